@@ -1,0 +1,109 @@
+# Postern: one non-recursive build.  `make help` lists the targets.
+#
+# Every .c file of a module folder goes into one archive; a file named *_main.c is a program.
+# BUILD=dir builds elsewhere, SAN=address,undefined or SAN=thread adds sanitizers, CC=clang works.
+
+BUILD   ?= build
+CORPORA ?= ../shared/corpora
+PREFIX  ?= /usr/local
+CC      ?= gcc
+SAN     ?=
+DEMO    ?=
+
+MODULES ?= relay/base relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
+	relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
+	policy/store policy/recipient policy/journal filters/chain filters/worker filters/antivirus \
+	filters/content filters/header filters/tag web/server
+
+PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev \
+	libmicrohttpd-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
+PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev rbldnsd python3 clang clang-format \
+	libclang-rt-14-dev procps
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Wvla -Werror
+CFLAGS  ?= -O2 -g
+CSTD     = -std=gnu11
+HARDEN   = -fstack-protector-strong -fPIE
+ifeq ($(SAN),)
+HARDEN  += -D_FORTIFY_SOURCE=2
+else
+SANFLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+CPPFLAGS += -I. -D_GNU_SOURCE
+ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
+LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+LDLIBS   = -lclamav -lcares -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lcrypto -lpthread
+
+SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
+MAINS     := $(filter %_main.c,$(SOURCES))
+# Defines libc's own names, for the filter role only: never in the archive.
+INTERPOSE := $(filter %/interpose.c,$(SOURCES))
+OBJECTS   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS) $(INTERPOSE),$(SOURCES)))
+ARCHIVE   := $(BUILD)/libpostern.a
+COMMAND   := $(patsubst relay/command/%_main.c,$(BUILD)/%,$(filter relay/command/%,$(MAINS)))
+ROLES     := $(patsubst %_main.c,$(BUILD)/libexec/postern/%,$(notdir $(filter-out relay/command/%,$(MAINS))))
+TOOLS     := $(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(wildcard tests/lib/*_main.c))
+UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: all help deps deps-test check-style unit fuzz-seeds fuzz test demo install clean tools
+all: $(COMMAND) $(ROLES)
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make             build into $(BUILD)/
+## make demo        install what is missing, build, start a relay on loopback and send mail through it
+## make test        install what the tests need, build, run every test
+## make unit        the unit tests alone; UNIT="test_a test_b" for some
+## make check-style include layers, format, banned calls
+## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
+## make install     DESTDIR= PREFIX=
+##
+## V=1 shows the commands; BUILD=dir, SAN=address,undefined|thread, CC=clang as one would expect
+
+# --- objects and programs -----------------------------------------------------------------------
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  cc  $<';)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(ARCHIVE): $(OBJECTS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $(OBJECTS)
+
+define program
+$(1): $$(BUILD)/obj/$(2).o $(3) $$(ARCHIVE)
+	@mkdir -p $$(@D)
+	$(if $(V),,@echo '  ld  $$@';)$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(ARCHIVE) $$(LDLIBS)
+endef
+$(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst relay/command/%_main.c,$(BUILD)/%,$(m)),$(m:.c=))))
+$(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
+$(foreach m,$(wildcard tests/lib/*_main.c),$(eval $(call program,$(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(m)),$(m:.c=))))
+
+tools: $(TOOLS)
+
+# --- tests ----------------------------------------------------------------------------------------
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LDLIBS) -lcmocka
+
+unit: $(if $(UNIT),$(UNIT:%=$(BUILD)/tests/unit/%),$(UNITS))
+	@for t in $^; do CORPORA=$(CORPORA) $$t || exit 1; done
+
+# Fuzzers: clang's libFuzzer with ASAN and UBSAN, built from the same sources in a tree of their own.
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = CC=clang SAN=address,undefined BUILD=$(BUILD)/fuzz-build
+$(BUILD)/fuzz-build/fuzz/%: tests/fuzz/%.c $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)clang $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LDLIBS)
+
+# --- housekeeping ---------------------------------------------------------------------------------
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,147 @@
+/*
+ * postern_filter.h - the whole contract between Postern and a content filter.  ABI version 0:
+ * it may still change; version 1 will be frozen.
+ *
+ * A filter is one constant `struct pnf_filter`.  Postern loads it once, in the zygote, then calls
+ * its hooks in SMTP order for every message, in a sandboxed worker without network or files.  A
+ * hook looks, and reports through the host table: named outcomes that the filter has declared,
+ * tags, scores, edits.  It never decides: configuration maps outcomes to actions.  Nothing
+ * reported takes effect before the chain has finished, so a crash leaves no trace.
+ */
+#ifndef POSTERN_FILTER_H
+#define POSTERN_FILTER_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define PNF_ABI_MAJOR 0 /* differs: the filter is refused */
+#define PNF_ABI_MINOR 0 /* raised when fields are appended; `size` says which are there */
+
+/* Text that is not ours: never NUL-terminated, valid until the hook returns. */
+struct pnf_span {
+	const char *p;
+	size_t n;
+};
+
+/* .needs: what the chain must prepare; .may: rights, refused when not declared. */
+enum { PNF_NEEDS_PARTS = 1, PNF_NEEDS_DECODED = 2, PNF_NEEDS_TMPDIR = 4 };
+enum { PNF_MAY_EDIT_HEADERS = 1 };
+
+struct pnf_msg;    /* opaque: one message being judged */
+struct pnf_config; /* opaque: this filter's settings */
+
+/* An outcome the filter can report.  Every filter has `failure` besides (crash, deadline, or its
+ * own word that it could not look). `action` is the action word when configuration names none. */
+struct pnf_outcome {
+	const char *name, *action, *help;
+};
+
+enum pnf_option_type {
+	PNF_OPTION_BOOL,
+	PNF_OPTION_NUMBER,
+	PNF_OPTION_SIZE, /* bytes */
+	PNF_OPTION_TIME, /* milliseconds */
+	PNF_OPTION_TEXT,
+	PNF_OPTION_LIST /* of texts */
+};
+
+struct pnf_option {
+	const char *name;
+	enum pnf_option_type type;
+	const char
+	    *fallback; /* as it would stand in the configuration; NULL: must be given or empty */
+	const char *help;
+};
+
+/* What can be known of a filter without running it: `check` reads this, so it stands in a file of
+ * its own that needs no library. Both arrays end with a NULL name. */
+struct pnf_about {
+	const char *name, *version, *summary;
+	uint32_t needs, may;
+	const struct pnf_outcome *outcomes;
+	const struct pnf_option *options;
+};
+
+struct pnf_client {
+	struct pnf_span ip, host,
+	    helo; /* host: the verified reverse name, empty when there is none */
+};
+
+struct pnf_header {
+	struct pnf_span name, value; /* value as it stands in the message, folds included */
+	struct pnf_span decoded;     /* unfolded, RFC 2047 decoded, UTF-8 */
+	uint32_t index;              /* of all header fields, from 0 */
+};
+
+enum { PNF_PART_TRUNCATED = 1, PNF_PART_MALFORMED = 2, PNF_PART_TEXT = 4 };
+
+struct pnf_part {
+	uint32_t id, parent, depth;
+	struct pnf_span type; /* "text/plain", lower case */
+	struct pnf_span charset, filename;
+	struct pnf_span raw;     /* as transferred */
+	struct pnf_span decoded; /* transfer encoding undone */
+	struct pnf_span text;    /* for PNF_PART_TEXT: decoded and in UTF-8 */
+	uint32_t flags;
+};
+
+/* What Postern does for a filter.  A table, so that tests can pass a fake one. */
+struct pnf_host {
+	uint32_t size;
+	/* Settings, for load only.  A list's count; an element (NULL past the end). */
+	int64_t (*option_number)(
+	    const struct pnf_config *, const char *name); /* bool size time too */
+	const char *(*option_text)(const struct pnf_config *, const char *name);
+	size_t (*option_count)(const struct pnf_config *, const char *name);
+	const char *(*option_item)(const struct pnf_config *, const char *name, size_t i);
+
+	/* Memory that lives as long as the message; NULL when its budget is spent. */
+	void *(*alloc)(struct pnf_msg *, size_t);
+	/* A declared outcome, or "failure".  0, or -1 when it is not declared. */
+	int (*outcome)(struct pnf_msg *, const char *name, struct pnf_span why);
+	/* score in thousandths; NAME is letters, digits, '-' and '_'. */
+	int (*tag)(struct pnf_msg *, const char *name, int32_t score_milli, struct pnf_span why);
+	/* A value that later filters can read: "antivirus.signatures". */
+	int (*note_set)(struct pnf_msg *, const char *key, struct pnf_span value);
+	int (*note_get)(struct pnf_msg *, const char *key, struct pnf_span *out);
+	/* Edits, recorded now and applied after the chain; -1 when not allowed by .may or malformed.
+	 * only_tagged: applied to copies that leave with a tag only. */
+	int (*header_add)(
+	    struct pnf_msg *, struct pnf_span name, struct pnf_span value, int only_tagged);
+	int (*header_change)(
+	    struct pnf_msg *, uint32_t index, struct pnf_span value, int only_tagged);
+	int (*header_remove)(struct pnf_msg *, uint32_t index, int only_tagged);
+	int64_t (*ms_left)(struct pnf_msg *);
+	const char *(*tmpdir)(struct pnf_msg *); /* private to this worker */
+	void (*log)(struct pnf_msg *, const char *event, struct pnf_span text);
+};
+
+struct pnf_filter {
+	uint16_t abi_major, abi_minor;
+	uint32_t size; /* sizeof(struct pnf_filter) when built */
+	const struct pnf_about *about;
+
+	/* Once, in the zygote, before any fork; `why` takes a short text on failure (return -1).
+	 * `self` is what all other hooks are given. */
+	int (*load)(const struct pnf_host *, const struct pnf_config *, void **self, char *why,
+	    size_t why_n);
+	/* In each worker, after the fork, inside the sandbox; -1: the worker is not ready. */
+	int (*start)(void *self, const char *tmpdir, char *why, size_t why_n);
+
+	/* For each message, in this order; any may be NULL. */
+	void (*connect)(void *self, struct pnf_msg *, const struct pnf_client *);
+	void (*mail)(void *self, struct pnf_msg *, struct pnf_span from);
+	void (*rcpt)(void *self, struct pnf_msg *, struct pnf_span to);
+	void (*header)(void *self, struct pnf_msg *, const struct pnf_header *);
+	void (*eoh)(void *self, struct pnf_msg *);
+	void (*part)(void *self, struct pnf_msg *, const struct pnf_part *);
+	void (*eom)(void *self, struct pnf_msg *, struct pnf_span raw);
+	void (*done)(void *self, struct pnf_msg *); /* always, last */
+};
+
+#define PNF_FILTER(symbol, ...)                                       \
+	const struct pnf_filter symbol = {.abi_major = PNF_ABI_MAJOR, \
+	    .abi_minor = PNF_ABI_MINOR,                               \
+	    .size = sizeof(struct pnf_filter),                        \
+	    __VA_ARGS__}
+
+#endif

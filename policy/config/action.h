@@ -1,0 +1,22 @@
+/* action.h - what may become of a message, weakest to strongest. */
+#ifndef CONFIG_ACTION_H
+#define CONFIG_ACTION_H
+#include "relay/base/span.h"
+
+enum action {
+	ACTION_PASS,
+	ACTION_TAG,        /* deliver, marked */
+	ACTION_QUARANTINE, /* 250, kept here, not forwarded */
+	ACTION_DISCARD,    /* 250, dropped, recorded */
+	ACTION_HOLD,       /* 250, spooled, filtered again later */
+	ACTION_TEMPFAIL,   /* 4xx */
+	ACTION_REJECT,     /* 5xx */
+	ACTION_KEEP        /* 5xx and a copy in quarantine */
+};
+
+const char *action_name(enum action a);
+bool action_parse(struct span word, enum action *out);
+/* Whether this version acts on it; the others are known words that `check` refuses by name. */
+bool action_is_supported(enum action a);
+
+#endif

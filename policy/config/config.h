@@ -1,0 +1,184 @@
+/*
+ * config.h - postern.conf as data: what one parse of the text yields.
+ *
+ * Every role parses the same text, handed over by the supervisor as a sealed memfd, so nothing
+ * of it travels in a codec.  Immutable after config_parse; config_free drops all of it at once.
+ * Strings are NUL-terminated and live as long as the config.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+#include "filters/postern_filter.h"
+#include "policy/config/action.h"
+#include "relay/base/err.h"
+#include "relay/base/ip.h"
+#include "relay/base/mem.h"
+
+enum {
+	CONFIG_TEXT_MAX = 1024 * 1024,
+	CONFIG_FILTERS_MAX = 32, /* filters in one flow */
+	CONFIG_RETRY_MAX = 64
+};
+
+struct endpoint {
+	struct ip ip;
+	uint16_t port;
+	const char *text; /* as written */
+};
+
+struct nets {
+	struct net *items;
+	size_t n;
+};
+
+struct conf_listen {
+	const char *name;
+	struct endpoint *addresses;
+	size_t n_addresses;
+	const struct conf_flow *flow;
+	struct nets xclient; /* who may send XCLIENT */
+};
+
+struct conf_dns {
+	struct endpoint *servers; /* none given: those of /etc/resolv.conf at start */
+	size_t n_servers;
+	int64_t timeout_ms, banner_wait_ms;
+};
+
+enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
+enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
+enum { CONNECT_ACCESS = 1, CONNECT_DNSBL = 2 };
+
+/* outcome -> action of one filter, for a flow, after all overrides; outcomes in the order of the
+ * filter's about, and `failure` apart. */
+struct conf_actions {
+	enum action *outcomes;
+	enum action failure;
+};
+
+struct conf_flow_filter {
+	const struct conf_filter *filter;
+	struct conf_actions actions;
+};
+
+struct conf_score {
+	bool has_tag, has_tempfail, has_reject; /* quarantine and others: not in this version */
+	int64_t tag_milli, tempfail_milli, reject_milli;
+};
+
+struct conf_flow {
+	const char *name;
+	struct nets clients; /* n == 0: anyone may connect */
+	enum relay_rule relay;
+	const struct conf_gateway
+	    *gateway; /* for relay = "any": what matches no domain; else NULL */
+	enum refuse_at refuse_at;
+	unsigned connect; /* CONNECT_ bits */
+	struct conf_flow_filter filters[CONFIG_FILTERS_MAX];
+	size_t n_filters;
+	struct conf_score score;
+	uint64_t max_size; /* bytes */
+	uint32_t max_recipients;
+	bool strip_tags;
+};
+
+enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE };
+
+struct conf_domain {
+	const char *name;    /* lower case, without the leading dot */
+	bool has_subdomains; /* ".example.org": it and everything below */
+	const struct conf_gateway *gateway;
+	enum recipients_kind recipients;
+	const char *recipients_file;
+};
+
+struct conf_server {
+	const char *text; /* as written: "10.0.0.11:25", "dr.example:25", "[2001:db8::1]:25" */
+	const char *host; /* name or address text without port and brackets */
+	uint16_t port;
+	bool is_name; /* host must be looked up */
+	struct ip ip; /* when !is_name */
+	uint32_t preference, weight;
+};
+
+struct conf_gateway {
+	const char *name;
+	struct conf_server *servers;
+	size_t n_servers;
+};
+
+/* A plugin's own option: all values as written (a scalar has one). */
+struct conf_option {
+	const struct pnf_option *about;
+	const char **values;
+	size_t n_values;
+	int64_t number; /* for bool, number, size (bytes), time (ms) */
+	bool is_given;  /* false: the fallback */
+};
+
+struct conf_filter {
+	const char *name; /* of the section; messages and headers say this */
+	const struct pnf_about *plugin;
+	struct conf_actions actions; /* without overrides */
+	int64_t deadline_ms;
+	struct conf_option *options; /* one for each of plugin->options, in that order */
+	size_t n_options;
+};
+
+struct conf_queue {
+	int64_t retry_ms[CONFIG_RETRY_MAX]; /* the last one repeats */
+	size_t n_retry;
+	int64_t warn_after_ms, expire_after_ms;
+	uint64_t min_free; /* bytes */
+};
+
+struct conf_web {
+	bool is_on; /* the section is there */
+	struct endpoint address;
+};
+
+struct config {
+	struct arena memory;
+	const char *file;
+	const char *hostname, *postmaster, *state_dir, *run_dir;
+	struct conf_listen *listens;
+	size_t n_listens;
+	struct conf_dns dns;
+	struct conf_flow *flows;
+	size_t n_flows;
+	struct conf_domain *domains;
+	size_t n_domains;
+	struct conf_gateway *gateways;
+	size_t n_gateways;
+	struct conf_filter *filters; /* every filter any flow names, and every section */
+	size_t n_filters;
+	struct conf_queue queue;
+	struct conf_web web;
+};
+
+/* Every error of a text, sorted by line: "FILE:LINE: what is wrong; what would be right". */
+struct config_errors {
+	struct buf lines; /* each ends with \n */
+	size_t n;
+};
+
+/*
+ * Parses and checks the whole text.  `plugins` ends with NULL: the filters this build has.
+ * `file` is what errors are prefixed with.  Returns NULL when there were errors (all of them in
+ * `errors`, which the caller frees with buf_free(&errors->lines)).  Pure: touches no file; what
+ * needs the machine (paths, ports) is config_check_machine's.
+ */
+struct config *config_parse(struct span text, const char *file,
+    const struct pnf_about *const *plugins, struct config_errors *errors);
+void config_free(struct config **c);
+
+/* What only the machine can tell: recipient files readable, parents of state_dir and run_dir
+ * there, each problem as a line in `errors` with what to do.  0 or -E_CONFIG. */
+int config_check_machine(const struct config *c, struct config_errors *errors);
+
+const struct conf_flow *config_flow(const struct config *c, struct span name);
+const struct conf_gateway *config_gateway(const struct config *c, struct span name);
+/* The domain section that an address's domain falls under (longest wins), NULL: none. */
+const struct conf_domain *config_domain(const struct config *c, struct span domain);
+bool nets_have(const struct nets *nets, const struct ip *ip);
+
+#endif

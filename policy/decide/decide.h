@@ -1,0 +1,98 @@
+/*
+ * decide.h - the decision: a pure function of a policy snapshot and facts.
+ *
+ * No I/O, no clock, no randomness.  The live relay, `postern explain` and the tests call the same
+ * function.  A verdict accumulates over the stages of one session: it is a plain value, copied
+ * where the walk branches (session -> transaction -> each recipient), never shared.
+ */
+#ifndef DECIDE_DECIDE_H
+#define DECIDE_DECIDE_H
+#include "policy/config/config.h"
+#include "policy/rules/rules.h"
+
+enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA };
+
+enum { VERDICT_TAGS_MAX = 48, VERDICT_REPLY_MAX = 400, VERDICT_WHY_MAX = 200 };
+
+/* What a filter reported, resolved against its about. `outcome` < 0 is `failure`. */
+struct filter_outcome {
+	const struct conf_flow_filter *filter;
+	int outcome;
+	struct span why;
+};
+
+struct filter_tag {
+	const struct conf_filter *filter;
+	struct span name, why;
+	int32_t score_milli;
+};
+
+struct facts {
+	int64_t now_wall_ms; /* for `until` */
+	struct ip client;
+	bool has_host; /* a reverse name verified both ways; false: unknown */
+	struct span host;
+	bool has_helo;
+	struct span helo;
+	struct span from; /* without <>; empty is the null sender (from STAGE_MAIL) */
+	struct span to;   /* from STAGE_RCPT */
+	const struct list_answer
+	    *answers; /* one for each of the snapshot's DNS lists, in its order */
+	size_t n_answers;
+	const uint8_t *truths; /* one enum truth for each of the snapshot's predicates */
+	size_t n_truths;
+	const struct filter_outcome *outcomes;
+	size_t n_outcomes;
+	const struct filter_tag *filter_tags;
+	size_t n_filter_tags;
+	const struct conf_flow *flow;
+	const char *hostname; /* ours, for texts */
+};
+
+struct verdict_tag {
+	struct span name; /* lives in the snapshot, the config or the facts */
+	struct span by;   /* "policy" or the filter's name */
+	struct span why;
+	int32_t score_milli;
+};
+
+struct verdict {
+	enum action action; /* the strongest so far */
+	enum stage stage;   /* at which `action` was decided */
+	uint32_t rule;      /* id of the rule that decided, 0: none (a filter, the score) */
+	struct span by;     /* "policy", a filter's name, "score", "dnsbl" */
+	bool is_accepted;   /* an `accept` rule stands */
+	bool spares_lists;  /* a dnswl accept stands */
+	int code;           /* 550, 450 or 0 */
+	char enhanced[12];  /* "5.7.1" */
+	char text[VERDICT_REPLY_MAX]; /* for an outsider, without code and id */
+	char why[VERDICT_WHY_MAX];    /* for the admin */
+	struct verdict_tag tags[VERDICT_TAGS_MAX];
+	size_t n_tags;
+	int64_t score_milli; /* sum of tags' scores */
+	bool is_spam;        /* score >= score.tag: X-Spam-Flag */
+};
+
+/* One line of the trace: which rule saw which fact, and what came of it. */
+struct step {
+	enum stage stage;
+	const char *fact; /* "client", "dnsbl", "filter", "score", … */
+	struct span value;
+	uint32_t rule;      /* 0: none */
+	const char *result; /* "match", "no match", "unknown", "reject", "skipped: accepted", … */
+};
+
+/* May be NULL. Called for each step in order; the spans live during the call only. */
+typedef void decide_tracer(void *arg, const struct step *step);
+
+/*
+ * Runs one stage and adds what it finds to `v` (all zeros before the first stage).  Facts of later
+ * stages need not be set.  At STAGE_DATA, for each recipient, the filters' outcomes and tags and
+ * the score thresholds compete with the rules; the strongest action wins unless accept stands.
+ */
+void decide_stage(const struct snapshot *snapshot, enum stage stage, const struct facts *facts,
+    struct verdict *v, decide_tracer *tracer, void *tracer_arg);
+
+const char *stage_name(enum stage stage);
+
+#endif

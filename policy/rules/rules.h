@@ -1,0 +1,101 @@
+/*
+ * rules.h - a policy text compiled to an immutable snapshot, and back to text.
+ *
+ * The grammar is the outer contract's section 3.  A snapshot is built aside and swapped;
+ * whoever uses one holds a reference.  Single-threaded reference counts.
+ */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+#include "policy/config/action.h"
+#include "relay/base/buf.h"
+#include "relay/base/err.h"
+#include "relay/base/ip.h"
+
+enum {
+	POLICY_TEXT_MAX = 64 * 1024 * 1024,
+	POLICY_RULES_MAX = 1000000,
+	POLICY_LISTS_MAX = 64,       /* dnsbl and dnswl lines */
+	POLICY_PREDICATES_MAX = 4096 /* content predicates */
+};
+
+enum facet {
+	FACET_CLIENT,
+	FACET_HOST,
+	FACET_HELO,
+	FACET_FROM,
+	FACET_TO,
+	FACET_SUBJECT,
+	FACET_HEADER,
+	FACET_BODY
+};
+
+/* TRUTH_UNKNOWN: the fact could not be had, or a pattern hit its limit; matches nothing. */
+enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN };
+
+struct snapshot;
+struct matcher; /* one compiled value */
+
+/* What policy_parse needs from outside to read `list:NAME` values: the file's text, or an error.
+ * NULL: lists are refused. */
+typedef int list_reader(void *arg, struct span name, struct buf *text, struct err *err);
+
+struct policy_errors {
+	struct buf lines; /* "FILE:LINE: what is wrong; what would be right\n" each */
+	size_t n;
+};
+
+/* NULL when anything is wrong, all of it in `errors` (buf_free(&errors->lines)).  References: 1. */
+struct snapshot *snapshot_parse(struct span text, const char *file, list_reader *reader,
+    void *reader_arg, struct policy_errors *errors);
+struct snapshot *snapshot_hold(struct snapshot *s);
+void snapshot_release(struct snapshot **s); /* frees at the last release */
+
+uint64_t snapshot_version(const struct snapshot *s);
+void snapshot_set_version(struct snapshot *s, uint64_t version); /* once, before it is shared */
+size_t snapshot_rule_count(const struct snapshot *s);
+/* Text of the rule with this id, as it was written; ids count rule lines from 1. */
+struct span snapshot_rule_text(const struct snapshot *s, uint32_t id);
+/* The whole text, comments and empty lines included: what was parsed, byte for byte. */
+struct span snapshot_text(const struct snapshot *s);
+
+/* DNS lists (dnsbl and dnswl lines), in listed order. */
+struct dns_list {
+	struct span zone; /* lower case, no dot at the end */
+	uint32_t rule;
+	bool is_white;
+};
+
+/* The typed answer of one list for one client. */
+enum list_state {
+	LIST_UNKNOWN, /* not asked, late, failed: matches nothing */
+	LIST_NOT_LISTED,
+	LIST_LISTED, /* at least one answer inside the rule's ranges */
+	LIST_ERROR   /* 127.255.255.0/24, 127.0.0.1, outside 127/8: the list is in error */
+};
+
+struct list_answer {
+	enum list_state state;
+	uint32_t address; /* the deciding A record, host byte order; 0: none */
+};
+
+size_t snapshot_list_count(const struct snapshot *s);
+const struct dns_list *snapshot_list(const struct snapshot *s, size_t i);
+/* Types the A records (host byte order) that a list gave: pure. n == 0 is LIST_NOT_LISTED. */
+struct list_answer list_type_answer(
+    const struct snapshot *s, size_t list, const uint32_t *addresses, size_t n);
+
+/* Content predicates: the subject, header and body facets of all rules, in order of the text, so
+ * that two processes which parsed the same text number them alike. */
+struct predicate {
+	enum facet facet;        /* FACET_SUBJECT, FACET_HEADER or FACET_BODY */
+	struct span header_name; /* for FACET_HEADER */
+	const struct matcher *matcher;
+	bool is_negated; /* applied by the decision, not by whoever evaluates */
+};
+
+size_t snapshot_predicate_count(const struct snapshot *s);
+const struct predicate *snapshot_predicate(const struct snapshot *s, size_t i);
+/* Whether the value matches (is_negated not applied). Bounded by PCRE2's match and depth limits. */
+enum truth matcher_match(const struct matcher *m, struct span value);
+
+#endif

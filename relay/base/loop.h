@@ -1,0 +1,42 @@
+/*
+ * loop.h - the event loop: level-triggered epoll, timers, and a hook at the end of each turn.
+ *
+ * One loop a process, one thread.  Callbacks never block; a turn over LOOP_SLOW_MS is logged.
+ * A watch or timer may be removed inside any callback, its own included.
+ */
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LOOP_SLOW_MS = 50 };
+enum { LOOP_READ = 1, LOOP_WRITE = 2 }; /* an error or hang-up arrives as whatever is waited for */
+
+struct loop;
+struct watch;
+struct timer;
+
+struct loop *loop_new(void);
+void loop_free(struct loop **loop);
+void loop_run(struct loop *loop); /* until loop_stop */
+void loop_stop(struct loop *loop);
+/* One turn, waiting at most `wait_ms` (-1: for ever); for tests. */
+void loop_turn(struct loop *loop, int wait_ms);
+
+/* The fd stays the caller's; remove the watch before closing it. */
+struct watch *loop_watch(struct loop *loop, int fd, unsigned events,
+    void (*on_ready)(void *arg, unsigned events), void *arg);
+void watch_change(struct watch *w, unsigned events);
+void watch_remove(struct watch **w); /* NULL is fine */
+
+/* Fires once, `delay_ms` from now; owned by the caller until it fires or is cancelled.
+ * `*slot` is set to the timer and to NULL when it fires, so a slot is never stale. */
+void loop_timer(struct loop *loop, struct timer **slot, int64_t delay_ms,
+    void (*on_time)(void *arg), void *arg);
+void timer_cancel(struct timer **slot); /* NULL is fine */
+
+/* Called at the end of every turn, after all ready fds and timers: the place to flush. */
+void loop_at_turn_end(struct loop *loop, void (*on_end)(void *arg), void *arg);
+void loop_forget_turn_end(struct loop *loop, void (*on_end)(void *arg), void *arg);
+
+#endif

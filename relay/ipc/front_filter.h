@@ -1,0 +1,105 @@
+/*
+ * front_filter.h - what front says to the filter zygote and to its workers, and their answers.
+ *
+ * Front and zygote share one channel; each worker comes with a channel of its own, whose front
+ * end the zygote sends along in FILTER_WORKER.  Everything a worker sends is untrusted: counts,
+ * lengths and indexes are checked against the limits here before anything is believed.
+ */
+#ifndef IPC_FRONT_FILTER_H
+#define IPC_FRONT_FILTER_H
+#include "policy/config/config.h"
+#include "relay/base/ip.h"
+#include "relay/base/wire.h"
+
+/* zygote <-> front */
+enum filter_type {
+	FILTER_WORKER =
+	    1,       /* zygote: id = worker number, fds[0] = its channel; ready for messages */
+	FILTER_DIED, /* zygote: id = worker number, payload = struct worker_death */
+	FILTER_KILL  /* front: id = worker number; it is over its time */
+};
+
+/* worker <-> front */
+enum worker_type {
+	WORKER_POLICY = 1, /* front: id = version, fds[0] = sealed policy text */
+	WORKER_SCAN, /* front: id = its own number for the message, payload = struct scan_request */
+	WORKER_RESULT, /* worker: same id, payload = struct scan_result */
+	WORKER_LEAVING /* worker: has done its share and exits; no more messages, please */
+};
+
+struct worker_death {
+	int32_t signal, exit_status; /* signal 0: it exited */
+	int32_t filter;              /* index in the flow of the filter that ran, -1: none */
+	uint64_t scan;               /* id of the WORKER_SCAN it was on, 0: none */
+	bool was_deadline;           /* the zygote killed it for its filter's deadline */
+};
+
+enum {
+	SCAN_RCPTS_MAX = 10000,
+	SCAN_TEXT_MAX = 1024, /* helo, addresses, names */
+	SCAN_OUTCOMES_MAX = 128,
+	SCAN_TAGS_MAX = 64,
+	SCAN_EDITS_MAX = 256,
+	SCAN_WHY_MAX = 200,
+	SCAN_TAG_NAME_MAX = 64,
+	SCAN_EDIT_MAX = 8192, /* name and value */
+	SCAN_TRUTHS_MAX = 4096
+};
+
+/* The body is inline when it is up to CHANNEL_INLINE_MAX, else fds[0] is a sealed memfd. */
+struct scan_request {
+	struct span id;  /* the transaction's */
+	uint32_t flow;   /* index in the configuration */
+	uint64_t policy; /* version whose predicates are asked */
+	uint32_t skip;   /* bit i: filter i of the flow failed before and is not run */
+	struct ip client;
+	struct span host, helo, from;
+	const struct span *rcpts;
+	size_t n_rcpts;
+	bool is_inline;
+	struct span body; /* when inline */
+};
+
+enum edit_kind { EDIT_ADD, EDIT_CHANGE, EDIT_REMOVE };
+
+struct header_edit {
+	enum edit_kind kind;
+	uint8_t filter; /* index in the flow */
+	bool only_tagged;
+	uint32_t index;    /* of the header field, for change and remove */
+	struct span name;  /* for add */
+	struct span value; /* for add and change */
+};
+
+struct scan_outcome {
+	uint8_t filter; /* index in the flow */
+	int8_t outcome; /* index in the filter's about, -1: failure */
+	struct span why;
+};
+
+struct scan_tag {
+	uint8_t filter;
+	struct span name, why;
+	int32_t score_milli;
+};
+
+struct scan_result {
+	struct scan_outcome outcomes[SCAN_OUTCOMES_MAX];
+	size_t n_outcomes;
+	struct scan_tag tags[SCAN_TAGS_MAX];
+	size_t n_tags;
+	struct header_edit edits[SCAN_EDITS_MAX];
+	size_t n_edits;
+	struct span truths; /* one enum truth a byte, one for each predicate of the policy */
+};
+
+void worker_death_put(struct buf *to, const struct worker_death *d);
+int worker_death_get(struct span payload, struct worker_death *d);
+void scan_request_put(struct buf *to, const struct scan_request *r);
+/* rcpts are written into `rcpts` (room for max of them). 0 or -E_CORRUPT. */
+int scan_request_get(struct span payload, struct scan_request *r, struct span *rcpts, size_t max);
+void scan_result_put(struct buf *to, const struct scan_result *r);
+/* Checks every limit, and every index against the flow's filters and their abouts. */
+int scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * edit.h - rewriting the header section of a message: what may not come in from outside goes,
+ * what filters have asked for is done, ours is put on top.
+ *
+ * Pure and bounded; applied in front, outside the sandbox, to edits that come from inside it.
+ */
+#ifndef MESSAGE_EDIT_H
+#define MESSAGE_EDIT_H
+#include "relay/ipc/front_filter.h"
+
+/*
+ * Appends the header section to `to` without X-Spam-Flag, X-Postern-* (any case, folded, blanks
+ * before the colon, however malformed a reader might still take it for one) and without
+ * Authentication-Results that claim our hostname (RFC 8601 section 5).  Returns how many fields
+ * went, or -E_LIMIT.
+ */
+int edit_strip_foreign(struct span section, struct span hostname, struct buf *to);
+
+/* Whether an edit may be applied at all: name is an RFC 5322 field name and not X-Postern-*,
+ * X-Spam-Flag, Received or Authentication-Results; value has no bare CR or LF and no NUL, only
+ * proper folds.  */
+bool edit_is_fine(const struct header_edit *e);
+
+/* Appends the edited section to `to`: changes and removals by index, additions at its top.  Edits
+ * with only_tagged are skipped unless is_tagged.  0, or -E_LIMIT past HEADER_SECTION_MAX. */
+int edit_apply(struct span section, const struct header_edit *edits, size_t n_edits, bool is_tagged,
+    struct buf *to);
+
+/* Appends "Name: value" folded to 78 columns where blanks allow it (998 always), with CRLF. Bytes
+ * that a header may not hold are written as '?'. */
+int edit_add_field(struct buf *to, struct span name, struct span value);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * role.h - what every role process has in common: its start, its peers, its sandbox, its end.
+ *
+ * A role is an executable of its own.  The supervisor starts it with a control channel on fd 3
+ * and sends, over it: the configuration and policy texts (sealed memfds), the listeners (front),
+ * a channel to each peer, again whenever that peer is restarted, and then ROLE_GO.  The role
+ * prepares (opens what it will need), enters its sandbox, says ready, and loops.
+ */
+#ifndef PROCESS_ROLE_H
+#define PROCESS_ROLE_H
+#include "policy/config/config.h"
+#include "relay/base/loop.h"
+#include "relay/ipc/channel.h"
+#include "relay/ipc/control.h"
+
+enum role_id {
+	ROLE_SUPERVISOR,
+	ROLE_FRONT,
+	ROLE_LOOKUP,
+	ROLE_FILTER,
+	ROLE_SPOOL,
+	ROLE_JOURNAL,
+	ROLE_WEB
+};
+enum { ROLE_COUNT = ROLE_WEB + 1 };
+
+const char *role_name(enum role_id id);
+
+struct role {
+	const struct role_ops *ops;
+	struct loop *loop;
+	struct config *config;
+	struct buf policy_text;
+	uint64_t policy_version;
+	struct channel *control;
+	void *self; /* the role's own state */
+};
+
+struct role_ops {
+	enum role_id id;
+	/* Before the sandbox, with the configuration read: open folders and sockets, load libraries.
+	 * On failure err says what to do. */
+	int (*prepare)(struct role *, struct err *err);
+	/* Inside the sandbox; peers may come right after. */
+	void (*start)(struct role *);
+	/* A channel to `peer` has come (or a new one, since it was restarted; the old one closes). */
+	void (*peer)(struct role *, enum role_id peer, int fd);
+	/* A listener has come (front and web): its index among all addresses of the configuration. */
+	void (*listener)(struct role *, unsigned index, int fd);
+	/* A new policy is in role->policy_text and policy_version.  May be NULL. */
+	void (*policy)(struct role *);
+	/* A request for this role, to be answered with role_reply and role_reply_end. May be NULL. */
+	void (*request)(struct role *, uint64_t id, const struct control_request *r);
+	/* Asked to end: finish what must be finished, then loop_stop(role->loop). NULL: at once. */
+	void (*stop)(struct role *);
+};
+
+/* The whole life of a role process; returns the exit status of main. */
+int role_main(const struct role_ops *ops, int argc, char **argv);
+
+void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
+void role_reply_end(struct role *, uint64_t id, int status, struct span text);
+/* Tells the supervisor something that `status` shows: a problem with its remedy, or (do == NULL)
+ * that the problem of this name is over. */
+void role_problem(struct role *, const char *name, const char *what, const char *do_this);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * sandbox.h - no_new_privs, Landlock, a seccomp filter and a user of its own for each role.
+ *
+ * The table of calls with a reason for each stands in sandbox.c.  A refused call kills the
+ * process: what is not in the table is an attack or a bug, and the supervisor restarts the role.
+ */
+#ifndef PROCESS_SANDBOX_H
+#define PROCESS_SANDBOX_H
+#include "relay/base/err.h"
+#include "relay/base/span.h"
+
+enum sandbox_kind {
+	SANDBOX_SUPERVISOR,
+	SANDBOX_FRONT,
+	SANDBOX_LOOKUP,
+	SANDBOX_ZYGOTE,
+	SANDBOX_WORKER,
+	SANDBOX_SPOOL,
+	SANDBOX_JOURNAL,
+	SANDBOX_WEB
+};
+
+/* A path that stays reachable and how. */
+struct sandbox_path {
+	const char *path; /* NULL ends the list */
+	bool may_write;   /* else read only */
+};
+
+/*
+ * Gives up everything else, in this order: user (as root: to `kind`'s own ids), Landlock (only
+ * `paths`), no_new_privs, seccomp.  0 or an error; a kernel without Landlock is a logged warning.
+ */
+int sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, struct err *err);
+
+/* The user id a role runs as when the supervisor is root: that of the package's user
+ * ("postern-front", …) or, without it, SANDBOX_FIRST_ID + kind. */
+enum { SANDBOX_FIRST_ID = 64800 };
+unsigned sandbox_uid(enum sandbox_kind kind);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * command.h - one SMTP command line (RFC 5321 section 4.1) as data.  Pure.
+ */
+#ifndef SMTP_COMMAND_H
+#define SMTP_COMMAND_H
+#include "relay/base/span.h"
+#include "relay/base/err.h"
+
+enum {
+	SMTP_COMMAND_MAX =
+	    2048,            /* a command line with its CRLF; RFC 5321 4.5.3.1.4 plus extensions */
+	SMTP_PATH_MAX = 320, /* address without <>: local part 64, @, domain 255 */
+	SMTP_PARAMS_MAX = 16
+};
+
+enum smtp_verb {
+	SMTP_EHLO,
+	SMTP_HELO,
+	SMTP_MAIL,
+	SMTP_RCPT,
+	SMTP_DATA,
+	SMTP_RSET,
+	SMTP_NOOP,
+	SMTP_QUIT,
+	SMTP_VRFY,
+	SMTP_HELP,
+	SMTP_XCLIENT,
+	SMTP_KNOWN_ELSEWHERE, /* EXPN, TURN, STARTTLS, AUTH, BDAT …: 502 */
+	SMTP_UNKNOWN          /* 500 */
+};
+
+struct smtp_param {
+	struct span name, value; /* value empty when there is no '=' */
+};
+
+struct smtp_command {
+	enum smtp_verb verb;
+	struct span argument; /* trimmed, for all but MAIL and RCPT */
+	struct span path;     /* MAIL, RCPT: without <>, source route removed */
+	struct smtp_param params[SMTP_PARAMS_MAX]; /* MAIL, RCPT, XCLIENT */
+	size_t n_params;
+};
+
+/* `line` without CRLF.  0, or -E_SYNTAX with the verb set where it was known (501), or -E_LIMIT
+ * (too long a path: 553, too many parameters: 555).  The null path is fine for MAIL only;
+ * "postmaster" without a domain is fine for RCPT only. */
+int smtp_command_parse(struct span line, struct smtp_command *out);
+
+/* RFC 5321 section 4.1.2 syntax; 8-bit bytes are refused (SMTPUTF8 is not offered). */
+bool smtp_address_is_valid(struct span address);
+/* Part after the last @, empty when there is none. */
+struct span smtp_address_domain(struct span address);
+bool smtp_domain_is_valid(struct span domain);
+/* EHLO/HELO argument: domain or address literal, leniently: printable ASCII without blanks. */
+bool smtp_helo_is_valid(struct span name);
+/* xtext of RFC 3461 section 4, as XCLIENT uses it; false on bad escapes or when it does not fit. */
+bool smtp_xtext_decode(struct span value, char *to, size_t size, size_t *n);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * reader.h - framing of what an SMTP client sends: lines, and the DATA section up to its true end.
+ *
+ * Only CRLF ends a line, only CRLF.CRLF ends DATA (RFC 5321 sections 2.3.8 and 4.1.1.4).  Pure:
+ * bytes in, events out, any split of the input gives the same events.
+ */
+#ifndef SMTP_READER_H
+#define SMTP_READER_H
+#include "relay/base/buf.h"
+
+/* A command line: finds it at the start of `input`.  Returns 1 and the line without CRLF (and in
+ * *used the bytes taken), 0 when it is not complete, -E_LIMIT when more than `max` bytes hold no
+ * CRLF, -E_SYNTAX for a line that holds a bare CR, a bare LF or a NUL (*used says where it ends:
+ * behind the next CRLF; 0 when that has not come yet and the caller should wait, or drop at max). */
+int reader_line(struct span input, size_t max, struct span *line, size_t *used);
+
+/* The DATA section.  All zeros, then reader_data_start. */
+struct reader_data {
+	unsigned state;
+	bool has_bare; /* a bare CR or LF was seen: 550 5.6.0 after the true end */
+	bool has_nul;
+	bool is_ended;
+	size_t line_length, longest_line; /* without CRLF */
+	uint64_t size;                    /* bytes given out so far */
+};
+
+void reader_data_start(struct reader_data *d);
+/* Consumes input up to the true end at most; appends the message's bytes, un-dotted, CRLF lines
+ * kept, to `out`; never more than input.n + 4 bytes.  Returns bytes consumed (all of the input
+ * unless the end came).  d->is_ended tells.  The CRLF before the final dot belongs to the
+ * message; an empty message is empty. */
+size_t reader_data_push(struct reader_data *d, struct span input, struct buf *out);
+
+/* The other direction: dot-stuffs `message` (which has CRLF lines) and appends it, with the final
+ * dot, to `out`; a last line without CRLF gets one.  *at_line_start carries state between calls. */
+int reader_data_stuff(struct span piece, bool *at_line_start, struct buf *out);
+
+#endif

@@ -43,6 +43,7 @@ OBJECTS   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS) $(INTERPOSE),
 ARCHIVE   := $(BUILD)/libpostern.a
 COMMAND   := $(patsubst relay/command/%_main.c,$(BUILD)/%,$(filter relay/command/%,$(MAINS)))
 ROLES     := $(patsubst %_main.c,$(BUILD)/libexec/postern/%,$(notdir $(filter-out relay/command/%,$(MAINS))))
+TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %_main.c,$(wildcard tests/lib/*.c)))
 TOOLS     := $(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(wildcard tests/lib/*_main.c))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -81,7 +82,7 @@ $(1): $$(BUILD)/obj/$(2).o $(3) $$(ARCHIVE)
 endef
 $(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst relay/command/%_main.c,$(BUILD)/%,$(m)),$(m:.c=))))
 $(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
-$(foreach m,$(wildcard tests/lib/*_main.c),$(eval $(call program,$(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(m)),$(m:.c=))))
+$(foreach m,$(wildcard tests/lib/*_main.c),$(eval $(call program,$(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(m)),$(m:.c=),$(TOOL_OBJECTS))))
 
 tools: $(TOOLS)
 

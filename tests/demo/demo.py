@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """make demo: a relay, two gateways and a DNS list on loopback; mail of every kind through it; a table.
 
-demo.py [--once] [--conf FILE].  Everything it keeps is in BUILD/demo/, wiped at the start.
+demo.py [--once] [--conf FILE].  Everything it keeps is in BUILD/demo/, wiped at the start.  DEMO_PORT and
+DEMO_CONSOLE in the environment stand for 2525 and 8025.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from ways import Outcome, ways  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(tree.BUILD, "demo")
-PORT, CONSOLE = 2525, 8025
+PORT = int(os.environ.get("DEMO_PORT") or 2525)
+CONSOLE = int(os.environ.get("DEMO_CONSOLE") or 8025)
 DELIVERY_S = 60  # a copy that is not there by then is not there
 
 

@@ -26,6 +26,7 @@ class Settings:
         self.connect = ("access", "dnsbl")
         self.filters = ("antivirus", "header", "content", "tag")
         self.flow = ""          # further lines of the flow
+        self.xclient = "127.0.0.1"  # who may send XCLIENT
         self.listen = ""        # further words of the listener
         self.score = ""         # 'tag = 4  reject = 12'
         self.max_size = "10M"
@@ -56,7 +57,7 @@ hostname   = "{self.hostname}"
 postmaster = "postmaster@example.org"
 state_dir  = "{relay.state}"
 run_dir    = "{relay.run}"
-listen "internet" {{ address = {{"127.0.0.1:{relay.port}"}}  flow = "inbound"  xclient = {{"127.0.0.0/8"}} {self.listen} }}
+listen "internet" {{ address = {{"127.0.0.1:{relay.port}"}}  flow = "inbound"  xclient = {{"{self.xclient}"}} {self.listen} }}
 dns {{ servers = {{"127.0.0.1:{self.dns_port or relay.silent_port}"}}  timeout = {self.dns_timeout}  banner_wait = {self.banner_wait} }}
 flow "inbound" {{
     relay     = "domains"

@@ -6,6 +6,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 POSTERN = os.path.join(BUILD, "postern")
 SINK = os.path.join(BUILD, "tests", "sink")
+PYTHON = "/usr/bin/python3"
 IS_ROOT = os.geteuid() == 0
 PLAIN_USER = 64790  # for programs that should not be root when the tests are
 

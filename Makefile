@@ -110,7 +110,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(ARCHIVE)
 fuzzers: $(FUZZERS)
 
 # PYTHON is the system's: what the tests use is in its standard library.
-PYTHON = /usr/bin/python3
+PYTHON = /usr/bin/python3 -B
 SUITE ?= style unit seeds script
 
 deps:

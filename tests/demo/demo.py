@@ -165,7 +165,7 @@ def demonstrate(options):
     try:
         demo.start()
         rows = demo.rows()
-        print(table(["#", "sent", "client was told", "arrived", "why", ""], [row for row, _ in rows],
+        print(table(["#", "sent", "client told", "arrived", "why", ""], [row for row, _ in rows],
                     [1, 18, 11, 9, 46, 20]), flush=True)
         wrong = [row[1] for row, is_right in rows if not is_right]
         status = 1 if wrong else 0

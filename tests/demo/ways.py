@@ -67,7 +67,7 @@ def tags(outcome):
 
 
 def said(outcome):
-    return outcome.reply.text
+    return outcome.reply.text.removeprefix(outcome.reply.enhanced).strip()
 
 
 CLEAN = "Hello Bob,\nlunch at noon?\n.\n..and a line of dots\n"

@@ -112,6 +112,11 @@ fuzzers: $(FUZZERS)
 # PYTHON is the system's: what the tests use is in its standard library.
 PYTHON = /usr/bin/python3 -B
 SUITE ?= style unit seeds script
+JOBS  ?= $(shell nproc)
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+# Objects of the unit tests are kept, so that only what has changed is built again.
+.SECONDARY:
 
 deps:
 	@tests/lib/deps $(PACKAGES_DEMO)
@@ -120,12 +125,12 @@ deps-test:
 	@tests/lib/deps $(PACKAGES_TEST)
 
 demo: deps
-	@$(MAKE) --no-print-directory all tools
+	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) DEMO=$(DEMO) $(PYTHON) tests/demo/demo.py
 
 test: deps-test
-	@$(MAKE) --no-print-directory all tools $(if $(findstring unit,$(SUITE)),$(UNITS))
-	$(if $(findstring seeds,$(SUITE)),@$(MAKE) --no-print-directory $(FUZZ_FLAGS) fuzzers)
+	@$(SUBMAKE) all tools $(if $(findstring unit,$(SUITE)),$(UNITS))
+	$(if $(findstring seeds,$(SUITE)),@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers)
 	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/lib/all.py $(SUITE)
 
 # The same programs under AddressSanitizer and UndefinedBehaviorSanitizer; fuzzers always run so.
@@ -139,11 +144,11 @@ check-style:
 	@$(PYTHON) tests/lib/check_style.py
 
 fuzz-seeds:
-	@$(MAKE) --no-print-directory $(FUZZ_FLAGS) fuzzers
+	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py seeds
 
 fuzz:
-	@$(MAKE) --no-print-directory $(FUZZ_FLAGS) fuzzers
+	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
 
 install: all

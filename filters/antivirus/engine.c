@@ -169,7 +169,9 @@ canary_check(struct engine *e, struct err *err)
 		buf_clear(&bytes);
 		canary_add(&bytes, in_mail);
 		engine_look(e, buf_span(&bytes), &look);
-		if (look.kind != LOOK_INFECTED)
+		if (look.kind == LOOK_FAILED)
+			r = err_set(err, E_IO, "the scanner does not work: %s", look.why);
+		else if (look.kind != LOOK_INFECTED)
 			r = err_set(err, E_CORRUPT,
 			    "the scanner does not find the EICAR test %s (%s); the signatures in "
 			    "%s are incomplete: run freshclam",
@@ -324,7 +326,8 @@ engine_look(struct engine *e, struct span bytes, struct look *out)
 		return;
 	if (!has_room(e)) {
 		out->kind = LOOK_FAILED;
-		(void)snprintf(out->why, sizeof(out->why), "no room in %s", e->settings.tmpdir);
+		(void)snprintf(out->why, sizeof(out->why), "less than max_scan is free in %s",
+		    e->settings.tmpdir);
 		return;
 	}
 	memset(&heard, 0, sizeof(heard));

@@ -7,7 +7,7 @@ static const struct pnf_outcome outcomes[] = {
     {"malformed", "tag", "MIME that readers may understand differently"}, {.name = NULL}};
 
 static const struct pnf_option options[] = {
-    {"databases", PNF_OPTION_TEXT, "/var/lib/clamav", "folder with the signatures"},
+    {"databases", PNF_OPTION_TEXT, "\"/var/lib/clamav\"", "folder with the signatures"},
     {"max_scan", PNF_OPTION_SIZE, "400M", "bytes looked at in one message, unpacked"},
     {"max_file", PNF_OPTION_SIZE, "100M", "bytes of one file"},
     {"max_recursion", PNF_OPTION_NUMBER, "17", "archives in archives"},

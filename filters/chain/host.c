@@ -53,9 +53,7 @@ host_option_text(const struct pnf_config *config, const char *name)
 
 	if (strcmp(name, "tmpdir") == 0)
 		return config->tmpdir;
-	if (o != NULL && o->n_values > 0)
-		return o->values[0];
-	return o != NULL ? o->about->fallback : NULL;
+	return o != NULL && o->n_values > 0 ? o->values[0] : NULL;
 }
 
 static void *

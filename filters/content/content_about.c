@@ -9,7 +9,7 @@ static const struct pnf_option options[] = {
     {"subject", PNF_OPTION_LIST, NULL, "/regex/i over the decoded Subject"},
     {"body", PNF_OPTION_LIST, NULL, "/regex/i over the decoded text parts"},
     {"tag", PNF_OPTION_TEXT, NULL, "tag to set when a pattern matches"},
-    {"score", PNF_OPTION_TEXT, "0", "score of that tag, decimals allowed"}, {.name = NULL}};
+    {"score", PNF_OPTION_TEXT, "\"0\"", "score of that tag, decimals allowed"}, {.name = NULL}};
 
 const struct pnf_about content_about = {.name = "content",
     .version = "0.1",

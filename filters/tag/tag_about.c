@@ -3,7 +3,7 @@
 static const struct pnf_outcome outcomes[] = {{.name = NULL}};
 
 static const struct pnf_option options[] = {
-    {"subject", PNF_OPTION_TEXT, "[suspicious]",
+    {"subject", PNF_OPTION_TEXT, "\"[suspicious]\"",
 	"put before the Subject of copies that leave tagged; empty: nothing"},
     {.name = NULL}};
 

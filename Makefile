@@ -11,8 +11,8 @@ SAN     ?=
 DEMO    ?=
 
 MODULES ?= relay/base relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
-	relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
-	policy/store policy/recipient policy/journal filters/chain filters/worker filters/antivirus \
+	relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
+	policy/store policy/recipient policy/default policy/journal filters/chain filters/worker filters/antivirus \
 	filters/content filters/header filters/tag web/server
 
 PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev \

@@ -53,6 +53,8 @@ struct role_ops {
 	void (*request)(struct role *, uint64_t id, const struct control_request *r);
 	/* Asked to end: finish what must be finished, then loop_stop(role->loop). NULL: at once. */
 	void (*stop)(struct role *);
+	/* CONTROL_CHUNK and CONTROL_END that answer this role's own requests (web). May be NULL. */
+	void (*answer)(struct role *, const struct message *m);
 };
 
 /* The whole life of a role process; returns the exit status of main. */

@@ -41,9 +41,9 @@ struct client {
 	const struct client_events *events;
 	void *arg;
 	enum client_state state;
-	unsigned depth;      /* of our functions that call back: frees wait for the outermost */
-	bool is_doomed;      /* client_free was called inside a callback */
-	bool is_quitting;    /* QUIT as soon as idle */
+	unsigned depth;   /* of our functions that call back: frees wait for the outermost */
+	bool is_doomed;   /* client_free was called inside a callback */
+	bool is_quitting; /* QUIT as soon as idle */
 	bool has_pipelining, has_8bit, has_size;
 	uint64_t size_limit; /* of SIZE, 0: none said */
 	unsigned n_sent;     /* messages so far, this one included */
@@ -570,7 +570,8 @@ take_input(struct client *c, struct span input)
 		}
 		n = smtp_reply_push(&c->reply, input);
 		if (n < 0) {
-			say(c, n == -E_LIMIT ? "a reply without end" : "something that is no reply");
+			say(c,
+			    n == -E_LIMIT ? "a reply without end" : "something that is no reply");
 			lose(c, 0, c->said);
 			return false;
 		}
@@ -686,8 +687,8 @@ client_new(struct loop *loop, const struct ip *ip, uint16_t port, const char *ho
 }
 
 struct client *
-client_new_on(struct loop *loop, int fd, const char *hostname, const struct client_events *events,
-    void *arg)
+client_new_on(
+    struct loop *loop, int fd, const char *hostname, const struct client_events *events, void *arg)
 {
 	struct client *c = new_client(loop, hostname, events, arg);
 

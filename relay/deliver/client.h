@@ -29,15 +29,15 @@ enum client_outcome {
 	CLIENT_REFUSED,     /* `code` is meant for every recipient not refused by on_rcpt */
 	CLIENT_NO_RCPT,     /* every recipient was refused by on_rcpt */
 	CLIENT_UNREACHABLE, /* no connection, or no usable greeting */
-	CLIENT_LOST,        /* the connection broke before the final dot, or 421: try the next server */
-	CLIENT_STALE,       /* a reused connection had gone before MAIL was answered: try it afresh */
-	CLIENT_UNCERTAIN,   /* it broke between the final dot and its reply: perhaps delivered */
-	CLIENT_UNREADABLE   /* the message could not be read; nothing was delivered */
+	CLIENT_LOST,  /* the connection broke before the final dot, or 421: try the next server */
+	CLIENT_STALE, /* a reused connection had gone before MAIL was answered: try it afresh */
+	CLIENT_UNCERTAIN, /* it broke between the final dot and its reply: perhaps delivered */
+	CLIENT_UNREADABLE /* the message could not be read; nothing was delivered */
 };
 
 struct client_mail {
-	struct span from;          /* without <> */
-	const struct span *rcpts;  /* 1 to CLIENT_RCPTS_MAX, without <>; valid until the end */
+	struct span from;         /* without <> */
+	const struct span *rcpts; /* 1 to CLIENT_RCPTS_MAX, without <>; valid until the end */
 	size_t n_rcpts;
 	uint64_t size; /* bytes, CRLF lines, not dot-stuffed */
 	bool is_8bit;
@@ -70,8 +70,8 @@ struct client;
 struct client *client_new(struct loop *loop, const struct ip *ip, uint16_t port,
     const char *hostname, const struct client_events *events, void *arg);
 /* The same over a connected socket, for tests. */
-struct client *client_new_on(struct loop *loop, int fd, const char *hostname,
-    const struct client_events *events, void *arg);
+struct client *client_new_on(
+    struct loop *loop, int fd, const char *hostname, const struct client_events *events, void *arg);
 void client_free(struct client **c); /* drops the connection; no more calls */
 bool client_is_idle(const struct client *c);
 bool client_is_fresh(const struct client *c); /* has not sent a message yet */

@@ -87,8 +87,8 @@ bounded(int64_t ms, int64_t least, int64_t most)
 }
 
 void
-gateway_set_addresses(struct gateway *g, size_t s, const struct ip *ips, size_t n, int64_t ttl_ms,
-    int64_t now_ms)
+gateway_set_addresses(
+    struct gateway *g, size_t s, const struct ip *ips, size_t n, int64_t ttl_ms, int64_t now_ms)
 {
 	const struct conf_server *server = &g->conf->servers[s];
 	struct server_name *name = &g->names[s];

@@ -12,8 +12,8 @@
 #include "relay/base/list.h"
 
 enum {
-	GATEWAY_TARGETS_MAX = 64,  /* bits of queue_leg.tried */
-	GATEWAY_ADDRESSES_MAX = 16, /* of one name */
+	GATEWAY_TARGETS_MAX = 64,     /* bits of queue_leg.tried */
+	GATEWAY_ADDRESSES_MAX = 16,   /* of one name */
 	GATEWAY_CONNECTIONS_MAX = 20, /* to one target */
 	GATEWAY_BACKOFF_MIN_MS = 1000,
 	GATEWAY_BACKOFF_MAX_MS = 60 * 1000,
@@ -25,7 +25,8 @@ struct target {
 	const struct conf_server *server;
 	struct ip ip;
 	char text[GATEWAY_TEXT_MAX]; /* "10.0.0.11:25" */
-	bool is_gone; /* its name no longer has this address; the slot is free without connections */
+	bool
+	    is_gone; /* its name no longer has this address; the slot is free without connections */
 	bool is_up;
 	bool is_in_trial; /* while down: a trial connection is on its way */
 	unsigned losses;
@@ -72,8 +73,8 @@ void gateway_free(struct gateway **g); /* the lists must be empty */
 /* Chooses a target for a message that failed at those in `tried` (a bit for each index). */
 enum pick gateway_pick(const struct gateway *g, uint64_t tried, size_t *index);
 /* The addresses of server `s` as a lookup found them; none: the name failed until retry. */
-void gateway_set_addresses(struct gateway *g, size_t s, const struct ip *ips, size_t n,
-    int64_t ttl_ms, int64_t now_ms);
+void gateway_set_addresses(
+    struct gateway *g, size_t s, const struct ip *ips, size_t n, int64_t ttl_ms, int64_t now_ms);
 
 /* Each returns whether the state changed. */
 bool target_up(struct target *t);

@@ -41,7 +41,7 @@ struct queue_rcpt {
 	enum rcpt_state state;
 	bool is_tried;     /* in the attempt that goes on */
 	bool is_in_bounce; /* in the bounce that is being made durable */
-	char *reply;       /* the gateway's last words to it, or why it is held; NULL: see the leg */
+	char *reply; /* the gateway's last words to it, or why it is held; NULL: see the leg */
 };
 
 enum leg_state {
@@ -114,7 +114,8 @@ struct span rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r);
 struct queue;
 struct queue *queue_new(void);
 void queue_free(struct queue **q); /* the entries too; nothing of the spool */
-/* 0, -E_EXISTS (id taken), -E_LIMIT. Takes the entry when 0. */
+/* 0, or -E_EXISTS (the id is taken). Takes the entry when 0.  QUEUE_MESSAGES_MAX is for whoever
+ * accepts: what is durable already is never turned away. */
 int queue_add(struct queue *q, struct queue_entry *e);
 void queue_remove(struct queue *q, struct queue_entry **e); /* frees it */
 struct queue_entry *queue_find(const struct queue *q, struct span id);

@@ -70,8 +70,9 @@ resolver_attach(struct resolver *r, struct channel *lookup)
 static void
 ask(struct resolver *r, struct gateway *g, size_t server, enum dns_type type)
 {
-	struct dns_question question = {
-	    .type = type, .name = span_str(g->conf->servers[server].host), .timeout_ms = ASK_TIMEOUT_MS};
+	struct dns_question question = {.type = type,
+	    .name = span_str(g->conf->servers[server].host),
+	    .timeout_ms = ASK_TIMEOUT_MS};
 	struct question *q = mem_alloc(sizeof(*q));
 	struct buf payload = BUF_INIT(QUESTION_MAX);
 

@@ -2,8 +2,8 @@
 #include "relay/base/err.h"
 
 enum {
-	COMMIT_NAME_MAX = 256,    /* id, flow, gateway */
-	COMMIT_WHY_MAX = 2048,    /* why a recipient is held */
+	COMMIT_NAME_MAX = 256,     /* id, flow, gateway */
+	COMMIT_WHY_MAX = 2048,     /* why a recipient is held */
 	COMMIT_BODY_MAX = 1 << 20, /* inline; the channel's own limits are far below */
 	REFUSAL_TEXT_MAX = 512
 };

@@ -144,7 +144,7 @@ void
 schema_known_complain(struct reading *r, unsigned line, const char *what, const char *where,
     struct span word, const struct known *k)
 {
-	size_t i = config_nearest_word(word, k->words, k->n);
+	size_t i = nearest_word(word, k->words, k->n);
 
 	if (i == k->n)
 		config_complain(

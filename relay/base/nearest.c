@@ -9,7 +9,7 @@ least(unsigned a, unsigned b)
 }
 
 unsigned
-config_nearest_distance(struct span a, struct span b)
+nearest_distance(struct span a, struct span b)
 {
 	unsigned rows[3][NEAREST_WORD_MAX + 1];
 	unsigned *before = rows[0], *above = rows[1], *row = rows[2];
@@ -47,15 +47,14 @@ is_cut_short(struct span word, struct span known)
 }
 
 size_t
-config_nearest_word(struct span word, const char *const *words, size_t n)
+nearest_word(struct span word, const char *const *words, size_t n)
 {
 	size_t best = n;
 	unsigned best_distance = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct span known = span_str(words[i]);
-		unsigned distance =
-		    is_cut_short(word, known) ? 1 : config_nearest_distance(word, known);
+		unsigned distance = is_cut_short(word, known) ? 1 : nearest_distance(word, known);
 
 		if (best == n || distance < best_distance) {
 			best = i;

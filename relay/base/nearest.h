@@ -10,8 +10,8 @@
 
 enum { NEAREST_WORD_MAX = 64 }; /* of longer words only this many bytes are compared */
 
-unsigned config_nearest_distance(struct span a, struct span b);
+unsigned nearest_distance(struct span a, struct span b);
 /* Index of the word of `words` with the least distance, the first of equals; n when n is 0. */
-size_t config_nearest_word(struct span word, const char *const *words, size_t n);
+size_t nearest_word(struct span word, const char *const *words, size_t n);
 
 #endif

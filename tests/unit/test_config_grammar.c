@@ -215,14 +215,14 @@ test_nearest(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(distances) / sizeof(distances[0]); i++)
 		assert_int_equal(
-		    config_nearest_distance(span_str(distances[i].a), span_str(distances[i].b)),
+		    nearest_distance(span_str(distances[i].a), span_str(distances[i].b)),
 		    distances[i].distance);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_string_equal(words[config_nearest_word(span_str(cases[i].word), words, 7)],
-		    cases[i].nearest);
-	assert_int_equal(config_nearest_word(SPAN("x"), words, 0), 0);
+		assert_string_equal(
+		    words[nearest_word(span_str(cases[i].word), words, 7)], cases[i].nearest);
+	assert_int_equal(nearest_word(SPAN("x"), words, 0), 0);
 	memset(longest, 'a', sizeof(longest));
-	assert_int_equal(config_nearest_distance(span_of(longest, 200), span_of(longest, 64)), 0);
+	assert_int_equal(nearest_distance(span_of(longest, 200), span_of(longest, 64)), 0);
 }
 
 static void

@@ -130,7 +130,8 @@ decide(struct decide_walk *w, const struct rule *r)
 		(void)snprintf(text, sizeof(text), "Listed by %.*s",
 		    SPAN_ARG(snapshot_list(w->snapshot, r->list)->zone));
 	else
-		(void)snprintf(text, sizeof(text), "Refused by policy of %s",
+		(void)snprintf(text, sizeof(text), "%s by policy of %s",
+		    r->verb == RULE_TEMPFAIL ? "Deferred" : "Refused",
 		    w->facts->hostname != NULL ? w->facts->hostname : "this host");
 	ruling.text = r->text.n > 0 ? r->text : span_str(text);
 	ruling.action = r->verb == RULE_REJECT     ? ACTION_REJECT

@@ -9,7 +9,10 @@
 #include <cmocka.h>
 
 /* A constant initializer, NULs and all. */
-#define S(literal) {literal, sizeof(literal) - 1}
+#define S(literal)                           \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
 
 #define FFFD "\xEF\xBF\xBD"
 
@@ -100,7 +103,8 @@ words(void **state)
 	    {S("=?utf-8?Q?a_b=5F?="), S("a b_")},
 	    {S("=?UTF-8*en?q?a?="), S("a")},
 	    {S("=?iso-8859-1?q?caf=E9?= x"), S("caf\xc3\xa9 x")},
-	    {S("=?windows-1251?B?z/Do4uXy?="), S("\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82")},
+	    {S("=?windows-1251?B?z/Do4uXy?="),
+		S("\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82")},
 	    {S("=?iso-2022-jp?B?GyRCJCIbKEI=?="), S("\xe3\x81\x82")},
 	    /* one character over two words */
 	    {S("=?utf-8?B?Y2Fmww==?= =?utf-8?B?qQ==?="), S("caf\xc3\xa9")},
@@ -163,7 +167,10 @@ charsets(void **state)
 	    {"utf-16le", S("a\0\xe9\0"), S("a\xc3\xa9"), true},
 	    {"utf-7", S("+AOk-"), S("\xc3\xa9"), true},
 	    {"utf-16be", S("\0a\0"), S("a" FFFD), false}, /* ends inside */
-	    {"windows-1252", S("a\x81" "b"), S("a" FFFD "b"), false},
+	    {"windows-1252",
+		S("a\x81"
+		  "b"),
+		S("a" FFFD "b"), false},
 	    {"no-such", S("a\xe9"), S("a" FFFD), false},
 	};
 

@@ -49,9 +49,9 @@ bounce(void **state)
 {
 	static const struct dsn_recipient rcpts[] = {
 	    {.address = SPAN("nobody@example.org"),
-	        .status = SPAN("5.1.1"),
-	        .reply = SPAN("550 5.1.1 User unknown\nsecond line"),
-	        .server = SPAN("exchange.example.org")},
+		.status = SPAN("5.1.1"),
+		.reply = SPAN("550 5.1.1 User unknown\nsecond line"),
+		.server = SPAN("exchange.example.org")},
 	    {.address = SPAN("slow@example.org"), .status = SPAN("4.4.1"), .action = DSN_DELAYED},
 	};
 	struct dsn d = sample(rcpts, 2);
@@ -74,22 +74,22 @@ bounce(void **state)
 	assert_true(has(m.parts[1].raw, SPAN("  <nobody@example.org>\r\n    There is no such")));
 	assert_true(has(m.parts[1].raw, SPAN("550 5.1.1 User unknown second line\r\n")));
 	assert_true(has(m.parts[1].raw, SPAN("will be tried again")));
-	assert_true(span_eq(m.parts[2].raw,
-	    SPAN("Reporting-MTA: dns; mx1.example.org\r\n"
-	         "Arrival-Date: Thu, 1 Jan 1970 00:00:01 +0000\r\n"
-	         "\r\n"
-	         "Final-Recipient: rfc822; nobody@example.org\r\n"
-	         "Action: failed\r\n"
-	         "Status: 5.1.1\r\n"
-	         "Remote-MTA: dns; exchange.example.org\r\n"
-	         "Diagnostic-Code: smtp; 550 5.1.1 User unknown second line\r\n"
-	         "Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n"
-	         "\r\n"
-	         "Final-Recipient: rfc822; slow@example.org\r\n"
-	         "Action: delayed\r\n"
-	         "Status: 4.4.1\r\n"
-	         "Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n"
-	         "Will-Retry-Until: Fri, 2 Jan 1970 00:00:00 +0000\r\n")));
+	assert_true(span_eq(
+	    m.parts[2].raw, SPAN("Reporting-MTA: dns; mx1.example.org\r\n"
+				 "Arrival-Date: Thu, 1 Jan 1970 00:00:01 +0000\r\n"
+				 "\r\n"
+				 "Final-Recipient: rfc822; nobody@example.org\r\n"
+				 "Action: failed\r\n"
+				 "Status: 5.1.1\r\n"
+				 "Remote-MTA: dns; exchange.example.org\r\n"
+				 "Diagnostic-Code: smtp; 550 5.1.1 User unknown second line\r\n"
+				 "Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n"
+				 "\r\n"
+				 "Final-Recipient: rfc822; slow@example.org\r\n"
+				 "Action: delayed\r\n"
+				 "Status: 4.4.1\r\n"
+				 "Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n"
+				 "Will-Retry-Until: Fri, 2 Jan 1970 00:00:00 +0000\r\n")));
 	assert_true(span_eq(m.parts[3].raw, SPAN("Subject: hello\r\nX-Evil: a\r\n")));
 	assert_true(has(buf_span(&out), SPAN("To: <joe@client.example>\r\n")));
 	assert_true(has(buf_span(&out), SPAN("Auto-Submitted: auto-replied\r\n")));
@@ -139,8 +139,8 @@ statuses(void **state)
 	    {"5.1.1", DSN_DELAYED, "4.0.0"}, {"2.0.0", DSN_FAILED, "5.0.0"},
 	    {"5.1", DSN_FAILED, "5.0.0"}, {"5.1.1.1", DSN_FAILED, "5.0.0"},
 	    {"5.1.1.", DSN_FAILED, "5.0.0"}, {"5.1.1234", DSN_FAILED, "5.0.0"},
-	    {"5..1", DSN_FAILED, "5.0.0"}, {"", DSN_FAILED, "5.0.0"},
-	    {"", DSN_DELAYED, "4.0.0"}, {"5.999.999", DSN_FAILED, "5.999.999"}};
+	    {"5..1", DSN_FAILED, "5.0.0"}, {"", DSN_FAILED, "5.0.0"}, {"", DSN_DELAYED, "4.0.0"},
+	    {"5.999.999", DSN_FAILED, "5.999.999"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -176,7 +176,8 @@ refused(void **state)
 	assert_int_equal(dsn_write(&d, &out), -E_SYNTAX);
 	d.boundary = SPAN("");
 	assert_int_equal(dsn_write(&d, &out), -E_SYNTAX);
-	d.boundary = SPAN("0123456789012345678901234567890123456789012345678901234567890123456789x");
+	d.boundary =
+	    SPAN("0123456789012345678901234567890123456789012345678901234567890123456789x");
 	assert_int_equal(dsn_write(&d, &out), -E_SYNTAX);
 	assert_int_equal(out.n, 0);
 	buf_free(&out);

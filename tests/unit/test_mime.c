@@ -155,36 +155,36 @@ oddities(void **state)
 	    {"Content-Type: text\r\n\r\nx", MIME_BAD_HEADER, 1, "text/plain", "x"},
 	    {"Content-Type: a/b/c\r\n\r\nx", MIME_BAD_HEADER, 1, "text/plain", "x"},
 	    {"Content-Type: text/html\r\nContent-type : text/css\r\n\r\nx", MIME_DUPLICATE_HEADER,
-	        1, "text/html", "x"},
-	    {"Content-Transfer-Encoding: uuencode\r\n\r\nx", MIME_UNKNOWN_ENCODING, 1,
-	        "text/plain", "x"},
+		1, "text/html", "x"},
+	    {"Content-Transfer-Encoding: uuencode\r\n\r\nx", MIME_UNKNOWN_ENCODING, 1, "text/plain",
+		"x"},
 	    {"Content-Transfer-Encoding: base64\r\n\r\n!!!!", MIME_BAD_ENCODING, 1, "text/plain",
-	        "!!!!"},
+		"!!!!"},
 	    {"Content-Transfer-Encoding: quoted-printable\r\n\r\n=GG", MIME_BAD_ENCODING, 1,
-	        "text/plain", "=GG"},
+		"text/plain", "=GG"},
 	    {"Content-Type: text/plain; charset=x-none\r\n\r\nx\xff", MIME_BAD_CHARSET, 1,
-	        "text/plain", "x\xff"},
+		"text/plain", "x\xff"},
 	    {MULTI("; boundary=b") "--b\r\n\r\nx\r\n", MIME_BAD_BOUNDARY, 2, "text/plain", "x\r\n"},
 	    {MULTI("; boundary=b") "no delimiter\r\n", MIME_BAD_BOUNDARY, 1, "multipart/mixed",
-	        "no delimiter\r\n"},
+		"no delimiter\r\n"},
 	    {MULTI("") "--g\r\n\r\nx\r\n--g--\r\n", MIME_BAD_BOUNDARY, 2, "text/plain", "x"},
 	    {MULTI("") "nothing", MIME_BAD_BOUNDARY, 1, "multipart/mixed", "nothing"},
 	    {MULTI("; boundary=b; boundary=c") "--b\r\n\r\nx\r\n--b--\r\n", MIME_BAD_BOUNDARY, 2,
-	        "text/plain", "x"},
+		"text/plain", "x"},
 	    {MULTI("; boundary=b") "--b--\r\n--b\r\n\r\nlate\r\n--b--\r\n", MIME_BAD_BOUNDARY, 2,
-	        "text/plain", "late"},
-	    {MULTI("; boundary=b") "--bb\r\n\r\nx\r\n--b\r\n\r\ny\r\n--b--\r\n", 0, 2,
-	        "text/plain", "y"},
+		"text/plain", "late"},
+	    {MULTI("; boundary=b") "--bb\r\n\r\nx\r\n--b\r\n\r\ny\r\n--b--\r\n", 0, 2, "text/plain",
+		"y"},
 	    {MULTI("; boundary=b") "--b\r\n--b\r\n\r\ny\r\n--b--", 0, 3, "text/plain", "y"},
 	    {MULTI("; boundary=b") "--b\r\nno header\r\n--b--", MIME_BAD_HEADER, 2, "text/plain",
-	        "no header"},
+		"no header"},
 	    {MULTI("; boundary=b") "--b\n\ny\n--b--\n", 0, 2, "text/plain", "y"},
 	    {"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: b\r\n\r\nx\r\n--b--",
-	        0, 3, "text/plain", "x"},
+		0, 3, "text/plain", "x"},
 	    {"Content-Transfer-Encoding: base64\r\n" MULTI("; boundary=b") "LS1iDQoNCngNCi0tYi0t",
-	        MIME_BAD_ENCODING, 2, "text/plain", "x"},
+		MIME_BAD_ENCODING, 2, "text/plain", "x"},
 	    {"Content-Type: message/rfc822\r\n\r\nContent-Type: text/html\r\n\r\nx", 0, 2,
-	        "text/html", "x"},
+		"text/html", "x"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -370,7 +370,7 @@ check_folder(struct fixture *f, const char *folder, bool has_folders)
 		if (entry->d_name[0] == '.')
 			continue;
 		assert_true((size_t)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) <
-		    sizeof(path));
+			    sizeof(path));
 		if (entry->d_type == DT_DIR)
 			n += has_folders ? check_folder(f, path, false) : 0;
 		else

@@ -142,7 +142,7 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
     struct config_errors *errors)
 {
 	struct complaints complaints = {0};
-	struct reading r = {.complaints = &complaints, .plugins = plugins};
+	struct reading r = {.complaints = &complaints, .plugins = plugins, .top = top_rules};
 	struct config *c = mem_alloc(sizeof(*c));
 
 	arena_init(&c->memory, CONFIG_MEMORY_MAX);

@@ -1,5 +1,7 @@
 #include "policy/config/nearest.h"
 
+enum { NEAREST_CUT_MIN = 3 };
+
 static unsigned
 least(unsigned a, unsigned b)
 {
@@ -37,6 +39,13 @@ nearest_distance(struct span a, struct span b)
 	return above[b.n];
 }
 
+/* "expire" for "expire_after": a word cut short is nearer than letters alone would say. */
+static bool
+is_cut_short(struct span word, struct span known)
+{
+	return word.n >= NEAREST_CUT_MIN && span_starts_nocase(known, word);
+}
+
 size_t
 nearest_word(struct span word, const char *const *words, size_t n)
 {
@@ -44,7 +53,8 @@ nearest_word(struct span word, const char *const *words, size_t n)
 	unsigned best_distance = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		unsigned distance = nearest_distance(word, span_str(words[i]));
+		struct span known = span_str(words[i]);
+		unsigned distance = is_cut_short(word, known) ? 1 : nearest_distance(word, known);
 
 		if (best == n || distance < best_distance) {
 			best = i;

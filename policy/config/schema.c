@@ -8,10 +8,8 @@ enum { EXISTING_TEXT_MAX = 240 };
 struct shown
 schema_place(const struct node *section)
 {
-	struct shown to = {"the top level"};
+	struct shown to;
 
-	if (section->word.n == 0)
-		return to;
 	if (section->has_title)
 		(void)snprintf(to.text, sizeof(to.text), "%.*s \"%.50s\"",
 		    SPAN_ARG(span_take(section->word, 20)), SHOW(section->title)); /* cut to fit */
@@ -77,17 +75,39 @@ rule_of(const struct rule *rules, struct span word)
 	return rules->word != NULL ? rules : NULL;
 }
 
+struct shown
+schema_inside(const struct node *section)
+{
+	struct shown to = {""};
+
+	if (section->word.n > 0) /* the root has none */
+		(void)snprintf(to.text, sizeof(to.text), " in %.76s",
+		    schema_place(section).text); /* cut to fit */
+	return to;
+}
+
+/* A word of the top level inside a section: most likely the section was not closed. */
+static bool
+is_misplaced(const struct reading *r, const struct node *section, const struct node *n)
+{
+	return section != r->root && rule_of(r->top, n->word) != NULL;
+}
+
 static void
 complain_of_unknown_word(
     struct reading *r, const struct node *section, const struct node *n, const struct rule *rules)
 {
-	char what[SHOWN_MAX + 40];
 	struct known known = {.n = 0};
 
-	(void)snprintf(
-	    what, sizeof(what), "word in %s", schema_place(section).text); /* fits by its type */
+	if (is_misplaced(r, section, n)) {
+		complain(r->complaints, n->line,
+		    "\"%s\" has no meaning in %s; if it was not meant to stand there, add } before "
+		    "it",
+		    SHOW(n->word), schema_place(section).text);
+		return;
+	}
 	known_add_rules(&known, rules);
-	known_complain(r, n->line, what, n->word, &known);
+	known_complain(r, n->line, "word", schema_inside(section).text, n->word, &known);
 }
 
 void
@@ -120,20 +140,21 @@ known_add_rules(struct known *k, const struct rule *rules)
 }
 
 void
-known_complain(
-    struct reading *r, unsigned line, const char *what, struct span word, const struct known *k)
+known_complain(struct reading *r, unsigned line, const char *what, const char *where,
+    struct span word, const struct known *k)
 {
 	size_t i = nearest_word(word, k->words, k->n);
 
 	if (i == k->n)
-		complain(r->complaints, line, "unknown %s: \"%s\"; remove it", what, SHOW(word));
+		complain(
+		    r->complaints, line, "unknown %s \"%s\"%s; remove it", what, SHOW(word), where);
 	else if (k->is_here[i])
-		complain(r->complaints, line, "unknown %s: \"%s\"; did you mean \"%s\"?", what,
-		    SHOW(word), k->words[i]);
+		complain(r->complaints, line, "unknown %s \"%s\"%s; did you mean \"%s\"?", what,
+		    SHOW(word), where, k->words[i]);
 	else
 		complain(r->complaints, line,
-		    "unknown %s: \"%s\"; the nearest, \"%s\", is not in this version; remove it",
-		    what, SHOW(word), k->words[i]);
+		    "unknown %s \"%s\"%s; the nearest, \"%s\", is not in this version; remove it",
+		    what, SHOW(word), where, k->words[i]);
 }
 
 void
@@ -153,11 +174,19 @@ schema_complain_missing(struct reading *r, unsigned line, const char *word, stru
 	buf_free(&names);
 }
 
+static struct shown
+value_inside(const struct node *n)
+{
+	struct shown to;
+
+	(void)snprintf(to.text, sizeof(to.text), " of %.76s", SHOW(n->word)); /* cut to fit */
+	return to;
+}
+
 bool
 choice_read(struct reading *r, const struct node *n, const struct value *v,
     const struct choice *choices, int *out)
 {
-	char what[SHOWN_MAX + 40];
 	struct known known = {.n = 0};
 
 	for (const struct choice *c = choices; c->word != NULL; c++) {
@@ -172,8 +201,7 @@ choice_read(struct reading *r, const struct node *n, const struct value *v,
 		    SHOW(n->word), c->word);
 		return false;
 	}
-	(void)snprintf(what, sizeof(what), "value of %s", SHOW(n->word)); /* fits by its type */
-	known_complain(r, v->line, what, v->text, &known);
+	known_complain(r, v->line, "value", value_inside(n).text, v->text, &known);
 	return false;
 }
 

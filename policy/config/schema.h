@@ -11,11 +11,14 @@
 
 enum { KNOWN_MAX = 256, CONFIG_MEMORY_MAX = 1 << 30 };
 
+struct rule;
+
 struct reading {
 	struct config *config;
 	struct complaints *complaints;
 	const struct pnf_about *const *plugins; /* ends with NULL */
 	const struct node *root;
+	const struct rule *top; /* the words of the top level */
 };
 
 enum rule_kind {
@@ -40,8 +43,10 @@ void schema_read(struct reading *r, const struct node *section, const struct rul
 bool schema_fits(struct reading *r, const struct node *n, enum rule_kind kind);
 /* The child of this word, NULL: not given. */
 const struct node *schema_child(const struct node *section, const char *word);
-/* `flow "inbound"`, `dns`, `the top level`; longer text is cut. */
+/* `flow "inbound"`, `dns`; longer text is cut. */
 struct shown schema_place(const struct node *section);
+/* ` in flow "inbound"`, nothing for the root. */
+struct shown schema_inside(const struct node *section);
 
 /* Words to choose the nearest from. */
 struct known {
@@ -52,9 +57,9 @@ struct known {
 
 void known_add(struct known *k, const char *word, bool is_here); /* past KNOWN_MAX: left out */
 void known_add_rules(struct known *k, const struct rule *rules);
-/* "unknown WHAT "word"; did you mean "nearest"?" */
-void known_complain(
-    struct reading *r, unsigned line, const char *what, struct span word, const struct known *k);
+/* `unknown WHAT "word"WHERE; did you mean "nearest"?` */
+void known_complain(struct reading *r, unsigned line, const char *what, const char *where,
+    struct span word, const struct known *k);
 /* `gateway "x" does not exist; there are "a", "b"`: names of the root's sections of that word. */
 void schema_complain_missing(struct reading *r, unsigned line, const char *word, struct span name);
 

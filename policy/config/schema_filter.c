@@ -120,7 +120,7 @@ read_action(struct reading *r, const struct node *n, enum action *out)
 	v = n->first_value;
 	if (!action_parse(v->text, &a)) {
 		known_add_actions(&known);
-		known_complain(r, v->line, "action", v->text, &known);
+		known_complain(r, v->line, "action", "", v->text, &known);
 	} else if (!action_is_supported(a)) {
 		complain(r->complaints, v->line,
 		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, tempfail or "
@@ -272,15 +272,10 @@ static void
 complain_of_word(struct reading *r, const struct node *section, const struct node *n,
     const struct pnf_about *p, bool is_override)
 {
-	char what[SHOWN_MAX + 40];
 	struct known known = {.n = 0};
-	struct buf text = BUF_INIT(sizeof(what));
 
-	(void)buf_addf(&text, "word in %s", schema_place(section).text); /* fits by its type */
-	(void)span_copy(buf_span(&text), what, sizeof(what));            /* so does this */
-	buf_free(&text);
 	known_add_filter_words(&known, p, is_override);
-	known_complain(r, n->line, what, n->word, &known);
+	known_complain(r, n->line, "word", schema_inside(section).text, n->word, &known);
 }
 
 /* A word that is the filter's own, not the plugin's; true when it was one. */
@@ -335,7 +330,7 @@ complain_of_plugin(struct reading *r, unsigned line, const char *what, struct sp
 		return;
 	}
 	known_add_plugins(&known, r);
-	known_complain(r, line, what, name, &known);
+	known_complain(r, line, what, "", name, &known);
 }
 
 /* The plugin of a section: named by `plugin`, else like the section; NULL is complained of. */
@@ -404,7 +399,7 @@ complain_of_filter(struct reading *r, const struct value *v)
 		complain(r->complaints, v->line, "filter \"%s\" is not in this version; remove it",
 		    SHOW(v->text));
 	else
-		known_complain(r, v->line, "filter", v->text, &known);
+		known_complain(r, v->line, "filter", "", v->text, &known);
 }
 
 const struct conf_filter *

@@ -96,8 +96,8 @@ read_path(struct reading *r, const struct node *n, const char **out)
 	struct span path = n->first_value->text;
 
 	if (!scalar_is_path(path)) {
-		complain_of_type(r, n, n->first_value,
-		    "an absolute path; write it from / on, without . and ..");
+		complain_of_type(
+		    r, n, n->first_value, "an absolute path; write it from / on, without . and ..");
 		return false;
 	}
 	while (path.n > 1 && path.p[path.n - 1] == '/')

@@ -208,7 +208,7 @@ complain_of_word(struct parser *p)
 	const struct token *t = p->ahead;
 
 	if (is_text(p, 1) && t[1].line == t->line && !begins_item(p, 1))
-		complain(p->complaints, t->line, "no \"=\" behind \"%s\"; write %s = %s",
+		complain(p->complaints, t->line, "no \"=\" behind \"%s\"; write %s = \"%s\"",
 		    SHOW(t->text), SHOW(t->text), SHOW(t[1].text));
 	else
 		complain(p->complaints, t->line,

@@ -28,7 +28,7 @@ struct line {
 	bool is_broken; /* an error that leaves nothing more to read */
 };
 
-void complain(struct compiler *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void rule_complain(struct compiler *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void line_advance(struct line *l);
 /* Complains and gives the line up. */
 void line_break(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

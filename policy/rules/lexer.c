@@ -106,7 +106,7 @@ read_word(struct lexer *l, size_t *at, struct token *out, struct err *err)
 }
 
 int
-lexer_next(struct lexer *l, struct token *out, struct err *err)
+rule_lexer_next(struct lexer *l, struct token *out, struct err *err)
 {
 	size_t at = 0;
 	int rc;

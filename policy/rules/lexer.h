@@ -27,7 +27,7 @@ struct lexer {
 };
 
 /* 1 and a token; 0 at the line's end or a comment; -E_SYNTAX with what would be right. */
-int lexer_next(struct lexer *l, struct token *out, struct err *err);
+int rule_lexer_next(struct lexer *l, struct token *out, struct err *err);
 /*
  * Whether a quoted value is a regex: it starts with / and ends with / or /i.  1 yes (pattern and
  * is_caseless set), 0 no, -E_SYNTAX when it ends with flags that PCRE2 has and we do not.

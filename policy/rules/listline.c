@@ -59,7 +59,7 @@ read_answers(struct line *l, struct list_ranges *ranges)
 			struct answer_range range;
 
 			if (answer_range_parse(span_cut(&rest, ','), &range, &err) < 0) {
-				complain(l->c, "%s", err.text);
+				rule_complain(l->c, "%s", err.text);
 				continue;
 			}
 			if (ranges->n == ANSWER_RANGES_MAX) {
@@ -161,7 +161,7 @@ on_wrong_value(void *arg, uint32_t number, const char *text)
 	(void)snprintf(path, sizeof(path), "lists/%.*s.txt", SPAN_ARG(e->name)); /* fits */
 	e->c->file = path;
 	e->c->line = number;
-	complain(e->c, "%s", text);
+	rule_complain(e->c, "%s", text);
 	e->c->file = file;
 	e->c->line = at;
 }
@@ -176,10 +176,10 @@ load_values(struct compiler *c, struct span name, enum value_kind kind)
 	struct err err = {0};
 
 	if (c->reader == NULL)
-		complain(c, "list:%.*s cannot be read here; give the values in the rule",
+		rule_complain(c, "list:%.*s cannot be read here; give the values in the rule",
 		    SPAN_ARG(name));
 	else if (c->reader(c->reader_arg, name, &text, &err) < 0)
-		complain(c, "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
+		rule_complain(c, "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
 		    SPAN_ARG(name), err.text, SPAN_ARG(name));
 	else
 		list = valuelist_parse(buf_span(&text), kind, on_wrong_value, &arg);
@@ -196,7 +196,7 @@ compile_values(struct compiler *c, struct span name, enum value_kind kind)
 	struct snapshot *s = c->s;
 
 	if (!valuelist_is_name(name)) {
-		complain(c,
+		rule_complain(c,
 		    "`list:%.*s` is no list; a name is 1 to %d letters, digits, -, _ and dots",
 		    SPAN_ARG(span_take(name, 80)), VALUELIST_NAME_MAX);
 		return NULL;

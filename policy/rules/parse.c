@@ -10,7 +10,7 @@ void
 line_advance(struct line *l)
 {
 	struct err err = {0};
-	int rc = l->is_broken ? 0 : lexer_next(&l->lexer, &l->now, &err);
+	int rc = l->is_broken ? 0 : rule_lexer_next(&l->lexer, &l->now, &err);
 
 	l->has = rc > 0;
 	if (rc < 0)
@@ -26,7 +26,7 @@ line_break(struct line *l, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args); /* a cut message is still one */
 	va_end(args);
-	complain(l->c, "%s", text);
+	rule_complain(l->c, "%s", text);
 	l->has = false;
 	l->is_broken = true;
 }
@@ -176,7 +176,7 @@ read_value(struct line *l, struct rule_facet *f)
 		f->matcher = (struct matcher){.form = MATCH_LIST, .kind = kind};
 		f->matcher.by.list = compile_values(c, span_skip(t->text, 5), kind);
 	} else if (matcher_compile(&f->matcher, t, kind, &c->s->room, &c->s->memory, &err) < 0) {
-		complain(c, "%s: %s", facet_name(f->facet), err.text);
+		rule_complain(c, "%s: %s", facet_name(f->facet), err.text);
 	}
 	line_advance(l);
 }
@@ -187,7 +187,7 @@ add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
 	struct snapshot *s = c->s;
 
 	if (s->n_predicates == POLICY_PREDICATES_MAX) {
-		complain(c,
+		rule_complain(c,
 		    "more than %d subject, header and body values in one policy; combine some "
 		    "into one regex",
 		    POLICY_PREDICATES_MAX);
@@ -317,17 +317,17 @@ read_option_value(struct line *l, struct rule *r, int option)
 	case 0:
 		r->text = value;
 		if (!is_reply_text(value))
-			complain(l->c,
+			rule_complain(l->c,
 			    "text stands in SMTP replies: 1 to %d printable ASCII characters",
 			    RULE_TEXT_MAX);
 		return;
 	case 1:
 		if (value.n > RULE_NOTE_MAX)
-			complain(l->c, "a note of %zu bytes; at most %d", value.n, RULE_NOTE_MAX);
+			rule_complain(l->c, "a note of %zu bytes; at most %d", value.n, RULE_NOTE_MAX);
 		return;
 	default:
 		if (until_parse(value, &r->expires_ms, &err) < 0)
-			complain(l->c, "%s", err.text);
+			rule_complain(l->c, "%s", err.text);
 		return;
 	}
 }
@@ -350,7 +350,7 @@ read_options(struct line *l, struct rule *r)
 			return;
 		}
 		if (is_given[option])
-			complain(l->c, "`%s` given twice; keep one", words_options[option]);
+			rule_complain(l->c, "`%s` given twice; keep one", words_options[option]);
 		is_given[option] = true;
 		line_advance(l);
 		if (!l->has || l->now.kind == TOKEN_REGEX || l->now.is_negated) {

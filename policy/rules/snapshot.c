@@ -9,7 +9,7 @@
 enum { ARENA_FACTOR = 64, ARENA_FIRST = 1024 * 1024, RULES_FIRST = 64, ORDER_FIRST = 16 };
 
 void
-complain(struct compiler *c, const char *fmt, ...)
+rule_complain(struct compiler *c, const char *fmt, ...)
 {
 	char text[512];
 	va_list args;
@@ -101,13 +101,13 @@ compile_text(struct compiler *c, struct span text)
 
 		c->line++;
 		if (line.n > RULE_LINE_MAX)
-			complain(c, "a line of %zu bytes; at most %d", line.n, RULE_LINE_MAX);
+			rule_complain(c, "a line of %zu bytes; at most %d", line.n, RULE_LINE_MAX);
 		else if (!utf8_is_valid(line))
-			complain(c, "not UTF-8 text; save the policy as UTF-8");
+			rule_complain(c, "not UTF-8 text; save the policy as UTF-8");
 		else if (!is_printable(line))
-			complain(c, "a control character; in a regex write it as \\x{…}");
+			rule_complain(c, "a control character; in a regex write it as \\x{…}");
 		else if (line.n > 0 && line.p[0] != '#' && c->s->n_rules == POLICY_RULES_MAX)
-			complain(c,
+			rule_complain(c,
 			    "more than %d rules; put values into a list file and write list:NAME",
 			    POLICY_RULES_MAX);
 		else if (line.n > 0 && line.p[0] != '#') {
@@ -126,7 +126,7 @@ snapshot_parse(struct span text, const char *file, list_reader *reader, void *re
 
 	*errors = (struct policy_errors){.lines = BUF_INIT(2 * ERRORS_TEXT_MAX)};
 	if (text.n > POLICY_TEXT_MAX) {
-		complain(&c, "a policy of %zu bytes; at most %d", text.n, POLICY_TEXT_MAX);
+		rule_complain(&c, "a policy of %zu bytes; at most %d", text.n, POLICY_TEXT_MAX);
 		return NULL;
 	}
 	c.s = snapshot_new(text);

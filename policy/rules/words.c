@@ -1,5 +1,5 @@
 #include "policy/rules/compiler.h"
-#include "policy/rules/nearest.h"
+#include "relay/base/nearest.h"
 
 #include <stdio.h>
 
@@ -62,11 +62,14 @@ rule_verb_name(enum rule_verb verb)
 void
 words_hint(struct span word, const char *const *words, char *to, size_t size)
 {
-	const char *near = nearest_word(word, words);
-	size_t n;
+	size_t n = 0, best;
 
-	if (near != NULL) {
-		(void)snprintf(to, size, "did you mean `%s`?", near); /* fits */
+	while (words[n] != NULL)
+		n++;
+	best = nearest_word(word, words, n);
+	/* A third of its letters may be wrong; beyond that it was meant as something else. */
+	if (best < n && nearest_distance(word, span_str(words[best])) * 3 <= word.n) {
+		(void)snprintf(to, size, "did you mean `%s`?", words[best]); /* fits */
 		return;
 	}
 	n = (size_t)snprintf(to, size, "use one of");

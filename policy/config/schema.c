@@ -1,5 +1,5 @@
 #include "policy/config/schema.h"
-#include "policy/config/nearest.h"
+#include "relay/base/nearest.h"
 
 #include <stdio.h>
 

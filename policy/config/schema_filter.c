@@ -1,5 +1,5 @@
 /* filter: plugins with their settings, and what is done for each of their outcomes. */
-#include "policy/config/nearest.h"
+#include "relay/base/nearest.h"
 #include "policy/config/schema.h"
 
 enum { DEADLINE_MS = 20000 };

@@ -13,7 +13,7 @@ struct question {
 	size_t server;
 };
 
-struct resolver {
+struct resolve {
 	struct channel *lookup;
 	struct map *questions; /* by id */
 	uint64_t last_id;
@@ -21,10 +21,10 @@ struct resolver {
 	void *arg;
 };
 
-struct resolver *
-resolver_new(void (*on_changed)(void *arg, struct gateway *g), void *arg)
+struct resolve *
+resolve_new(void (*on_changed)(void *arg, struct gateway *g), void *arg)
 {
-	struct resolver *r = mem_alloc(sizeof(*r));
+	struct resolve *r = mem_alloc(sizeof(*r));
 
 	r->questions = map_new();
 	r->on_changed = on_changed;
@@ -34,7 +34,7 @@ resolver_new(void (*on_changed)(void *arg, struct gateway *g), void *arg)
 
 /* Nobody will answer what was asked: the names are free to be asked again. */
 static void
-drop_questions(struct resolver *r)
+drop_questions(struct resolve *r)
 {
 	size_t at = 0;
 	struct span key;
@@ -50,7 +50,7 @@ drop_questions(struct resolver *r)
 }
 
 void
-resolver_free(struct resolver **r)
+resolve_free(struct resolve **r)
 {
 	if (*r == NULL)
 		return;
@@ -61,14 +61,14 @@ resolver_free(struct resolver **r)
 }
 
 void
-resolver_attach(struct resolver *r, struct channel *lookup)
+resolve_attach(struct resolve *r, struct channel *lookup)
 {
 	drop_questions(r);
 	r->lookup = lookup;
 }
 
 static void
-ask(struct resolver *r, struct gateway *g, size_t server, enum dns_type type)
+ask(struct resolve *r, struct gateway *g, size_t server, enum dns_type type)
 {
 	struct dns_question question = {.type = type,
 	    .name = span_str(g->conf->servers[server].host),
@@ -84,7 +84,7 @@ ask(struct resolver *r, struct gateway *g, size_t server, enum dns_type type)
 }
 
 int64_t
-resolver_refresh(struct resolver *r, struct gateway *g, int64_t now_ms)
+resolve_refresh(struct resolve *r, struct gateway *g, int64_t now_ms)
 {
 	int64_t next_ms = -1;
 
@@ -99,7 +99,7 @@ resolver_refresh(struct resolver *r, struct gateway *g, int64_t now_ms)
 			continue;
 		}
 		if (!channel_is_open(r->lookup))
-			continue; /* resolver_attach will come */
+			continue; /* resolve_attach will come */
 		name->is_asking = true;
 		name->n_missing = 2;
 		name->n_found = 0;
@@ -120,7 +120,7 @@ keep_addresses(struct server_name *name, const struct dns_answer *a)
 }
 
 void
-resolver_take(struct resolver *r, const struct message *m)
+resolve_take(struct resolve *r, const struct message *m)
 {
 	static struct dns_answer answer; /* large; one loop, one thread, used during this call */
 	struct question *q = m->type == LOOKUP_ANSWER ? map_remove_u64(r->questions, m->id) : NULL;

@@ -7,16 +7,16 @@
 #include "relay/deliver/gateway.h"
 #include "relay/ipc/channel.h"
 
-struct resolver;
+struct resolve;
 
 /* on_changed: the addresses of `g` may be others now, or are known to be unknown. */
-struct resolver *resolver_new(void (*on_changed)(void *arg, struct gateway *g), void *arg);
-void resolver_free(struct resolver **r);
+struct resolve *resolve_new(void (*on_changed)(void *arg, struct gateway *g), void *arg);
+void resolve_free(struct resolve **r);
 /* The channel to the lookup role, NULL while it is away; questions under way are asked again. */
-void resolver_attach(struct resolver *r, struct channel *lookup);
+void resolve_attach(struct resolve *r, struct channel *lookup);
 /* Asks what must be asked; returns when to be called again (monotonic ms), -1: not at all. */
-int64_t resolver_refresh(struct resolver *r, struct gateway *g, int64_t now_ms);
+int64_t resolve_refresh(struct resolve *r, struct gateway *g, int64_t now_ms);
 /* An answer from the channel; what is no answer of ours is ignored. */
-void resolver_take(struct resolver *r, const struct message *m);
+void resolve_take(struct resolve *r, const struct message *m);
 
 #endif

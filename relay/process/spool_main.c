@@ -216,7 +216,7 @@ on_lookup_message(void *arg, struct message *m)
 {
 	struct spool_role *s = arg;
 
-	resolver_take(s->delivery.resolver, m);
+	resolve_take(s->delivery.resolver, m);
 }
 
 static void
@@ -224,7 +224,7 @@ on_lookup_close(void *arg)
 {
 	struct spool_role *s = arg;
 
-	resolver_attach(s->delivery.resolver, NULL);
+	resolve_attach(s->delivery.resolver, NULL);
 	channel_free(&s->lookup);
 }
 
@@ -262,7 +262,7 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 	} else if (peer == ROLE_LOOKUP) {
 		channel_free(&s->lookup);
 		s->lookup = channel_new(role->loop, fd, &lookup_events, s);
-		resolver_attach(s->delivery.resolver, s->lookup);
+		resolve_attach(s->delivery.resolver, s->lookup);
 	} else if (peer == ROLE_JOURNAL) {
 		channel_free(&s->journal);
 		s->journal = channel_new(role->loop, fd, &journal_events, s);

@@ -315,9 +315,11 @@ parse_path(struct span rest, struct span word, struct smtp_command *out)
 	if (rest.n > 0 && !is_blank(rest.p[0]))
 		return -E_SYNTAX;
 
+	if ((out->path.n == 0 && out->verb == SMTP_MAIL) ||
+	    (span_eq_nocase(out->path, SPAN("postmaster")) && out->verb == SMTP_RCPT))
+		return parse_params(rest, out);
 	status = strip_source_route(&out->path);
-	if (status == 0 && !(out->path.n == 0 && out->verb == SMTP_MAIL) &&
-	    !(span_eq_nocase(out->path, SPAN("postmaster")) && out->verb == SMTP_RCPT))
+	if (status == 0)
 		status = address_check(out->path);
 	return status == 0 ? parse_params(rest, out) : status;
 }

@@ -192,7 +192,7 @@ on_turn_end(void *arg)
 	d->has_changed = false;
 	take_due(d, now_ms);
 	for (size_t i = 0; i < d->n_gateways; i++) {
-		sooner(&wake_ms, resolver_refresh(d->resolver, d->gateways[i], now_ms));
+		sooner(&wake_ms, resolve_refresh(d->resolver, d->gateways[i], now_ms));
 		try_servers(d, d->gateways[i], now_ms);
 		dispatch(d, d->gateways[i]);
 		sooner(&wake_ms, gateway_next_trial_ms(d->gateways[i]));
@@ -286,7 +286,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	d->gateways = mem_array(config->n_gateways, sizeof(*d->gateways));
 	for (size_t i = 0; i < config->n_gateways; i++)
 		d->gateways[i] = gateway_new(&config->gateways[i]);
-	d->resolver = resolver_new(on_names, d);
+	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */
 }
@@ -299,7 +299,7 @@ delivery_free(struct delivery *d)
 	for (size_t i = 0; i < d->n_gateways; i++)
 		courier_drop(d->courier, d->gateways[i]);
 	queue_free(&d->queue);
-	resolver_free(&d->resolver);
+	resolve_free(&d->resolver);
 	for (size_t i = 0; i < d->n_gateways; i++)
 		gateway_free(&d->gateways[i]);
 	mem_free(d->gateways);

@@ -16,7 +16,7 @@ struct delivery {
 	struct gateway **gateways;
 	size_t n_gateways;
 	struct courier *courier;
-	struct resolver *resolver;
+	struct resolve *resolver;
 	struct intake *intake;
 	struct channel *journal; /* NULL while the role is away */
 	struct timer *wake;

@@ -1,6 +1,6 @@
 /* The pieces under config_parse: scalars, nearest words, tokens, the tree. */
 #include "policy/config/lexer.h"
-#include "policy/config/nearest.h"
+#include "relay/base/nearest.h"
 #include "policy/config/scalar.h"
 #include "policy/config/tree.h"
 #include "tests/unit/config_fake.h"

@@ -4,8 +4,8 @@
  * Pure.  The distance is the number of letters to add, drop, change or swap with their neighbour
  * (Damerau 1964, restricted); upper and lower case are the same letter here.
  */
-#ifndef CONFIG_NEAREST_H
-#define CONFIG_NEAREST_H
+#ifndef BASE_NEAREST_H
+#define BASE_NEAREST_H
 #include "relay/base/span.h"
 
 enum { NEAREST_WORD_MAX = 64 }; /* of longer words only this many bytes are compared */

@@ -1,4 +1,4 @@
-#include "policy/config/nearest.h"
+#include "relay/base/nearest.h"
 
 enum { NEAREST_CUT_MIN = 3 };
 

@@ -14,10 +14,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FAKE_CONNECTIONS = 64 };
+enum { FAKE_CONNECTIONS = 256 };
 
 struct fake_connection {
 	struct fake *fake;
@@ -183,9 +184,13 @@ fake_accept(void *arg, unsigned events)
 	struct fake *f = arg;
 	int fd = accept4(f->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+	int one = 1;
+
 	(void)events;
-	if (fd >= 0)
-		fake_serve(f, fd);
+	if (fd < 0)
+		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* only speed */
+	fake_serve(f, fd);
 }
 
 /* On a loopback port: `port` 0 takes a free one. */

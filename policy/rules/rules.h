@@ -55,6 +55,8 @@ void snapshot_set_version(struct snapshot *s, uint64_t version); /* once, before
 size_t snapshot_rule_count(const struct snapshot *s);
 /* Text of the rule with this id, as it was written; ids count rule lines from 1. */
 struct span snapshot_rule_text(const struct snapshot *s, uint32_t id);
+/* Wall milliseconds from which the rule never matches; INT64_MAX: it has no `until`. */
+int64_t snapshot_rule_expires_ms(const struct snapshot *s, uint32_t id);
 /* The whole text, comments and empty lines included: what was parsed, byte for byte. */
 struct span snapshot_text(const struct snapshot *s);
 

@@ -20,6 +20,8 @@ struct header_field {
 
 /* Bytes of the header section, without the empty line that ends it; all of it when there is none. */
 size_t header_section_length(struct span message);
+/* What stands behind that empty line; empty when there is none. */
+struct span header_body(struct span message);
 /* Next field of a header section (of which `rest` is what is left); false at the end. */
 bool header_next(struct span *rest, struct header_field *field);
 /* Unfolded, blanks trimmed, RFC 2047 words decoded to UTF-8 (unknown charsets: bytes over 0x7f

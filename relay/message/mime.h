@@ -17,7 +17,8 @@ enum {
 	MIME_PARTS = 1000,
 	MIME_DEPTH = 32,
 	MIME_DECODED = 256 * 1024 * 1024,
-	MIME_TEXT = 4 * 1024 * 1024
+	MIME_TEXT = 4 * 1024 * 1024,
+	MIME_ARENA_MIN = 8192
 };
 
 enum mime_anomaly {
@@ -52,7 +53,16 @@ struct mime_message {
 	unsigned anomalies; /* MIME_ bits */
 };
 
-/* All memory from `arena`, whose max bounds it.  Always yields at least part 0. */
+/*
+ * Parses `message` into out; NULL limits are the defaults.  All memory comes from `arena`, which must
+ * have MIME_ARENA_MIN bytes left; where it ends, parts are left out or cut and MIME_TOO_LARGE says
+ * so.  Results point into `message` and `arena`.  Always yields at least part 0.  Parts stand in
+ * document order, a message/rfc822 part has the message inside as its one child.
+ *
+ * Read the way that shows most: delimiters behind a close delimiter still count, a missing boundary
+ * is guessed from the body, lines that are no header are skipped if real ones follow.  All of that
+ * is flagged.
+ */
 void mime_parse(struct span message, const struct mime_limits *limits, struct arena *arena,
     struct mime_message *out);
 

@@ -41,15 +41,25 @@ struct smtp_command {
 	size_t n_params;
 };
 
-/* `line` without CRLF.  0, or -E_SYNTAX with the verb set where it was known (501), or -E_LIMIT
- * (too long a path: 553, too many parameters: 555).  The null path is fine for MAIL only;
- * "postmaster" without a domain is fine for RCPT only. */
+/*
+ * `line` without CRLF; all spans of the result point into it.  0, or -E_SYNTAX with the verb set
+ * where it was known (501), or -E_LIMIT: too long a path (553), or too many parameters (555; then
+ * n_params is SMTP_PARAMS_MAX, else 0).  The null path is fine for MAIL only; "postmaster" without a
+ * domain is fine for RCPT only.
+ *
+ * The grammar is RFC 5321 section 4.1.2, with blanks allowed behind "FROM:" and "TO:" and at the
+ * line's end since many clients send them; a path without <> is refused, and so is an argument of
+ * DATA, RSET and QUIT.  An EHLO or HELO argument must be there; what it is worth is for
+ * smtp_helo_is_valid to say.
+ */
 int smtp_command_parse(struct span line, struct smtp_command *out);
 
-/* RFC 5321 section 4.1.2 syntax; 8-bit bytes are refused (SMTPUTF8 is not offered). */
+/* Mailbox of RFC 5321 section 4.1.2 within its limits (64, 255, SMTP_PATH_MAX); quoted local parts
+ * and address literals are fine; 8-bit bytes are refused (SMTPUTF8 is not offered). */
 bool smtp_address_is_valid(struct span address);
 /* Part after the last @, empty when there is none. */
 struct span smtp_address_domain(struct span address);
+/* A name; an address literal is none. */
 bool smtp_domain_is_valid(struct span domain);
 /* EHLO/HELO argument: domain or address literal, leniently: printable ASCII without blanks. */
 bool smtp_helo_is_valid(struct span name);

@@ -11,7 +11,8 @@
 /* A command line: finds it at the start of `input`.  Returns 1 and the line without CRLF (and in
  * *used the bytes taken), 0 when it is not complete, -E_LIMIT when more than `max` bytes hold no
  * CRLF, -E_SYNTAX for a line that holds a bare CR, a bare LF or a NUL (*used says where it ends:
- * behind the next CRLF; 0 when that has not come yet and the caller should wait, or drop at max). */
+ * behind the next CRLF; 0 when that has not come yet and the caller should wait, or drop at max).
+ * The line's bytes and its CRLF together are at most max. */
 int reader_line(struct span input, size_t max, struct span *line, size_t *used);
 
 /* The DATA section.  All zeros, then reader_data_start. */
@@ -31,8 +32,15 @@ void reader_data_start(struct reader_data *d);
  * message; an empty message is empty. */
 size_t reader_data_push(struct reader_data *d, struct span input, struct buf *out);
 
-/* The other direction: dot-stuffs `message` (which has CRLF lines) and appends it, with the final
- * dot, to `out`; a last line without CRLF gets one.  *at_line_start carries state between calls. */
+/*
+ * The other direction: dot-stuffs a message, which has CRLF lines, and appends it to `out`.
+ * *at_line_start is true before the first piece and carries the state between calls.  An EMPTY
+ * piece ends the message: a last line without CRLF gets one, then comes the final dot.  0, or
+ * -E_LIMIT when `out` is full.
+ *
+ * A dot behind a bare LF is doubled too: messages with one are refused on their way in, and if one
+ * came here by another way no lenient gateway shall take "\n.\n" for an end.
+ */
 int reader_data_stuff(struct span piece, bool *at_line_start, struct buf *out);
 
 #endif

@@ -1,0 +1,34 @@
+/*
+ * param.h - a structured MIME field ("text/plain; charset=utf-8"): its main value and its parameters
+ * (RFC 2045 section 5.1, RFC 2231 with segments, charset and percent escapes).
+ *
+ * Pure, tolerant, linear: comments and folds anywhere, missing quotes, missing semicolons.
+ */
+#ifndef MESSAGE_PARAM_H
+#define MESSAGE_PARAM_H
+#include "relay/base/buf.h"
+#include "relay/message/charset.h"
+
+enum {
+	PARAM_SEGMENTS_MAX = 100, /* name*0, name*1, …: further ones are ignored */
+	PARAM_VALUE_MAX = 4096    /* bytes; a longer one is cut */
+};
+
+struct param_about {
+	char charset[CHARSET_NAME_MAX + 1]; /* RFC 2231's, "" when there is none */
+	bool is_repeated; /* the very same parameter stood there twice: the first is given */
+};
+
+/*
+ * Finds parameter `name` (without case) of a field's value and appends its bytes to `to`, at most
+ * PARAM_VALUE_MAX: quotes undone, segments put together, percent escapes undone.  An RFC 2231 form
+ * goes before the plain one.  False when there is none.
+ */
+bool param_find(struct span value, struct span name, struct buf *to, struct param_about *about);
+/* The same as UTF-8 text for people (file names): charset applied, RFC 2047 words decoded. */
+bool param_find_text(struct span value, struct span name, struct buf *to);
+/* What stands before the first ';', in lower case, comments and blanks removed: "text/plain",
+ * "base64".  At most `to`'s max. */
+void param_main_value(struct span value, struct buf *to);
+
+#endif

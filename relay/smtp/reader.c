@@ -1,0 +1,189 @@
+#include "relay/smtp/reader.h"
+#include "relay/base/err.h"
+
+/* Where the DATA section stands between two bytes. */
+enum data_state {
+	DATA_LINE_START, /* behind a true CRLF, or at the very beginning */
+	DATA_TEXT,       /* inside a line */
+	DATA_CR,         /* behind a CR that was given out */
+	DATA_DOT,        /* behind a dot at a line's start, which is withheld for good */
+	DATA_DOT_CR      /* behind such a dot and a CR, which is withheld until the next byte */
+};
+
+/* Length of the line with its CRLF; s.n + 1 when it has no end in s. */
+static size_t
+crlf_end(struct span s)
+{
+	size_t at = 0;
+
+	while (at < s.n) {
+		at += span_find(span_skip(s, at), '\n');
+		if (at < s.n && at > 0 && s.p[at - 1] == '\r')
+			return at + 1;
+		at++;
+	}
+	return s.n + 1;
+}
+
+/* A CR as the last byte may still get its LF. */
+static bool
+has_stray_byte(struct span s)
+{
+	size_t cr = span_find(s, '\r');
+
+	return cr + 1 < s.n || span_find(s, '\n') < s.n || span_find(s, '\0') < s.n;
+}
+
+int
+reader_line(struct span input, size_t max, struct span *line, size_t *used)
+{
+	struct span window = span_take(input, max);
+	size_t end = crlf_end(window);
+
+	*used = 0;
+	*line = span_take(input, 0);
+	if (end <= window.n) {
+		*line = span_take(window, end - 2);
+		*used = end;
+		return has_stray_byte(*line) || span_find(*line, '\r') < line->n ? -E_SYNTAX : 1;
+	}
+	if (input.n > max)
+		return -E_LIMIT;
+	return has_stray_byte(input) ? -E_SYNTAX : 0;
+}
+
+void
+reader_data_start(struct reader_data *d)
+{
+	*d = (struct reader_data){.state = DATA_LINE_START};
+}
+
+static void
+give_out(struct reader_data *d, struct span bytes, struct buf *out)
+{
+	d->size += bytes.n;
+	(void)buf_add_span(out, bytes); /* sticky: the caller looks at out->failed */
+}
+
+static void
+grow_line(struct reader_data *d, size_t n)
+{
+	d->line_length += n;
+	if (d->line_length > d->longest_line)
+		d->longest_line = d->line_length;
+}
+
+/*
+ * One line's text up to the CR or LF that stops it.  *lf is the place of the next LF known so far
+ * and is searched once for each LF: two memchr over everything, instead of a switch on each byte.
+ */
+static size_t
+take_text(struct reader_data *d, struct span input, size_t at, size_t *lf)
+{
+	size_t stop;
+
+	if (*lf < at || *lf == SIZE_MAX)
+		*lf = at + span_find(span_skip(input, at), '\n');
+	stop = at + span_find(span_of(input.p + at, *lf - at), '\r');
+	grow_line(d, stop - at);
+	if (stop == input.n)
+		return stop;
+	if (input.p[stop] == '\r') {
+		d->state = DATA_CR;
+	} else {
+		d->has_bare = true;
+		grow_line(d, 1);
+	}
+	return stop + 1;
+}
+
+/* A CR that was no line end. */
+static void
+take_bare_cr(struct reader_data *d)
+{
+	d->has_bare = true;
+	d->state = DATA_TEXT;
+	grow_line(d, 1);
+}
+
+size_t
+reader_data_push(struct reader_data *d, struct span input, struct buf *out)
+{
+	size_t at = 0, from = 0; /* from: what is not given out yet */
+	size_t lf = SIZE_MAX;
+
+	if (input.n == 0)
+		return 0;
+	while (at < input.n && !d->is_ended) {
+		char c = input.p[at];
+
+		switch ((enum data_state)d->state) {
+		case DATA_LINE_START:
+			d->state = DATA_TEXT;
+			if (c != '.')
+				break;
+			give_out(d, span_of(input.p + from, at - from), out);
+			from = ++at;
+			d->state = DATA_DOT;
+			break;
+		case DATA_TEXT:
+			at = take_text(d, input, at, &lf);
+			break;
+		case DATA_CR:
+			if (c != '\n') {
+				take_bare_cr(d);
+				break;
+			}
+			d->state = DATA_LINE_START;
+			d->line_length = 0;
+			at++;
+			break;
+		case DATA_DOT:
+			d->state = DATA_TEXT;
+			if (c != '\r')
+				break;
+			from = ++at;
+			d->state = DATA_DOT_CR;
+			break;
+		case DATA_DOT_CR:
+			if (c == '\n') {
+				from = ++at;
+				d->is_ended = true;
+				break;
+			}
+			give_out(d, SPAN("\r"), out);
+			take_bare_cr(d);
+			break;
+		}
+	}
+	give_out(d, span_of(input.p + from, at - from), out);
+	if (!d->has_nul)
+		d->has_nul = memchr(input.p, '\0', at) != NULL;
+	return at;
+}
+
+int
+reader_data_stuff(struct span piece, bool *at_line_start, struct buf *out)
+{
+	size_t from = 0;
+
+	if (piece.n == 0) {
+		if (!*at_line_start)
+			(void)buf_add_str(out, "\r\n"); /* sticky */
+		*at_line_start = true;
+		return buf_add_str(out, ".\r\n");
+	}
+	/* Dots are rarer than lines, so they are what is searched. */
+	for (size_t at = 0; at < piece.n; at++) {
+		at += span_find(span_skip(piece, at), '.');
+		if (at == piece.n)
+			break;
+		if (at == 0 ? !*at_line_start : piece.p[at - 1] != '\n')
+			continue;
+		(void)buf_add(out, piece.p + from, at - from); /* sticky */
+		(void)buf_add_char(out, '.');                  /* sticky */
+		from = at;
+	}
+	*at_line_start = piece.p[piece.n - 1] == '\n';
+	return buf_add(out, piece.p + from, piece.n - from);
+}

@@ -61,6 +61,8 @@ take_config(struct role *role, struct start *start, struct message *m)
 	if (role->config == NULL)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);
+	if (setup.run_dir.n > 0)
+		role->config->run_dir = arena_copy(&role->config->memory, setup.run_dir).p;
 	channel_unmap(&text);
 	buf_free(&errors.lines);
 }

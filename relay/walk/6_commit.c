@@ -37,6 +37,25 @@ is_same(const struct verdict *a, const struct verdict *b)
 	return true;
 }
 
+/* Tags of filters live in the worker's answer, which is gone when the spool answers. */
+static void
+keep_tags(struct transaction *t, struct verdict *v)
+{
+	for (size_t i = 0; i < v->n_tags; i++) {
+		struct verdict_tag *tag = &v->tags[i];
+		size_t size = tag->name.n + tag->by.n + tag->why.n + 64;
+
+		if (arena_left(&t->memory) < size) {
+			v->n_tags = i; /* the sum of all is bounded by the limits of tags: never here */
+			return;
+		}
+		tag->name = arena_copy(&t->memory, tag->name);
+		tag->by = arena_copy(&t->memory, tag->by);
+		tag->why = arena_copy(&t->memory, tag->why);
+	}
+	v->by = arena_copy(&t->memory, v->by);
+}
+
 static void
 add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 {
@@ -50,6 +69,7 @@ add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 		g = &t->groups[t->n_groups++];
 		*g = (struct group){
 		    .verdict = *v, .rcpts = mem_array(t->n_rcpts, sizeof(*g->rcpts))};
+		keep_tags(t, &g->verdict);
 	}
 	g->rcpts[g->n_rcpts++] = rcpt;
 }

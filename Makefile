@@ -11,15 +11,17 @@ SAN     ?=
 DEMO    ?=
 
 MODULES ?= relay/base relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
-	relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
-	policy/store policy/recipient policy/journal filters/chain filters/worker filters/antivirus \
+	relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
+	policy/store policy/recipient policy/default policy/journal filters/chain filters/worker filters/antivirus \
 	filters/content filters/header filters/tag web/server
 
 PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev \
 	libmicrohttpd-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
-PACKAGES_TEST = $(PACKAGES_BUILD) libcmocka-dev rbldnsd python3 clang clang-format \
+PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
+PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
 	libclang-rt-14-dev procps
 
+comma := ,
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Werror
 CFLAGS  ?= -O2 -g
@@ -28,7 +30,7 @@ HARDEN   = -fstack-protector-strong -fPIE
 ifeq ($(SAN),)
 HARDEN  += -D_FORTIFY_SOURCE=2
 else
-SANFLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANFLAGS = -fsanitize=$(SAN)$(if $(FUZZ),$(comma)fuzzer-no-link) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
@@ -43,11 +45,13 @@ OBJECTS   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS) $(INTERPOSE),
 ARCHIVE   := $(BUILD)/libpostern.a
 COMMAND   := $(patsubst relay/command/%_main.c,$(BUILD)/%,$(filter relay/command/%,$(MAINS)))
 ROLES     := $(patsubst %_main.c,$(BUILD)/libexec/postern/%,$(notdir $(filter-out relay/command/%,$(MAINS))))
+TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %_main.c,$(wildcard tests/lib/*.c)))
 TOOLS     := $(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(wildcard tests/lib/*_main.c))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help deps deps-test check-style unit fuzz-seeds fuzz test demo install clean tools
+.PHONY: all help deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+	install clean tools
 all: $(COMMAND) $(ROLES)
 
 help:
@@ -58,6 +62,8 @@ help:
 ## make test        install what the tests need, build, run every test
 ## make unit        the unit tests alone; UNIT="test_a test_b" for some
 ## make check-style include layers, format, banned calls
+## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
+## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
 ## make install     DESTDIR= PREFIX=
 ##
@@ -81,7 +87,7 @@ $(1): $$(BUILD)/obj/$(2).o $(3) $$(ARCHIVE)
 endef
 $(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst relay/command/%_main.c,$(BUILD)/%,$(m)),$(m:.c=))))
 $(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
-$(foreach m,$(wildcard tests/lib/*_main.c),$(eval $(call program,$(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(m)),$(m:.c=))))
+$(foreach m,$(wildcard tests/lib/*_main.c),$(eval $(call program,$(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(m)),$(m:.c=),$(TOOL_OBJECTS))))
 
 tools: $(TOOLS)
 
@@ -96,10 +102,62 @@ unit: $(if $(UNIT),$(UNIT:%=$(BUILD)/tests/unit/%),$(UNITS))
 
 # Fuzzers: clang's libFuzzer with ASAN and UBSAN, built from the same sources in a tree of their own.
 FUZZ_SECONDS ?= 60
-FUZZ_FLAGS = CC=clang SAN=address,undefined BUILD=$(BUILD)/fuzz-build
-$(BUILD)/fuzz-build/fuzz/%: tests/fuzz/%.c $(ARCHIVE)
+FUZZ_FLAGS = CC=clang SAN=address,undefined FUZZ=1 BUILD=$(BUILD)/fuzz-build
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(ARCHIVE)
 	@mkdir -p $(@D)
-	$(if $(V),,@echo '  ld  $@';)clang $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LDLIBS)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LDLIBS)
+
+fuzzers: $(FUZZERS)
+
+# PYTHON is the system's: what the tests use is in its standard library.
+PYTHON = /usr/bin/python3 -B
+SUITE ?= style unit seeds script
+JOBS  ?= $(shell nproc)
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+# Objects of the unit tests are kept, so that only what has changed is built again.
+.SECONDARY:
+
+deps:
+	@tests/lib/deps $(PACKAGES_DEMO)
+
+deps-test:
+	@tests/lib/deps $(PACKAGES_TEST)
+
+demo: deps
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) DEMO=$(DEMO) $(PYTHON) tests/demo/demo.py
+
+test: deps-test
+	@$(SUBMAKE) all tools $(if $(findstring unit,$(SUITE)),$(UNITS))
+	$(if $(findstring seeds,$(SUITE)),@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers)
+	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/lib/all.py $(SUITE)
+
+# The same programs under AddressSanitizer and UndefinedBehaviorSanitizer; fuzzers always run so.
+test-san:
+	@$(MAKE) --no-print-directory test SAN=address,undefined BUILD=$(BUILD)/asan SUITE="unit script"
+
+script: all tools
+	@BUILD=$(BUILD) $(PYTHON) tests/lib/run.py $(SCRIPT)
+
+check-style:
+	@$(PYTHON) tests/lib/check_style.py
+
+fuzz-seeds:
+	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
+	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py seeds
+
+fuzz:
+	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
+	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \
+	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/postern
+	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(ROLES) $(DESTDIR)$(PREFIX)/libexec/postern
+	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/postern
 
 # --- housekeeping ---------------------------------------------------------------------------------
 

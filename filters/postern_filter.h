@@ -72,7 +72,14 @@ struct pnf_header {
 	uint32_t index;              /* of all header fields, from 0 */
 };
 
-enum { PNF_PART_TRUNCATED = 1, PNF_PART_MALFORMED = 2, PNF_PART_TEXT = 4 };
+/* Part 0 is the whole message and carries the flags of everything below it.  The chain's note
+ * "message.anomalies" names what was wrong. */
+enum {
+	PNF_PART_TRUNCATED = 1,
+	PNF_PART_MALFORMED = 2,
+	PNF_PART_TEXT = 4,
+	PNF_PART_MULTIPART = 8 /* raw holds other parts, which come by themselves */
+};
 
 struct pnf_part {
 	uint32_t id, parent, depth;
@@ -87,7 +94,8 @@ struct pnf_part {
 /* What Postern does for a filter.  A table, so that tests can pass a fake one. */
 struct pnf_host {
 	uint32_t size;
-	/* Settings, for load only.  A list's count; an element (NULL past the end). */
+	/* Settings, for load only: an option the filter has declared, and "deadline" (milliseconds),
+	 * which every filter has.  A list's count; an element (NULL past the end). */
 	int64_t (*option_number)(
 	    const struct pnf_config *, const char *name); /* bool size time too */
 	const char *(*option_text)(const struct pnf_config *, const char *name);
@@ -115,15 +123,21 @@ struct pnf_host {
 	void (*log)(struct pnf_msg *, const char *event, struct pnf_span text);
 };
 
+enum { PNF_LOADED = 0, PNF_BROKEN = -1, PNF_NOT_NOW = -2 };
+
 struct pnf_filter {
 	uint16_t abi_major, abi_minor;
 	uint32_t size; /* sizeof(struct pnf_filter) when built */
 	const struct pnf_about *about;
 
-	/* Once, in the zygote, before any fork; `why` takes a short text on failure (return -1).
-	 * `self` is what all other hooks are given. */
+	/* In the zygote, before any fork that shall have it.  PNF_LOADED; PNF_BROKEN when the settings
+	 * cannot work; PNF_NOT_NOW when something outside is missing: every message meets `failure`
+	 * until a later call of load succeeds.  `why` takes what is wrong and what to do.  `self` is
+	 * what all other hooks are given. */
 	int (*load)(const struct pnf_host *, const struct pnf_config *, void **self, char *why,
 	    size_t why_n);
+	/* In the zygote only, of a self that load has made (PNF_BROKEN included): frees it. */
+	void (*unload)(void *self);
 	/* In each worker, after the fork, inside the sandbox; -1: the worker is not ready. */
 	int (*start)(void *self, const char *tmpdir, char *why, size_t why_n);
 

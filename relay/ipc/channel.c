@@ -15,17 +15,26 @@
 
 enum {
 	CHANNEL_VERSION = 1,
-	HEAD_BYTES = 12, /* version u16, type u16, id u64 */
-	PACKET_MAX = HEAD_BYTES + CHANNEL_PAYLOAD_MAX,
+	IS_SPILLED = 0x100, /* beside the version: the payload is in the last descriptor */
+	HEAD_BYTES = 12,    /* version u16, type u16, id u64 */
+	FDS_MAX = CHANNEL_FDS + 1,
+	PACKET_MAX = HEAD_BYTES + CHANNEL_PACKET_MAX,
 	BATCH = 16,
 	SOCKET_BUFFER = 8 * 1024 * 1024
 };
 
 struct outgoing {
 	struct list node;
-	int fds[CHANNEL_FDS];
-	size_t n;
+	int fds[FDS_MAX]; /* those that are there stand first */
+	size_t n_fds, n;
 	char bytes[];
+};
+
+/* A packet as received, before its payload is known. */
+struct packet {
+	struct span bytes;
+	int fds[FDS_MAX];
+	size_t n_fds;
 };
 
 struct channel {
@@ -43,7 +52,7 @@ struct channel {
 
 union fd_control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_FDS)];
+	char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 };
 
 static char *
@@ -63,9 +72,9 @@ flush_hook(void *arg)
 }
 
 static void
-close_fds(int fds[CHANNEL_FDS])
+close_fds(int *fds, size_t n)
 {
-	for (int i = 0; i < CHANNEL_FDS; i++)
+	for (size_t i = 0; i < n; i++)
 		if (fds[i] >= 0) {
 			(void)close(fds[i]); /* read-only or sealed: nothing to lose */
 			fds[i] = -1;
@@ -77,31 +86,17 @@ drop_outgoing(struct channel *c, struct outgoing *o)
 {
 	list_remove(&o->node);
 	c->queued -= o->n;
-	close_fds(o->fds);
+	close_fds(o->fds, o->n_fds);
 	mem_free(o);
 }
 
+/* Descriptors of a control message into the packet; false when there were more than we take. */
 static bool
-parse_packet(struct span packet, struct message *m)
+take_fds(struct msghdr *hdr, struct packet *packet)
 {
-	struct wire w = wire_over(packet);
-	uint16_t version = get_u16(&w);
+	bool is_fine = !(hdr->msg_flags & (MSG_CTRUNC | MSG_TRUNC));
 
-	m->type = get_u16(&w);
-	m->id = get_u64(&w);
-	m->payload = w.rest;
-	return !w.failed && version == CHANNEL_VERSION;
-}
-
-/* Descriptors of a control message into m->fds; false when there were more than we take. */
-static bool
-take_fds(struct msghdr *hdr, struct message *m)
-{
-	bool is_fine = !(hdr->msg_flags & MSG_CTRUNC);
-	int n_taken = 0;
-
-	for (int i = 0; i < CHANNEL_FDS; i++)
-		m->fds[i] = -1;
+	packet->n_fds = 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c != NULL; c = CMSG_NXTHDR(hdr, c)) {
 		size_t n;
 
@@ -112,8 +107,8 @@ take_fds(struct msghdr *hdr, struct message *m)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (n_taken < CHANNEL_FDS) {
-				m->fds[n_taken++] = fd;
+			if (packet->n_fds < FDS_MAX) {
+				packet->fds[packet->n_fds++] = fd;
 			} else {
 				(void)close(fd); /* not wanted */
 				is_fine = false;
@@ -123,19 +118,52 @@ take_fds(struct msghdr *hdr, struct message *m)
 	return is_fine;
 }
 
+/* Takes the packet's descriptors in any case.  `spilled` is to be unmapped after use. */
+static int
+parse_packet(struct packet *packet, struct message *m, struct span *spilled)
+{
+	struct wire w = wire_over(packet->bytes);
+	uint16_t version = get_u16(&w);
+	int r = 0;
+
+	*spilled = (struct span){0};
+	m->type = get_u16(&w);
+	m->id = get_u64(&w);
+	m->payload = w.rest;
+	if (w.failed || (version & ~IS_SPILLED) != CHANNEL_VERSION)
+		r = -E_CORRUPT;
+	if (r == 0 && (version & IS_SPILLED)) {
+		int last = packet->n_fds > 0 ? packet->fds[--packet->n_fds] : -1;
+
+		r = channel_map(last, CHANNEL_PAYLOAD_MAX, spilled);
+		m->payload = *spilled;
+		close_fds(&last, 1);
+	}
+	if (packet->n_fds > CHANNEL_FDS)
+		r = -E_CORRUPT;
+	if (r < 0) {
+		close_fds(packet->fds, packet->n_fds);
+		packet->n_fds = 0;
+	}
+	for (size_t i = 0; i < CHANNEL_FDS; i++)
+		m->fds[i] = i < packet->n_fds ? packet->fds[i] : -1;
+	return r;
+}
+
 static void
-deliver(struct channel *c, struct msghdr *hdr, size_t n)
+deliver(struct channel *c, struct packet *packet)
 {
 	struct message m;
-	bool is_fine = take_fds(hdr, &m) && !(hdr->msg_flags & MSG_TRUNC);
+	struct span spilled;
 
-	if (!is_fine || !parse_packet(span_of(hdr->msg_iov[0].iov_base, n), &m)) {
+	if (parse_packet(packet, &m, &spilled) < 0) {
 		log_event(LOG_ERROR, "channel broken", KV_STR("why", "malformed packet"));
 		c->is_broken = true;
 	} else {
 		c->events->on_message(c->arg, &m);
+		close_fds(m.fds, CHANNEL_FDS);
 	}
-	close_fds(m.fds);
+	channel_unmap(&spilled);
 }
 
 /* Returns false when the channel was freed by a callback. */
@@ -164,19 +192,16 @@ receive_batch(struct channel *c)
 	}
 	c->freed = &freed;
 	for (int i = 0; i < n; i++) {
-		if (hdrs[i].msg_len == 0) {
-			if (!freed)
-				c->is_broken = true; /* end of the connection */
-			break;
-		}
-		if (freed || c->is_broken) {
-			struct message unread = {0};
+		struct packet packet = {.bytes = span_of(iov[i].iov_base, hdrs[i].msg_len)};
+		bool is_fine = take_fds(&hdrs[i].msg_hdr, &packet);
 
-			(void)take_fds(&hdrs[i].msg_hdr, &unread); /* only to close them */
-			close_fds(unread.fds);
+		if (freed || c->is_broken || !is_fine || packet.bytes.n == 0) {
+			close_fds(packet.fds, packet.n_fds);
+			if (!freed)
+				c->is_broken = true; /* the end, or no packet of ours */
 			continue;
 		}
-		deliver(c, &hdrs[i].msg_hdr, hdrs[i].msg_len);
+		deliver(c, &packet);
 	}
 	if (!freed)
 		c->freed = NULL;
@@ -245,49 +270,85 @@ channel_free(struct channel **c)
 }
 
 static void
-write_head(char to[HEAD_BYTES], uint16_t type, uint64_t id)
+write_head(char to[HEAD_BYTES], unsigned flags, uint16_t type, uint64_t id)
 {
 	struct buf head = {.p = to, .cap = HEAD_BYTES, .max = HEAD_BYTES};
 
-	put_u16(&head, CHANNEL_VERSION);
+	put_u16(&head, (uint16_t)(CHANNEL_VERSION | flags));
 	put_u16(&head, type);
 	put_u64(&head, id);
 	must(head.n == HEAD_BYTES);
+}
+
+/* Copies the descriptors that are there; returns how many. */
+static size_t
+gather_fds(int to[FDS_MAX], const int fds[CHANNEL_FDS])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; fds != NULL && i < CHANNEL_FDS && fds[i] >= 0; i++)
+		to[n++] = fds[i];
+	return n;
+}
+
+/* A payload too large for a packet goes into a memfd: flags to set, or -1 when there is none. */
+static int
+spill(struct span *payload, int fds[FDS_MAX], size_t *n_fds)
+{
+	int fd;
+
+	if (payload->n <= CHANNEL_PACKET_MAX)
+		return 0;
+	fd = channel_seal(*payload, "payload");
+	if (fd < 0)
+		return -1;
+	fds[(*n_fds)++] = fd;
+	*payload = (struct span){0};
+	return IS_SPILLED;
+}
+
+static void
+break_channel(struct channel *c, const char *why)
+{
+	log_event(LOG_ERROR, "channel broken", KV_STR("why", why));
+	c->is_broken = true;
+	watch_for(c, LOOP_READ | LOOP_WRITE); /* on_close comes from the loop */
 }
 
 void
 channel_send(
     struct channel *c, uint16_t type, uint64_t id, struct span payload, const int fds[CHANNEL_FDS])
 {
+	int all_fds[FDS_MAX], flags;
+	size_t n_fds = gather_fds(all_fds, fds);
 	struct outgoing *o;
 
 	must(payload.n <= CHANNEL_PAYLOAD_MAX);
+	flags = c->is_broken ? -1 : spill(&payload, all_fds, &n_fds);
+	if (flags < 0) {
+		close_fds(all_fds, n_fds);
+		if (!c->is_broken)
+			break_channel(c, "no memory file for a large payload");
+		return;
+	}
 	o = mem_alloc(sizeof(*o) + HEAD_BYTES + payload.n);
 	o->n = HEAD_BYTES + payload.n;
-	for (int i = 0; i < CHANNEL_FDS; i++)
-		o->fds[i] = fds != NULL ? fds[i] : -1;
-	write_head(o->bytes, type, id);
+	o->n_fds = n_fds;
+	memcpy(o->fds, all_fds, n_fds * sizeof(int));
+	write_head(o->bytes, (unsigned)flags, type, id);
 	if (payload.n > 0)
 		memcpy(o->bytes + HEAD_BYTES, payload.p, payload.n);
 	list_append(&c->out, &o->node);
 	c->queued += o->n;
-	if (c->is_broken)
-		drop_outgoing(c, o);
-	else if (c->queued > CHANNEL_QUEUE_MAX) {
-		log_event(LOG_ERROR, "channel broken", KV_STR("why", "the peer reads too slowly"));
-		c->is_broken = true;
-		watch_for(c, LOOP_READ | LOOP_WRITE); /* on_close comes from the loop */
-	}
+	if (c->queued > CHANNEL_QUEUE_MAX)
+		break_channel(c, "the peer reads too slowly");
 }
 
 static void
-set_fds(struct msghdr *hdr, union fd_control *control, const int fds[CHANNEL_FDS])
+set_fds(struct msghdr *hdr, union fd_control *control, const int *fds, size_t n)
 {
 	struct cmsghdr *c;
-	size_t n = 0;
 
-	while (n < CHANNEL_FDS && fds[n] >= 0)
-		n++;
 	if (n == 0)
 		return;
 	memset(control, 0, sizeof(*control));
@@ -316,7 +377,7 @@ send_batch(struct channel *c)
 			break;
 		iov[n] = (struct iovec){o->bytes, o->n};
 		hdrs[n].msg_hdr = (struct msghdr){.msg_iov = &iov[n], .msg_iovlen = 1};
-		set_fds(&hdrs[n].msg_hdr, &control[n], o->fds);
+		set_fds(&hdrs[n].msg_hdr, &control[n], o->fds, o->n_fds);
 		n++;
 	}
 	sent = sendmmsg(c->fd, hdrs, n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -381,25 +442,35 @@ channel_receive(int fd, struct message *m, struct buf *buf, int64_t timeout_ms)
 	    .msg_iovlen = 1,
 	    .msg_control = control.bytes,
 	    .msg_controllen = sizeof(control.bytes)};
+	struct packet packet = {0};
+	struct span spilled;
 	ssize_t n;
+	int r;
 
 	if (poll(&p, 1, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms) == 0)
 		return -E_TIMEOUT;
 	buf_clear(buf);
-	buf->max = PACKET_MAX;
+	buf->max = HEAD_BYTES + CHANNEL_PAYLOAD_MAX;
 	iov = (struct iovec){buf_room(buf, PACKET_MAX), PACKET_MAX};
 	do
 		n = recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return -E_CLOSED;
-	if (!take_fds(&hdr, m) || (hdr.msg_flags & MSG_TRUNC) ||
-	    !parse_packet(span_of(buf->p, (size_t)n), m)) {
-		close_fds(m->fds);
+	packet.bytes = span_of(buf->p, (size_t)n);
+	if (!take_fds(&hdr, &packet)) {
+		close_fds(packet.fds, packet.n_fds);
 		return -E_CORRUPT;
 	}
+	r = parse_packet(&packet, m, &spilled);
 	buf->n = (size_t)n;
-	return 0;
+	if (r == 0 && spilled.n > 0) {
+		buf_clear(buf);
+		r = buf_add_span(buf, spilled);
+		m->payload = buf_span(buf);
+	}
+	channel_unmap(&spilled);
+	return r;
 }
 
 int
@@ -407,18 +478,26 @@ channel_send_now(
     int fd, uint16_t type, uint64_t id, struct span payload, const int fds[CHANNEL_FDS])
 {
 	char head[HEAD_BYTES];
+	int all_fds[FDS_MAX], flags;
+	size_t n_fds = gather_fds(all_fds, fds);
 	union fd_control control;
-	struct iovec iov[2] = {{head, HEAD_BYTES}, {(void *)(uintptr_t)payload.p, payload.n}};
+	struct iovec iov[2];
 	struct msghdr hdr = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
 
 	must(payload.n <= CHANNEL_PAYLOAD_MAX);
-	write_head(head, type, id);
-	if (fds != NULL)
-		set_fds(&hdr, &control, fds);
+	flags = spill(&payload, all_fds, &n_fds);
+	if (flags < 0)
+		return -E_IO;
+	write_head(head, (unsigned)flags, type, id);
+	iov[0] = (struct iovec){head, HEAD_BYTES};
+	iov[1] = (struct iovec){(void *)(uintptr_t)payload.p, payload.n};
+	set_fds(&hdr, &control, all_fds, n_fds);
 	do
 		n = sendmsg(fd, &hdr, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
+	if (flags == IS_SPILLED)
+		close_fds(&all_fds[n_fds - 1], 1); /* ours; the others are the caller's */
 	return n < 0 ? -E_CLOSED : 0;
 }
 

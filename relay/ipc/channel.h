@@ -12,8 +12,9 @@
 #include "relay/base/loop.h"
 
 enum {
-	CHANNEL_INLINE_MAX = 65536, /* a message body up to this rides in the payload */
-	CHANNEL_PAYLOAD_MAX = 192 * 1024,
+	CHANNEL_INLINE_MAX = 65536,      /* a message body up to this rides in the payload */
+	CHANNEL_PACKET_MAX = 192 * 1024, /* a larger payload travels in a sealed memfd, unseen */
+	CHANNEL_PAYLOAD_MAX = 128 * 1024 * 1024,
 	CHANNEL_FDS = 2,
 	CHANNEL_QUEUE_MAX = 64 * 1024 * 1024 /* bytes waiting to leave; more closes the channel */
 };
@@ -49,8 +50,9 @@ void channel_flush(struct channel *c);          /* before an exit; else the loop
 
 /* Two connected ends with large buffers, close-on-exec; dies when there are no descriptors. */
 void channel_pair(int ends[2]);
-/* One blocking receive and send, for start-up and the command line: 0, or -E_CLOSED, -E_TIMEOUT.
- * `buf` holds the payload afterwards. */
+/* One blocking receive and send, for start-up, workers and the command line: 0, or -E_CLOSED,
+ * -E_TIMEOUT, -E_CORRUPT.  `buf` holds the payload afterwards; the caller closes m->fds.  Sending
+ * leaves the descriptors the caller's. */
 int channel_receive(int fd, struct message *m, struct buf *buf, int64_t timeout_ms);
 int channel_send_now(
     int fd, uint16_t type, uint64_t id, struct span payload, const int fds[CHANNEL_FDS]);

@@ -24,7 +24,7 @@ enum worker_type {
 	WORKER_POLICY = 1, /* front: id = version, fds[0] = sealed policy text */
 	WORKER_SCAN, /* front: id = its own number for the message, payload = struct scan_request */
 	WORKER_RESULT, /* worker: same id, payload = struct scan_result */
-	WORKER_LEAVING /* worker: has done its share and exits; no more messages, please */
+	WORKER_LEAVING /* worker: exits after the result that follows; no more messages, please */
 };
 
 struct worker_death {
@@ -36,14 +36,17 @@ struct worker_death {
 
 enum {
 	SCAN_RCPTS_MAX = 10000,
-	SCAN_TEXT_MAX = 1024, /* helo, addresses, names */
-	SCAN_OUTCOMES_MAX = 128,
+	SCAN_TEXT_MAX = 1024,    /* helo, addresses, names */
+	SCAN_OUTCOMES_MAX = 256, /* each filter reports each of its outcomes once */
 	SCAN_TAGS_MAX = 64,
 	SCAN_EDITS_MAX = 256,
 	SCAN_WHY_MAX = 200,
 	SCAN_TAG_NAME_MAX = 64,
-	SCAN_EDIT_MAX = 8192, /* name and value */
-	SCAN_TRUTHS_MAX = 4096
+	SCAN_EDIT_MAX = 8192,     /* name and value */
+	SCAN_EDITS_BYTES = 65536, /* of all edits, so that a result always fits its packet */
+	SCAN_TRUTHS_MAX = 4096,
+	SCAN_TRUTH_LAST = 2,    /* TRUTH_UNKNOWN of rules.h */
+	HEADER_INDEX_MAX = 2000 /* HEADER_FIELDS_MAX of header.h */
 };
 
 /* The body is inline when it is up to CHANNEL_INLINE_MAX, else fds[0] is a sealed memfd. */

@@ -3,8 +3,9 @@
  *
  * A role is an executable of its own.  The supervisor starts it with a control channel on fd 3
  * and sends, over it: the configuration and policy texts (sealed memfds), the listeners (front),
- * a channel to each peer, again whenever that peer is restarted, and then ROLE_GO.  The role
- * prepares (opens what it will need), enters its sandbox, says ready, and loops.
+ * a channel to each peer, again whenever that peer is restarted, and then "go".  The role drops to
+ * its user, prepares, enters its sandbox, says ready, and loops.  Threads are started in start(),
+ * inside the sandbox: Landlock binds the calling thread and its children only.
  */
 #ifndef PROCESS_ROLE_H
 #define PROCESS_ROLE_H
@@ -30,7 +31,7 @@ struct role {
 	const struct role_ops *ops;
 	struct loop *loop;
 	struct config *config;
-	struct buf policy_text;
+	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;
 	struct channel *control;
 	void *self; /* the role's own state */
@@ -38,8 +39,8 @@ struct role {
 
 struct role_ops {
 	enum role_id id;
-	/* Before the sandbox, with the configuration read: open folders and sockets, load libraries.
-	 * On failure err says what to do. */
+	/* Before the sandbox but already as the role's own user, with the configuration read: load
+	 * libraries, read system files.  On failure err says what to do. */
 	int (*prepare)(struct role *, struct err *err);
 	/* Inside the sandbox; peers may come right after. */
 	void (*start)(struct role *);
@@ -47,12 +48,14 @@ struct role_ops {
 	void (*peer)(struct role *, enum role_id peer, int fd);
 	/* A listener has come (front and web): its index among all addresses of the configuration. */
 	void (*listener)(struct role *, unsigned index, int fd);
-	/* A new policy is in role->policy_text and policy_version.  May be NULL. */
+	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL. */
 	void (*policy)(struct role *);
 	/* A request for this role, to be answered with role_reply and role_reply_end. May be NULL. */
 	void (*request)(struct role *, uint64_t id, const struct control_request *r);
 	/* Asked to end: finish what must be finished, then loop_stop(role->loop). NULL: at once. */
 	void (*stop)(struct role *);
+	/* CONTROL_CHUNK and CONTROL_END that answer this role's own requests (web). May be NULL. */
+	void (*answer)(struct role *, const struct message *m);
 };
 
 /* The whole life of a role process; returns the exit status of main. */

@@ -20,15 +20,20 @@ enum sandbox_kind {
 	SANDBOX_WEB
 };
 
-/* A path that stays reachable and how. */
+enum sandbox_access { SANDBOX_READ, SANDBOX_READ_EXEC, SANDBOX_WRITE };
+
+/* A folder that stays reachable, and how: read, read and execute, or read and write. */
 struct sandbox_path {
 	const char *path; /* NULL ends the list */
-	bool may_write;   /* else read only */
+	enum sandbox_access access;
 };
 
+/* As root: to `kind`'s own user and group, all capabilities gone; else nothing.  0 or an error. */
+int sandbox_drop_user(enum sandbox_kind kind, struct err *err);
+
 /*
- * Gives up everything else, in this order: user (as root: to `kind`'s own ids), Landlock (only
- * `paths`), no_new_privs, seccomp.  0 or an error; a kernel without Landlock is a logged warning.
+ * Gives up everything else, in this order: Landlock (only `paths`), no_new_privs, seccomp.  0 or
+ * an error; a kernel without Landlock is a logged warning.  Before any thread is started.
  */
 int sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, struct err *err);
 

@@ -1,0 +1,142 @@
+#include "filters/antivirus/clamav.h"
+#include "filters/antivirus/engine.h"
+#include "relay/base/mem.h"
+
+#include <stdio.h>
+
+struct clamav {
+	const struct pnf_host *host;
+	struct engine *engine;
+	unsigned
+	    reported; /* of the message at hand: bit for each verdict_kind, and MALFORMED_BIT */
+};
+
+enum { MALFORMED_BIT = 1 << 8 };
+
+static struct pnf_span
+to_pnf(const char *s)
+{
+	return (struct pnf_span){s, strlen(s)};
+}
+
+static uint32_t
+to_u32(int64_t n)
+{
+	return n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+static int
+clamav_load(const struct pnf_host *host, const struct pnf_config *config, void **self, char *why,
+    size_t why_n)
+{
+	const struct engine_settings settings = {
+	    .databases = host->option_text(config, "databases"),
+	    .tmpdir = host->option_text(config, "tmpdir"),
+	    .max_scan = (uint64_t)host->option_number(config, "max_scan"),
+	    .max_file = (uint64_t)host->option_number(config, "max_file"),
+	    .max_recursion = to_u32(host->option_number(config, "max_recursion")),
+	    .max_files = to_u32(host->option_number(config, "max_files")),
+	    .minimum_signatures = to_u32(host->option_number(config, "minimum_signatures")),
+	    /* Before the zygote's deadline, so that it is `unscannable` and not a killed worker. */
+	    .max_time_ms = to_u32(host->option_number(config, "deadline") * 3 / 4),
+	};
+	struct err err = {0};
+	struct engine *engine;
+	struct clamav *c;
+	int r = engine_new(&settings, &engine, &err);
+
+	if (r < 0) {
+		(void)snprintf(why, why_n, "%s", err.text); /* cut is fine */
+		return err.code == E_CONFIG ? PNF_BROKEN : PNF_NOT_NOW;
+	}
+	c = mem_alloc(sizeof(*c));
+	c->host = host;
+	c->engine = engine;
+	*self = c;
+	return PNF_LOADED;
+}
+
+static void
+clamav_unload(void *self)
+{
+	struct clamav *c = self;
+
+	engine_free(&c->engine);
+	mem_free(c);
+}
+
+static int
+clamav_start(void *self, const char *tmpdir, char *why, size_t why_n)
+{
+	struct clamav *c = self;
+	struct err err = {0};
+
+	if (engine_start(c->engine, tmpdir, &err) == 0)
+		return 0;
+	(void)snprintf(why, why_n, "%s", err.text); /* cut is fine */
+	return -1;
+}
+
+static void
+clamav_connect(void *self, struct pnf_msg *msg, const struct pnf_client *client)
+{
+	struct clamav *c = self;
+
+	(void)msg; /* nothing to look at yet: only the state of the last message goes */
+	(void)client;
+	c->reported = 0;
+}
+
+static void
+report(struct clamav *c, struct pnf_msg *msg, unsigned bit, const char *outcome, const char *why)
+{
+	if (c->reported & bit)
+		return;
+	c->reported |= bit;
+	(void)c->host->outcome(msg, outcome, to_pnf(why)); /* declared, see clamav_about.c */
+}
+
+static void
+look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes)
+{
+	static const char *const outcomes[] = {[LOOK_INFECTED] = "infected",
+	    [LOOK_UNSCANNABLE] = "unscannable",
+	    [LOOK_ENCRYPTED] = "encrypted",
+	    [LOOK_FAILED] = "failure"};
+	struct look found;
+
+	if (c->reported & 1u << LOOK_INFECTED)
+		return;
+	engine_look(c->engine, span_of(bytes.p, bytes.n), &found);
+	if (found.kind != LOOK_CLEAN)
+		report(c, msg, 1u << found.kind, outcomes[found.kind], found.why);
+}
+
+static void
+clamav_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
+{
+	struct pnf_span what = {NULL, 0};
+	struct clamav *c = self;
+
+	if (part->id == 0 && (part->flags & PNF_PART_MALFORMED)) {
+		if (c->host->note_get(msg, "message.anomalies", &what) < 0 || what.n == 0)
+			what = to_pnf("malformed MIME");
+		if (!(c->reported & MALFORMED_BIT))
+			(void)c->host->outcome(msg, "malformed", what); /* declared */
+		c->reported |= MALFORMED_BIT;
+	}
+	if (part->flags & PNF_PART_TRUNCATED)
+		report(
+		    c, msg, 1u << LOOK_UNSCANNABLE, "unscannable", "too many or too large parts");
+	if (!(part->flags & PNF_PART_MULTIPART))
+		look(c, msg, part->decoded);
+}
+
+static void
+clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
+{
+	look(self, msg, raw);
+}
+
+PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,
+    .start = clamav_start, .connect = clamav_connect, .part = clamav_part, .eom = clamav_eom);

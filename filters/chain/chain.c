@@ -1,0 +1,318 @@
+#include "filters/chain/run.h"
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+
+#include <stdio.h>
+
+/* Anomalies behind which a reader may find what we have not seen.  An unknown charset is not one:
+ * its bytes are still scanned. */
+enum {
+	ANOMALIES_MALFORMED = MIME_BAD_ENCODING | MIME_UNKNOWN_ENCODING | MIME_DUPLICATE_HEADER |
+			      MIME_BAD_BOUNDARY | MIME_BAD_HEADER,
+	ANOMALIES_TRUNCATED = MIME_TOO_MANY_PARTS | MIME_TOO_DEEP | MIME_TOO_LARGE
+};
+
+static struct chain_filter *
+chain_find(struct chain *c, const struct conf_filter *conf)
+{
+	for (size_t i = 0; i < c->n_filters; i++)
+		if (c->filters[i].conf == conf)
+			return &c->filters[i];
+	return NULL;
+}
+
+struct chain *
+chain_new(const struct config *config, chain_plugins *plugins, const char *tmpdir)
+{
+	struct chain *c = mem_alloc(sizeof(*c));
+	size_t most = 0;
+
+	c->config = config;
+	c->tmpdir = mem_dup(span_str(tmpdir));
+	for (size_t f = 0; f < config->n_flows; f++)
+		most += config->flows[f].n_filters;
+	c->filters = mem_array(most, sizeof(c->filters[0]));
+	for (size_t f = 0; f < config->n_flows; f++)
+		for (size_t i = 0; i < config->flows[f].n_filters; i++) {
+			const struct conf_filter *conf = config->flows[f].filters[i].filter;
+			struct chain_filter *to = &c->filters[c->n_filters];
+
+			if (chain_find(c, conf) != NULL)
+				continue;
+			to->conf = conf;
+			to->plugin = plugins(conf->plugin);
+			c->n_filters++;
+		}
+	return c;
+}
+
+void
+chain_free(struct chain **c)
+{
+	if (*c == NULL)
+		return;
+	for (size_t i = 0; i < (*c)->n_filters; i++) {
+		const struct chain_filter *f = &(*c)->filters[i];
+
+		if (f->self != NULL && f->plugin->unload != NULL)
+			f->plugin->unload(f->self);
+	}
+	mem_free((*c)->filters);
+	mem_free((*c)->tmpdir);
+	mem_free(*c);
+	*c = NULL;
+}
+
+static int
+filter_load(struct chain *c, struct chain_filter *f)
+{
+	struct pnf_config config = {.conf = f->conf, .tmpdir = c->tmpdir};
+	int r = PNF_LOADED;
+
+	f->why[0] = '\0';
+	if (f->plugin == NULL || f->plugin->abi_major != PNF_ABI_MAJOR ||
+	    f->plugin->size < sizeof(struct pnf_filter)) {
+		(void)snprintf(f->why, sizeof(f->why),
+		    "this build has no code for it, or of another ABI; rebuild the filter");
+		return PNF_BROKEN;
+	}
+	if (f->plugin->load != NULL)
+		r = f->plugin->load(host_table(), &config, &f->self, f->why, sizeof(f->why));
+	f->is_loaded = r == PNF_LOADED;
+	return r;
+}
+
+int
+chain_load(struct chain *c, struct err *err)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < c->n_filters; i++) {
+		struct chain_filter *f = &c->filters[i];
+		int r = f->is_loaded ? PNF_LOADED : filter_load(c, f);
+
+		if (r == PNF_BROKEN)
+			return err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
+		if (r != PNF_LOADED && result == 0)
+			result = err_set(err, E_AGAIN, "filter %s: %s", f->conf->name, f->why);
+	}
+	return result;
+}
+
+int
+chain_start(struct chain *c, const char *tmpdir, struct err *err)
+{
+	char why[CHAIN_WHY_MAX] = "";
+
+	c->tmpdir = mem_dup(span_str(tmpdir)); /* the zygote's stays where it is shared */
+	for (size_t i = 0; i < c->n_filters; i++) {
+		const struct chain_filter *f = &c->filters[i];
+
+		if (f->is_loaded && f->plugin->start != NULL &&
+		    f->plugin->start(f->self, tmpdir, why, sizeof(why)) != 0)
+			return err_set(err, E_IO, "filter %s: %s", f->conf->name, why);
+	}
+	return 0;
+}
+
+static struct pnf_span
+to_pnf(struct span s)
+{
+	return (struct pnf_span){s.p, s.n};
+}
+
+static void
+decode_headers(struct pnf_msg *m)
+{
+	struct buf text = BUF_INIT(HEADER_DECODED_MAX);
+
+	m->decoded =
+	    arena_alloc(&m->header_memory, (m->mime.n_headers + 1) * sizeof(m->decoded[0]));
+	for (size_t i = 0; i < m->mime.n_headers; i++) {
+		buf_clear(&text);
+		header_decode(m->mime.headers[i].value, &text);
+		if (arena_left(&m->header_memory) > text.n + 64)
+			m->decoded[i] = arena_copy(&m->header_memory, buf_span(&text));
+	}
+	buf_free(&text);
+}
+
+static void
+note_anomalies(struct pnf_msg *m)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} names[] = {{MIME_TOO_MANY_PARTS, "too many parts"}, {MIME_TOO_DEEP, "nested too deep"},
+	    {MIME_TOO_LARGE, "too large decoded"}, {MIME_BAD_ENCODING, "bad transfer encoding"},
+	    {MIME_UNKNOWN_ENCODING, "unknown transfer encoding"},
+	    {MIME_DUPLICATE_HEADER, "MIME header twice"}, {MIME_BAD_BOUNDARY, "bad boundary"},
+	    {MIME_BAD_HEADER, "bad header line"}, {MIME_BAD_CHARSET, "bad charset"}};
+	struct buf text = BUF_INIT(SCAN_WHY_MAX);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (m->mime.anomalies & names[i].bit) /* sticky: what does not fit is left out */
+			(void)buf_addf(&text, "%s%s", text.n > 0 ? ", " : "", names[i].name);
+	if (text.n > 0)
+		(void)host_table()->note_set(m, "message.anomalies", to_pnf(buf_span(&text)));
+	buf_free(&text);
+}
+
+static void
+run_headers(struct pnf_msg *m, const struct chain_filter *f)
+{
+	if (f->plugin->header == NULL)
+		return;
+	for (size_t i = 0; i < m->mime.n_headers; i++) {
+		const struct header_field *field = &m->mime.headers[i];
+		struct pnf_header h = {.name = to_pnf(field->name),
+		    .value = to_pnf(field->value),
+		    .decoded = to_pnf(m->decoded[i]),
+		    .index = (uint32_t)i};
+
+		f->plugin->header(f->self, m, &h);
+	}
+}
+
+static uint32_t
+part_flags(const struct pnf_msg *m, size_t i)
+{
+	const struct mime_part *p = &m->mime.parts[i];
+	uint32_t flags = 0;
+
+	if (p->is_truncated || (i == 0 && (m->mime.anomalies & ANOMALIES_TRUNCATED)))
+		flags |= PNF_PART_TRUNCATED;
+	if (p->is_malformed || (i == 0 && (m->mime.anomalies & ANOMALIES_MALFORMED)))
+		flags |= PNF_PART_MALFORMED;
+	if (p->is_multipart)
+		flags |= PNF_PART_MULTIPART;
+	else if (span_starts(p->type, SPAN("text/")))
+		flags |= PNF_PART_TEXT;
+	return flags;
+}
+
+static void
+run_parts(struct pnf_msg *m, const struct chain_filter *f)
+{
+	if (f->plugin->part == NULL)
+		return;
+	for (size_t i = 0; i < m->mime.n_parts; i++) {
+		const struct mime_part *p = &m->mime.parts[i];
+		struct pnf_part part = {.id = (uint32_t)i,
+		    .parent = p->parent,
+		    .depth = p->depth,
+		    .type = to_pnf(p->type),
+		    .charset = to_pnf(p->charset),
+		    .filename = to_pnf(p->filename),
+		    .raw = to_pnf(p->raw),
+		    .decoded = to_pnf(p->decoded),
+		    .text = to_pnf(p->text),
+		    .flags = part_flags(m, i)};
+
+		f->plugin->part(f->self, m, &part);
+	}
+}
+
+static void
+run_filter(struct pnf_msg *m, const struct chain_filter *f, const struct scan_request *r)
+{
+	const struct pnf_filter *p = f->plugin;
+	char ip[IP_TEXT_MAX];
+	struct pnf_client client = {.ip = to_pnf(ip_format(&r->client, ip)),
+	    .host = to_pnf(r->host),
+	    .helo = to_pnf(r->helo)};
+
+	m->now = f;
+	m->deadline_mono_ms = clock_mono_ms() + f->conf->deadline_ms;
+	if (p->connect != NULL)
+		p->connect(f->self, m, &client);
+	if (p->mail != NULL)
+		p->mail(f->self, m, to_pnf(r->from));
+	for (size_t i = 0; p->rcpt != NULL && i < r->n_rcpts; i++)
+		p->rcpt(f->self, m, to_pnf(r->rcpts[i]));
+	run_headers(m, f);
+	if (p->eoh != NULL)
+		p->eoh(f->self, m);
+	run_parts(m, f);
+	if (p->eom != NULL)
+		p->eom(f->self, m, to_pnf(m->body));
+	if (p->done != NULL)
+		p->done(f->self, m);
+}
+
+static void
+run_filters(struct chain *c, struct pnf_msg *m, const struct scan_request *r,
+    chain_progress *progress, void *arg)
+{
+	for (size_t i = 0; i < m->flow->n_filters; i++) {
+		const struct chain_filter *f = chain_find(c, m->flow->filters[i].filter);
+
+		m->filter = (uint8_t)i;
+		if (r->skip & 1u << i)
+			run_record(m, m->filter, -1, SPAN("it failed before on this message"));
+		else if (f == NULL || !f->is_loaded)
+			run_record(m, m->filter, -1, span_str(f != NULL ? f->why : "not loaded"));
+		else {
+			if (progress != NULL)
+				progress(arg, (int)i);
+			run_filter(m, f, r);
+		}
+	}
+	if (progress != NULL)
+		progress(arg, -1);
+}
+
+int
+chain_scan(struct chain *c, const struct scan_request *request, struct span body,
+    const struct snapshot *snapshot, chain_progress *progress, void *arg, struct chain_run **out)
+{
+	struct chain_run *run;
+	struct pnf_msg *m;
+
+	*out = NULL;
+	if (request->flow >= c->config->n_flows)
+		return -E_NOT_FOUND;
+	run = mem_alloc(sizeof(*run));
+	m = &run->msg;
+	arena_init(&m->memory, CHAIN_FILTER_MEMORY);
+	arena_init(&m->mime_memory, CHAIN_MIME_MEMORY);
+	arena_init(&m->header_memory, CHAIN_HEADER_MEMORY);
+	m->chain = c;
+	m->flow = &c->config->flows[request->flow];
+	m->id = request->id;
+	m->body = body;
+	if (progress != NULL)
+		progress(arg, -1);
+	mime_parse(body, &(struct mime_limits){0}, &m->mime_memory, &m->mime);
+	decode_headers(m);
+	note_anomalies(m);
+	run_filters(c, m, request, progress, arg);
+	if (snapshot != NULL)
+		truths_fill(m, snapshot);
+	*out = run;
+	return 0;
+}
+
+const struct scan_result *
+chain_result(const struct chain_run *run)
+{
+	return &run->msg.result;
+}
+
+bool
+chain_was_rough(const struct chain_run *run)
+{
+	return run->msg.is_rough;
+}
+
+void
+chain_run_free(struct chain_run **run)
+{
+	if (*run == NULL)
+		return;
+	arena_free(&(*run)->msg.memory);
+	arena_free(&(*run)->msg.mime_memory);
+	arena_free(&(*run)->msg.header_memory);
+	mem_free(*run);
+	*run = NULL;
+}

@@ -1,0 +1,184 @@
+/*
+ * The filter role: loads every filter that a flow uses, then keeps workers alive.
+ *
+ * A filter that cannot be loaded now (no signatures yet) is a problem that `status` shows, and a
+ * `failure` for every message; loading is tried again every few seconds.  Other mail goes on.
+ */
+#include "filters/chain/builtins.h"
+#include "filters/worker/share.h"
+#include "filters/worker/zygote.h"
+#include "relay/base/log.h"
+#include "relay/message/decode.h"
+#include "relay/process/role.h"
+#include "relay/process/sandbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RETRY_MS = 5000, WORKERS_MIN = 2, PATH_BYTES = 512 };
+
+struct filter_role {
+	struct role *role;
+	struct chain *chain;
+	struct zygote *zygote;
+	char folder[PATH_BYTES]; /* of the scratch folders */
+	struct timer *retry;
+	bool had_databases; /* all folders named so were there before the sandbox closed */
+};
+
+static int
+enter_sandbox(const char *tmpdir, struct err *err)
+{
+	const struct sandbox_path paths[] = {
+	    {.path = tmpdir, .access = SANDBOX_WRITE}, {.path = NULL}};
+
+	return sandbox_enter(SANDBOX_WORKER, paths, err);
+}
+
+static unsigned
+count_workers(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cores < WORKERS_MIN)
+		return WORKERS_MIN;
+	return cores > ZYGOTE_WORKERS_MAX ? ZYGOTE_WORKERS_MAX : (unsigned)cores;
+}
+
+/* Whether every folder that an option `databases` names is there. */
+static bool
+has_databases(const struct config *c)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < c->n_filters; i++)
+		for (size_t k = 0; k < c->filters[i].n_options; k++) {
+			const struct conf_option *o = &c->filters[i].options[k];
+
+			if (strcmp(o->about->name, "databases") == 0 && o->n_values > 0 &&
+			    stat(o->values[0], &st) < 0)
+				return false;
+		}
+	return true;
+}
+
+static void
+tell_unloaded(struct filter_role *f)
+{
+	char text[CHAIN_WHY_MAX + 64];
+
+	for (size_t i = 0; i < f->chain->n_filters; i++) {
+		const struct chain_filter *filter = &f->chain->filters[i];
+
+		if (filter->is_loaded)
+			continue;
+		(void)snprintf(
+		    text, sizeof(text), "filter %s: %s", filter->conf->name, filter->why);
+		role_problem(f->role, "signatures", text, "run freshclam or set databases");
+		return;
+	}
+}
+
+static void
+on_retry(void *arg)
+{
+	struct filter_role *f = arg;
+	struct err err = {0};
+
+	/* A folder that came later is outside of the sandbox: a fresh start sees it. */
+	if (!f->had_databases && has_databases(f->role->config)) {
+		log_event(LOG_INFO, "restarting", KV_STR("why", "a signature folder has appeared"));
+		loop_stop(f->role->loop);
+		return;
+	}
+	if (chain_load(f->chain, &err) == 0) {
+		role_problem(f->role, "signatures", "loaded", NULL);
+		zygote_refresh(f->zygote);
+		return;
+	}
+	loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
+}
+
+static void
+on_worker_problem(void *arg, bool is_over, const char *what)
+{
+	struct filter_role *f = arg;
+
+	role_problem(f->role, "workers", is_over ? "workers start" : what,
+	    is_over ? NULL : "see the log of the filter role");
+}
+
+static int
+make_folders(struct filter_role *f, struct err *err)
+{
+	int n = snprintf(f->folder, sizeof(f->folder), "%s/filter", f->role->config->run_dir);
+
+	if (n < 0 || (size_t)n >= sizeof(f->folder) - 8)
+		return err_set(err, E_CONFIG, "run_dir is too long");
+	if (mkdir(f->folder, 0700) < 0 && errno != EEXIST)
+		return err_set(err, E_IO, "making %s: %m; create it for this user", f->folder);
+	return 0;
+}
+
+static int
+filter_prepare(struct role *role, struct err *err)
+{
+	static struct filter_role f;
+	int r;
+
+	f.role = role;
+	role->self = &f;
+	if (make_folders(&f, err) < 0)
+		return -err->code;
+	decode_warm_up();
+	tzset();
+	f.had_databases = has_databases(role->config);
+	f.chain = chain_new(role->config, filters_builtin, f.folder);
+	r = chain_load(f.chain, err);
+	if (r < 0 && r != -E_AGAIN)
+		return r;
+	share_memory();
+	return 0;
+}
+
+static void
+filter_start(struct role *role)
+{
+	struct filter_role *f = role->self;
+	const struct zygote_settings settings = {.n_workers = count_workers(),
+	    .folder = f->folder,
+	    .sandbox = enter_sandbox,
+	    .problem = on_worker_problem,
+	    .arg = f};
+
+	f->zygote = zygote_new(role->loop, f->chain, &settings);
+	tell_unloaded(f);
+	for (size_t i = 0; i < f->chain->n_filters; i++)
+		if (!f->chain->filters[i].is_loaded && f->retry == NULL)
+			loop_timer(role->loop, &f->retry, RETRY_MS, on_retry, f);
+}
+
+static void
+filter_peer(struct role *role, enum role_id peer, int fd)
+{
+	struct filter_role *f = role->self;
+
+	if (peer == ROLE_FRONT)
+		zygote_serve(f->zygote, fd);
+	else
+		(void)close(fd); /* nobody else asks for workers */
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct role_ops ops = {.id = ROLE_FILTER,
+	    .prepare = filter_prepare,
+	    .start = filter_start,
+	    .peer = filter_peer};
+
+	return role_main(&ops, argc, argv);
+}

@@ -1,0 +1,93 @@
+#include "filters/worker/limits.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* libclamav makes folders in folders, one for each layer; it never goes this deep. */
+enum { FOLDER_DEPTH = 64 };
+
+static int
+limit_set(__rlimit_resource_t what, uint64_t value)
+{
+	const struct rlimit limit = {value, value};
+
+	return setrlimit(what, &limit);
+}
+
+int
+limits_set(int keep, int parent, uint64_t file_max, struct err *err)
+{
+	sigset_t none;
+
+	if ((keep > 3 && close_range(3, (unsigned)keep - 1, 0) < 0) ||
+	    close_range((unsigned)keep + 1, ~0u, 0) < 0)
+		return err_set(err, E_IO, "closing what the zygote had open: %m");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_set(err, E_IO, "asking to die with the zygote: %m");
+	if (getppid() != parent)
+		return err_set(err, E_CLOSED, "the zygote has gone already");
+	if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_set(err, E_IO, "signals: %m");
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return err_set(err, E_IO, "signals: %m");
+	if (limit_set(RLIMIT_CORE, 0) < 0 || limit_set(RLIMIT_NOFILE, LIMITS_FDS) < 0 ||
+	    limit_set(RLIMIT_FSIZE, file_max) < 0)
+		return err_set(err, E_IO, "limits: %m");
+	/* libclamav allocates and frees large match tables for every layer: keep their pages. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30); /* speed only */
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	return 0;
+}
+
+static int empty_at(int parent, const char *name, int depth);
+
+static int
+remove_entry(int dir, const struct dirent *e, int depth)
+{
+	if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+		return 0;
+	if (unlinkat(dir, e->d_name, 0) == 0)
+		return 0;
+	if ((errno != EISDIR && errno != EPERM) || depth == 0 ||
+	    empty_at(dir, e->d_name, depth - 1) < 0)
+		return -1;
+	return unlinkat(dir, e->d_name, AT_REMOVEDIR);
+}
+
+static int
+empty_at(int parent, const char *name, int depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd); /* read only */
+		return -1;
+	}
+	while (r == 0 && (e = readdir(dir)) != NULL)
+		r = remove_entry(fd, e, depth);
+	(void)closedir(dir); /* read only */
+	return r;
+}
+
+int
+limits_empty_folder(const char *path, struct err *err)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_set(err, E_IO, "making %s: %m", path);
+	if (empty_at(AT_FDCWD, path, FOLDER_DEPTH) < 0)
+		return err_set(err, E_IO, "emptying %s: %m", path);
+	return 0;
+}

@@ -1,0 +1,24 @@
+#include "filters/worker/page.h"
+
+void
+page_write(struct worker_page *p, const struct worker_doing *d)
+{
+	atomic_fetch_add(&p->turn, 1);
+	atomic_store(&p->scan, d->scan);
+	atomic_store(&p->flow, d->flow);
+	atomic_store(&p->filter, d->filter);
+	atomic_store(&p->since_mono_ms, d->since_mono_ms);
+	atomic_fetch_add(&p->turn, 1);
+}
+
+int
+page_read(struct worker_page *p, struct worker_doing *d)
+{
+	uint32_t turn = atomic_load(&p->turn);
+
+	d->scan = atomic_load(&p->scan);
+	d->flow = atomic_load(&p->flow);
+	d->filter = atomic_load(&p->filter);
+	d->since_mono_ms = atomic_load(&p->since_mono_ms);
+	return (turn & 1) || atomic_load(&p->turn) != turn ? -1 : 0;
+}

@@ -1,0 +1,41 @@
+/*
+ * worker.h - one worker: a fork of the zygote that judges messages for a front, one at a time.
+ *
+ * It owns nothing but its end of the channel and its folder; it never calls exit() (other code's
+ * exit handlers belong to the zygote) and never frees the engine (its pages are shared).
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+#include "filters/chain/chain.h"
+#include "filters/worker/page.h"
+
+enum {
+	WORKER_MESSAGES = 100, /* then a fresh one: what was taken over by one mail ends */
+	WORKER_POLICIES = 4    /* versions kept, the newest */
+};
+
+/* How a worker ends. */
+enum {
+	WORKER_DONE = 0,
+	WORKER_NO_LIMITS = 2,
+	WORKER_NO_SANDBOX = 3,
+	WORKER_NO_FILTERS = 4, /* a start hook or the canary failed */
+	WORKER_BAD_PEER = 5    /* front said something impossible */
+};
+
+/* Enters the sandbox with `tmpdir` writable; NULL: none (tests). */
+typedef int worker_sandbox(const char *tmpdir, struct err *err);
+
+struct worker {
+	struct chain *chain;
+	int fd; /* its channel to front */
+	int parent;
+	const char *tmpdir;
+	struct worker_page *page;
+	unsigned messages_max; /* WORKER_MESSAGES when 0 */
+	worker_sandbox *sandbox;
+};
+
+void worker_run(const struct worker *w) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,356 @@
+#include "filters/worker/zygote.h"
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 512 };
+
+struct slot {
+	struct zygote *z;
+	unsigned index;
+	pid_t pid;       /* 0: none */
+	uint64_t number; /* of this worker; front knows it by that */
+	int64_t born_mono_ms, delay_ms;
+	bool was_deadline;
+	struct timer *birth; /* a birth that waits */
+	struct worker_page *page;
+};
+
+struct zygote {
+	struct loop *loop;
+	struct chain *chain;
+	struct zygote_settings settings;
+	char *folder;
+	struct channel *front; /* NULL: none */
+	int child_fd;
+	struct watch *child_watch;
+	struct timer *tick;
+	uint64_t last_number;
+	struct slot *slots;
+	struct worker_page *pages;
+	bool has_problem;
+};
+
+static void slot_fork(struct slot *s);
+
+static void
+slot_kill(struct slot *s)
+{
+	if (s->pid > 0 && kill(s->pid, SIGKILL) < 0 && errno != ESRCH)
+		log_event(LOG_ERROR, "cannot kill worker", KV_INT("pid", s->pid));
+}
+
+static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int parent)
+{
+	char path[PATH_BYTES];
+	const struct zygote *z = s->z;
+	const struct worker w = {.chain = z->chain,
+	    .fd = fd,
+	    .parent = parent,
+	    .tmpdir = path,
+	    .page = s->page,
+	    .messages_max = z->settings.messages_max,
+	    .sandbox = z->settings.sandbox};
+
+	must(snprintf(path, sizeof(path), "%s/%u", z->folder, s->index) < (int)sizeof(path));
+	worker_run(&w);
+}
+
+static void
+on_birth(void *arg)
+{
+	slot_fork(arg);
+}
+
+static void
+birth_later(struct slot *s)
+{
+	s->delay_ms = s->delay_ms == 0 ? ZYGOTE_FIRST_DELAY_MS : s->delay_ms * 2;
+	if (s->delay_ms > ZYGOTE_LAST_DELAY_MS)
+		s->delay_ms = ZYGOTE_LAST_DELAY_MS;
+	loop_timer(s->z->loop, &s->birth, s->delay_ms, on_birth, s);
+}
+
+static void
+slot_fork(struct slot *s)
+{
+	struct zygote *z = s->z;
+	int ends[2], parent = getpid();
+	int fds[CHANNEL_FDS];
+
+	if (z->front == NULL || s->pid != 0)
+		return;
+	channel_pair(ends);
+	page_write(s->page, &(struct worker_doing){.filter = -1});
+	s->number = ++z->last_number;
+	s->was_deadline = false;
+	s->born_mono_ms = clock_mono_ms();
+	s->pid = fork();
+	if (s->pid == 0) {
+		(void)close(ends[0]); /* front's */
+		be_worker(s, ends[1], parent);
+	}
+	(void)close(ends[1]); /* the worker's */
+	if (s->pid < 0) {
+		log_event(LOG_ERROR, "no worker", KV_STR("why", "fork failed"));
+		s->pid = 0;
+		(void)close(ends[0]); /* nobody at the other end */
+		birth_later(s);
+		return;
+	}
+	for (int i = 0; i < CHANNEL_FDS; i++)
+		fds[i] = -1;
+	fds[0] = ends[0];
+	channel_send(z->front, FILTER_WORKER, s->number, (struct span){0}, fds);
+}
+
+static void
+tell_problem(struct zygote *z, bool is_over, const char *what)
+{
+	if (z->has_problem == !is_over)
+		return;
+	z->has_problem = !is_over;
+	if (z->settings.problem != NULL)
+		z->settings.problem(z->settings.arg, is_over, what);
+}
+
+static const char *
+start_problem(int status)
+{
+	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
+	case WORKER_NO_LIMITS:
+		return "filter workers cannot use their folder or limits";
+	case WORKER_NO_SANDBOX:
+		return "filter workers cannot enter their sandbox";
+	case WORKER_NO_FILTERS:
+		return "a filter does not start in its worker";
+	default:
+		return NULL;
+	}
+}
+
+static void
+tell_death(struct zygote *z, const struct slot *s, int status, const struct worker_doing *doing)
+{
+	struct buf b = BUF_INIT(64);
+	struct worker_death d = {.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+	    .exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
+	    .filter = doing->scan != 0 ? doing->filter : -1,
+	    .scan = doing->scan,
+	    .was_deadline = s->was_deadline};
+
+	/* The page is the worker's word: an index front would refuse is no index. */
+	if (d.filter < -1 || d.filter >= CONFIG_FILTERS_MAX)
+		d.filter = -1;
+	if (d.signal != 0 || d.exit_status != 0)
+		log_event(LOG_WARN, "worker died", KV_INT("worker", s->number),
+		    KV_INT("signal", d.signal), KV_INT("status", d.exit_status),
+		    KV_INT("filter", d.filter), KV_INT("deadline", d.was_deadline));
+	if (z->front == NULL)
+		return;
+	worker_death_put(&b, &d);
+	channel_send(z->front, FILTER_DIED, s->number, buf_span(&b), NULL);
+	buf_free(&b);
+}
+
+static void
+slot_died(struct slot *s, int status)
+{
+	struct zygote *z = s->z;
+	bool was_young = clock_mono_ms() - s->born_mono_ms < ZYGOTE_YOUNG_MS;
+	bool was_clean = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_DONE;
+	const char *problem = start_problem(status);
+	struct worker_doing doing;
+
+	if (page_read(s->page, &doing) < 0)
+		doing = (struct worker_doing){.filter = -1}; /* it died between two filters */
+	s->pid = 0;
+	tell_death(z, s, status, &doing);
+	if (problem != NULL)
+		tell_problem(z, false, problem);
+	else if (was_clean || !was_young)
+		tell_problem(z, true, NULL);
+	if (z->front == NULL)
+		return;
+	if (was_young && !was_clean && !s->was_deadline) {
+		birth_later(s);
+		return;
+	}
+	s->delay_ms = 0;
+	slot_fork(s);
+}
+
+static void
+reap(struct zygote *z)
+{
+	for (unsigned i = 0; i < z->settings.n_workers; i++) {
+		struct slot *s = &z->slots[i];
+		int status;
+
+		/* One by one: another part of this process may have children of its own. */
+		if (s->pid > 0 && waitpid(s->pid, &status, WNOHANG) == s->pid)
+			slot_died(s, status);
+	}
+}
+
+static void
+on_child(void *arg, unsigned events)
+{
+	struct signalfd_siginfo info;
+	struct zygote *z = arg;
+
+	(void)events;
+	while (read(z->child_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		; /* which child it was, waitpid says */
+	reap(z);
+}
+
+static int64_t
+deadline_of(const struct zygote *z, const struct worker_doing *d)
+{
+	const struct config *c = z->chain->config;
+
+	if (d->filter >= 0 && d->flow < c->n_flows &&
+	    (size_t)d->filter < c->flows[d->flow].n_filters)
+		return c->flows[d->flow].filters[d->filter].filter->deadline_ms;
+	return ZYGOTE_PARSE_MS;
+}
+
+static void
+check_deadline(struct zygote *z, struct slot *s)
+{
+	struct worker_doing d;
+
+	if (s->pid == 0 || s->was_deadline || page_read(s->page, &d) < 0 || d.scan == 0)
+		return;
+	if (clock_mono_ms() - d.since_mono_ms <= deadline_of(z, &d))
+		return;
+	s->was_deadline = true;
+	slot_kill(s);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct zygote *z = arg;
+
+	for (unsigned i = 0; i < z->settings.n_workers; i++)
+		check_deadline(z, &z->slots[i]);
+	reap(z);
+	loop_timer(z->loop, &z->tick, ZYGOTE_TICK_MS, on_tick, z);
+}
+
+static void
+on_front_message(void *arg, struct message *m)
+{
+	struct zygote *z = arg;
+
+	if (m->type != FILTER_KILL) {
+		log_event(LOG_WARN, "unknown message from front", KV_INT("type", m->type));
+		return;
+	}
+	for (unsigned i = 0; i < z->settings.n_workers; i++)
+		if (z->slots[i].pid > 0 && z->slots[i].number == m->id)
+			slot_kill(&z->slots[i]);
+}
+
+static void
+end_workers(struct zygote *z)
+{
+	for (unsigned i = 0; i < z->settings.n_workers; i++) {
+		struct slot *s = &z->slots[i];
+
+		timer_cancel(&s->birth);
+		s->delay_ms = 0;
+		if (s->pid == 0)
+			continue;
+		slot_kill(s);
+		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		s->pid = 0;
+	}
+}
+
+static void
+on_front_gone(void *arg)
+{
+	struct zygote *z = arg;
+
+	channel_free(&z->front);
+	end_workers(z);
+}
+
+static const struct channel_events front_events = {on_front_message, on_front_gone};
+
+struct zygote *
+zygote_new(struct loop *loop, struct chain *chain, const struct zygote_settings *settings)
+{
+	size_t n = settings->n_workers, bytes = n * sizeof(struct worker_page);
+	struct zygote *z = mem_alloc(sizeof(*z));
+	sigset_t child;
+
+	must(n > 0 && n <= ZYGOTE_WORKERS_MAX);
+	z->loop = loop;
+	z->chain = chain;
+	z->settings = *settings;
+	z->folder = mem_dup(span_str(settings->folder));
+	z->slots = mem_array(n, sizeof(z->slots[0]));
+	z->pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(z->pages != MAP_FAILED);
+	for (unsigned i = 0; i < n; i++) {
+		z->slots[i].z = z;
+		z->slots[i].index = i;
+		z->slots[i].page = &z->pages[i];
+	}
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	must(sigprocmask(SIG_BLOCK, &child, NULL) == 0);
+	z->child_fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+	must(z->child_fd >= 0);
+	z->child_watch = loop_watch(loop, z->child_fd, LOOP_READ, on_child, z);
+	loop_timer(loop, &z->tick, ZYGOTE_TICK_MS, on_tick, z);
+	return z;
+}
+
+void
+zygote_free(struct zygote **zp)
+{
+	struct zygote *z = *zp;
+
+	if (z == NULL)
+		return;
+	end_workers(z);
+	channel_free(&z->front);
+	timer_cancel(&z->tick);
+	watch_remove(&z->child_watch);
+	(void)close(z->child_fd); /* a signalfd: nothing to lose */
+	(void)munmap(z->pages, z->settings.n_workers * sizeof(z->pages[0])); /* our own */
+	mem_free(z->slots);
+	mem_free(z->folder);
+	mem_free(z);
+	*zp = NULL;
+}
+
+void
+zygote_serve(struct zygote *z, int front_fd)
+{
+	end_workers(z);
+	channel_free(&z->front);
+	z->front = channel_new(z->loop, front_fd, &front_events, z);
+	for (unsigned i = 0; i < z->settings.n_workers; i++)
+		slot_fork(&z->slots[i]);
+}
+
+void
+zygote_refresh(struct zygote *z)
+{
+	for (unsigned i = 0; i < z->settings.n_workers; i++)
+		slot_kill(&z->slots[i]);
+}

@@ -1,0 +1,44 @@
+/*
+ * zygote.h - keeps a number of workers alive for the front on the other end of its channel: forks
+ * them, ends those over their filter's deadline, says what the dead were doing, replaces them.
+ *
+ * It never reads a message.  One front at a time; a new one gets new workers.
+ */
+#ifndef WORKER_ZYGOTE_H
+#define WORKER_ZYGOTE_H
+#include "filters/worker/worker.h"
+#include "relay/ipc/channel.h"
+
+enum {
+	ZYGOTE_WORKERS_MAX = 64,
+	ZYGOTE_TICK_MS = 100,       /* deadlines are looked at this often */
+	ZYGOTE_PARSE_MS = 30000,    /* for what is no filter's: MIME, predicates */
+	ZYGOTE_YOUNG_MS = 1000,     /* who dies younger makes the next wait */
+	ZYGOTE_FIRST_DELAY_MS = 50, /* doubled each time */
+	ZYGOTE_LAST_DELAY_MS = 10000
+};
+
+struct zygote_settings {
+	unsigned n_workers;
+	const char *folder; /* each worker's own folder is made below */
+	worker_sandbox *sandbox;
+	unsigned messages_max; /* of one worker; WORKER_MESSAGES when 0 */
+	/* Workers that cannot start, or (is_over) do again.  May be NULL. */
+	void (*problem)(void *arg, bool is_over, const char *what);
+	void *arg;
+};
+
+struct zygote;
+
+/* Blocks SIGCHLD in this process, for a signalfd.  `chain` outlives the zygote. */
+struct zygote *zygote_new(
+    struct loop *loop, struct chain *chain, const struct zygote_settings *settings);
+/* Kills and reaps all workers. */
+void zygote_free(struct zygote **z);
+/* Takes the fd; the workers of an earlier front are killed. */
+void zygote_serve(struct zygote *z, int front_fd);
+/* After chain_load: workers that know the old state are replaced, the busy ones too; front sends
+ * their message to a fresh one. */
+void zygote_refresh(struct zygote *z);
+
+#endif

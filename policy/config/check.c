@@ -1,0 +1,164 @@
+/* config_check_machine: what only the machine can tell of a configuration. */
+#include "policy/config/complain.h"
+#include "policy/config/scalar.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct checking {
+	const struct config *config;
+	struct config_errors *errors;
+	bool has_failed;
+};
+
+static void report(struct checking *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+report(struct checking *k, const char *fmt, ...)
+{
+	char text[2 * COMPLAINT_TEXT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args); /* a cut message is still one */
+	va_end(args);
+	config_errors_add(k->errors, k->config->file, text);
+	k->has_failed = true;
+}
+
+static bool
+is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool
+exists(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 || errno != ENOENT;
+}
+
+/* A directory of ours: there and writable, or to be made in a parent that is. */
+static void
+check_own_dir(struct checking *k, const char *word, const char *path)
+{
+	char parent[PATH_MAX_BYTES + 1];
+	size_t slash;
+
+	if (exists(path)) {
+		if (!is_dir(path))
+			report(k, "%s: %s is not a directory; choose another or remove it", word,
+			    path);
+		else if (access(path, W_OK | X_OK) != 0)
+			report(
+			    k, "%s: %s cannot be written (%m); give it to this user", word, path);
+		return;
+	}
+	if (!span_copy(span_str(path), parent, sizeof(parent)))
+		return; /* longer than a path may be: config_parse refuses it */
+	slash = span_rfind(span_str(parent), '/');
+	parent[slash > 0 ? slash : 1] = '\0';
+	if (!is_dir(parent))
+		report(k, "%s: the parent %s of %s does not exist; make it or choose another %s",
+		    word, parent, path, word);
+	else if (access(parent, W_OK | X_OK) != 0)
+		report(k, "%s: %s cannot be made in %s (%m); make it and give it to this user",
+		    word, path, parent);
+}
+
+static void
+check_recipients(struct checking *k, const struct conf_domain *d)
+{
+	struct stat st;
+	int fd;
+
+	if (d->recipients != RECIPIENTS_FILE)
+		return;
+	fd = open(d->recipients_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		report(k,
+		    "domain \"%s%s\": recipients %s cannot be read (%m); make it readable, one "
+		    "address "
+		    "a line",
+		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
+		return;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		report(k, "domain \"%s%s\": recipients %s is not a file; name one",
+		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
+	(void)close(fd); /* was only read */
+}
+
+/* Whether anything but "." and ".." is in it; false when it cannot be read. */
+static bool
+has_entries(DIR *dir)
+{
+	const struct dirent *e;
+
+	while ((e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.')
+			return true;
+	return false;
+}
+
+static void
+check_databases(struct checking *k, const struct conf_filter *f, const char *path)
+{
+	DIR *dir = opendir(path);
+
+	if (dir == NULL && errno == ENOENT)
+		report(k,
+		    "filter \"%s\": no signature folder %s; install signatures with freshclam or "
+		    "set "
+		    "databases",
+		    f->name, path);
+	else if (dir == NULL)
+		report(k,
+		    "filter \"%s\": signature folder %s cannot be read (%m); make it readable",
+		    f->name, path);
+	else if (!has_entries(dir))
+		report(k,
+		    "filter \"%s\": signature folder %s is empty; install signatures with "
+		    "freshclam or "
+		    "set databases",
+		    f->name, path);
+	if (dir != NULL)
+		(void)closedir(dir); /* was only read */
+}
+
+static void
+check_filter(struct checking *k, const struct conf_filter *f)
+{
+	for (size_t i = 0; i < f->n_options; i++) {
+		const struct conf_option *o = &f->options[i];
+
+		if (!span_eq(span_str(o->about->name), SPAN("databases")))
+			continue;
+		for (size_t j = 0; j < o->n_values; j++)
+			if (o->values[j][0] == '/')
+				check_databases(k, f, o->values[j]);
+	}
+}
+
+int
+config_check_machine(const struct config *c, struct config_errors *errors)
+{
+	struct checking k = {.config = c, .errors = errors};
+
+	check_own_dir(&k, "state_dir", c->state_dir);
+	check_own_dir(&k, "run_dir", c->run_dir);
+	for (size_t i = 0; i < c->n_domains; i++)
+		check_recipients(&k, &c->domains[i]);
+	for (size_t i = 0; i < c->n_filters; i++)
+		check_filter(&k, &c->filters[i]);
+	return k.has_failed ? -E_CONFIG : 0;
+}

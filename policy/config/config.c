@@ -1,0 +1,169 @@
+#include "policy/config/lexer.h"
+#include "policy/config/scalar.h"
+#include "policy/config/schema.h"
+
+#include <stdio.h>
+
+/* A socket's path has 108 bytes (unix(7)); file names of ours go behind run_dir. */
+enum { RUN_DIR_MAX = 80 };
+
+static void
+read_hostname(struct reading *r, const struct node *n, void *to)
+{
+	struct span name;
+
+	(void)to;
+	if (!schema_read_text(r, n, &name))
+		return;
+	if (!scalar_is_host(name))
+		config_complain(r->complaints, n->first_value->line,
+		    "hostname = \"%s\" is no host name; write one like \"mx1.example.org\"",
+		    SHOW(name));
+	r->config->hostname = schema_keep_text(r, name);
+}
+
+static void
+read_postmaster(struct reading *r, const struct node *n, void *to)
+{
+	struct span address;
+
+	(void)to;
+	if (!schema_read_text(r, n, &address))
+		return;
+	if (!scalar_is_address(address))
+		config_complain(r->complaints, n->first_value->line,
+		    "postmaster = \"%s\" is no mail address; write one like "
+		    "\"postmaster@example.org\"",
+		    SHOW(address));
+	r->config->postmaster = schema_keep_text(r, address);
+}
+
+static void
+read_state_dir(struct reading *r, const struct node *n, void *to)
+{
+	(void)to;
+	(void)schema_read_path(r, n, &r->config->state_dir); /* or the default */
+}
+
+static void
+read_run_dir(struct reading *r, const struct node *n, void *to)
+{
+	(void)to;
+	if (schema_read_path(r, n, &r->config->run_dir) && n->first_value->text.n > RUN_DIR_MAX)
+		config_complain(r->complaints, n->first_value->line,
+		    "run_dir is longer than %d bytes, too long for sockets in it; choose a shorter "
+		    "one",
+		    RUN_DIR_MAX);
+}
+
+static void
+read_journal(struct reading *r, const struct node *n, void *to)
+{
+	static const struct rule rules[] = {
+	    {"keep", RULE_NOT_YET, NULL},
+	    {"max", RULE_NOT_YET, NULL},
+	    {"privacy", RULE_NOT_YET, NULL},
+	    {NULL, RULE_ONE, NULL},
+	};
+
+	schema_read(r, n, rules, to);
+}
+
+/* Sections without a reader here refer to each other and are read in the order of read_all. */
+static const struct rule top_rules[] = {
+    {"hostname", RULE_ONE, read_hostname},
+    {"postmaster", RULE_ONE, read_postmaster},
+    {"state_dir", RULE_ONE, read_state_dir},
+    {"run_dir", RULE_ONE, read_run_dir},
+    {"listen", RULE_TITLED, NULL},
+    {"dns", RULE_SECTION, schema_read_dns},
+    {"flow", RULE_TITLED, NULL},
+    {"domain", RULE_TITLED, NULL},
+    {"gateway", RULE_TITLED, NULL},
+    {"filter", RULE_TITLED, NULL},
+    {"queue", RULE_SECTION, schema_read_queue},
+    {"web", RULE_SECTION, schema_read_web},
+    {"journal", RULE_SECTION, read_journal},
+    {"tls", RULE_NOT_YET, NULL},
+    {"trust", RULE_NOT_YET, NULL},
+    {"quarantine", RULE_NOT_YET, NULL},
+    {"fleet", RULE_NOT_YET, NULL},
+    {"ldap", RULE_NOT_YET, NULL},
+    {NULL, RULE_ONE, NULL},
+};
+
+static void
+default_postmaster(struct reading *r)
+{
+	struct config *c = r->config;
+	struct buf address = BUF_INIT(HOST_NAME_MAX_BYTES + 16);
+
+	if (c->postmaster != NULL || c->hostname == NULL)
+		return;
+	(void)buf_addf(&address, "postmaster@%s", c->hostname); /* a bad name is an error already */
+	c->postmaster = schema_keep_text(r, buf_span(&address));
+	buf_free(&address);
+}
+
+static void
+read_all(struct reading *r)
+{
+	config_defaults(r->config);
+	schema_read(r, r->root, top_rules, NULL);
+	if (schema_child(r->root, "hostname") == NULL)
+		config_complain(
+		    r->complaints, 1, "no hostname; add hostname = \"mx1.example.org\"");
+	default_postmaster(r);
+	schema_read_gateways(r);
+	schema_read_filters(r);
+	schema_read_domains(r);
+	schema_read_flows(r);
+	schema_read_listens(r);
+}
+
+static void
+read_config(struct reading *r, struct span text)
+{
+	struct arena scratch;
+
+	if (text.n > CONFIG_TEXT_MAX) {
+		config_complain(r->complaints, 1, "the text has %zu bytes; at most %d are read",
+		    text.n, CONFIG_TEXT_MAX);
+		return;
+	}
+	arena_init(&scratch, CONFIG_MEMORY_MAX);
+	config_lexer_check_bytes(text, r->complaints);
+	r->root = config_tree_parse(text, &scratch, r->complaints);
+	read_all(r);
+	arena_free(&scratch);
+}
+
+struct config *
+config_parse(struct span text, const char *file, const struct pnf_about *const *plugins,
+    struct config_errors *errors)
+{
+	struct complaints complaints = {0};
+	struct reading r = {.complaints = &complaints, .plugins = plugins, .top = top_rules};
+	struct config *c = mem_alloc(sizeof(*c));
+
+	arena_init(&c->memory, CONFIG_MEMORY_MAX);
+	r.config = c;
+	c->file = schema_keep_text(&r, span_str(file));
+	read_config(&r, text);
+	if (complaints.n > 0) {
+		config_complaints_write(&complaints, file, errors);
+		config_free(&c);
+	}
+	config_complaints_free(&complaints);
+	return c;
+}
+
+void
+config_free(struct config **c)
+{
+	if (*c == NULL)
+		return;
+	arena_free(&(*c)->memory);
+	mem_free(*c);
+	*c = NULL;
+}

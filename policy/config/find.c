@@ -1,0 +1,82 @@
+/* The lookups of config.h. */
+#include "policy/config/config.h"
+
+#include <stdlib.h>
+
+const struct conf_flow *
+config_flow(const struct config *c, struct span name)
+{
+	for (size_t i = 0; i < c->n_flows; i++)
+		if (span_eq(name, span_str(c->flows[i].name)))
+			return &c->flows[i];
+	return NULL;
+}
+
+const struct conf_gateway *
+config_gateway(const struct config *c, struct span name)
+{
+	for (size_t i = 0; i < c->n_gateways; i++)
+		if (span_eq(name, span_str(c->gateways[i].name)))
+			return &c->gateways[i];
+	return NULL;
+}
+
+struct domain_key {
+	struct span name;
+	bool has_subdomains;
+};
+
+static int
+lower_cmp(struct span any_case, struct span lower)
+{
+	for (size_t i = 0; i < any_case.n && i < lower.n; i++) {
+		unsigned char a = (unsigned char)char_lower(any_case.p[i]);
+		unsigned char b = (unsigned char)lower.p[i];
+
+		if (a != b)
+			return a < b ? -1 : 1;
+	}
+	return any_case.n < lower.n ? -1 : any_case.n > lower.n;
+}
+
+/* The order config_parse has sorted the domains by. */
+static int
+by_key(const void *key, const void *item)
+{
+	const struct domain_key *k = key;
+	const struct conf_domain *d = item;
+	int order = lower_cmp(k->name, span_str(d->name));
+
+	return order != 0 ? order : (int)k->has_subdomains - (int)d->has_subdomains;
+}
+
+static const struct conf_domain *
+find_domain(const struct config *c, struct span name, bool has_subdomains)
+{
+	struct domain_key key = {name, has_subdomains};
+
+	return c->n_domains == 0
+		   ? NULL
+		   : bsearch(&key, c->domains, c->n_domains, sizeof(c->domains[0]), by_key);
+}
+
+const struct conf_domain *
+config_domain(const struct config *c, struct span domain)
+{
+	const struct conf_domain *d = find_domain(c, domain, false);
+
+	while (d == NULL && domain.n > 0) {
+		d = find_domain(c, domain, true);
+		(void)span_cut(&domain, '.'); /* one label less */
+	}
+	return d;
+}
+
+bool
+nets_have(const struct nets *nets, const struct ip *ip)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		if (net_has(&nets->items[i], ip))
+			return true;
+	return false;
+}

@@ -1,0 +1,239 @@
+/* gateway and domain: where mail goes. */
+#include "policy/config/scalar.h"
+#include "policy/config/schema.h"
+#include "relay/base/map.h"
+
+#include <stdlib.h>
+
+static const struct range mx_range = {0, 65535, "from 0 to 65535"};
+
+/* --- gateway -------------------------------------------------------------------------------- */
+
+static void
+read_preference(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_number(
+	    r, n, &mx_range, &((struct conf_server *)to)->preference); /* or the default */
+}
+
+static void
+read_weight(struct reading *r, const struct node *n, void *to)
+{
+	static const struct range range = {1, 65535, "from 1 to 65535"};
+
+	(void)schema_read_number(
+	    r, n, &range, &((struct conf_server *)to)->weight); /* or the default */
+}
+
+static void
+read_server(struct reading *r, const struct node *n, void *to)
+{
+	static const struct rule rules[] = {
+	    {"preference", RULE_ONE, read_preference},
+	    {"weight", RULE_ONE, read_weight},
+	    {NULL, RULE_ONE, NULL},
+	};
+	struct conf_gateway *g = to;
+	struct conf_server *s = &g->servers[g->n_servers++];
+	struct span host;
+
+	*s = (struct conf_server){
+	    .text = schema_keep_text(r, n->title), .host = "", .preference = 10, .weight = 1};
+	schema_read(r, n, rules, s);
+	if (!scalar_host_port(n->title, &host, &s->port)) {
+		config_complain(r->complaints, n->line,
+		    "server \"%s\" is not HOST:PORT; write one like \"10.0.0.11:25\", "
+		    "\"dr.example.org:25\" or \"[2001:db8::1]:25\"",
+		    SHOW(n->title));
+		return;
+	}
+	s->host = schema_keep_text(r, host);
+	s->is_name = !ip_parse(host, &s->ip);
+	if (s->is_name && !scalar_is_host(host))
+		config_complain(r->complaints, n->line,
+		    "server \"%s\": \"%s\" is neither an address nor a host name; write one like "
+		    "10.0.0.11 or dr.example.org",
+		    s->text, SHOW(host));
+}
+
+static void
+read_gateway_tls(struct reading *r, const struct node *n, void *to)
+{
+	static const struct choice choices[] = {{"off", 0, true}, {"may", 1, false},
+	    {"require", 2, false}, {"verify", 3, false}, {NULL, 0, false}};
+	int value;
+
+	(void)to;
+	(void)schema_choice(r, n, n->first_value, choices, &value); /* "off" is all there is */
+}
+
+static void
+read_accept(struct reading *r, const struct node *n, void *to)
+{
+	static const struct choice choices[] = {
+	    {"queue", 0, true}, {"through", 1, false}, {NULL, 0, false}};
+	int value;
+
+	(void)to;
+	(void)schema_choice(r, n, n->first_value, choices, &value); /* "queue" is all there is */
+}
+
+static const struct rule gateway_rules[] = {
+    {"server", RULE_TITLED, read_server},
+    {"tls", RULE_ONE, read_gateway_tls},
+    {"accept", RULE_ONE, read_accept},
+    {"through_wait", RULE_NOT_YET, NULL},
+    {"ca", RULE_NOT_YET, NULL},
+    {NULL, RULE_ONE, NULL},
+};
+
+void
+schema_read_gateways(struct reading *r)
+{
+	struct config *c = r->config;
+
+	c->gateways = schema_keep_array(
+	    r, config_tree_count_sections(r->root, "gateway"), sizeof(c->gateways[0]));
+	for (const struct node *n = NULL;
+	     (n = config_tree_section(r->root, n, "gateway")) != NULL;) {
+		struct conf_gateway *g = &c->gateways[c->n_gateways++];
+		size_t count = config_tree_count_sections(n, "server");
+
+		g->name = schema_keep_text(r, n->title);
+		g->servers = schema_keep_array(r, count, sizeof(g->servers[0]));
+		schema_read(r, n, gateway_rules, g);
+		if (count == 0)
+			config_complain(r->complaints, n->line,
+			    "%s has no server; add server \"10.0.0.11:25\" { }",
+			    schema_place(n).text);
+	}
+}
+
+/* --- domain --------------------------------------------------------------------------------- */
+
+static void
+read_domain_gateway(struct reading *r, const struct node *n, void *to)
+{
+	struct conf_domain *d = to;
+	struct span name = n->first_value->text;
+
+	d->gateway = config_gateway(r->config, name);
+	if (d->gateway == NULL)
+		schema_complain_missing(r, n->first_value->line, "gateway", name);
+}
+
+static void
+read_recipients(struct reading *r, const struct node *n, void *to)
+{
+	struct conf_domain *d = to;
+	const struct value *v = n->first_value;
+	struct span path = span_skip(v->text, 5);
+
+	if (span_eq(v->text, SPAN("any"))) {
+		d->recipients = RECIPIENTS_ANY;
+	} else if (span_starts(v->text, SPAN("file:"))) {
+		d->recipients = RECIPIENTS_FILE;
+		d->recipients_file = schema_keep_text(r, path);
+		if (!scalar_is_path(path))
+			config_complain(r->complaints, v->line,
+			    "recipients = \"%s\" is not an absolute path; write one like "
+			    "\"file:/etc/postern/recipients\"",
+			    SHOW(v->text));
+	} else if (span_starts(v->text, SPAN("ldap:")) || span_eq(v->text, SPAN("callout"))) {
+		config_complain(r->complaints, v->line,
+		    "recipients \"%s\" is not in this version; write \"any\" or \"file:PATH\"",
+		    SHOW(v->text));
+	} else {
+		config_complain(r->complaints, v->line,
+		    "recipients = \"%s\" is no source of recipients; write \"any\" or "
+		    "\"file:PATH\"",
+		    SHOW(v->text));
+	}
+}
+
+static const struct rule domain_rules[] = {
+    {"gateway", RULE_ONE, read_domain_gateway},
+    {"recipients", RULE_ONE, read_recipients},
+    {"filter", RULE_NOT_YET, NULL},
+    {NULL, RULE_ONE, NULL},
+};
+
+static const char *
+lower_copy(struct reading *r, struct span s)
+{
+	char *copy = arena_alloc(&r->config->memory, s.n + 1);
+
+	for (size_t i = 0; i < s.n; i++)
+		copy[i] = char_lower(s.p[i]);
+	return copy;
+}
+
+/* The domain's name in lower case; a name that is none is complained of. */
+static void
+read_domain_name(struct reading *r, const struct node *n, struct conf_domain *d)
+{
+	struct span name;
+
+	d->has_subdomains = n->title.n > 0 && n->title.p[0] == '.';
+	name = span_skip(n->title, d->has_subdomains ? 1 : 0);
+	d->name = lower_copy(r, name);
+	if (!scalar_is_host(name))
+		config_complain(r->complaints, n->line,
+		    "domain \"%s\" is no domain name; write one like \"example.org\", or "
+		    "\".example.org\" for all below it too (international ones as xn--...)",
+		    SHOW(n->title));
+}
+
+/* Titles that differ by case only: the tree, which compares bytes, has let them pass. */
+static void
+check_domain_is_new(struct reading *r, struct node *n, struct map *seen)
+{
+	const char *lower = lower_copy(r, n->title);
+	const struct node *before = map_get(seen, span_str(lower));
+
+	if (before == NULL)
+		(void)map_set(seen, span_str(lower), n); /* was not there */
+	else
+		config_complain(r->complaints, n->line,
+		    "domain \"%s\" is given twice, first in line %u; keep one", SHOW(n->title),
+		    before->line);
+}
+
+static void
+read_domain(struct reading *r, const struct node *n)
+{
+	struct conf_domain *d = &r->config->domains[r->config->n_domains++];
+
+	read_domain_name(r, n, d);
+	schema_read(r, n, domain_rules, d);
+	if (schema_child(n, "gateway") == NULL)
+		config_complain(r->complaints, n->line, "%s has no gateway; add gateway = NAME",
+		    schema_place(n).text);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct conf_domain *x = a, *y = b;
+	int order = span_cmp(span_str(x->name), span_str(y->name));
+
+	return order != 0 ? order : (int)x->has_subdomains - (int)y->has_subdomains;
+}
+
+void
+schema_read_domains(struct reading *r)
+{
+	struct config *c = r->config;
+	struct map *seen = map_new();
+
+	c->domains = schema_keep_array(
+	    r, config_tree_count_sections(r->root, "domain"), sizeof(c->domains[0]));
+	for (struct node *n = r->root->first; n != NULL; n = n->next)
+		if (n->kind == NODE_SECTION && n->has_title && span_eq(n->word, SPAN("domain"))) {
+			check_domain_is_new(r, n, seen);
+			read_domain(r, n);
+		}
+	map_free(&seen);
+	if (c->n_domains > 1)
+		qsort(c->domains, c->n_domains, sizeof(c->domains[0]), by_name);
+}

@@ -1,0 +1,217 @@
+/*
+ * decide.c - one stage: first what only marks, then the first rule that decides.
+ */
+#include "policy/decide/walk.h"
+#include "relay/base/err.h"
+
+#include <stdio.h>
+
+_Static_assert((int)STAGE_CONNECT == (int)RULE_AT_CONNECT && (int)STAGE_HELO == (int)RULE_AT_HELO &&
+		   (int)STAGE_MAIL == (int)RULE_AT_MAIL && (int)STAGE_RCPT == (int)RULE_AT_RCPT &&
+		   (int)STAGE_DATA == (int)RULE_AT_DATA,
+    "a rule's stage indexes the stages of the walk");
+
+const char *
+stage_name(enum stage stage)
+{
+	static const char *const names[] = {"connect", "helo", "mail", "rcpt", "data"};
+
+	return names[stage];
+}
+
+static struct span
+rule_why(const struct rule *r)
+{
+	return r->text.n > 0 ? r->text : r->condition;
+}
+
+/* Whether the flow's `connect` list leaves this rule out. */
+static bool
+is_left_out(const struct decide_walk *w, const struct rule *r)
+{
+	const struct conf_flow *flow = w->facts->flow;
+	unsigned needs = r->list == RULE_NO_LIST ? CONNECT_ACCESS : CONNECT_DNSBL;
+
+	return w->stage == STAGE_CONNECT && flow != NULL && (flow->connect & needs) == 0;
+}
+
+static const char *
+list_result(enum list_state state)
+{
+	switch (state) {
+	case LIST_UNKNOWN:
+		return "unknown";
+	case LIST_NOT_LISTED:
+		return "no match";
+	case LIST_LISTED:
+		return "match";
+	case LIST_ERROR:
+		return "list error";
+	}
+	return "unknown";
+}
+
+/* Whether the rule matches; traces every other result, a match is the caller's to trace. */
+static bool
+is_match(const struct decide_walk *w, const struct rule *r, struct judged *j)
+{
+	if (r->list != RULE_NO_LIST) {
+		enum list_state state = rule_answer(w, r).state;
+		const struct dns_list *list = snapshot_list(w->snapshot, r->list);
+
+		*j = (struct judged){
+		    .fact = list->is_white ? "dnswl" : "dnsbl", .value = list->zone};
+		if (!rule_is_expired(w, r) && !is_left_out(w, r) && state == LIST_LISTED)
+			return true;
+		walk_trace(w, j->fact, j->value, r->id,
+		    rule_is_expired(w, r) ? "expired"
+		    : is_left_out(w, r)   ? "skipped: not in the flow's connect"
+					  : list_result(state));
+		return false;
+	}
+	if (rule_is_expired(w, r) || is_left_out(w, r)) {
+		walk_trace(w, "rule", r->condition, r->id,
+		    rule_is_expired(w, r) ? "expired" : "skipped: not in the flow's connect");
+		return false;
+	}
+	*j = rule_judge(w, r);
+	if (j->truth == TRUTH_TRUE)
+		return true;
+	walk_trace(w, j->fact, j->value, r->id, j->truth == TRUTH_UNKNOWN ? "unknown" : "no match");
+	return false;
+}
+
+static void
+mark(struct decide_walk *w, const struct rule *r)
+{
+	struct verdict_tag tag = {.name = r->name,
+	    .by = SPAN("policy"),
+	    .why = rule_why(r),
+	    .score_milli = r->score_milli};
+
+	if (r->name.n > 0)
+		walk_tag(w, &tag, r->id);
+	else
+		w->v->score_milli += r->score_milli;
+}
+
+static void
+mark_all(struct decide_walk *w, const struct rule_order *order)
+{
+	for (size_t i = 0; i < order->n_marks; i++) {
+		const struct rule *r = &w->snapshot->rules[order->marks[i]];
+		struct judged j;
+
+		if (!is_match(w, r, &j))
+			continue;
+		if (!r->is_observed)
+			mark(w, r);
+		walk_trace(w, j.fact, j.value, r->id,
+		    r->is_observed ? "observed" : rule_verb_name(r->verb));
+	}
+}
+
+/* A reject, a tempfail or an accept that matched. */
+static void
+decide(struct decide_walk *w, const struct rule *r)
+{
+	bool is_list = r->list != RULE_NO_LIST;
+	struct ruling ruling = {.rule = r->id, .by = is_list ? SPAN("dnsbl") : SPAN("policy")};
+	char text[VERDICT_REPLY_MAX], why[VERDICT_WHY_MAX];
+
+	(void)snprintf(why, sizeof(why), "rule %u: %.*s", r->id,
+	    SPAN_ARG(span_take(r->line, sizeof(why)))); /* cut is fine */
+	ruling.why = span_str(why);
+	(void)snprintf(text, sizeof(text), "%s by policy of %s",
+	    r->verb == RULE_TEMPFAIL ? "Deferred" : "Refused",
+	    w->facts->hostname != NULL ? w->facts->hostname : "this host");
+	if (r->text.n > 0)
+		ruling.text = r->text;
+	else
+		ruling.text = is_list ? r->condition : span_str(text);
+	ruling.action = r->verb == RULE_REJECT     ? ACTION_REJECT
+			: r->verb == RULE_TEMPFAIL ? ACTION_TEMPFAIL
+						   : ACTION_PASS;
+	if (r->verb == RULE_ACCEPT)
+		w->v->is_accepted = true;
+	walk_rule(w, &ruling);
+}
+
+/* dnswl lines count wherever they stand: they cancel every dnsbl result. */
+static void
+spare_lists(struct decide_walk *w, const struct rule_order *order)
+{
+	for (size_t i = 0; i < order->n_deciders; i++) {
+		const struct rule *r = &w->snapshot->rules[order->deciders[i]];
+		struct judged j;
+
+		if (r->list == RULE_NO_LIST || !w->snapshot->lists[r->list].is_white ||
+		    !is_match(w, r, &j))
+			continue;
+		w->v->spares_lists = true;
+		walk_trace(w, j.fact, j.value, r->id, "accept");
+	}
+}
+
+/* One dnsbl line or plain rule; true: the search of this stage ends. */
+static bool
+look_at(struct decide_walk *w, const struct rule *r)
+{
+	struct judged j;
+
+	if (!is_match(w, r, &j))
+		return false;
+	if (r->list != RULE_NO_LIST && w->v->spares_lists) {
+		walk_trace(w, j.fact, j.value, r->id, "skipped: dnswl");
+		return false;
+	}
+	walk_trace(w, j.fact, j.value, r->id, rule_verb_name(r->verb));
+	if (r->verb == RULE_TAG || r->verb == RULE_SCORE) {
+		mark(w, r);
+		return false;
+	}
+	decide(w, r);
+	return true;
+}
+
+static void
+search(struct decide_walk *w, const struct rule_order *order)
+{
+	/* An accept ends the search; it does not lift what an earlier stage has refused. */
+	for (size_t i = 0; i < order->n_deciders; i++) {
+		const struct rule *r = &w->snapshot->rules[order->deciders[i]];
+		bool is_white = r->list != RULE_NO_LIST && w->snapshot->lists[r->list].is_white;
+
+		if (is_white)
+			continue;
+		if (w->v->is_accepted)
+			walk_trace(w, "rule", r->condition, r->id, "skipped: accepted");
+		else if (w->v->action >= ACTION_TEMPFAIL && r->verb == RULE_ACCEPT)
+			walk_trace(w, "rule", r->condition, r->id, "skipped: refused before");
+		else if (look_at(w, r))
+			return;
+	}
+}
+
+void
+decide_stage(const struct snapshot *snapshot, enum stage stage, const struct facts *facts,
+    struct verdict *v, decide_tracer *tracer, void *tracer_arg)
+{
+	struct decide_walk w = {.snapshot = snapshot,
+	    .stage = stage,
+	    .facts = facts,
+	    .v = v,
+	    .tracer = tracer,
+	    .tracer_arg = tracer_arg};
+	const struct rule_order *order = &snapshot->stages[stage];
+
+	w.client = ip_format(&facts->client, w.client_text);
+	mark_all(&w, order);
+	if (stage == STAGE_CONNECT)
+		spare_lists(&w, order);
+	search(&w, order);
+	if (stage != STAGE_DATA)
+		return;
+	walk_outcomes(&w);
+	walk_score(&w);
+}

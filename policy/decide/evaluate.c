@@ -1,0 +1,89 @@
+/* evaluate.c - whether a rule's facets match the facts. */
+#include "policy/decide/walk.h"
+
+static enum truth
+negated(enum truth t)
+{
+	switch (t) {
+	case TRUTH_FALSE:
+		return TRUTH_TRUE;
+	case TRUTH_TRUE:
+		return TRUTH_FALSE;
+	case TRUTH_UNKNOWN:
+		return TRUTH_UNKNOWN;
+	}
+	return TRUTH_UNKNOWN;
+}
+
+/* The truth of a content predicate, as the filter worker found it: an untrusted byte. */
+static enum truth
+content_truth(const struct facts *facts, uint32_t predicate)
+{
+	if (predicate >= facts->n_truths || facts->truths[predicate] > TRUTH_UNKNOWN)
+		return TRUTH_UNKNOWN;
+	return (enum truth)facts->truths[predicate];
+}
+
+static enum truth
+facet_truth(const struct decide_walk *w, const struct rule_facet *f, struct span *value)
+{
+	const struct facts *facts = w->facts;
+
+	switch (f->facet) {
+	case FACET_CLIENT:
+		*value = w->client;
+		return matcher_match_ip(&f->matcher, &facts->client, w->client);
+	case FACET_HOST:
+		*value = facts->host;
+		return facts->has_host ? matcher_match(&f->matcher, facts->host) : TRUTH_UNKNOWN;
+	case FACET_HELO:
+		*value = facts->helo;
+		return facts->has_helo ? matcher_match(&f->matcher, facts->helo) : TRUTH_UNKNOWN;
+	case FACET_FROM:
+		*value = facts->from;
+		return matcher_match(&f->matcher, facts->from);
+	case FACET_TO:
+		*value = facts->to;
+		return matcher_match(&f->matcher, facts->to);
+	case FACET_SUBJECT:
+	case FACET_HEADER:
+	case FACET_BODY:
+		*value = f->written; /* the text itself stays in the worker */
+		return content_truth(facts, f->predicate);
+	}
+	return TRUTH_UNKNOWN;
+}
+
+struct judged
+rule_judge(const struct decide_walk *w, const struct rule *r)
+{
+	struct judged all = {.truth = TRUTH_TRUE, .fact = "client", .value = w->client};
+
+	for (size_t i = 0; i < r->n_facets; i++) {
+		const struct rule_facet *f = r->facets[i];
+		struct span value = {0};
+		enum truth truth = facet_truth(w, f, &value);
+
+		if (f->is_negated)
+			truth = negated(truth);
+		if (truth == TRUTH_FALSE)
+			return (struct judged){TRUTH_FALSE, facet_name(f->facet), value};
+		if (truth == TRUTH_UNKNOWN || all.truth == TRUTH_TRUE)
+			all = (struct judged){truth, facet_name(f->facet), value};
+	}
+	return all;
+}
+
+bool
+rule_is_expired(const struct decide_walk *w, const struct rule *r)
+{
+	return w->facts->now_wall_ms >= r->expires_ms;
+}
+
+struct list_answer
+rule_answer(const struct decide_walk *w, const struct rule *r)
+{
+	if (r->list >= w->facts->n_answers)
+		return (struct list_answer){.state = LIST_UNKNOWN};
+	return w->facts->answers[r->list];
+}

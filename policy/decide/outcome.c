@@ -1,0 +1,153 @@
+/* outcome.c - what filters found, and what the sum of scores comes to. */
+#include "policy/decide/walk.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { TEXT_MAX = 512, SCORE_TEXT_MAX = 32 };
+
+static const char *
+action_result(enum action action)
+{
+	static const char *const names[] = {[ACTION_PASS] = "pass",
+	    [ACTION_TAG] = "tag",
+	    [ACTION_QUARANTINE] = "quarantine",
+	    [ACTION_DISCARD] = "discard",
+	    [ACTION_HOLD] = "hold",
+	    [ACTION_TEMPFAIL] = "tempfail",
+	    [ACTION_REJECT] = "reject",
+	    [ACTION_KEEP] = "keep"};
+
+	return names[action];
+}
+
+/* Never spared by `accept`: malware does not become welcome with its sender. */
+static bool
+is_never_spared(const struct conf_filter *filter)
+{
+	static const char *const plugins[] = {"clamav", "antivirus", "attachment"};
+
+	for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++)
+		if (strcmp(filter->plugin->name, plugins[i]) == 0)
+			return true;
+	return false;
+}
+
+static void
+say_outcome(struct decide_walk *w, const struct filter_outcome *o, enum action action)
+{
+	const struct conf_filter *filter = o->filter->filter;
+	const char *name = o->outcome < 0 ? "failure" : filter->plugin->outcomes[o->outcome].name;
+	struct span why = o->why.n > 0 ? o->why : span_str(name);
+	char text[TEXT_MAX], reason[TEXT_MAX];
+	struct ruling ruling = {.action = action,
+	    .by = span_str(filter->name),
+	    .code = action == ACTION_TEMPFAIL ? 451 : 0};
+
+	if (action == ACTION_TEMPFAIL && o->outcome < 0)
+		(void)snprintf(text, sizeof(text), "Message could not be checked, try again later");
+	else
+		(void)snprintf(text, sizeof(text), "Message %s by %s: %.*s",
+		    action == ACTION_TEMPFAIL ? "deferred" : "refused", filter->name,
+		    SPAN_ARG(span_take(why, VERDICT_WHY_MAX)));
+	(void)snprintf(reason, sizeof(reason), "filter %s: %s%s%.*s", filter->name, name,
+	    o->why.n > 0 ? ": " : "", SPAN_ARG(span_take(o->why, VERDICT_WHY_MAX)));
+	ruling.text = span_str(text);
+	ruling.why = span_str(reason);
+	walk_rule(w, &ruling);
+}
+
+static void
+weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
+{
+	const struct conf_filter *filter = o->filter->filter;
+	const struct conf_actions *actions = &o->filter->actions;
+	bool is_failure = o->outcome < 0;
+	enum action action = is_failure ? actions->failure : actions->outcomes[o->outcome];
+	struct verdict_tag tag = {.by = span_str(filter->name), .why = o->why};
+
+	if (action == ACTION_TAG) {
+		tag.name = is_failure ? SPAN("unscanned")
+				      : span_str(filter->plugin->outcomes[o->outcome].name);
+		walk_tag(w, &tag, 0);
+	} else if (action > ACTION_TAG && w->v->is_accepted && !is_failure &&
+		   !is_never_spared(filter)) {
+		walk_trace(w, "filter", tag.by, 0, "skipped: accepted");
+		return;
+	} else if (action > ACTION_TAG) {
+		say_outcome(w, o, action);
+	}
+	walk_trace(w, "filter", tag.by, 0, action_result(action));
+}
+
+void
+walk_outcomes(struct decide_walk *w)
+{
+	const struct facts *facts = w->facts;
+
+	for (size_t i = 0; i < facts->n_filter_tags; i++) {
+		const struct filter_tag *t = &facts->filter_tags[i];
+		struct verdict_tag tag = {.name = t->name,
+		    .by = span_str(t->filter->name),
+		    .why = t->why,
+		    .score_milli = t->score_milli};
+
+		walk_tag(w, &tag, 0);
+		walk_trace(w, "tag", t->name, 0, "tag");
+	}
+	for (size_t i = 0; i < facts->n_outcomes; i++)
+		weigh_outcome(w, &facts->outcomes[i]);
+}
+
+static struct span
+score_text(int64_t milli, char to[SCORE_TEXT_MAX])
+{
+	uint64_t size = milli < 0 ? (uint64_t)-milli : (uint64_t)milli;
+	int n = snprintf(to, SCORE_TEXT_MAX, "%s%" PRIu64 ".%03u", milli < 0 ? "-" : "",
+	    size / 1000, (unsigned)(size % 1000));
+
+	while (to[n - 1] == '0')
+		n--;
+	return span_of(to, to[n - 1] == '.' ? (size_t)n - 1 : (size_t)n);
+}
+
+static void
+say_score(struct decide_walk *w, enum action action, const char *text, struct span score)
+{
+	char why[VERDICT_WHY_MAX];
+	struct ruling ruling = {.action = action, .by = SPAN("score"), .text = span_str(text)};
+
+	(void)snprintf(why, sizeof(why), "score %.*s reaches score { %s }", SPAN_ARG(score),
+	    action_result(action));
+	ruling.why = span_str(why);
+	walk_rule(w, &ruling);
+	walk_trace(w, "score", score, 0, action_result(action));
+}
+
+void
+walk_score(struct decide_walk *w)
+{
+	const struct conf_score *at = w->facts->flow != NULL ? &w->facts->flow->score : NULL;
+	struct verdict *v = w->v;
+	char room[SCORE_TEXT_MAX];
+	struct span score = score_text(v->score_milli, room);
+
+	if (at == NULL || (!at->has_tag && !at->has_tempfail && !at->has_reject))
+		return;
+	if (v->is_accepted) {
+		walk_trace(w, "score", score, 0, "skipped: accepted");
+		return;
+	}
+	v->is_spam = at->has_tag && v->score_milli >= at->tag_milli;
+	if (at->has_reject && v->score_milli >= at->reject_milli)
+		say_score(w, ACTION_REJECT,
+		    "Message refused as likely spam; contact the recipient by another way if it is "
+		    "not",
+		    score);
+	else if (at->has_tempfail && v->score_milli >= at->tempfail_milli)
+		say_score(w, ACTION_TEMPFAIL, "Message looks like spam, try again later", score);
+	else if (v->is_spam)
+		say_score(w, ACTION_TAG, "", score);
+	else
+		walk_trace(w, "score", score, 0, "pass");
+}

@@ -1,0 +1,54 @@
+/*
+ * walk.h - what the files of the decision share: one run of decide_stage.
+ */
+#ifndef DECIDE_WALK_H
+#define DECIDE_WALK_H
+#include "policy/decide/decide.h"
+#include "policy/rules/rule.h"
+
+struct decide_walk {
+	const struct snapshot *snapshot;
+	enum stage stage;
+	const struct facts *facts;
+	struct verdict *v;
+	decide_tracer *tracer;
+	void *tracer_arg;
+	char client_text[IP_TEXT_MAX];
+	struct span client;
+};
+
+/* What a rule's facets came to, and the facet that settled it. */
+struct judged {
+	enum truth truth;
+	const char *fact;
+	struct span value;
+};
+
+/* evaluate.c: all facets of a rule; an unknown one matches nothing unless another is false. */
+struct judged rule_judge(const struct decide_walk *w, const struct rule *r);
+bool rule_is_expired(const struct decide_walk *w, const struct rule *r);
+/* The answer of the rule's DNS list; LIST_UNKNOWN when there is none. */
+struct list_answer rule_answer(const struct decide_walk *w, const struct rule *r);
+
+void walk_trace(const struct decide_walk *w, const char *fact, struct span value, uint32_t rule,
+    const char *result);
+/* Adds a tag, or its score to the tag of that name and origin; `rule` 0: a filter's. */
+void walk_tag(struct decide_walk *w, const struct verdict_tag *tag, uint32_t rule);
+
+/* Who decided, and what to say. */
+struct ruling {
+	enum action action;
+	uint32_t rule; /* 0: none */
+	struct span by;
+	int code;         /* 0: by the action */
+	struct span text; /* for an outsider; cleaned to printable ASCII */
+	struct span why;  /* for the admin */
+};
+
+/* verdict.c: takes the ruling over when it is stronger than what stands. */
+void walk_rule(struct decide_walk *w, const struct ruling *ruling);
+/* outcome.c: filters' tags and outcomes, then the score. */
+void walk_outcomes(struct decide_walk *w);
+void walk_score(struct decide_walk *w);
+
+#endif

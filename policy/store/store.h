@@ -1,0 +1,49 @@
+/*
+ * store.h - the policy store: every version of the policy text, with author, time and comment, in
+ * SQLite at STATE_DIR/policy.db.
+ *
+ * One process writes (whoever imports); any may read.  A version is never changed or removed.
+ * The store knows nothing of rules: whoever imports has had the text parsed.  Version 0 is the
+ * shipped default, which an empty store stands for without holding it.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+#include "relay/base/buf.h"
+#include "relay/base/err.h"
+
+enum {
+	STORE_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one policy, as POLICY_TEXT_MAX */
+	STORE_WORD_MAX = 1000,             /* bytes of author and comment */
+	STORE_WAIT_MS = 5000               /* for another writer to finish */
+};
+
+struct store;
+
+struct store_version {
+	uint64_t version;
+	int64_t wall_ms;
+	struct span author, comment;
+	size_t size; /* bytes of its text */
+};
+
+/* `dir` is state_dir.  With may_write the database is made when it is not there; without, a
+ * missing one reads as empty.  NULL: err (E_IO, E_CORRUPT). */
+struct store *store_open(const char *dir, bool may_write, struct err *err);
+/* The newest text, or the default and version 0.  `text` is cleared first; its max bounds it.
+ * 0 or -E_IO, -E_LIMIT. */
+int store_current(struct store *s, struct buf *text, uint64_t *version, struct err *err);
+/* The text of one version; -E_NOT_FOUND. 0 is the default. */
+int store_text(struct store *s, uint64_t version, struct buf *text, struct err *err);
+/*
+ * Makes the text the newest version, in one transaction that is on disk when this returns.  A text
+ * equal to the newest (of an empty store: to the default) makes none: *is_new is false and *version
+ * the one that stands.  0, or -E_DENIED (read-only), -E_LIMIT, -E_IO; then nothing is changed.
+ */
+int store_import(struct store *s, struct span text, struct span author, struct span comment,
+    uint64_t *version, bool *is_new, struct err *err);
+/* Newest first; the spans live during the call only. 0 or -E_IO. */
+int store_history(struct store *s, void (*on_version)(void *arg, const struct store_version *v),
+    void *arg, struct err *err);
+void store_close(struct store **s);
+
+#endif

@@ -1,0 +1,107 @@
+#include "relay/deliver/intake.h"
+#include "relay/base/map.h"
+#include "relay/base/mem.h"
+
+#include <unistd.h>
+
+struct intake {
+	struct map *by_cookie, *by_id;
+	uint64_t last_cookie;
+	void (*on_done)(void *arg, struct arrival *a, const struct err *err);
+	void *arg;
+};
+
+struct intake *
+intake_new(void (*on_done)(void *arg, struct arrival *a, const struct err *err), void *arg)
+{
+	struct intake *in = mem_alloc(sizeof(*in));
+
+	in->by_cookie = map_new();
+	in->by_id = map_new();
+	in->on_done = on_done;
+	in->arg = arg;
+	return in;
+}
+
+void
+intake_free(struct intake **in)
+{
+	size_t at = 0;
+	void *value;
+
+	if (*in == NULL)
+		return;
+	while (map_next((*in)->by_cookie, &at, NULL, &value)) {
+		struct arrival *a = value;
+
+		entry_free(&a->entry);
+		mem_free(a);
+	}
+	map_free(&(*in)->by_cookie);
+	map_free(&(*in)->by_id);
+	mem_free(*in);
+	*in = NULL;
+}
+
+static struct queue_entry *
+new_entry(struct span id, const struct envelope *envelope, struct buf *bytes)
+{
+	envelope_put(bytes, envelope);
+	return bytes->failed ? NULL : entry_new(id, buf_span(bytes));
+}
+
+int
+intake_put(struct intake *in, struct spool *spool, const struct arrival *about, struct span id,
+    const struct envelope *envelope, const struct intake_body *body)
+{
+	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX);
+	struct queue_entry *e = new_entry(id, envelope, &bytes);
+	struct arrival *a;
+	uint64_t cookie;
+
+	if (e == NULL) {
+		if (body->fd >= 0)
+			(void)close(body->fd); /* memory only */
+		buf_free(&bytes);
+		return -E_CORRUPT;
+	}
+	a = mem_alloc(sizeof(*a));
+	*a = *about;
+	a->entry = e;
+	cookie = ++in->last_cookie;
+	(void)map_set_u64(in->by_cookie, cookie, a); /* a new number: nothing stood there */
+	(void)map_set(in->by_id, span_str(e->id), a);
+	spool_put(spool, cookie, id, buf_span(&bytes), body->prefix, body->body, body->fd,
+	    body->skip, body->size);
+	buf_free(&bytes);
+	return 0;
+}
+
+void
+intake_committed(struct intake *in, uint64_t cookie, struct spool_message *m, const struct err *err)
+{
+	struct arrival *a = map_remove_u64(in->by_cookie, cookie);
+
+	must(a != NULL);
+	(void)map_remove(in->by_id, span_str(a->entry->id)); /* it is a */
+	if (err == NULL) {
+		a->entry->msg = m;
+		a->entry->size = spool_message_size(m);
+	} else {
+		entry_free(&a->entry);
+	}
+	in->on_done(in->arg, a, err);
+	mem_free(a);
+}
+
+bool
+intake_has(const struct intake *in, struct span id)
+{
+	return map_get(in->by_id, id) != NULL;
+}
+
+size_t
+intake_count(const struct intake *in)
+{
+	return map_count(in->by_cookie);
+}

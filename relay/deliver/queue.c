@@ -1,0 +1,237 @@
+#include "relay/deliver/queue.h"
+#include "relay/base/err.h"
+#include "relay/base/map.h"
+#include "relay/base/mem.h"
+
+struct queue {
+	struct map *by_id;
+	struct list entries;
+	size_t n_entries;
+	struct queue_leg **heap; /* by due_ms */
+	size_t n_heap, heap_size;
+};
+
+static bool
+state_is_settled(enum rcpt_state state)
+{
+	return state == RCPT_DELIVERED || state == RCPT_BOUNCED;
+}
+
+bool
+entry_is_settled(const struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (!state_is_settled(e->rcpts[i].state))
+			return false;
+	return true;
+}
+
+bool
+entry_has(const struct queue_entry *e, enum rcpt_state state)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (e->rcpts[i].state == state)
+			return true;
+	return false;
+}
+
+bool
+leg_has(const struct queue_leg *l, enum rcpt_state state)
+{
+	const struct queue_entry *e = l->entry;
+
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (&e->legs[e->rcpts[i].leg] == l && e->rcpts[i].state == state)
+			return true;
+	return false;
+}
+
+void
+rcpt_set(struct queue_rcpt *r, enum rcpt_state state, struct span reply)
+{
+	char *old = r->reply; /* freed last: `reply` may point into it */
+
+	r->state = state;
+	r->reply = reply.n > 0 ? mem_dup(span_take(reply, QUEUE_REPLY_MAX)) : NULL;
+	mem_free(old);
+}
+
+void
+leg_set_reply(struct queue_leg *l, struct span reply, const char *server)
+{
+	mem_free(l->reply);
+	mem_free(l->server);
+	l->reply = reply.n > 0 ? mem_dup(span_take(reply, QUEUE_REPLY_MAX)) : NULL;
+	l->server = server != NULL ? mem_dup(span_take(span_str(server), QUEUE_NAME_MAX)) : NULL;
+}
+
+struct span
+rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	return span_str(r->reply != NULL ? r->reply : e->legs[r->leg].reply);
+}
+
+struct queue *
+queue_new(void)
+{
+	struct queue *q = mem_alloc(sizeof(*q));
+
+	q->by_id = map_new();
+	list_init(&q->entries);
+	return q;
+}
+
+void
+queue_free(struct queue **q)
+{
+	if (*q == NULL)
+		return;
+	LIST_FOR_SAFE (it, &(*q)->entries) {
+		struct queue_entry *e = LIST_ENTRY(it, struct queue_entry, node);
+
+		queue_remove(*q, &e);
+	}
+	map_free(&(*q)->by_id);
+	mem_free((*q)->heap);
+	mem_free(*q);
+	*q = NULL;
+}
+
+int
+queue_add(struct queue *q, struct queue_entry *e)
+{
+	if (map_get(q->by_id, span_str(e->id)) != NULL)
+		return -E_EXISTS;
+	(void)map_set(q->by_id, span_str(e->id), e); /* nothing stood there */
+	list_append(&q->entries, &e->node);
+	q->n_entries++;
+	return 0;
+}
+
+void
+queue_remove(struct queue *q, struct queue_entry **e)
+{
+	struct queue_entry *gone = *e;
+
+	for (size_t i = 0; i < gone->n_legs; i++) {
+		struct queue_leg *l = &gone->legs[i];
+
+		if (l->state == LEG_DEFERRED)
+			queue_undefer(q, l);
+		list_remove(&l->node);
+	}
+	(void)map_remove(q->by_id, span_str(gone->id)); /* it is the entry itself */
+	list_remove(&gone->node);
+	q->n_entries--;
+	entry_free(e);
+}
+
+struct queue_entry *
+queue_find(const struct queue *q, struct span id)
+{
+	return map_get(q->by_id, id);
+}
+
+size_t
+queue_count(const struct queue *q)
+{
+	return q->n_entries;
+}
+
+struct list *
+queue_entries(struct queue *q)
+{
+	return &q->entries;
+}
+
+const struct queue_entry *
+queue_oldest(const struct queue *q)
+{
+	if (list_is_empty(&q->entries))
+		return NULL;
+	return LIST_ENTRY(q->entries.next, const struct queue_entry, node);
+}
+
+static void
+heap_place(struct queue *q, size_t at, struct queue_leg *l)
+{
+	q->heap[at] = l;
+	l->heap_at = at;
+}
+
+static void
+heap_rise(struct queue *q, struct queue_leg *l)
+{
+	size_t at = l->heap_at;
+
+	while (at > 0 && q->heap[(at - 1) / 2]->due_ms > l->due_ms) {
+		heap_place(q, at, q->heap[(at - 1) / 2]);
+		at = (at - 1) / 2;
+	}
+	heap_place(q, at, l);
+}
+
+static void
+heap_sink(struct queue *q, struct queue_leg *l)
+{
+	size_t at = l->heap_at;
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child + 1 < q->n_heap && q->heap[child + 1]->due_ms < q->heap[child]->due_ms)
+			child++;
+		if (child >= q->n_heap || q->heap[child]->due_ms >= l->due_ms)
+			break;
+		heap_place(q, at, q->heap[child]);
+		at = child;
+	}
+	heap_place(q, at, l);
+}
+
+void
+queue_defer(struct queue *q, struct queue_leg *l, int64_t due_ms)
+{
+	must(l->state != LEG_DEFERRED);
+	if (q->n_heap == q->heap_size) {
+		q->heap_size = q->heap_size > 0 ? 2 * q->heap_size : 256;
+		q->heap = mem_grow(q->heap, q->heap_size * sizeof(*q->heap));
+	}
+	l->state = LEG_DEFERRED;
+	l->due_ms = due_ms;
+	heap_place(q, q->n_heap++, l);
+	heap_rise(q, l);
+}
+
+void
+queue_undefer(struct queue *q, struct queue_leg *l)
+{
+	struct queue_leg *last;
+
+	must(l->state == LEG_DEFERRED && q->heap[l->heap_at] == l);
+	last = q->heap[--q->n_heap];
+	if (last != l) {
+		heap_place(q, l->heap_at, last);
+		heap_rise(q, last);
+		heap_sink(q, last);
+	}
+	l->state = LEG_IDLE;
+}
+
+int64_t
+queue_next_ms(const struct queue *q)
+{
+	return q->n_heap > 0 ? q->heap[0]->due_ms : -1;
+}
+
+struct queue_leg *
+queue_take_due(struct queue *q, int64_t now_ms)
+{
+	struct queue_leg *l;
+
+	if (q->n_heap == 0 || q->heap[0]->due_ms > now_ms)
+		return NULL;
+	l = q->heap[0];
+	queue_undefer(q, l);
+	return l;
+}

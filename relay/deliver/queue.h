@@ -1,0 +1,133 @@
+/*
+ * queue.h - the live messages in memory: who still waits for what, and when the next attempt is.
+ *
+ * A message has one leg for each gateway that its recipients go to; a leg has its own attempts
+ * and its own next time, so that one dead gateway never delays the mail of another.  The spool
+ * owns the bytes; the queue owns its entries and a copy of each envelope.  It never does I/O.
+ *
+ * Times of attempts are monotonic here and turned into wall time when they are written down.
+ */
+#ifndef DELIVER_QUEUE_H
+#define DELIVER_QUEUE_H
+#include "relay/base/list.h"
+#include "relay/ipc/front_spool.h"
+#include "relay/spool/spool.h"
+
+enum {
+	QUEUE_MESSAGES_MAX = 1000000, /* more are refused with 452 */
+	QUEUE_LEGS_MAX = 256,         /* gateways of one message */
+	QUEUE_REPLY_MAX = 600,        /* bytes of a gateway's reply that are kept */
+	QUEUE_NAME_MAX = 256          /* flow and gateway */
+};
+
+enum rcpt_state {
+	RCPT_WAITING,
+	RCPT_FAILED, /* for good; the sender is still to be told */
+	RCPT_HELD,   /* stays here until an admin decides; its reply says why */
+	RCPT_DELIVERED,
+	RCPT_BOUNCED /* the sender's bounce is durable */
+};
+
+/* What kind of mail it is, which decides who is told when it fails. */
+enum mail_kind {
+	MAIL_RELAYED,
+	MAIL_BOUNCE,    /* our own report to a sender: its failure goes to postmaster */
+	MAIL_POSTMASTER /* our own report to postmaster: its failure is held */
+};
+
+struct queue_rcpt {
+	struct span address;
+	uint32_t leg; /* index in legs */
+	enum rcpt_state state;
+	bool is_tried;     /* in the attempt that goes on */
+	bool is_in_bounce; /* in the bounce that is being made durable */
+	char *reply; /* the gateway's last words to it, or why it is held; NULL: see the leg */
+};
+
+enum leg_state {
+	LEG_IDLE,     /* nothing to do: every recipient is settled, held or failed */
+	LEG_DEFERRED, /* in the heap, until due_ms */
+	LEG_READY,    /* in its gateway's list */
+	LEG_ACTIVE    /* with a server */
+};
+
+struct queue_leg {
+	struct list node; /* in a gateway's list while LEG_READY */
+	struct queue_entry *entry;
+	struct span gateway; /* its name */
+	enum leg_state state;
+	size_t heap_at;
+	int64_t due_ms; /* monotonic, while LEG_DEFERRED */
+	uint32_t attempts;
+	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
+	bool is_unreachable; /* deferred since no server could be reached */
+	char *reply;         /* last reply or reason, NULL: none */
+	char *server;        /* that gave it, NULL: none */
+};
+
+struct queue_entry {
+	struct list node; /* in queue->entries, oldest first */
+	struct spool_message *msg;
+	char id[SPOOL_ID_MAX + 1];
+	enum mail_kind kind;
+	struct span flow, from;
+	bool is_8bit, is_tagged;
+	bool is_warned;           /* the delay notice was sent */
+	bool is_notice_in_flight; /* a bounce or delay notice waits for its sync */
+	int64_t received_ms;      /* wall */
+	uint64_t size;
+	struct queue_rcpt *rcpts;
+	size_t n_rcpts;
+	struct queue_leg *legs;
+	size_t n_legs;
+	char *envelope; /* what the spans point into */
+};
+
+/* The envelope's bytes: what spool_put stores beside a message. */
+struct envelope {
+	enum mail_kind kind;
+	struct span flow, from;
+	bool is_8bit, is_tagged;
+	int64_t received_ms; /* wall */
+	const struct commit_rcpt *rcpts;
+	size_t n_rcpts;
+};
+
+void envelope_put(struct buf *to, const struct envelope *e);
+/* An entry from an envelope's bytes (copied), its legs idle; NULL: the bytes are none of ours. */
+struct queue_entry *entry_new(struct span id, struct span envelope);
+void entry_free(struct queue_entry **e);
+
+/* The note: attempts, times and recipients' states, that the spool keeps behind the message. */
+void note_put(struct buf *to, const struct queue_entry *e);
+/* 0, or -E_CORRUPT with the entry as it was: then everything is simply tried again. */
+int note_get(struct span note, struct queue_entry *e);
+
+bool entry_is_settled(const struct queue_entry *e); /* every recipient delivered or bounced */
+bool entry_has(const struct queue_entry *e, enum rcpt_state state);
+bool leg_has(const struct queue_leg *l, enum rcpt_state state);
+void rcpt_set(struct queue_rcpt *r, enum rcpt_state state, struct span reply);
+void leg_set_reply(struct queue_leg *l, struct span reply, const char *server);
+/* What was last said about a recipient, its own reply or its leg's; may be empty. */
+struct span rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r);
+
+struct queue;
+struct queue *queue_new(void);
+void queue_free(struct queue **q); /* the entries too; nothing of the spool */
+/* 0, or -E_EXISTS (the id is taken). Takes the entry when 0.  QUEUE_MESSAGES_MAX is for whoever
+ * accepts: what is durable already is never turned away. */
+int queue_add(struct queue *q, struct queue_entry *e);
+void queue_remove(struct queue *q, struct queue_entry **e); /* frees it */
+struct queue_entry *queue_find(const struct queue *q, struct span id);
+size_t queue_count(const struct queue *q);
+struct list *queue_entries(struct queue *q); /* of queue_entry.node, oldest first */
+const struct queue_entry *queue_oldest(const struct queue *q);
+
+/* Puts an idle leg into the heap; takes one out; the time of the next one, -1: none. */
+void queue_defer(struct queue *q, struct queue_leg *l, int64_t due_ms);
+void queue_undefer(struct queue *q, struct queue_leg *l);
+int64_t queue_next_ms(const struct queue *q);
+/* Takes the next leg that is due at `now_ms` out of the heap; NULL: none is. */
+struct queue_leg *queue_take_due(struct queue *q, int64_t now_ms);
+
+#endif

@@ -1,0 +1,153 @@
+#include "relay/front/connection.h"
+#include "relay/base/err.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void
+on_time(void *arg)
+{
+	struct connection *c = arg;
+
+	if (c->is_finishing)
+		c->events->on_finished(c->arg);
+	else
+		c->events->on_timeout(c->arg);
+}
+
+static void
+watch_again(struct connection *c)
+{
+	unsigned wanted = 0;
+
+	if (c->watch == NULL)
+		return;
+	if (!c->is_paused && !c->is_finishing && c->in.n + CONNECTION_READ <= CONNECTION_IN_MAX)
+		wanted |= LOOP_READ;
+	if (c->out.n > 0)
+		wanted |= LOOP_WRITE;
+	watch_change(c->watch, wanted);
+}
+
+/* Returns false when the connection has ended or failed. */
+static bool
+read_some(struct connection *c)
+{
+	char *to = buf_room(&c->in, CONNECTION_READ);
+	ssize_t n;
+
+	if (to == NULL)
+		return true; /* full: the owner takes some first */
+	n = recv(c->fd, to, CONNECTION_READ, 0);
+	if (n > 0)
+		c->in.n += (size_t)n;
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void
+on_ready(void *arg, unsigned events)
+{
+	struct connection *c = arg;
+
+	if (events & LOOP_WRITE)
+		connection_flush(c);
+	if (c->fd < 0 || !(events & LOOP_READ) || c->is_finishing)
+		return;
+	if (!read_some(c)) {
+		c->events->on_gone(c->arg);
+		return;
+	}
+	connection_expect(c, c->timeout_ms);
+	c->events->on_input(c->arg);
+}
+
+void
+connection_open(struct connection *c, struct loop *loop, int fd,
+    const struct connection_events *events, void *arg)
+{
+	*c = (struct connection){.loop = loop, .fd = fd, .events = events, .arg = arg};
+	c->in.max = CONNECTION_IN_MAX;
+	c->out.max = CONNECTION_OUT_MAX;
+	c->watch = loop_watch(loop, fd, LOOP_READ, on_ready, c);
+}
+
+void
+connection_close(struct connection *c)
+{
+	if (c->fd < 0)
+		return;
+	watch_remove(&c->watch);
+	timer_cancel(&c->timer);
+	(void)close(c->fd); /* a socket: what could be sent was sent */
+	c->fd = -1;
+	buf_free(&c->in);
+	buf_free(&c->out);
+}
+
+void
+connection_send(struct connection *c, struct span bytes)
+{
+	/* A client that lets replies pile up past the maximum loses them, and is found out below. */
+	(void)buf_add_span(&c->out, bytes);
+}
+
+/* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
+static void
+fail_soon(struct connection *c)
+{
+	buf_clear(&c->out);
+	c->is_finishing = true;
+	loop_timer(c->loop, &c->timer, 0, on_time, c);
+}
+
+void
+connection_flush(struct connection *c)
+{
+	if (c->fd < 0)
+		return;
+	if (c->out.failed) {
+		fail_soon(c);
+	} else if (c->out.n > 0) {
+		ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
+
+		if (n > 0)
+			buf_consume(&c->out, (size_t)n);
+		else if (n < 0 && errno != EAGAIN && errno != EINTR)
+			fail_soon(c);
+	}
+	if (c->is_finishing && c->out.n == 0)
+		loop_timer(c->loop, &c->timer, 0, on_time, c);
+	watch_again(c);
+}
+
+void
+connection_finish(struct connection *c)
+{
+	if (c->fd < 0 || c->is_finishing)
+		return;
+	c->is_finishing = true;
+	loop_timer(c->loop, &c->timer, CONNECTION_LINGER_MS, on_time, c);
+	connection_flush(c);
+	/* Tells the client that this was all, so that a reply is not lost to a reset. */
+	if (c->out.n == 0)
+		(void)shutdown(c->fd, SHUT_WR);
+}
+
+void
+connection_pause(struct connection *c, bool is_paused)
+{
+	c->is_paused = is_paused;
+	watch_again(c);
+}
+
+void
+connection_expect(struct connection *c, int64_t timeout_ms)
+{
+	if (c->is_finishing)
+		return;
+	c->timeout_ms = timeout_ms;
+	timer_cancel(&c->timer);
+	if (timeout_ms > 0)
+		loop_timer(c->loop, &c->timer, timeout_ms, on_time, c);
+}

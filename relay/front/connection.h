@@ -1,0 +1,54 @@
+/*
+ * connection.h - a client's TCP connection: bounded input and output buffers on the event loop.
+ *
+ * Knows bytes, not SMTP.  Output is gathered and written once for each batch of input, so that a
+ * group of pipelined commands is answered with one write.  Embedded in its owner.
+ */
+#ifndef FRONT_CONNECTION_H
+#define FRONT_CONNECTION_H
+#include "relay/base/buf.h"
+#include "relay/base/loop.h"
+
+enum {
+	CONNECTION_IN_MAX = 128 * 1024,  /* unread input kept for a session */
+	CONNECTION_READ = 64 * 1024,     /* one read */
+	CONNECTION_OUT_MAX = 256 * 1024, /* a client that reads no replies is dropped at this */
+	CONNECTION_LINGER_MS = 5000      /* how long a last reply may take to leave */
+};
+
+struct connection_events {
+	/* Input is in c->in: take what is complete with buf_consume. */
+	void (*on_input)(void *arg);
+	/* The client has closed, or the network has failed; c is closed when this returns. */
+	void (*on_gone)(void *arg);
+	/* The time set with connection_expect has passed without input. */
+	void (*on_timeout)(void *arg);
+	/* All output has left after connection_finish; c is closed when this returns. */
+	void (*on_finished)(void *arg);
+};
+
+struct connection {
+	struct loop *loop;
+	int fd; /* -1: closed */
+	struct watch *watch;
+	struct timer *timer;
+	int64_t timeout_ms;
+	struct buf in, out;
+	bool is_paused, is_finishing;
+	const struct connection_events *events;
+	void *arg;
+};
+
+void connection_open(struct connection *c, struct loop *loop, int fd,
+    const struct connection_events *events, void *arg); /* takes the fd, which is non-blocking */
+void connection_close(struct connection *c);            /* at once; buffers are freed */
+void connection_send(struct connection *c, struct span bytes); /* leaves with connection_flush */
+void connection_flush(struct connection *c);
+/* No more input is wanted; on_finished when the output has left or the linger time is over. */
+void connection_finish(struct connection *c);
+/* Stops and resumes reading, for a session that waits for an answer from elsewhere. */
+void connection_pause(struct connection *c, bool is_paused);
+/* Each input must come within `timeout_ms`; 0: no limit. */
+void connection_expect(struct connection *c, int64_t timeout_ms);
+
+#endif

@@ -1,0 +1,139 @@
+#include "relay/front/content.h"
+#include "relay/ipc/channel.h"
+#include "relay/message/edit.h"
+#include "relay/message/header.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { FILE_CHUNK = 256 * 1024 };
+
+void
+content_start(struct content *c, const char *hostname)
+{
+	*c = (struct content){.fd = -1, .hostname = hostname};
+	c->bytes.max = HEADER_SECTION_MAX + FILE_CHUNK + CHANNEL_INLINE_MAX;
+	c->section.max = HEADER_SECTION_MAX;
+}
+
+static int
+write_out(struct content *c)
+{
+	struct span left = buf_span(&c->bytes);
+
+	while (left.n > 0) {
+		ssize_t n = write(c->fd, left.p, left.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -E_IO;
+		left = span_skip(left, (size_t)n);
+	}
+	buf_clear(&c->bytes);
+	return 0;
+}
+
+/* Moves to a memory file once memory would hold too much. */
+static int
+spill(struct content *c)
+{
+	if (c->fd < 0 && c->bytes.n > CHANNEL_INLINE_MAX) {
+		c->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (c->fd < 0)
+			return -E_IO;
+		return write_out(c);
+	}
+	return c->fd >= 0 && c->bytes.n >= FILE_CHUNK ? write_out(c) : 0;
+}
+
+static unsigned
+count_hops(struct span section)
+{
+	struct header_field field;
+	unsigned n = 0;
+
+	while (header_next(&section, &field))
+		n += span_eq_nocase(field.name, SPAN("Received"));
+	return n;
+}
+
+/* The raw header section is complete: `length` bytes of c->bytes, the rest belongs to the body. */
+static int
+clean_header(struct content *c, size_t length)
+{
+	struct span raw = buf_span(&c->bytes);
+	struct buf whole = BUF_INIT(c->bytes.max);
+
+	if (length > HEADER_SECTION_MAX ||
+	    edit_strip_foreign(span_take(raw, length), span_str(c->hostname), &c->section) < 0)
+		return -E_LIMIT;
+	c->hops = count_hops(buf_span(&c->section));
+	c->header = c->section.n;
+	c->is_header_done = true;
+	(void)buf_add_span(&whole, buf_span(&c->section)); /* not longer than what it replaces */
+	(void)buf_add_span(&whole, span_skip(raw, length));
+	buf_free(&c->bytes);
+	c->bytes = whole;
+	c->size = whole.n;
+	return 0;
+}
+
+/* Whether the section has ended: an empty line behind it, or at once a line that is no header. */
+static bool
+header_is_complete(struct span bytes)
+{
+	return span_starts(bytes, SPAN("\r\n")) || memmem(bytes.p, bytes.n, "\r\n\r\n", 4) != NULL;
+}
+
+int
+content_add(struct content *c, struct span bytes)
+{
+	int r = 0;
+
+	if (buf_add_span(&c->bytes, bytes) < 0)
+		return -E_LIMIT;
+	if (c->is_header_done) {
+		c->size += bytes.n;
+		return spill(c);
+	}
+	if (header_is_complete(buf_span(&c->bytes)))
+		r = clean_header(c, header_section_length(buf_span(&c->bytes)));
+	else if (c->bytes.n > HEADER_SECTION_MAX)
+		r = -E_LIMIT;
+	return r < 0 || !c->is_header_done ? r : spill(c);
+}
+
+int
+content_end(struct content *c)
+{
+	int r = c->is_header_done ? 0 : clean_header(c, header_section_length(buf_span(&c->bytes)));
+
+	if (r < 0 || (c->fd < 0 && c->bytes.n <= CHANNEL_INLINE_MAX))
+		return r;
+	r = spill(c);
+	if (r == 0 && c->bytes.n > 0)
+		r = write_out(c);
+	if (r == 0 &&
+	    fcntl(c->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		r = -E_IO;
+	return r;
+}
+
+void
+content_free(struct content *c)
+{
+	if (c->fd >= 0)
+		(void)close(c->fd); /* memory only */
+	c->fd = -1;
+	buf_free(&c->bytes);
+	buf_free(&c->section);
+}
+
+struct span
+content_inline(const struct content *c)
+{
+	return buf_span(&c->bytes);
+}

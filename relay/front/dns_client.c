@@ -1,0 +1,104 @@
+#include "relay/front/dns_client.h"
+#include "relay/base/err.h"
+#include "relay/base/map.h"
+#include "relay/base/mem.h"
+
+struct dns_client {
+	struct loop *loop;
+	struct channel *channel;
+	struct map *pending; /* id -> struct dns_request */
+	uint64_t next_id;
+};
+
+static const struct dns_answer failure = {.status = DNS_FAILED};
+
+static void
+answer(struct dns_request *r, const struct dns_answer *a)
+{
+	(void)map_remove_u64(r->client->pending, r->id); /* it is r itself */
+	timer_cancel(&r->failed);
+	r->client = NULL;
+	r->on_answer(r, a);
+}
+
+static void
+on_message(void *arg, struct message *m)
+{
+	struct dns_client *d = arg;
+	struct dns_request *r = map_get_u64(d->pending, m->id);
+	struct dns_answer a;
+
+	if (m->type != LOOKUP_ANSWER || r == NULL)
+		return; /* its asker has gone */
+	answer(r, dns_answer_get(m->payload, &a) < 0 ? &failure : &a);
+}
+
+/* No answer is an answer: every asker goes on without. */
+static void
+on_close(void *arg)
+{
+	struct dns_client *d = arg;
+	struct span key;
+	void *value;
+	size_t at = 0;
+
+	channel_free(&d->channel);
+	while (map_next(d->pending, &at, &key, &value)) {
+		answer(value, &failure);
+		at = 0; /* the callbacks may have changed the map */
+	}
+}
+
+static const struct channel_events lookup_events = {on_message, on_close};
+
+struct dns_client *
+dns_client_new(struct loop *loop)
+{
+	struct dns_client *d = mem_alloc(sizeof(*d));
+
+	d->loop = loop;
+	d->pending = map_new();
+	d->next_id = 1;
+	return d;
+}
+
+void
+dns_client_connect(struct dns_client *d, int fd)
+{
+	if (d->channel != NULL)
+		on_close(d);
+	d->channel = channel_new(d->loop, fd, &lookup_events, d);
+}
+
+static void
+fail(void *arg)
+{
+	answer(arg, &failure);
+}
+
+void
+dns_ask(struct dns_client *d, struct dns_request *r, const struct dns_question *q)
+{
+	struct buf b = BUF_INIT(LOOKUP_NAME_MAX + 64);
+
+	must(r->client == NULL);
+	r->client = d;
+	r->id = d->next_id++;
+	(void)map_set_u64(d->pending, r->id, r); /* ids are never used twice */
+	dns_question_put(&b, q);
+	if (channel_is_open(d->channel) && !b.failed)
+		channel_send(d->channel, LOOKUP_ASK, r->id, buf_span(&b), NULL);
+	else
+		loop_timer(d->loop, &r->failed, 0, fail, r);
+	buf_free(&b);
+}
+
+void
+dns_cancel(struct dns_request *r)
+{
+	if (r->client == NULL)
+		return;
+	(void)map_remove_u64(r->client->pending, r->id); /* it is r itself */
+	timer_cancel(&r->failed);
+	r->client = NULL;
+}

@@ -1,0 +1,31 @@
+/*
+ * dns_client.h - questions to the lookup role and their answers.
+ *
+ * A question belongs to whoever asked and dies with it (dns_cancel).  When lookup is away, the
+ * answer is DNS_FAILED, from the loop, never from inside dns_ask.
+ */
+#ifndef FRONT_DNS_CLIENT_H
+#define FRONT_DNS_CLIENT_H
+#include "relay/base/list.h"
+#include "relay/ipc/channel.h"
+#include "relay/ipc/lookup.h"
+
+struct dns_client;
+
+/* Embedded in its owner; all zeros: not asked. */
+struct dns_request {
+	uint64_t id;
+	struct dns_client *client; /* NULL: nothing is asked */
+	struct timer *failed;
+	void (*on_answer)(struct dns_request *r, const struct dns_answer *answer);
+	void *arg;
+	size_t index; /* the owner's */
+};
+
+struct dns_client *dns_client_new(struct loop *loop);
+void dns_client_connect(struct dns_client *d, int fd); /* takes the fd; an older channel closes */
+/* Set on_answer and arg first.  The answer comes at most a little after q->timeout_ms. */
+void dns_ask(struct dns_client *d, struct dns_request *r, const struct dns_question *q);
+void dns_cancel(struct dns_request *r);
+
+#endif

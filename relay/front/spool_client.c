@@ -1,0 +1,131 @@
+#include "relay/front/spool_client.h"
+#include "relay/base/err.h"
+#include "relay/base/map.h"
+#include "relay/base/mem.h"
+
+#include <fcntl.h>
+
+struct spool_client {
+	struct loop *loop;
+	struct channel *channel;
+	struct map *pending; /* id -> struct spool_request */
+	uint64_t next_id;
+	bool has_room;
+};
+
+static const struct refusal gone = {
+    .code = 451, .enhanced = {"4.3.0", 5}, .text = {"The queue is not available, try again", 37}};
+
+static void
+end(struct spool_request *r, const struct refusal *refusal)
+{
+	(void)map_remove_u64(r->client->pending, r->id); /* it is r itself */
+	timer_cancel(&r->failed);
+	r->client = NULL;
+	r->on_done(r, refusal);
+}
+
+static void
+on_message(void *arg, struct message *m)
+{
+	struct spool_client *s = arg;
+	struct spool_request *r = map_get_u64(s->pending, m->id);
+	struct refusal refusal;
+
+	switch (m->type) {
+	case SPOOL_ROOM:
+		s->has_room = m->id != 0;
+		break;
+	case SPOOL_COMMITTED:
+		if (r != NULL)
+			end(r, NULL);
+		break;
+	case SPOOL_REFUSED:
+		if (r != NULL)
+			end(r, refusal_get(m->payload, &refusal) < 0 ? &gone : &refusal);
+		break;
+	default:
+		break; /* not ours to know */
+	}
+}
+
+/* What was not answered was perhaps kept: the client tries again, at worst a duplicate. */
+static void
+on_close(void *arg)
+{
+	struct spool_client *s = arg;
+	struct span key;
+	void *value;
+	size_t at = 0;
+
+	channel_free(&s->channel);
+	while (map_next(s->pending, &at, &key, &value)) {
+		end(value, &gone);
+		at = 0; /* the callbacks may have changed the map */
+	}
+}
+
+static const struct channel_events spool_events = {on_message, on_close};
+
+struct spool_client *
+spool_client_new(struct loop *loop)
+{
+	struct spool_client *s = mem_alloc(sizeof(*s));
+
+	s->loop = loop;
+	s->pending = map_new();
+	s->next_id = 1;
+	s->has_room = true;
+	return s;
+}
+
+void
+spool_client_connect(struct spool_client *s, int fd)
+{
+	if (s->channel != NULL)
+		on_close(s);
+	s->channel = channel_new(s->loop, fd, &spool_events, s);
+	s->has_room = true;
+}
+
+static void
+fail(void *arg)
+{
+	end(arg, &gone);
+}
+
+void
+spool_commit(struct spool_client *s, struct spool_request *r, const struct commit *c, int body_fd)
+{
+	struct buf b = BUF_INIT(CHANNEL_PAYLOAD_MAX);
+	int fds[CHANNEL_FDS] = {-1, -1};
+
+	must(r->client == NULL);
+	r->client = s;
+	r->id = s->next_id++;
+	(void)map_set_u64(s->pending, r->id, r); /* ids are never used twice */
+	commit_put(&b, c);
+	if (body_fd >= 0)
+		fds[0] = fcntl(body_fd, F_DUPFD_CLOEXEC, 0);
+	if (b.failed || !channel_is_open(s->channel) || (body_fd >= 0 && fds[0] < 0))
+		loop_timer(s->loop, &r->failed, 0, fail, r);
+	else
+		channel_send(s->channel, SPOOL_COMMIT, r->id, buf_span(&b), fds);
+	buf_free(&b);
+}
+
+void
+spool_forget_request(struct spool_request *r)
+{
+	if (r->client == NULL)
+		return;
+	(void)map_remove_u64(r->client->pending, r->id); /* it is r itself */
+	timer_cancel(&r->failed);
+	r->client = NULL;
+}
+
+bool
+spool_client_has_room(const struct spool_client *s)
+{
+	return s->has_room && channel_is_open(s->channel);
+}

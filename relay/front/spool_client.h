@@ -1,0 +1,30 @@
+/*
+ * spool_client.h - hands messages to the spool role and hears when they are durable.
+ */
+#ifndef FRONT_SPOOL_CLIENT_H
+#define FRONT_SPOOL_CLIENT_H
+#include "relay/ipc/channel.h"
+#include "relay/ipc/front_spool.h"
+
+struct spool_client;
+
+/* Embedded in its owner; all zeros: nothing is asked. */
+struct spool_request {
+	uint64_t id;
+	struct spool_client *client;
+	struct timer *failed;
+	/* refusal NULL: durable.  Its spans live during the call only. */
+	void (*on_done)(struct spool_request *r, const struct refusal *refusal);
+	void *arg;
+};
+
+struct spool_client *spool_client_new(struct loop *loop);
+void spool_client_connect(struct spool_client *s, int fd); /* takes the fd */
+/* Set on_done and arg first.  body_fd: of the caller, sealed; -1 when the body is inline. */
+void spool_commit(
+    struct spool_client *s, struct spool_request *r, const struct commit *c, int body_fd);
+/* The client has gone: nobody is told, the message may still become durable (and is delivered). */
+void spool_forget_request(struct spool_request *r);
+bool spool_client_has_room(const struct spool_client *s);
+
+#endif

@@ -1,0 +1,377 @@
+#include "relay/front/worker_pool.h"
+#include "relay/base/err.h"
+#include "relay/base/log.h"
+#include "relay/base/mem.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { REQUEST_MAX = 16 * 1024 * 1024 };
+
+struct pool_worker {
+	struct list node;
+	struct worker_pool *pool;
+	struct channel *channel; /* NULL: it has closed, its death is awaited */
+	uint64_t number;
+	struct scan *scan; /* NULL: idle, or its asker has gone (then is_busy) */
+	uint64_t scan_id;
+	bool is_busy, is_leaving;
+};
+
+struct policy_version {
+	uint64_t version;
+	int fd;
+};
+
+struct worker_pool {
+	struct loop *loop;
+	struct channel *zygote;
+	struct list workers, waiting;
+	size_t n_workers;
+	struct policy_version policies[POOL_POLICIES];
+	size_t n_policies;
+	uint64_t next_scan;
+};
+
+static void give_work(struct worker_pool *p);
+
+static void
+worker_free(struct pool_worker *w)
+{
+	list_remove(&w->node);
+	w->pool->n_workers--;
+	channel_free(&w->channel);
+	mem_free(w);
+}
+
+static void
+scan_end(struct scan *s, const struct scan_result *result, uint32_t failed)
+{
+	list_remove(&s->node);
+	timer_cancel(&s->deadline);
+	if (s->worker != NULL)
+		s->worker->scan = NULL;
+	s->worker = NULL;
+	s->pool = NULL;
+	s->on_done(s, result, failed);
+}
+
+static void
+scan_wait_again(struct worker_pool *p, struct scan *s)
+{
+	s->worker = NULL;
+	list_remove(&s->node);
+	list_prepend(&p->waiting, &s->node);
+	give_work(p);
+}
+
+/* A worker ended while it had this message: a fresh one, or without the filter, or not at all. */
+static void
+scan_lost(struct worker_pool *p, struct scan *s, int filter)
+{
+	if (filter >= 0 && (size_t)filter < s->flow->n_filters) {
+		uint32_t bit = 1U << filter;
+
+		if (s->deaths & bit)
+			s->request.skip |= bit;
+		s->deaths |= bit;
+	} else if (++s->lost > 1) {
+		scan_end(s, NULL, UINT32_MAX);
+		return;
+	}
+	scan_wait_again(p, s);
+}
+
+static void
+kill_worker(struct pool_worker *w)
+{
+	if (w->pool->zygote != NULL)
+		channel_send(w->pool->zygote, FILTER_KILL, w->number, (struct span){0}, NULL);
+}
+
+static void
+on_result(struct pool_worker *w, struct message *m)
+{
+	static struct scan_result result; /* large; used within this call only */
+	struct scan *s = w->scan;
+
+	if (!w->is_busy || m->id != w->scan_id) {
+		log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
+		kill_worker(w);
+		return;
+	}
+	if (s == NULL) {
+		w->is_busy = false;
+		return;
+	}
+	if (scan_result_get(m->payload, s->flow, &result) < 0) {
+		log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
+		    KV("id", s->request.id));
+		w->scan = NULL;
+		kill_worker(w);
+		scan_lost(w->pool, s, -1);
+		return;
+	}
+	w->is_busy = false;
+	scan_end(s, &result, s->request.skip);
+}
+
+static void
+on_worker_message(void *arg, struct message *m)
+{
+	struct pool_worker *w = arg;
+	struct worker_pool *p = w->pool;
+
+	if (m->type == WORKER_RESULT)
+		on_result(w, m);
+	else if (m->type == WORKER_LEAVING)
+		w->is_leaving = true;
+	give_work(p);
+}
+
+/* Its death, with the filter it died in, is told by the zygote; without a zygote nobody tells. */
+static void
+on_worker_close(void *arg)
+{
+	struct pool_worker *w = arg;
+	struct worker_pool *p = w->pool;
+	struct scan *s = w->scan;
+
+	channel_free(&w->channel);
+	if (p->zygote != NULL)
+		return;
+	worker_free(w);
+	if (s != NULL)
+		scan_wait_again(p, s);
+}
+
+static const struct channel_events worker_events = {on_worker_message, on_worker_close};
+
+static void
+send_policy(struct pool_worker *w, const struct policy_version *v)
+{
+	int fds[CHANNEL_FDS] = {fcntl(v->fd, F_DUPFD_CLOEXEC, 0), -1};
+
+	if (fds[0] >= 0)
+		channel_send(w->channel, WORKER_POLICY, v->version, (struct span){0}, fds);
+}
+
+static void
+add_worker(struct worker_pool *p, struct message *m)
+{
+	struct pool_worker *w;
+
+	if (m->fds[0] < 0 || p->n_workers >= POOL_WORKERS_MAX)
+		return;
+	w = mem_alloc(sizeof(*w));
+	w->pool = p;
+	w->number = m->id;
+	w->channel = channel_new(p->loop, m->fds[0], &worker_events, w);
+	m->fds[0] = -1;
+	list_append(&p->workers, &w->node);
+	p->n_workers++;
+	for (size_t i = 0; i < p->n_policies; i++)
+		send_policy(w, &p->policies[i]);
+}
+
+static void
+worker_died(struct worker_pool *p, struct message *m)
+{
+	struct worker_death death;
+
+	if (worker_death_get(m->payload, &death) < 0)
+		return;
+	LIST_FOR_SAFE (it, &p->workers) {
+		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+		struct scan *s = w->scan;
+
+		if (w->number != m->id)
+			continue;
+		if (w->is_busy || death.signal != 0 || death.exit_status != 0)
+			log_event(LOG_WARN, "worker died", KV_INT("worker", w->number),
+			    KV_INT("signal", death.signal), KV_INT("status", death.exit_status),
+			    KV_INT("filter", death.filter),
+			    KV_STR("deadline", death.was_deadline ? "yes" : "no"),
+			    KV("id", s != NULL ? s->request.id : SPAN("-")));
+		worker_free(w);
+		if (s != NULL)
+			scan_lost(p, s, death.scan == s->id ? death.filter : -1);
+		return;
+	}
+}
+
+static void
+on_zygote_message(void *arg, struct message *m)
+{
+	struct worker_pool *p = arg;
+
+	if (m->type == FILTER_WORKER)
+		add_worker(p, m);
+	else if (m->type == FILTER_DIED)
+		worker_died(p, m);
+	give_work(p);
+}
+
+/* The zygote has died and its workers with it: what they had waits for new ones. */
+static void
+on_zygote_close(void *arg)
+{
+	struct worker_pool *p = arg;
+
+	channel_free(&p->zygote);
+	LIST_FOR_SAFE (it, &p->workers) {
+		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+		struct scan *s = w->scan;
+
+		worker_free(w);
+		if (s != NULL)
+			scan_wait_again(p, s);
+	}
+}
+
+static const struct channel_events zygote_events = {on_zygote_message, on_zygote_close};
+
+struct worker_pool *
+pool_new(struct loop *loop)
+{
+	struct worker_pool *p = mem_alloc(sizeof(*p));
+
+	p->loop = loop;
+	list_init(&p->workers);
+	list_init(&p->waiting);
+	p->next_scan = 1;
+	return p;
+}
+
+void
+pool_connect(struct worker_pool *p, int zygote_fd)
+{
+	if (p->zygote != NULL)
+		on_zygote_close(p);
+	p->zygote = channel_new(p->loop, zygote_fd, &zygote_events, p);
+}
+
+void
+pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle)
+{
+	struct policy_version v = {version, channel_seal(bundle, "policy")};
+
+	must(v.fd >= 0);
+	if (p->n_policies == POOL_POLICIES) {
+		(void)close(p->policies[0].fd); /* memory only */
+		memmove(p->policies, p->policies + 1, (POOL_POLICIES - 1) * sizeof(p->policies[0]));
+		p->n_policies--;
+	}
+	p->policies[p->n_policies++] = v;
+	LIST_FOR (it, &p->workers) {
+		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+
+		if (w->channel != NULL)
+			send_policy(w, &v);
+	}
+}
+
+static void
+send_scan(struct pool_worker *w, struct scan *s)
+{
+	struct buf b = BUF_INIT(REQUEST_MAX);
+	int fds[CHANNEL_FDS] = {-1, -1};
+
+	if (s->body_fd >= 0)
+		fds[0] = fcntl(s->body_fd, F_DUPFD_CLOEXEC, 0);
+	scan_request_put(&b, &s->request);
+	must(!b.failed);
+	list_remove(&s->node);
+	s->id = w->pool->next_scan++;
+	s->worker = w;
+	w->scan = s;
+	w->scan_id = s->id;
+	w->is_busy = true;
+	channel_send(w->channel, WORKER_SCAN, s->id, buf_span(&b), fds);
+	buf_free(&b);
+}
+
+static struct pool_worker *
+idle_worker(const struct worker_pool *p)
+{
+	LIST_FOR (it, &p->workers) {
+		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+
+		if (!w->is_busy && !w->is_leaving && channel_is_open(w->channel))
+			return w;
+	}
+	return NULL;
+}
+
+static void
+give_work(struct worker_pool *p)
+{
+	while (!list_is_empty(&p->waiting)) {
+		struct scan *s = LIST_ENTRY(p->waiting.next, struct scan, node);
+		struct pool_worker *w = idle_worker(p);
+
+		if (w == NULL)
+			return;
+		send_scan(w, s);
+	}
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct scan *s = arg;
+
+	log_event(LOG_WARN, "filters took too long", KV("id", s->request.id),
+	    KV_STR("worker", s->worker != NULL ? "busy" : "none was free"));
+	if (s->worker != NULL)
+		kill_worker(s->worker);
+	scan_end(s, NULL, UINT32_MAX);
+}
+
+void
+pool_scan(struct worker_pool *p, struct scan *s)
+{
+	int64_t limit_ms = POOL_WAIT_MS;
+
+	/* Twice: a message is given to a second worker once. */
+	for (size_t i = 0; i < s->flow->n_filters; i++)
+		limit_ms += 2 * s->flow->filters[i].filter->deadline_ms;
+	s->pool = p;
+	s->worker = NULL;
+	s->deaths = 0;
+	s->lost = 0;
+	s->request.skip = 0;
+	list_init(&s->node);
+	list_append(&p->waiting, &s->node);
+	loop_timer(p->loop, &s->deadline, limit_ms, on_deadline, s);
+	give_work(p);
+}
+
+void
+pool_cancel(struct scan *s)
+{
+	if (s->pool == NULL)
+		return;
+	list_remove(&s->node);
+	timer_cancel(&s->deadline);
+	if (s->worker != NULL)
+		s->worker->scan = NULL;
+	s->worker = NULL;
+	s->pool = NULL;
+}
+
+size_t
+pool_idle(const struct worker_pool *p)
+{
+	size_t n = 0;
+
+	LIST_FOR (it, &p->workers)
+		n += !LIST_ENTRY(it, struct pool_worker, node)->is_busy;
+	return n;
+}
+
+size_t
+pool_size(const struct worker_pool *p)
+{
+	return p->n_workers;
+}

@@ -1,0 +1,50 @@
+/*
+ * worker_pool.h - front's view of the filter workers: who is idle, which message waits, what
+ * becomes of a message whose worker dies.
+ *
+ * A worker has one message at a time.  When it dies, the message goes to a fresh worker once; when
+ * the same filter ends a second one, that filter counts as failed for this message and the rest of
+ * the chain runs without it.  When there is no worker at all for too long, all filters failed.
+ */
+#ifndef FRONT_WORKER_POOL_H
+#define FRONT_WORKER_POOL_H
+#include "relay/base/list.h"
+#include "relay/ipc/channel.h"
+#include "relay/ipc/front_filter.h"
+
+enum {
+	POOL_WAIT_MS = 30000, /* beyond the filters' own deadlines: for a worker to be free */
+	POOL_POLICIES = 4,    /* versions that running sessions may still need */
+	POOL_WORKERS_MAX = 64
+};
+
+struct worker_pool;
+
+/* One message to be filtered.  Embedded in its owner, who fills the first part. */
+struct scan {
+	struct scan_request request;
+	const struct conf_flow *flow;
+	int body_fd; /* sealed, of the owner; -1: inline */
+	/* result NULL: no filter could be run.  failed: bit i, filter i of the flow failed. */
+	void (*on_done)(struct scan *s, const struct scan_result *result, uint32_t failed);
+	void *arg;
+
+	struct worker_pool *pool; /* NULL: not in the pool */
+	struct list node;         /* waiting, or alone */
+	struct pool_worker *worker;
+	uint64_t id;
+	struct timer *deadline;
+	uint32_t deaths; /* bit i: filter i has ended a worker once */
+	unsigned lost;   /* workers that died without telling at which filter */
+};
+
+struct worker_pool *pool_new(struct loop *loop);
+void pool_connect(struct worker_pool *p, int zygote_fd); /* takes the fd */
+/* The bundle of a new policy version; sent to each worker ahead of the messages that need it. */
+void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);
+void pool_scan(struct worker_pool *p, struct scan *s);
+void pool_cancel(struct scan *s); /* the client has gone; the worker finishes for nobody */
+size_t pool_idle(const struct worker_pool *p);
+size_t pool_size(const struct worker_pool *p);
+
+#endif

@@ -1,0 +1,247 @@
+#include "relay/ipc/front_filter.h"
+#include "relay/base/err.h"
+#include "relay/ipc/channel.h"
+
+static void
+put_ip(struct buf *to, const struct ip *ip)
+{
+	(void)buf_add(to, ip->bytes, sizeof(ip->bytes)); /* sticky */
+}
+
+static struct ip
+get_ip(struct wire *w)
+{
+	struct ip ip = {0};
+
+	if (w->failed || w->rest.n < sizeof(ip.bytes)) {
+		w->failed = true;
+		return ip;
+	}
+	memcpy(ip.bytes, w->rest.p, sizeof(ip.bytes));
+	w->rest = span_skip(w->rest, sizeof(ip.bytes));
+	return ip;
+}
+
+/* Texts that may end in a log line, a reply or a header: no control character can be in them. */
+static struct span
+get_line(struct wire *w, size_t max)
+{
+	struct span s = get_span(w, max);
+
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) {
+			w->failed = true;
+			return (struct span){0};
+		}
+	return s;
+}
+
+void
+worker_death_put(struct buf *to, const struct worker_death *d)
+{
+	put_u32(to, (uint32_t)d->signal);
+	put_u32(to, (uint32_t)d->exit_status);
+	put_u32(to, (uint32_t)d->filter);
+	put_u64(to, d->scan);
+	put_u8(to, d->was_deadline);
+}
+
+int
+worker_death_get(struct span payload, struct worker_death *d)
+{
+	struct wire w = wire_over(payload);
+
+	d->signal = (int32_t)get_u32(&w);
+	d->exit_status = (int32_t)get_u32(&w);
+	d->filter = (int32_t)get_u32(&w);
+	d->scan = get_u64(&w);
+	d->was_deadline = get_bool(&w);
+	if (d->filter < -1 || d->filter >= CONFIG_FILTERS_MAX || d->signal < 0)
+		w.failed = true;
+	return wire_end(&w);
+}
+
+void
+scan_request_put(struct buf *to, const struct scan_request *r)
+{
+	put_span(to, r->id);
+	put_u32(to, r->flow);
+	put_u64(to, r->policy);
+	put_u32(to, r->skip);
+	put_ip(to, &r->client);
+	put_span(to, r->host);
+	put_span(to, r->helo);
+	put_span(to, r->from);
+	put_u32(to, (uint32_t)r->n_rcpts);
+	for (size_t i = 0; i < r->n_rcpts; i++)
+		put_span(to, r->rcpts[i]);
+	put_u8(to, r->is_inline);
+	if (r->is_inline)
+		put_span(to, r->body);
+}
+
+int
+scan_request_get(struct span payload, struct scan_request *r, struct span *rcpts, size_t max)
+{
+	struct wire w = wire_over(payload);
+
+	*r = (struct scan_request){0};
+	r->id = get_span(&w, SCAN_TEXT_MAX);
+	r->flow = get_u32(&w);
+	r->policy = get_u64(&w);
+	r->skip = get_u32(&w);
+	r->client = get_ip(&w);
+	r->host = get_span(&w, SCAN_TEXT_MAX);
+	r->helo = get_span(&w, SCAN_TEXT_MAX);
+	r->from = get_span(&w, SCAN_TEXT_MAX);
+	r->n_rcpts = get_count(&w, max < SCAN_RCPTS_MAX ? (uint32_t)max : SCAN_RCPTS_MAX);
+	for (size_t i = 0; i < r->n_rcpts; i++)
+		rcpts[i] = get_span(&w, SCAN_TEXT_MAX);
+	r->rcpts = rcpts;
+	r->is_inline = get_bool(&w);
+	if (r->is_inline)
+		r->body = get_span(&w, CHANNEL_INLINE_MAX);
+	return wire_end(&w);
+}
+
+static void
+put_edit(struct buf *to, const struct header_edit *e)
+{
+	put_u8(to, (uint8_t)e->kind);
+	put_u8(to, e->filter);
+	put_u8(to, e->only_tagged);
+	put_u32(to, e->index);
+	put_span(to, e->name);
+	put_span(to, e->value);
+}
+
+void
+scan_result_put(struct buf *to, const struct scan_result *r)
+{
+	put_u32(to, (uint32_t)r->n_outcomes);
+	for (size_t i = 0; i < r->n_outcomes; i++) {
+		put_u8(to, r->outcomes[i].filter);
+		put_u8(to, (uint8_t)r->outcomes[i].outcome);
+		put_span(to, r->outcomes[i].why);
+	}
+	put_u32(to, (uint32_t)r->n_tags);
+	for (size_t i = 0; i < r->n_tags; i++) {
+		put_u8(to, r->tags[i].filter);
+		put_span(to, r->tags[i].name);
+		put_span(to, r->tags[i].why);
+		put_u32(to, (uint32_t)r->tags[i].score_milli);
+	}
+	put_u32(to, (uint32_t)r->n_edits);
+	for (size_t i = 0; i < r->n_edits; i++)
+		put_edit(to, &r->edits[i]);
+	put_span(to, r->truths);
+}
+
+/* The index of a filter of this flow; anything else fails the reader. */
+static uint8_t
+get_filter(struct wire *w, const struct conf_flow *flow)
+{
+	uint8_t filter = get_u8(w);
+
+	if (filter < flow->n_filters)
+		return filter;
+	w->failed = true;
+	return 0;
+}
+
+static const struct pnf_about *
+about_of(const struct conf_flow *flow, uint8_t filter)
+{
+	return flow->filters[filter].filter->plugin;
+}
+
+static void
+get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o)
+{
+	const struct pnf_outcome *known;
+	int n = 0;
+
+	o->filter = get_filter(w, flow);
+	o->outcome = (int8_t)get_u8(w);
+	o->why = get_line(w, SCAN_WHY_MAX);
+	if (w->failed)
+		return;
+	known = about_of(flow, o->filter)->outcomes;
+	while (known != NULL && known[n].name != NULL)
+		n++;
+	if (o->outcome < -1 || o->outcome >= n)
+		w->failed = true;
+}
+
+static bool
+is_tag_name(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = char_lower(s.p[i]);
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+			return false;
+	}
+	return s.n > 0;
+}
+
+static void
+get_tag(struct wire *w, const struct conf_flow *flow, struct scan_tag *t)
+{
+	t->filter = get_filter(w, flow);
+	t->name = get_span(w, SCAN_TAG_NAME_MAX);
+	t->why = get_line(w, SCAN_WHY_MAX);
+	t->score_milli = (int32_t)get_u32(w);
+	if (!is_tag_name(t->name))
+		w->failed = true;
+}
+
+static size_t
+get_edit(struct wire *w, const struct conf_flow *flow, struct header_edit *e)
+{
+	e->kind = (enum edit_kind)get_enum(w, EDIT_REMOVE);
+	e->filter = get_filter(w, flow);
+	e->only_tagged = get_bool(w);
+	e->index = get_u32(w);
+	e->name = get_span(w, SCAN_EDIT_MAX);
+	e->value = get_span(w, SCAN_EDIT_MAX);
+	if (w->failed)
+		return 0;
+	if (!(about_of(flow, e->filter)->may & PNF_MAY_EDIT_HEADERS) ||
+	    e->name.n + e->value.n > SCAN_EDIT_MAX || e->index >= HEADER_INDEX_MAX ||
+	    span_is_empty(e->name) == (e->kind == EDIT_ADD))
+		w->failed = true;
+	return e->name.n + e->value.n;
+}
+
+static void
+get_edits(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
+{
+	size_t bytes = 0;
+
+	r->n_edits = get_count(w, SCAN_EDITS_MAX);
+	for (size_t i = 0; i < r->n_edits && !w->failed; i++)
+		bytes += get_edit(w, flow, &r->edits[i]);
+	if (bytes > SCAN_EDITS_BYTES)
+		w->failed = true;
+}
+
+int
+scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r)
+{
+	struct wire w = wire_over(payload);
+
+	*r = (struct scan_result){0};
+	r->n_outcomes = get_count(&w, SCAN_OUTCOMES_MAX);
+	for (size_t i = 0; i < r->n_outcomes && !w.failed; i++)
+		get_outcome(&w, flow, &r->outcomes[i]);
+	r->n_tags = get_count(&w, SCAN_TAGS_MAX);
+	for (size_t i = 0; i < r->n_tags && !w.failed; i++)
+		get_tag(&w, flow, &r->tags[i]);
+	get_edits(&w, flow, r);
+	r->truths = get_span(&w, SCAN_TRUTHS_MAX);
+	for (size_t i = 0; i < r->truths.n; i++)
+		if ((unsigned char)r->truths.p[i] > SCAN_TRUTH_LAST)
+			w.failed = true;
+	return wire_end(&w);
+}

@@ -1,0 +1,125 @@
+#include "relay/ipc/front_spool.h"
+#include "relay/base/err.h"
+
+enum {
+	COMMIT_NAME_MAX = 256,     /* id, flow, gateway */
+	COMMIT_WHY_MAX = 2048,     /* why a recipient is held */
+	COMMIT_BODY_MAX = 1 << 20, /* inline; the channel's own limits are far below */
+	REFUSAL_TEXT_MAX = 512
+};
+
+void
+commit_put(struct buf *to, const struct commit *c)
+{
+	put_span(to, c->id);
+	put_span(to, c->flow);
+	put_span(to, c->from);
+	put_u8(to, c->is_8bit);
+	put_u8(to, c->is_tagged);
+	put_u32(to, (uint32_t)c->n_rcpts);
+	for (size_t i = 0; i < c->n_rcpts; i++) {
+		put_span(to, c->rcpts[i].address);
+		put_span(to, c->rcpts[i].gateway);
+		put_u8(to, (uint8_t)c->rcpts[i].fate);
+		put_span(to, c->rcpts[i].why);
+	}
+	put_span(to, c->prefix);
+	put_u64(to, c->skip);
+	put_u64(to, c->body_size);
+	put_u8(to, c->is_inline);
+	put_span(to, c->is_inline ? c->body : (struct span){0});
+}
+
+static void
+get_rcpts(struct wire *w, struct commit *c, struct commit_rcpt *rcpts, size_t max)
+{
+	uint32_t limit = max < COMMIT_RCPTS_MAX ? (uint32_t)max : COMMIT_RCPTS_MAX;
+
+	c->n_rcpts = get_count(w, limit);
+	c->rcpts = rcpts;
+	if (c->n_rcpts == 0)
+		w->failed = true; /* nobody would ever get it */
+	for (size_t i = 0; i < c->n_rcpts && !w->failed; i++) {
+		rcpts[i].address = get_span(w, COMMIT_ADDRESS_MAX);
+		rcpts[i].gateway = get_span(w, COMMIT_NAME_MAX);
+		rcpts[i].fate = (enum rcpt_fate)get_enum(w, FATE_HELD);
+		rcpts[i].why = get_span(w, COMMIT_WHY_MAX);
+		if (rcpts[i].address.n == 0)
+			w->failed = true;
+	}
+}
+
+/* Control bytes in an address would let one command become two at the gateway. */
+static bool
+is_fit_for_a_command(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+addresses_are_fit(const struct commit *c)
+{
+	if (!is_fit_for_a_command(c->from))
+		return false;
+	for (size_t i = 0; i < c->n_rcpts; i++)
+		if (!is_fit_for_a_command(c->rcpts[i].address))
+			return false;
+	return true;
+}
+
+int
+commit_get(struct span payload, struct commit *c, struct commit_rcpt *rcpts, size_t max)
+{
+	struct wire w = wire_over(payload);
+
+	*c = (struct commit){0};
+	c->id = get_span(&w, COMMIT_NAME_MAX);
+	c->flow = get_span(&w, COMMIT_NAME_MAX);
+	c->from = get_span(&w, COMMIT_ADDRESS_MAX);
+	c->is_8bit = get_bool(&w);
+	c->is_tagged = get_bool(&w);
+	get_rcpts(&w, c, rcpts, max);
+	c->prefix = get_span(&w, COMMIT_HEADER_MAX);
+	c->skip = get_u64(&w);
+	c->body_size = get_u64(&w);
+	c->is_inline = get_bool(&w);
+	c->body = get_span(&w, COMMIT_BODY_MAX);
+	if (c->id.n == 0 || c->skip > c->body_size)
+		w.failed = true;
+	if (c->is_inline ? c->body.n != c->body_size : c->body.n != 0)
+		w.failed = true;
+	if (wire_end(&w) != 0 || !addresses_are_fit(c)) {
+		*c = (struct commit){0};
+		return -E_CORRUPT;
+	}
+	return 0;
+}
+
+void
+refusal_put(struct buf *to, const struct refusal *r)
+{
+	put_u16(to, r->code);
+	put_span(to, r->enhanced);
+	put_span(to, r->text);
+}
+
+int
+refusal_get(struct span payload, struct refusal *r)
+{
+	struct wire w = wire_over(payload);
+
+	*r = (struct refusal){0};
+	r->code = get_u16(&w);
+	r->enhanced = get_span(&w, COMMIT_NAME_MAX);
+	r->text = get_span(&w, REFUSAL_TEXT_MAX);
+	if (r->code != 451 && r->code != 452)
+		w.failed = true;
+	if (wire_end(&w) != 0) {
+		*r = (struct refusal){0};
+		return -E_CORRUPT;
+	}
+	return 0;
+}

@@ -1,0 +1,76 @@
+#include "relay/ipc/lookup.h"
+#include "relay/base/err.h"
+
+enum { NAMES_MAX = sizeof(((struct dns_answer *)0)->names) / (LOOKUP_NAME_MAX + 1) };
+
+void
+dns_question_put(struct buf *to, const struct dns_question *q)
+{
+	put_u8(to, (uint8_t)q->type);
+	put_span(to, q->name);
+	put_u32(to, q->timeout_ms);
+}
+
+int
+dns_question_get(struct span payload, struct dns_question *q)
+{
+	struct wire w = wire_over(payload);
+
+	q->type = (enum dns_type)get_enum(&w, DNS_PTR);
+	q->name = get_span(&w, LOOKUP_NAME_MAX);
+	q->timeout_ms = get_u32(&w);
+	return wire_end(&w);
+}
+
+void
+dns_answer_put(struct buf *to, const struct dns_answer *a)
+{
+	put_u8(to, (uint8_t)a->status);
+	put_u32(to, a->ttl_s);
+	put_u32(to, (uint32_t)a->n_addresses);
+	for (size_t i = 0; i < a->n_addresses; i++)
+		put_span(to, span_of(a->addresses[i].bytes, sizeof(a->addresses[i].bytes)));
+	put_u32(to, (uint32_t)a->n_names);
+	for (size_t i = 0; i < a->n_names; i++)
+		put_span(to, span_str(a->names[i]));
+}
+
+static void
+get_address(struct wire *w, struct ip *to)
+{
+	struct span bytes = get_span(w, sizeof(to->bytes));
+
+	if (bytes.n != sizeof(to->bytes))
+		w->failed = true;
+	else
+		memcpy(to->bytes, bytes.p, bytes.n);
+}
+
+static void
+get_name(struct wire *w, char to[LOOKUP_NAME_MAX + 1])
+{
+	struct span name = get_span(w, LOOKUP_NAME_MAX);
+
+	/* The peer is not trusted: a NUL inside would make two readers see two names. */
+	if (span_find(name, '\0') != name.n)
+		w->failed = true;
+	(void)span_copy(name, to, LOOKUP_NAME_MAX + 1); /* get_span has bounded it */
+}
+
+int
+dns_answer_get(struct span payload, struct dns_answer *a)
+{
+	struct wire w = wire_over(payload);
+
+	a->status = (enum dns_status)get_enum(&w, DNS_TIMEOUT);
+	a->ttl_s = get_u32(&w);
+	a->n_addresses = get_count(&w, LOOKUP_RECORDS_MAX);
+	for (size_t i = 0; i < a->n_addresses && !w.failed; i++)
+		get_address(&w, &a->addresses[i]);
+	a->n_names = get_count(&w, NAMES_MAX);
+	for (size_t i = 0; i < a->n_names && !w.failed; i++)
+		get_name(&w, a->names[i]);
+	if (w.failed)
+		a->n_addresses = a->n_names = 0;
+	return wire_end(&w);
+}

@@ -1,0 +1,37 @@
+#include "relay/ipc/supervision.h"
+
+void
+role_setup_put(struct buf *to, const struct role_setup *s)
+{
+	put_span(to, s->config_file);
+	put_u8(to, s->is_json_log);
+}
+
+int
+role_setup_get(struct span payload, struct role_setup *s)
+{
+	struct wire w = wire_over(payload);
+
+	s->config_file = get_span(&w, SETUP_NAME_MAX);
+	s->is_json_log = get_bool(&w);
+	return wire_end(&w);
+}
+
+void
+role_problem_put(struct buf *to, const struct role_problem_report *p)
+{
+	put_span(to, p->name);
+	put_span(to, p->what);
+	put_span(to, p->do_this);
+}
+
+int
+role_problem_get(struct span payload, struct role_problem_report *p)
+{
+	struct wire w = wire_over(payload);
+
+	p->name = get_span(&w, PROBLEM_TEXT_MAX);
+	p->what = get_span(&w, PROBLEM_TEXT_MAX);
+	p->do_this = get_span(&w, PROBLEM_TEXT_MAX);
+	return wire_end(&w);
+}

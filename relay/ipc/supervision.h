@@ -1,0 +1,37 @@
+/*
+ * supervision.h - what the supervisor and a role say to each other over the role's fd 3, beside
+ * the control requests of control.h.
+ */
+#ifndef IPC_SUPERVISION_H
+#define IPC_SUPERVISION_H
+#include "relay/base/wire.h"
+
+enum supervision_type {
+	ROLE_CONFIG =
+	    16,        /* to the role: fds[0] = configuration text, payload = struct role_setup */
+	ROLE_POLICY,   /* to the role: id = version, payload = policy bundle */
+	ROLE_LISTENER, /* to the role: id = index, fds[0] = listening socket */
+	ROLE_PEER,     /* to the role: id = enum role_id, fds[0] = channel to it */
+	ROLE_GO,       /* to the role: that was all, start */
+	ROLE_STOP,     /* to the role: finish and exit */
+	ROLE_READY,  /* from the role: started, inside its sandbox; id = policy version in force */
+	ROLE_PROBLEM /* from the role: payload = struct role_problem_report */
+};
+
+enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };
+
+struct role_setup {
+	struct span config_file; /* its name, for messages */
+	bool is_json_log;
+};
+
+struct role_problem_report {
+	struct span name, what, do_this; /* do_this empty: the problem is over */
+};
+
+void role_setup_put(struct buf *to, const struct role_setup *s);
+int role_setup_get(struct span payload, struct role_setup *s);
+void role_problem_put(struct buf *to, const struct role_problem_report *p);
+int role_problem_get(struct span payload, struct role_problem_report *p);
+
+#endif

@@ -1,0 +1,252 @@
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+#include "relay/ipc/supervision.h"
+#include "relay/process/supervisor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	RESTART_FIRST_MS = 100,
+	RESTART_MAX_MS = 30000,
+	STEADY_MS = 10000, /* up that long: the delay begins anew */
+	STOP_MS = 15000    /* asked to end and still there: killed */
+};
+
+void
+child_init(struct child *c, struct supervisor *s, enum role_id role)
+{
+	*c = (struct child){.supervisor = s, .role = role, .pid = -1, .delay_ms = RESTART_FIRST_MS};
+}
+
+/* The roles stand beside our own executable. */
+static void
+role_path(enum role_id role, char path[PATH_MAX])
+{
+	char self[PATH_MAX / 2];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
+	struct span dir = span_of(self, n > 0 ? (size_t)n : 0);
+
+	(void)snprintf(path, PATH_MAX, "%.*s/%s", (int)span_rfind(dir, '/'), self, role_name(role));
+}
+
+/* In the new process: fd 3 is the channel, everything from 4 on closes. */
+static void
+run_role(enum role_id role, int channel_fd)
+{
+	static const char *const kept[] = {
+	    "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
+	char path[PATH_MAX], env[sizeof(kept) / sizeof(kept[0])][512];
+	char *envp[sizeof(kept) / sizeof(kept[0]) + 1] = {0}, *argv[2];
+	size_t n = 0;
+	sigset_t none;
+
+	role_path(role, path);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		const char *value = getenv(kept[i]);
+
+		if (value == NULL)
+			continue;
+		(void)snprintf(env[n], sizeof(env[n]), "%s=%s", kept[i], value);
+		envp[n] = env[n];
+		n++;
+	}
+	argv[0] = path;
+	argv[1] = NULL;
+	(void)sigemptyset(&none); /* cannot fail, nor can the next on a valid set */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (channel_fd == SUPERVISION_FD) {
+		/* Already in place, but closes on exec: move it away and back. */
+		channel_fd = dup(channel_fd);
+	}
+	if (dup2(channel_fd, SUPERVISION_FD) < 0 || close_range(SUPERVISION_FD + 1, ~0U, 0) < 0)
+		_exit(EXIT_NO);
+	(void)execve(path, argv, envp); /* returns on failure only */
+	dprintf(STDERR_FILENO, "postern: cannot run %s: %m; is the installation complete?\n", path);
+	_exit(EXIT_NO);
+}
+
+static void
+send_config(struct child *c)
+{
+	const struct supervisor *s = c->supervisor;
+	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"), -1};
+	struct role_setup setup = {span_str(s->config_file), s->is_json_log};
+	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
+
+	if (fds[0] < 0) {
+		log_event(LOG_ERROR, "no memory file", KV_STR("role", role_name(c->role)));
+		return; /* the role ends for want of a configuration and is started again */
+	}
+	role_setup_put(&b, &setup);
+	channel_send(c->channel, ROLE_CONFIG, 0, buf_span(&b), fds);
+	buf_free(&b);
+}
+
+void
+child_send_policy(struct child *c)
+{
+	const struct supervisor *s = c->supervisor;
+
+	if (c->channel != NULL && c->role == ROLE_FRONT)
+		channel_send(c->channel, ROLE_POLICY, s->generation, buf_span(&s->bundle), NULL);
+}
+
+static void
+send_listeners(struct child *c)
+{
+	const struct listener_set *set = &c->supervisor->listeners;
+
+	for (size_t i = 0; i < set->n; i++) {
+		bool is_for_us = set->items[i].is_web ? c->role == ROLE_WEB : c->role == ROLE_FRONT;
+		int fds[CHANNEL_FDS] = {is_for_us ? dup(set->items[i].fd) : -1, -1};
+
+		if (fds[0] >= 0)
+			channel_send(c->channel, ROLE_LISTENER, i, (struct span){0}, fds);
+	}
+}
+
+/* Who talks to whom; everyone else has no channel. */
+static bool
+are_peers(enum role_id a, enum role_id b)
+{
+	static const enum role_id pairs[][2] = {{ROLE_FRONT, ROLE_LOOKUP},
+	    {ROLE_FRONT, ROLE_FILTER}, {ROLE_FRONT, ROLE_SPOOL}, {ROLE_FRONT, ROLE_JOURNAL},
+	    {ROLE_SPOOL, ROLE_LOOKUP}, {ROLE_SPOOL, ROLE_JOURNAL}};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		if ((pairs[i][0] == a && pairs[i][1] == b) ||
+		    (pairs[i][0] == b && pairs[i][1] == a))
+			return true;
+	return false;
+}
+
+static void
+connect_peers(struct child *c)
+{
+	for (int i = 0; i < ROLE_COUNT; i++) {
+		struct child *peer = &c->supervisor->children[i];
+		int ends[2], mine[CHANNEL_FDS], theirs[CHANNEL_FDS];
+
+		if (peer == c || peer->channel == NULL || !are_peers(c->role, peer->role))
+			continue;
+		channel_pair(ends);
+		mine[0] = ends[0];
+		theirs[0] = ends[1];
+		mine[1] = theirs[1] = -1;
+		channel_send(c->channel, ROLE_PEER, peer->role, (struct span){0}, mine);
+		channel_send(peer->channel, ROLE_PEER, c->role, (struct span){0}, theirs);
+	}
+}
+
+static void
+on_message(void *arg, struct message *m)
+{
+	struct child *c = arg;
+
+	supervisor_child_message(c->supervisor, c, m);
+}
+
+/* The process is ending or has closed its channel: SIGCHLD tells the rest. */
+static void
+on_close(void *arg)
+{
+	struct child *c = arg;
+
+	channel_free(&c->channel);
+}
+
+static const struct channel_events child_events = {on_message, on_close};
+
+void
+child_start(struct child *c)
+{
+	int ends[2];
+
+	must(c->pid < 0);
+	timer_cancel(&c->restart);
+	channel_pair(ends);
+	c->pid = fork();
+	if (c->pid == 0)
+		run_role(c->role, ends[1]);
+	(void)close(ends[1]); /* the child's */
+	if (c->pid < 0) {
+		log_event(LOG_ERROR, "cannot fork", KV_STR("role", role_name(c->role)));
+		(void)close(ends[0]); /* never used */
+		child_died(c, 0);
+		return;
+	}
+	c->state = CHILD_STARTING;
+	c->started_ms = clock_mono_ms();
+	c->channel = channel_new(c->supervisor->loop, ends[0], &child_events, c);
+	send_config(c);
+	child_send_policy(c);
+	send_listeners(c);
+	connect_peers(c);
+	channel_send(c->channel, ROLE_GO, 0, (struct span){0}, NULL);
+	supervisor_child_changed(c->supervisor, c);
+}
+
+static void
+restart_now(void *arg)
+{
+	child_start(arg);
+}
+
+static void
+kill_now(void *arg)
+{
+	struct child *c = arg;
+
+	log_event(LOG_WARN, "role does not end", KV_STR("role", role_name(c->role)));
+	(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
+}
+
+void
+child_stop(struct child *c)
+{
+	timer_cancel(&c->restart);
+	if (c->pid < 0)
+		return;
+	c->state = CHILD_STOPPING;
+	if (c->channel != NULL)
+		channel_send(c->channel, ROLE_STOP, 0, (struct span){0}, NULL);
+	loop_timer(c->supervisor->loop, &c->kill, STOP_MS, kill_now, c);
+}
+
+void
+child_died(struct child *c, int wait_status)
+{
+	enum child_state before = c->state;
+	bool was_asked = before == CHILD_STOPPING;
+	int64_t lived_ms = clock_mono_ms() - c->started_ms;
+
+	timer_cancel(&c->kill);
+	channel_free(&c->channel);
+	c->pid = -1;
+	c->state = CHILD_DOWN;
+	if (lived_ms >= STEADY_MS)
+		c->delay_ms = RESTART_FIRST_MS;
+	if (!was_asked) {
+		log_event(LOG_ERROR, "role died", KV_STR("role", role_name(c->role)),
+		    KV_INT("signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
+		    KV_INT("status", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0),
+		    KV_INT("restart_ms", c->delay_ms));
+		if (before == CHILD_STARTING)
+			c->failed_starts++;
+		c->restarts++;
+	}
+	if (!c->supervisor->is_stopping && c->is_wanted) {
+		loop_timer(
+		    c->supervisor->loop, &c->restart, was_asked ? 0 : c->delay_ms, restart_now, c);
+		if (!was_asked)
+			c->delay_ms =
+			    c->delay_ms * 2 < RESTART_MAX_MS ? c->delay_ms * 2 : RESTART_MAX_MS;
+	}
+	supervisor_child_changed(c->supervisor, c);
+}

@@ -1,0 +1,433 @@
+#include "relay/process/control_socket.h"
+#include "relay/base/list.h"
+#include "relay/base/log.h"
+#include "relay/base/map.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { CLIENTS_MAX = 64, REQUESTS_MAX = 1024, STATUS_MAX = 1024 * 1024, ROLE_STATUS_MAX = 65536 };
+
+struct client {
+	struct list node;
+	struct control_socket *owner;
+	struct channel *channel;
+};
+
+/* One request that waits for a role, for several (status), or for a policy to be live. */
+struct request {
+	struct list node;
+	uint64_t id;              /* ours */
+	struct channel **channel; /* where the answer goes; *channel NULL: has gone */
+	struct client *client;    /* NULL: a role asked */
+	enum role_id asker;       /* when client is NULL */
+	uint64_t asker_id;        /* the asker's number for it */
+	bool waits_live;
+	uint64_t generation;
+	bool is_status;
+	unsigned waits_for; /* bit for each role asked */
+	struct buf status;
+};
+
+struct control_socket {
+	struct supervisor *supervisor;
+	int fd;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct watch *watch;
+	struct list clients, requests;
+	size_t n_clients, n_requests;
+	uint64_t next_id;
+};
+
+static void
+reply_end(struct channel *to, uint64_t id, int status, struct span text)
+{
+	struct buf b = BUF_INIT(CONTROL_WORD_MAX + 16);
+
+	if (to == NULL)
+		return;
+	control_end_put(
+	    &b, &(struct control_end){(uint8_t)status, span_take(text, CONTROL_WORD_MAX)});
+	channel_send(to, CONTROL_END, id, buf_span(&b), NULL);
+	buf_free(&b);
+}
+
+static void
+reply_chunks(struct channel *to, uint64_t id, struct span text)
+{
+	while (to != NULL && text.n > 0) {
+		struct span piece = span_take(text, CONTROL_CHUNK_MAX);
+
+		channel_send(to, CONTROL_CHUNK, id, piece, NULL);
+		text = span_skip(text, piece.n);
+	}
+}
+
+static struct channel *
+answer_to(const struct request *r)
+{
+	return r->channel != NULL ? *r->channel : NULL;
+}
+
+static void
+request_free(struct control_socket *cs, struct request *r)
+{
+	list_remove(&r->node);
+	cs->n_requests--;
+	buf_free(&r->status);
+	mem_free(r);
+}
+
+static void
+request_end(struct control_socket *cs, struct request *r, int status, struct span text)
+{
+	reply_end(answer_to(r), r->asker_id, status, text);
+	request_free(cs, r);
+}
+
+static struct request *
+request_find(struct control_socket *cs, uint64_t id)
+{
+	LIST_FOR (it, &cs->requests) {
+		struct request *r = LIST_ENTRY(it, struct request, node);
+
+		if (r->id == id)
+			return r;
+	}
+	return NULL;
+}
+
+/* Who asks: exactly one of client and child is given. */
+struct asker {
+	struct control_socket *cs;
+	struct client *client;
+	struct child *child;
+	uint64_t id;
+};
+
+static struct channel **
+asker_channel(const struct asker *a)
+{
+	return a->client != NULL ? &a->client->channel : &a->child->channel;
+}
+
+static struct request *
+request_new(const struct asker *a)
+{
+	struct request *r;
+
+	if (a->cs->n_requests >= REQUESTS_MAX) {
+		reply_end(
+		    *asker_channel(a), a->id, EXIT_TEMPFAIL, SPAN("too many requests; try again"));
+		return NULL;
+	}
+	r = mem_alloc(sizeof(*r));
+	r->id = a->cs->next_id++;
+	r->client = a->client;
+	r->asker = a->child != NULL ? a->child->role : ROLE_SUPERVISOR;
+	r->channel = asker_channel(a);
+	r->asker_id = a->id;
+	r->status.max = STATUS_MAX;
+	list_append(&a->cs->requests, &r->node);
+	a->cs->n_requests++;
+	return r;
+}
+
+static bool
+pass_on(struct control_socket *cs, struct request *r, enum role_id role,
+    const struct control_request *words)
+{
+	struct child *c = &cs->supervisor->children[role];
+	struct buf b = BUF_INIT(CONTROL_WORDS_MAX * (CONTROL_WORD_MAX + 8));
+
+	if (c->state != CHILD_UP || c->channel == NULL)
+		return false;
+	control_request_put(&b, words);
+	channel_send(c->channel, CONTROL_REQUEST, r->id, buf_span(&b), NULL);
+	buf_free(&b);
+	r->waits_for |= 1U << role;
+	return true;
+}
+
+static void
+ask_role(const struct asker *a, enum role_id role, const struct control_request *words)
+{
+	struct request *r = request_new(a);
+
+	if (r != NULL && !pass_on(a->cs, r, role, words))
+		request_end(a->cs, r, EXIT_TEMPFAIL,
+		    SPAN("the role that knows is being restarted; try again in a moment"));
+}
+
+static void
+status_finish(struct control_socket *cs, struct request *r)
+{
+	status_end(&r->status);
+	reply_chunks(answer_to(r), r->asker_id, buf_span(&r->status));
+	request_end(cs, r, EXIT_OK, (struct span){0});
+}
+
+static void
+ask_status(const struct asker *a)
+{
+	static const enum role_id roles[] = {ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL};
+	struct control_request words = {.words = {SPAN("status")}, .n_words = 1};
+	struct request *r = request_new(a);
+
+	if (r == NULL)
+		return;
+	r->is_status = true;
+	status_begin(a->cs->supervisor, &r->status);
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		(void)pass_on(
+		    a->cs, r, roles[i], &words); /* a role that is down has nothing to add */
+	if (r->waits_for == 0)
+		status_finish(a->cs, r);
+}
+
+static void
+ask_reload(const struct asker *a)
+{
+	struct supervisor *s = a->cs->supervisor;
+	struct buf errors = BUF_INIT(0);
+	struct request *r = request_new(a);
+
+	if (r == NULL) {
+		buf_free(&errors);
+		return;
+	}
+	if (supervisor_reload(s, &errors) < 0) {
+		reply_chunks(answer_to(r), r->asker_id, buf_span(&errors));
+		request_end(a->cs, r, EXIT_CONFIG, SPAN("nothing was changed"));
+	} else if (s->live_generation >= s->generation) {
+		request_end(a->cs, r, EXIT_OK, (struct span){0});
+	} else {
+		r->waits_live = true;
+		r->generation = s->generation;
+	}
+	buf_free(&errors);
+}
+
+static void
+ask_console(const struct asker *a, const struct control_request *words)
+{
+	struct console *console = &a->cs->supervisor->console;
+	struct channel *to = *asker_channel(a);
+
+	if (words->n_words == 3 && span_eq(words->words[1], SPAN("sign-in"))) {
+		struct span session = console_sign_in(console, words->words[2]);
+
+		reply_chunks(to, a->id, session);
+		reply_end(to, a->id, session.n > 0 ? EXIT_OK : EXIT_NO,
+		    session.n > 0 ? SPAN("") : SPAN("this sign-in link is not valid any more"));
+	} else if (words->n_words == 3 && span_eq(words->words[1], SPAN("status"))) {
+		if (console_is_signed_in(console, words->words[2]))
+			ask_status(a);
+		else
+			reply_end(to, a->id, EXIT_NO, SPAN("not signed in"));
+	} else if (words->n_words == 2 && span_eq(words->words[1], SPAN("ready"))) {
+		reply_end(to, a->id, supervisor_is_ready(a->cs->supervisor) ? EXIT_OK : EXIT_NO,
+		    (struct span){0});
+	} else {
+		reply_end(to, a->id, EXIT_USAGE, SPAN("unknown console request"));
+	}
+}
+
+static void
+on_request(const struct asker *a, struct message *m)
+{
+	struct control_request words;
+	struct channel *to = *asker_channel(a);
+
+	if (m->type != CONTROL_REQUEST || control_request_get(m->payload, &words) < 0 ||
+	    words.n_words == 0)
+		reply_end(to, a->id, EXIT_USAGE, SPAN("malformed request"));
+	else if (span_eq(words.words[0], SPAN("console")) && a->child != NULL)
+		ask_console(a, &words);
+	else if (a->child != NULL)
+		reply_end(to, a->id, EXIT_NO, SPAN("not for this role"));
+	else if (span_eq(words.words[0], SPAN("status")))
+		ask_status(a);
+	else if (span_eq(words.words[0], SPAN("reload")))
+		ask_reload(a);
+	else if (span_eq(words.words[0], SPAN("queue")))
+		ask_role(a, ROLE_SPOOL, &words);
+	else if (span_eq(words.words[0], SPAN("trace")))
+		ask_role(a, ROLE_JOURNAL, &words);
+	else
+		reply_end(to, a->id, EXIT_USAGE, SPAN("unknown request"));
+}
+
+void
+control_from_role(struct control_socket *cs, struct child *from, struct message *m)
+{
+	struct asker a = {.cs = cs, .child = from, .id = m->id};
+
+	on_request(&a, m);
+}
+
+static void
+status_answer(struct control_socket *cs, struct request *r, struct child *from, struct message *m)
+{
+	if (m->type == CONTROL_CHUNK) {
+		if (m->payload.n <= ROLE_STATUS_MAX)
+			status_add_role(&r->status, m->payload);
+		return;
+	}
+	r->waits_for &= ~(1U << from->role);
+	if (r->waits_for == 0)
+		status_finish(cs, r);
+}
+
+void
+control_answer(struct control_socket *cs, struct child *from, struct message *m)
+{
+	struct request *r = request_find(cs, m->id);
+
+	if (r == NULL || !(r->waits_for & (1U << from->role)))
+		return; /* the asker has gone, or the role speaks out of turn */
+	if (r->is_status) {
+		status_answer(cs, r, from, m);
+		return;
+	}
+	if (answer_to(r) != NULL)
+		channel_send(answer_to(r), m->type, r->asker_id, m->payload, NULL);
+	if (m->type == CONTROL_END)
+		request_free(cs, r);
+}
+
+void
+control_role_gone(struct control_socket *cs, enum role_id role)
+{
+	LIST_FOR_SAFE (it, &cs->requests) {
+		struct request *r = LIST_ENTRY(it, struct request, node);
+
+		if (r->client == NULL && r->asker == role) {
+			request_free(cs, r);
+			continue;
+		}
+		if (!(r->waits_for & (1U << role)))
+			continue;
+		r->waits_for &= ~(1U << role);
+		if (!r->is_status)
+			request_end(cs, r, EXIT_TEMPFAIL,
+			    SPAN("the role that knows has died and is being restarted; try again"));
+		else if (r->waits_for == 0)
+			status_finish(cs, r);
+	}
+}
+
+void
+control_policy_live(struct control_socket *cs)
+{
+	LIST_FOR_SAFE (it, &cs->requests) {
+		struct request *r = LIST_ENTRY(it, struct request, node);
+
+		if (r->waits_live && r->generation <= cs->supervisor->live_generation)
+			request_end(cs, r, EXIT_OK, (struct span){0});
+	}
+}
+
+static void
+client_free(struct client *c)
+{
+	struct control_socket *cs = c->owner;
+
+	LIST_FOR_SAFE (it, &cs->requests) {
+		struct request *r = LIST_ENTRY(it, struct request, node);
+
+		if (r->client == c)
+			request_free(cs, r);
+	}
+	list_remove(&c->node);
+	cs->n_clients--;
+	channel_free(&c->channel);
+	mem_free(c);
+}
+
+static void
+on_client_message(void *arg, struct message *m)
+{
+	struct client *c = arg;
+	struct asker a = {.cs = c->owner, .client = c, .id = m->id};
+
+	on_request(&a, m);
+}
+
+static void
+on_client_close(void *arg)
+{
+	client_free(arg);
+}
+
+static const struct channel_events client_events = {on_client_message, on_client_close};
+
+static void
+on_connection(void *arg, unsigned events)
+{
+	struct control_socket *cs = arg;
+	int fd = accept4(cs->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct client *c;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (cs->n_clients >= CLIENTS_MAX) {
+		(void)close(fd); /* one too many: it sees the end */
+		return;
+	}
+	c = mem_alloc(sizeof(*c));
+	c->owner = cs;
+	c->channel = channel_new(cs->supervisor->loop, fd, &client_events, c);
+	list_append(&cs->clients, &c->node);
+	cs->n_clients++;
+}
+
+struct control_socket *
+control_open(struct supervisor *s, struct err *err)
+{
+	struct control_socket *cs = mem_alloc(sizeof(*cs));
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", s->config->run_dir);
+
+	cs->supervisor = s;
+	cs->next_id = 1;
+	list_init(&cs->clients);
+	list_init(&cs->requests);
+	cs->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	(void)unlink(sa.sun_path); /* of a relay that has gone: the lock on state_dir says so */
+	if (n >= (int)sizeof(sa.sun_path) || cs->fd < 0 ||
+	    bind(cs->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(sa.sun_path, 0660) < 0 ||
+	    listen(cs->fd, CLIENTS_MAX) < 0) {
+		(void)err_set(err, E_IO, "cannot make %s/control.sock: %s; choose another run_dir",
+		    s->config->run_dir,
+		    n >= (int)sizeof(sa.sun_path) ? "the path is too long" : strerror(errno));
+		if (cs->fd >= 0)
+			(void)close(cs->fd); /* never used */
+		mem_free(cs);
+		return NULL;
+	}
+	(void)span_copy(span_str(sa.sun_path), cs->path, sizeof(cs->path));
+	cs->watch = loop_watch(s->loop, cs->fd, LOOP_READ, on_connection, cs);
+	return cs;
+}
+
+void
+control_close(struct control_socket **c)
+{
+	struct control_socket *cs = *c;
+
+	if (cs == NULL)
+		return;
+	LIST_FOR_SAFE (it, &cs->clients)
+		client_free(LIST_ENTRY(it, struct client, node));
+	watch_remove(&cs->watch);
+	(void)close(cs->fd);    /* a socket: nothing to lose */
+	(void)unlink(cs->path); /* a leftover is removed at the next start */
+	mem_free(cs);
+	*c = NULL;
+}

@@ -1,0 +1,237 @@
+/*
+ * The front role: accepts clients, speaks SMTP, decides.  It opens no file, connects nowhere, and
+ * parses nothing of a message but its header section.
+ */
+#include "relay/base/log.h"
+#include "relay/ipc/policy_bundle.h"
+#include "relay/process/policy_source.h"
+#include "relay/process/role.h"
+#include "relay/walk/walk.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LISTENERS = 256, ACCEPTS_A_TURN = 64 };
+
+struct front_listener {
+	int fd;
+	struct watch *watch;
+	const struct conf_listen *listen;
+	struct front *front;
+};
+
+static struct front front;
+static struct front_listener listeners[LISTENERS];
+
+static bool
+is_full(const struct front *f)
+{
+	return f->n_sessions >= WALK_SESSIONS_MAX;
+}
+
+/* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
+static void
+turn_away(int fd)
+{
+	static const char reply[] = "421 4.3.2 Too many connections, try again later\r\n";
+
+	(void)!send(
+	    fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* it may not hear */
+	(void)close(fd);
+}
+
+static void
+on_listener(void *arg, unsigned events)
+{
+	struct front_listener *l = arg;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		struct sockaddr_storage sa;
+		socklen_t n = sizeof(sa);
+		int fd = accept4(l->fd, (struct sockaddr *)&sa, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct ip peer;
+		uint16_t port;
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				log_event(LOG_ERROR, "no descriptors",
+				    KV_STR("do", "raise the limit of open files (LimitNOFILE)"));
+			return;
+		}
+		if (is_full(l->front) || !ip_from_sockaddr(&sa, &peer, &port))
+			turn_away(fd);
+		else
+			session_new(l->front, fd, &peer, l->listen);
+	}
+}
+
+static const struct conf_listen *
+listen_of(const struct config *config, unsigned index)
+{
+	for (size_t i = 0; i < config->n_listens; i++) {
+		if (index < config->listens[i].n_addresses)
+			return &config->listens[i];
+		index -= (unsigned)config->listens[i].n_addresses;
+	}
+	return NULL;
+}
+
+static void
+front_listener(struct role *role, unsigned index, int fd)
+{
+	const struct conf_listen *listen = listen_of(role->config, index);
+	struct front_listener *l = &listeners[index % LISTENERS];
+
+	if (listen == NULL || l->watch != NULL) {
+		(void)close(fd); /* not one of this configuration */
+		return;
+	}
+	*l = (struct front_listener){.fd = fd, .listen = listen, .front = &front};
+	l->watch = loop_watch(role->loop, fd, LOOP_READ, on_listener, l);
+}
+
+static void
+load_recipients(struct front *f)
+{
+	struct err err = {0};
+
+	if (f->recipients == NULL)
+		f->recipients = mem_array(f->config->n_domains, sizeof(*f->recipients));
+	for (size_t i = 0; i < f->config->n_domains; i++) {
+		const struct conf_domain *d = &f->config->domains[i];
+		struct span text;
+
+		if (d->recipients != RECIPIENTS_FILE)
+			continue;
+		/* The supervisor has read and checked the file: without it we would refuse wrongly. */
+		must(bundle_find(
+		    buf_span(&f->bundle), BUNDLE_RECIPIENTS, span_str(d->recipients_file), &text));
+		recipients_free(&f->recipients[i]);
+		f->recipients[i] = recipients_parse(text, d->recipients_file, &err);
+		must(f->recipients[i] != NULL);
+	}
+}
+
+/* New sessions use the new snapshot; those that run finish on the one they began with. */
+static void
+front_policy(struct role *role)
+{
+	struct snapshot *next =
+	    policy_source_compile(buf_span(&role->policy), role->policy_version);
+
+	must(next != NULL);
+	snapshot_release(&front.snapshot);
+	front.snapshot = next;
+	buf_clear(&front.bundle);
+	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
+	load_recipients(&front);
+	pool_set_policy(front.workers, role->policy_version, buf_span(&front.bundle));
+	log_event(LOG_INFO, "policy", KV_INT("generation", role->policy_version),
+	    KV_INT("rules", snapshot_rule_count(next)));
+}
+
+static void
+front_start(struct role *role)
+{
+	front.loop = role->loop;
+	front.config = role->config;
+	front.bundle.max = BUNDLE_MAX;
+	front.dns = dns_client_new(role->loop);
+	front.workers = pool_new(role->loop);
+	front.spool = spool_client_new(role->loop);
+	list_init(&front.sessions);
+	front_policy(role);
+}
+
+static void
+on_journal_message(void *arg, struct message *m)
+{
+	(void)arg;
+	(void)m; /* the journal has nothing to say */
+}
+
+static void
+on_journal_close(void *arg)
+{
+	struct front *f = arg;
+
+	channel_free(&f->journal);
+}
+
+static const struct channel_events journal_events = {on_journal_message, on_journal_close};
+
+static void
+front_peer(struct role *role, enum role_id peer, int fd)
+{
+	switch (peer) {
+	case ROLE_LOOKUP:
+		dns_client_connect(front.dns, fd);
+		break;
+	case ROLE_FILTER:
+		pool_connect(front.workers, fd);
+		break;
+	case ROLE_SPOOL:
+		spool_client_connect(front.spool, fd);
+		break;
+	case ROLE_JOURNAL:
+		channel_free(&front.journal);
+		front.journal = channel_new(role->loop, fd, &journal_events, &front);
+		break;
+	case ROLE_SUPERVISOR:
+	case ROLE_FRONT:
+	case ROLE_WEB:
+		(void)close(fd); /* no peers of ours */
+		break;
+	}
+}
+
+static void
+front_request(struct role *role, uint64_t id, const struct control_request *r)
+{
+	struct buf b = BUF_INIT(1024);
+
+	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
+		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
+		return;
+	}
+	(void)buf_addf(&b,
+	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
+	    "\"workers\":%zu,\"idle_workers\":%zu}}",
+	    front.n_sessions, (unsigned long long)front.n_connections,
+	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
+	    pool_size(front.workers), pool_idle(front.workers)); /* bounded */
+	role_reply(role, id, buf_span(&b));
+	role_reply_end(role, id, EXIT_OK, (struct span){0});
+	buf_free(&b);
+}
+
+/* No new clients (they wait in the listeners' backlog for our successor); the rest finishes. */
+static void
+front_stop(struct role *role)
+{
+	for (size_t i = 0; i < LISTENERS; i++)
+		watch_remove(&listeners[i].watch);
+	front.is_draining = true;
+	if (front.n_sessions == 0)
+		loop_stop(role->loop);
+	LIST_FOR_SAFE (it, &front.sessions)
+		session_drain(LIST_ENTRY(it, struct session, node));
+}
+
+static const struct role_ops ops = {
+    .id = ROLE_FRONT,
+    .start = front_start,
+    .peer = front_peer,
+    .listener = front_listener,
+    .policy = front_policy,
+    .request = front_request,
+    .stop = front_stop,
+};
+
+int
+main(int argc, char **argv)
+{
+	return role_main(&ops, argc, argv);
+}

@@ -1,0 +1,21 @@
+/* problem.h - what an admin must know and do, by name; shown by `postern status`. */
+#ifndef PROCESS_PROBLEM_H
+#define PROCESS_PROBLEM_H
+#include "relay/base/span.h"
+
+enum { PROBLEMS_MAX = 64 };
+
+struct problem {
+	char *name, *what, *do_this;
+};
+
+struct problem_set {
+	struct problem items[PROBLEMS_MAX];
+	size_t n;
+};
+
+/* Sets or replaces; an empty do_this removes.  Past PROBLEMS_MAX new ones are dropped. */
+void problem_report(
+    struct problem_set *set, struct span name, struct span what, struct span do_this);
+
+#endif

@@ -1,0 +1,311 @@
+#include "relay/process/role.h"
+#include "filters/chain/abouts.h"
+#include "relay/base/log.h"
+#include "relay/ipc/policy_bundle.h"
+#include "relay/ipc/supervision.h"
+#include "relay/process/sandbox.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { EARLY_MAX = 64, START_TIMEOUT_MS = 60000, ROLE_PATHS_MAX = 64 };
+
+/* Listeners and peers that come before the role has started are kept until it has. */
+struct early {
+	uint16_t type;
+	uint64_t id;
+	int fd;
+};
+
+struct start {
+	struct early items[EARLY_MAX];
+	size_t n;
+	char config_file[SETUP_NAME_MAX + 1];
+};
+
+static const char *const role_names[ROLE_COUNT] = {
+    "supervisor", "front", "lookup", "filter", "spool", "journal", "web"};
+static const enum sandbox_kind role_kinds[ROLE_COUNT] = {SANDBOX_SUPERVISOR, SANDBOX_FRONT,
+    SANDBOX_LOOKUP, SANDBOX_ZYGOTE, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB};
+
+const char *
+role_name(enum role_id id)
+{
+	return (unsigned)id < ROLE_COUNT ? role_names[id] : "unknown";
+}
+
+static int
+take_fd(struct message *m)
+{
+	int fd = m->fds[0];
+
+	m->fds[0] = -1;
+	return fd;
+}
+
+static void
+take_config(struct role *role, struct start *start, struct message *m)
+{
+	struct config_errors errors = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
+	struct role_setup setup;
+	struct span text;
+
+	if (role_setup_get(m->payload, &setup) < 0 ||
+	    channel_map(m->fds[0], CONFIG_TEXT_MAX, &text) < 0)
+		die("the supervisor sent no configuration");
+	(void)span_copy(setup.config_file, start->config_file, sizeof(start->config_file));
+	log_setup(role_name(role->ops->id), setup.is_json_log, LOG_INFO);
+	role->config = config_parse(text, start->config_file, filters_abouts(), &errors);
+	if (role->config == NULL)
+		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
+		    errors.lines.p);
+	channel_unmap(&text);
+	buf_free(&errors.lines);
+}
+
+static void
+take_policy(struct role *role, struct message *m)
+{
+	buf_clear(&role->policy);
+	(void)buf_add_span(&role->policy, m->payload); /* bounded by the channel, as max is */
+	role->policy_version = m->id;
+}
+
+static void
+hand_over(struct role *role, uint16_t type, uint64_t id, int fd)
+{
+	if (type == ROLE_LISTENER && role->ops->listener != NULL)
+		role->ops->listener(role, (unsigned)id, fd);
+	else if (type == ROLE_PEER && role->ops->peer != NULL && id < ROLE_COUNT)
+		role->ops->peer(role, (enum role_id)id, fd);
+	else
+		(void)close(fd); /* not for us */
+}
+
+static void
+keep_early(struct start *start, struct message *m)
+{
+	must(start->n < EARLY_MAX);
+	start->items[start->n++] = (struct early){m->type, m->id, take_fd(m)};
+}
+
+/* Blocks until the supervisor says go. */
+static void
+receive_start(struct role *role, struct start *start)
+{
+	struct buf buf = BUF_INIT(0);
+	bool is_complete = false;
+
+	while (!is_complete) {
+		struct message m;
+
+		if (channel_receive(SUPERVISION_FD, &m, &buf, START_TIMEOUT_MS) < 0)
+			die("started without a supervisor; run \"postern run\" instead");
+		if (m.type == ROLE_CONFIG)
+			take_config(role, start, &m);
+		else if (m.type == ROLE_POLICY)
+			take_policy(role, &m);
+		else if (m.type == ROLE_LISTENER || m.type == ROLE_PEER)
+			keep_early(start, &m);
+		else if (m.type == ROLE_GO)
+			is_complete = true;
+		for (int i = 0; i < CHANNEL_FDS; i++)
+			if (m.fds[i] >= 0)
+				(void)close(m.fds[i]); /* read, or not ours */
+	}
+	buf_free(&buf);
+	if (role->config == NULL)
+		die("the supervisor sent no configuration");
+}
+
+static void
+say_ready(struct role *role)
+{
+	channel_send(role->control, ROLE_READY, role->policy_version, (struct span){0}, NULL);
+}
+
+static void
+on_control(void *arg, struct message *m)
+{
+	struct role *role = arg;
+	struct control_request r;
+
+	switch (m->type) {
+	case ROLE_LISTENER:
+	case ROLE_PEER:
+		hand_over(role, m->type, m->id, take_fd(m));
+		break;
+	case ROLE_POLICY:
+		take_policy(role, m);
+		if (role->ops->policy != NULL)
+			role->ops->policy(role);
+		say_ready(role);
+		break;
+	case ROLE_STOP:
+		if (role->ops->stop != NULL)
+			role->ops->stop(role);
+		else
+			loop_stop(role->loop);
+		break;
+	case CONTROL_REQUEST:
+		if (role->ops->request == NULL || control_request_get(m->payload, &r) < 0)
+			role_reply_end(
+			    role, m->id, EXIT_USAGE, SPAN("not a request for this role"));
+		else
+			role->ops->request(role, m->id, &r);
+		break;
+	case CONTROL_CHUNK:
+	case CONTROL_END:
+		if (role->ops->answer != NULL)
+			role->ops->answer(role, m);
+		break;
+	default:
+		log_event(LOG_WARN, "unknown control message", KV_INT("type", m->type));
+	}
+}
+
+/* Without a supervisor there is nobody to restart, stop or configure us. */
+static void
+on_supervisor_gone(void *arg)
+{
+	struct role *role = arg;
+
+	log_event(LOG_WARN, "supervisor has gone");
+	loop_stop(role->loop);
+}
+
+static const struct channel_events control_events = {on_control, on_supervisor_gone};
+
+static void
+add_path(struct sandbox_path *paths, const char *path, enum sandbox_access access)
+{
+	size_t n = 0;
+
+	while (paths[n].path != NULL)
+		n++;
+	if (n + 1 < ROLE_PATHS_MAX)
+		paths[n] = (struct sandbox_path){path, access};
+}
+
+static const char *
+join(struct role *role, const char *dir, const char *name)
+{
+	struct span path;
+	struct buf b = BUF_INIT(SETUP_NAME_MAX);
+
+	(void)buf_addf(&b, "%s/%s", dir, name); /* both from the configuration, which is bounded */
+	path = arena_copy(&role->config->memory, buf_span(&b));
+	buf_free(&b);
+	return path.p;
+}
+
+/* The folders a role keeps: its own, and for the zygote those that filters' options name. */
+static void
+role_paths(struct role *role, struct sandbox_path *paths)
+{
+	const struct config *c = role->config;
+
+	switch (role->ops->id) {
+	case ROLE_SPOOL:
+		add_path(paths, join(role, c->state_dir, "spool"), SANDBOX_WRITE);
+		break;
+	case ROLE_JOURNAL:
+		add_path(paths, join(role, c->state_dir, "journal"), SANDBOX_WRITE);
+		break;
+	case ROLE_FILTER:
+		add_path(paths, join(role, c->run_dir, "filter"), SANDBOX_WRITE);
+		for (size_t i = 0; i < c->n_filters; i++)
+			for (size_t k = 0; k < c->filters[i].n_options; k++) {
+				const struct conf_option *o = &c->filters[i].options[k];
+
+				if (strcmp(o->about->name, "databases") == 0 && o->n_values > 0)
+					add_path(paths, o->values[0], SANDBOX_READ);
+			}
+		break;
+	case ROLE_SUPERVISOR:
+	case ROLE_FRONT:
+	case ROLE_LOOKUP:
+	case ROLE_WEB:
+		break;
+	}
+}
+
+int
+role_main(const struct role_ops *ops, int argc, char **argv)
+{
+	static struct start start;
+	struct role role = {.ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX)};
+	struct sandbox_path paths[ROLE_PATHS_MAX] = {0};
+	enum sandbox_kind kind = role_kinds[ops->id];
+	struct err err = {0};
+
+	(void)argc;
+	(void)argv;
+	/* The supervisor decides when we end; a terminal's Ctrl-C reaches us too and is not for us. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	log_setup(role_name(ops->id), false, LOG_INFO);
+	receive_start(&role, &start);
+	if (sandbox_drop_user(kind, &err) < 0)
+		die("%s", err.text);
+	role.loop = loop_new();
+	role.control = channel_new(role.loop, SUPERVISION_FD, &control_events, &role);
+	if (ops->prepare != NULL && ops->prepare(&role, &err) < 0)
+		die("%s", err.text);
+	role_paths(&role, paths);
+	if (sandbox_enter(kind, paths, &err) < 0)
+		die("%s", err.text);
+	if (ops->start != NULL)
+		ops->start(&role);
+	for (size_t i = 0; i < start.n; i++)
+		hand_over(&role, start.items[i].type, start.items[i].id, start.items[i].fd);
+	say_ready(&role);
+	loop_run(role.loop);
+	channel_flush(role.control);
+	/* The kernel gives back what we hold; running atexit hooks of libraries helps nobody. */
+	_exit(EXIT_OK);
+}
+
+void
+role_reply(struct role *role, uint64_t id, struct span chunk)
+{
+	while (chunk.n > 0) {
+		struct span piece = span_take(chunk, CONTROL_CHUNK_MAX);
+
+		channel_send(role->control, CONTROL_CHUNK, id, piece, NULL);
+		chunk = span_skip(chunk, piece.n);
+	}
+}
+
+void
+role_reply_end(struct role *role, uint64_t id, int status, struct span text)
+{
+	struct buf b = BUF_INIT(CONTROL_WORD_MAX + 16);
+
+	control_end_put(
+	    &b, &(struct control_end){(uint8_t)status, span_take(text, CONTROL_WORD_MAX)});
+	channel_send(role->control, CONTROL_END, id, buf_span(&b), NULL);
+	buf_free(&b);
+}
+
+void
+role_problem(struct role *role, const char *name, const char *what, const char *do_this)
+{
+	struct buf b = BUF_INIT(4 * PROBLEM_TEXT_MAX);
+	struct role_problem_report p = {span_take(span_str(name), PROBLEM_TEXT_MAX),
+	    span_take(span_str(what), PROBLEM_TEXT_MAX),
+	    span_take(span_str(do_this), PROBLEM_TEXT_MAX)};
+
+	role_problem_put(&b, &p);
+	channel_send(role->control, ROLE_PROBLEM, 0, buf_span(&b), NULL);
+	buf_free(&b);
+	if (p.do_this.n > 0)
+		log_event(LOG_WARN, "problem", KV("name", p.name), KV("what", p.what),
+		    KV("do", p.do_this));
+	else
+		log_event(LOG_INFO, "problem over", KV("name", p.name));
+}

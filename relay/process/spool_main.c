@@ -1,0 +1,362 @@
+/*
+ * spool_main.c - the spool role: keeps what front has accepted and carries it to the gateways.
+ *
+ * A commit from front is put into the spool; only when the spool says that it is durable does
+ * front hear SPOOL_COMMITTED, and only then is it delivered.  Everything front says is checked.
+ */
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+#include "relay/ipc/front_spool.h"
+#include "relay/process/role.h"
+#include "relay/process/spool_requests.h"
+#include "relay/walk/delivery.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	ROOM_EVERY_MS = 1000,
+	STOP_WAIT_MS = 3000, /* for replies to messages that are with a gateway */
+	STOP_STEP_MS = 20,
+	SPOOL_PATH_MAX = 4096
+};
+
+struct spool_role {
+	struct role *role;
+	struct delivery delivery;
+	struct channel *front, *lookup, *journal;
+	uint64_t front_life; /* counts front's channels */
+	bool has_room;
+	struct timer *room_timer, *stop_timer;
+	int64_t stop_by_ms;
+};
+
+static struct spool_role self;
+
+/* --- commits from front ------------------------------------------------------------------------ */
+
+static void
+refuse(struct spool_role *s, uint64_t id, bool is_full)
+{
+	struct refusal r = {.code = is_full ? 452 : 451,
+	    .enhanced = is_full ? SPAN("4.3.1") : SPAN("4.3.0"),
+	    .text = is_full ? SPAN("No room to keep the message now, try again later")
+			    : SPAN("The message could not be stored, try again later")};
+	struct buf payload = BUF_INIT(1024);
+
+	refusal_put(&payload, &r);
+	if (channel_is_open(s->front))
+		channel_send(s->front, SPOOL_REFUSED, id, buf_span(&payload), NULL);
+	buf_free(&payload);
+}
+
+static bool
+id_is_usable(struct spool_role *s, struct span id)
+{
+	if (id.n == 0 || id.n > SPOOL_ID_MAX)
+		return false;
+	for (size_t i = 0; i < id.n; i++)
+		if (!(id.p[i] >= '0' && id.p[i] <= '9') && !(id.p[i] >= 'A' && id.p[i] <= 'Z') &&
+		    id.p[i] != '-')
+			return false;
+	return queue_find(s->delivery.queue, id) == NULL && !intake_has(s->delivery.intake, id);
+}
+
+/* A body that front could still change, or that is shorter than it says, is none. */
+static bool
+body_is_sound(int fd, uint64_t size)
+{
+	const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	return seals >= 0 && (seals & wanted) == wanted && fstat(fd, &st) == 0 && st.st_size >= 0 &&
+	       (uint64_t)st.st_size >= size;
+}
+
+static void
+take_commit(struct spool_role *s, struct message *m)
+{
+	static struct commit_rcpt rcpts[COMMIT_RCPTS_MAX]; /* large; used during this call */
+	struct delivery *d = &s->delivery;
+	struct arrival a = {.front_id = m->id, .front_life = s->front_life};
+	struct intake_body body = {.fd = -1};
+	struct envelope envelope;
+	struct commit c;
+
+	if (commit_get(m->payload, &c, rcpts, COMMIT_RCPTS_MAX) < 0 || !id_is_usable(s, c.id) ||
+	    (!c.is_inline && !body_is_sound(m->fds[0], c.body_size))) {
+		log_event(
+		    LOG_ERROR, "commit refused", KV_STR("why", "front sent a malformed commit"));
+		refuse(s, m->id, false);
+		return;
+	}
+	if (!spool_has_room(d->spool, c.prefix.n + c.body_size) ||
+	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
+		refuse(s, m->id, true);
+		return;
+	}
+	envelope = (struct envelope){.flow = c.flow,
+	    .from = c.from,
+	    .is_8bit = c.is_8bit,
+	    .is_tagged = c.is_tagged,
+	    .received_ms = clock_wall_ms(),
+	    .rcpts = c.rcpts,
+	    .n_rcpts = c.n_rcpts};
+	body.prefix = c.prefix;
+	body.skip = c.is_inline ? 0 : c.skip;
+	body.size = c.body_size;
+	body.body = c.is_inline ? span_skip(c.body, (size_t)c.skip) : (struct span){0};
+	if (!c.is_inline) {
+		body.fd = m->fds[0];
+		m->fds[0] = -1;
+	}
+	if (intake_put(d->intake, d->spool, &a, c.id, &envelope, &body) < 0)
+		refuse(s, m->id, false);
+}
+
+static void
+on_arrival(void *arg, struct arrival *a, const struct err *err)
+{
+	struct spool_role *s = arg;
+	bool is_asked_for = channel_is_open(s->front) && a->front_life == s->front_life;
+
+	if (err != NULL)
+		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
+	if (a->is_notice) {
+		settle_notice(&s->delivery, a, err);
+		return;
+	}
+	if (err != NULL) {
+		if (is_asked_for)
+			refuse(s, a->front_id, err->code == E_FULL);
+		return;
+	}
+	/* A front that has died meanwhile never said 250; the message is ours all the same. */
+	if (is_asked_for)
+		channel_send(s->front, SPOOL_COMMITTED, a->front_id, (struct span){0}, NULL);
+	deliver_start(&s->delivery, a->entry);
+}
+
+static void
+tell_room(struct spool_role *s)
+{
+	if (channel_is_open(s->front))
+		channel_send(s->front, SPOOL_ROOM, s->has_room, (struct span){0}, NULL);
+}
+
+static void
+watch_room(void *arg)
+{
+	struct spool_role *s = arg;
+	bool has_room = spool_has_room(s->delivery.spool, 0) &&
+			queue_count(s->delivery.queue) < QUEUE_MESSAGES_MAX;
+
+	if (has_room != s->has_room) {
+		s->has_room = has_room;
+		tell_room(s);
+		role_problem(s->role, "spool-room", "no room for new mail: clients are told 452",
+		    has_room ? NULL : "free disk space under state_dir, or lower queue.min_free");
+	}
+	loop_timer(s->role->loop, &s->room_timer, ROOM_EVERY_MS, watch_room, s);
+}
+
+/* --- the spool's events ------------------------------------------------------------------------ */
+
+static void
+on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct err *err)
+{
+	struct spool_role *s = arg;
+
+	intake_committed(s->delivery.intake, cookie, m, err);
+}
+
+static void
+on_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+{
+	struct spool_role *s = arg;
+
+	deliver_recover(&s->delivery, m, envelope, note);
+}
+
+static void
+on_problem(void *arg, const char *name, const char *what, const char *do_this)
+{
+	struct spool_role *s = arg;
+
+	role_problem(s->role, name, what, do_this);
+}
+
+static const struct spool_events spool_role_events = {
+    .on_committed = on_committed, .on_recovered = on_recovered, .on_problem = on_problem};
+
+/* --- peers ------------------------------------------------------------------------------------- */
+
+static void
+on_front_message(void *arg, struct message *m)
+{
+	struct spool_role *s = arg;
+
+	if (m->type == SPOOL_COMMIT)
+		take_commit(s, m);
+}
+
+static void
+on_front_close(void *arg)
+{
+	struct spool_role *s = arg;
+
+	channel_free(&s->front);
+}
+
+static void
+on_lookup_message(void *arg, struct message *m)
+{
+	struct spool_role *s = arg;
+
+	resolve_take(s->delivery.resolver, m);
+}
+
+static void
+on_lookup_close(void *arg)
+{
+	struct spool_role *s = arg;
+
+	resolve_attach(s->delivery.resolver, NULL);
+	channel_free(&s->lookup);
+}
+
+/* The journal says nothing to us. */
+static void
+on_journal_message(void *arg, struct message *m)
+{
+	(void)arg;
+	(void)m;
+}
+
+static void
+on_journal_close(void *arg)
+{
+	struct spool_role *s = arg;
+
+	s->delivery.journal = NULL;
+	channel_free(&s->journal);
+}
+
+static const struct channel_events front_events = {on_front_message, on_front_close};
+static const struct channel_events lookup_events = {on_lookup_message, on_lookup_close};
+static const struct channel_events journal_events = {on_journal_message, on_journal_close};
+
+static void
+spool_peer(struct role *role, enum role_id peer, int fd)
+{
+	struct spool_role *s = role->self;
+
+	if (peer == ROLE_FRONT) {
+		channel_free(&s->front);
+		s->front_life++;
+		s->front = channel_new(role->loop, fd, &front_events, s);
+		tell_room(s);
+	} else if (peer == ROLE_LOOKUP) {
+		channel_free(&s->lookup);
+		s->lookup = channel_new(role->loop, fd, &lookup_events, s);
+		resolve_attach(s->delivery.resolver, s->lookup);
+	} else if (peer == ROLE_JOURNAL) {
+		channel_free(&s->journal);
+		s->journal = channel_new(role->loop, fd, &journal_events, s);
+		s->delivery.journal = s->journal;
+	} else {
+		(void)close(fd); /* nobody we talk to */
+	}
+}
+
+/* --- the life of the role ---------------------------------------------------------------------- */
+
+/* The committer thread must be born inside the sandbox, so the spool is opened here. */
+static void
+spool_start(struct role *role)
+{
+	struct spool_role *s = &self;
+	struct delivery *d = &s->delivery;
+	char path[SPOOL_PATH_MAX];
+	struct spool_options options = {.dir = path, .min_free = role->config->queue.min_free};
+	struct err err = {0};
+
+	s->role = role;
+	s->has_room = true;
+	role->self = s;
+	d->on_problem = on_problem;
+	d->arg = s;
+	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
+	delivery_init(d, role->loop, role->config);
+	d->intake = intake_new(on_arrival, s);
+	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
+	if (d->spool == NULL)
+		die("%s", err.text);
+	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
+	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
+	watch_room(s);
+}
+
+static void
+end_role(struct spool_role *s)
+{
+	timer_cancel(&s->room_timer);
+	channel_free(&s->front);
+	channel_free(&s->lookup);
+	delivery_free(&s->delivery);
+	spool_close(&s->delivery.spool);
+	if (s->journal != NULL)
+		channel_flush(s->journal);
+	channel_free(&s->journal);
+	loop_stop(s->role->loop);
+}
+
+/* Commits that are on their way get their answer; gateways have a moment for theirs, since what
+ * is cut off in the middle is sent twice. */
+static void
+stop_step(void *arg)
+{
+	struct spool_role *s = arg;
+	bool is_busy = intake_count(s->delivery.intake) > 0 ||
+		       (courier_active(s->delivery.courier) > 0 && clock_mono_ms() < s->stop_by_ms);
+
+	if (is_busy)
+		loop_timer(s->role->loop, &s->stop_timer, STOP_STEP_MS, stop_step, s);
+	else
+		end_role(s);
+}
+
+static void
+spool_stop(struct role *role)
+{
+	struct spool_role *s = role->self;
+
+	s->delivery.is_stopping = true;
+	s->stop_by_ms = clock_mono_ms() + STOP_WAIT_MS;
+	for (size_t i = 0; i < s->delivery.n_gateways; i++)
+		courier_quit(s->delivery.courier, s->delivery.gateways[i]);
+	loop_timer(role->loop, &s->stop_timer, STOP_STEP_MS, stop_step, s);
+}
+
+static void
+on_request(struct role *role, uint64_t id, const struct control_request *r)
+{
+	struct spool_role *s = role->self;
+
+	spool_request(role, &s->delivery, id, r);
+}
+
+static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .start = spool_start,
+    .peer = spool_peer,
+    .request = on_request,
+    .stop = spool_stop};
+
+int
+main(int argc, char **argv)
+{
+	return role_main(&spool_ops, argc, argv);
+}

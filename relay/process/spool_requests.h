@@ -1,0 +1,12 @@
+/*
+ * spool_requests.h - what the command line and the console ask the spool role: queue, status.
+ */
+#ifndef PROCESS_SPOOL_REQUESTS_H
+#define PROCESS_SPOOL_REQUESTS_H
+#include "relay/process/role.h"
+#include "relay/walk/delivery.h"
+
+void spool_request(
+    struct role *role, struct delivery *d, uint64_t id, const struct control_request *r);
+
+#endif

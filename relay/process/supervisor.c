@@ -1,0 +1,217 @@
+#include "relay/process/supervisor.h"
+#include "filters/chain/abouts.h"
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+#include "relay/ipc/supervision.h"
+#include "relay/process/control_socket.h"
+#include "relay/process/notify.h"
+#include "relay/process/policy_source.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Mail flows when these are up; journal too, since nothing may happen unseen. */
+static const enum role_id essential[] = {
+    ROLE_FRONT, ROLE_LOOKUP, ROLE_FILTER, ROLE_SPOOL, ROLE_JOURNAL};
+
+enum { ESSENTIAL = sizeof(essential) / sizeof(essential[0]), FAILED_STARTS_MAX = 3 };
+
+bool
+supervisor_is_ready(const struct supervisor *s)
+{
+	for (size_t i = 0; i < ESSENTIAL; i++)
+		if (s->children[essential[i]].state != CHILD_UP)
+			return false;
+	return s->live_generation > 0;
+}
+
+static void
+become_ready(struct supervisor *s)
+{
+	static const char line[] = "ready\n";
+
+	s->was_ready = true;
+	if (write(STDOUT_FILENO, line, sizeof(line) - 1) < 0)
+		log_event(LOG_WARN, "nobody reads standard output");
+	notify_systemd("READY=1");
+	log_event(LOG_INFO, "ready", KV_STR("hostname", s->config->hostname),
+	    KV_INT("policy", s->policy_version));
+}
+
+static bool
+is_all_down(const struct supervisor *s)
+{
+	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+		if (s->children[i].pid >= 0)
+			return false;
+	return true;
+}
+
+/* Front and web go first, so that nothing new comes in; the rest finishes what is in hand. */
+static void
+stop_the_rest(struct supervisor *s)
+{
+	if (s->children[ROLE_FRONT].pid >= 0 || s->children[ROLE_WEB].pid >= 0)
+		return;
+	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+		if (s->children[i].state != CHILD_STOPPING)
+			child_stop(&s->children[i]);
+	if (is_all_down(s))
+		loop_stop(s->loop);
+}
+
+void
+supervisor_stop(struct supervisor *s, int exit_status)
+{
+	if (s->is_stopping)
+		return;
+	s->is_stopping = true;
+	s->exit_status = exit_status;
+	log_event(LOG_INFO, "stopping");
+	notify_systemd("STOPPING=1");
+	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+		timer_cancel(&s->children[i].restart);
+	child_stop(&s->children[ROLE_FRONT]);
+	child_stop(&s->children[ROLE_WEB]);
+	stop_the_rest(s);
+}
+
+void
+supervisor_child_changed(struct supervisor *s, struct child *c)
+{
+	if (c->state == CHILD_DOWN && s->control != NULL)
+		control_role_gone(s->control, c->role);
+	if (s->is_stopping) {
+		stop_the_rest(s);
+		return;
+	}
+	if (!s->was_ready && supervisor_is_ready(s))
+		become_ready(s);
+	if (!s->was_ready && c->failed_starts >= FAILED_STARTS_MAX) {
+		log_event(LOG_ERROR, "cannot start", KV_STR("role", role_name(c->role)),
+		    KV_STR("do", "the line above says why it ended"));
+		supervisor_stop(s, EXIT_NO);
+	}
+}
+
+void
+supervisor_child_message(struct supervisor *s, struct child *c, struct message *m)
+{
+	struct role_problem_report p;
+
+	switch (m->type) {
+	case ROLE_READY:
+		if (c->state == CHILD_STARTING)
+			c->state = CHILD_UP;
+		if (c->role == ROLE_FRONT && m->id > s->live_generation)
+			s->live_generation = m->id;
+		control_policy_live(s->control);
+		supervisor_child_changed(s, c);
+		break;
+	case ROLE_PROBLEM:
+		if (role_problem_get(m->payload, &p) == 0)
+			problem_report(&s->problems, p.name, p.what, p.do_this);
+		break;
+	case CONTROL_REQUEST:
+		control_from_role(s->control, c, m);
+		break;
+	case CONTROL_CHUNK:
+	case CONTROL_END:
+		control_answer(s->control, c, m);
+		break;
+	default:
+		log_event(LOG_WARN, "unknown message", KV_STR("role", role_name(c->role)),
+		    KV_INT("type", m->type));
+	}
+}
+
+static bool
+is_same(const struct buf *a, const struct buf *b)
+{
+	return span_eq(buf_span(a), buf_span(b));
+}
+
+/* A changed configuration needs new processes: each ends in its own good way and comes back. */
+static void
+restart_roles(struct supervisor *s)
+{
+	s->children[ROLE_WEB].is_wanted = s->config->web.is_on;
+	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
+		struct child *c = &s->children[i];
+
+		if (c->pid >= 0)
+			child_stop(c);
+		else if (c->is_wanted)
+			child_start(c);
+	}
+}
+
+struct loaded {
+	struct buf config_text, bundle;
+	struct config *config;
+	uint64_t policy_version;
+};
+
+static int
+load(struct supervisor *s, struct loaded *l, struct buf *errors)
+{
+	struct config_errors found = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
+	struct err err = {0};
+	int r = -E_CONFIG;
+
+	errors->max = CONFIG_TEXT_MAX;
+	l->config_text.max = CONFIG_TEXT_MAX;
+	if (file_read(s->config_file, CONFIG_TEXT_MAX, &l->config_text, &err) < 0) {
+		(void)buf_addf(errors, "%s\n", err.text); /* bounded */
+		return -E_CONFIG;
+	}
+	l->config =
+	    config_parse(buf_span(&l->config_text), s->config_file, filters_abouts(), &found);
+	if (l->config != NULL && config_check_machine(l->config, &found) == 0)
+		r = policy_source_read(l->config, &l->bundle, &l->policy_version, errors);
+	(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
+	buf_free(&found.lines);
+	return r;
+}
+
+static void
+unload(struct loaded *l)
+{
+	buf_free(&l->config_text);
+	buf_free(&l->bundle);
+	config_free(&l->config);
+}
+
+int
+supervisor_reload(struct supervisor *s, struct buf *errors)
+{
+	struct loaded l = {0};
+	struct err err = {0};
+	bool has_new_config, has_new_policy;
+
+	if (load(s, &l, errors) < 0) {
+		unload(&l);
+		return -E_CONFIG;
+	}
+	has_new_config = !is_same(&l.config_text, &s->config_text);
+	has_new_policy = !is_same(&l.bundle, &s->bundle);
+	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
+		(void)buf_addf(errors, "%s\n", err.text); /* bounded */
+		unload(&l);
+		return -E_CONFIG;
+	}
+	log_event(LOG_INFO, "reload", KV_INT("policy", l.policy_version),
+	    KV_STR("configuration", has_new_config ? "changed" : "same"));
+	unload(&(struct loaded){s->config_text, s->bundle, s->config, 0});
+	s->config_text = l.config_text;
+	s->bundle = l.bundle;
+	s->config = l.config;
+	s->policy_version = l.policy_version;
+	if (has_new_policy || has_new_config)
+		s->generation++;
+	if (has_new_config)
+		restart_roles(s);
+	else if (has_new_policy)
+		child_send_policy(&s->children[ROLE_FRONT]);
+	return 0;
+}

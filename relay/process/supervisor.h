@@ -1,0 +1,76 @@
+/*
+ * supervisor.h - the parent of all roles: reads configuration and policy, opens listeners,
+ * starts the roles, connects them, restarts what dies, answers the control socket.
+ *
+ * It never reads a byte from the network.
+ */
+#ifndef PROCESS_SUPERVISOR_H
+#define PROCESS_SUPERVISOR_H
+#include "relay/process/console.h"
+#include "relay/process/listener.h"
+#include "relay/process/problem.h"
+#include "relay/process/role.h"
+
+struct control_socket;
+
+enum child_state { CHILD_DOWN, CHILD_STARTING, CHILD_UP, CHILD_STOPPING };
+
+/* One role's process, and its place when there is none. */
+struct child {
+	struct supervisor *supervisor;
+	enum role_id role;
+	enum child_state state;
+	bool is_wanted; /* false: this configuration has no use for it */
+	int pid;
+	struct channel *channel;
+	struct timer *restart, *kill;
+	int64_t delay_ms, started_ms;
+	uint64_t restarts, failed_starts;
+};
+
+struct supervisor {
+	struct loop *loop;
+	char *config_file;
+	bool is_json_log;
+	struct buf config_text;
+	struct config *config;
+	struct buf bundle;        /* policy bundle in force */
+	uint64_t generation;      /* of the bundle: the version the roles know it by */
+	uint64_t policy_version;  /* of the store */
+	uint64_t live_generation; /* what front has confirmed */
+	struct listener_set listeners;
+	struct child children[ROLE_COUNT];
+	struct problem_set problems;
+	struct console console;
+	struct control_socket *control;
+	struct watch *signals;
+	int signal_fd;
+	bool was_ready, is_stopping;
+	int exit_status;
+	int64_t started_wall_ms;
+};
+
+/* supervisor.c */
+bool supervisor_is_ready(const struct supervisor *s);
+/* Reads configuration and policy again and puts them in force.  0, or -E_CONFIG with every error
+ * as a line in `errors`; then nothing has changed.  `is_live` at once when nothing had changed,
+ * else live_generation tells. */
+int supervisor_reload(struct supervisor *s, struct buf *errors);
+void supervisor_stop(struct supervisor *s, int exit_status);
+/* Called by child.c when a role has come up or died. */
+void supervisor_child_changed(struct supervisor *s, struct child *c);
+void supervisor_child_message(struct supervisor *s, struct child *c, struct message *m);
+
+/* child.c */
+void child_init(struct child *c, struct supervisor *s, enum role_id role);
+void child_start(struct child *c);
+void child_stop(struct child *c); /* asks; kills after a while */
+void child_died(struct child *c, int wait_status);
+void child_send_policy(struct child *c);
+
+/* status.c: the JSON of `postern status`, with what roles say of themselves added. */
+void status_begin(const struct supervisor *s, struct buf *to);
+void status_add_role(struct buf *to, struct span object);
+void status_end(struct buf *to);
+
+#endif

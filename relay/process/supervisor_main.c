@@ -1,0 +1,218 @@
+/*
+ * The supervisor's program: started by `postern run`, which passes "-c FILE" and the form of logs.
+ */
+#include "filters/chain/abouts.h"
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+#include "relay/process/control_socket.h"
+#include "relay/process/folders.h"
+#include "relay/process/policy_source.h"
+#include "relay/process/sandbox.h"
+#include "relay/process/supervisor.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct supervisor supervisor;
+
+static void
+reap(struct supervisor *s)
+{
+	int status, pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+			if (s->children[i].pid == pid)
+				child_died(&s->children[i], status);
+}
+
+static void
+reload_by_signal(struct supervisor *s)
+{
+	struct buf errors = BUF_INIT(0);
+
+	if (supervisor_reload(s, &errors) < 0)
+		log_event(LOG_ERROR, "reload refused", KV("errors", buf_span(&errors)));
+	buf_free(&errors);
+}
+
+static void
+on_signal(void *arg, unsigned events)
+{
+	struct supervisor *s = arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap(s);
+			break;
+		case SIGHUP:
+			reload_by_signal(s);
+			break;
+		default:
+			supervisor_stop(s, EXIT_OK);
+		}
+}
+
+static void
+watch_signals(struct supervisor *s)
+{
+	static const int wanted[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+	sigset_t set;
+
+	/* None of these fails on valid arguments. */
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		(void)sigaddset(&set, wanted[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		die("no signal descriptor: %m");
+	s->signals = loop_watch(s->loop, s->signal_fd, LOOP_READ, on_signal, s);
+}
+
+/* Every error at once on standard error, then exit 78. */
+static void
+load_config(struct supervisor *s)
+{
+	struct config_errors errors = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
+	struct err err = {0};
+
+	s->config_text.max = CONFIG_TEXT_MAX;
+	if (file_read(s->config_file, CONFIG_TEXT_MAX, &s->config_text, &err) < 0)
+		die_with(EXIT_CONFIG, "%s; name the configuration with -c FILE", err.text);
+	s->config =
+	    config_parse(buf_span(&s->config_text), s->config_file, filters_abouts(), &errors);
+	if (s->config == NULL || config_check_machine(s->config, &errors) < 0) {
+		(void)!write(
+		    STDERR_FILENO, errors.lines.p, errors.lines.n); /* nowhere else to say it */
+		exit(EXIT_CONFIG);
+	}
+	buf_free(&errors.lines);
+}
+
+static void
+load_policy(struct supervisor *s)
+{
+	struct buf errors = BUF_INIT(0);
+
+	if (policy_source_read(s->config, &s->bundle, &s->policy_version, &errors) < 0) {
+		(void)!write(STDERR_FILENO, errors.p, errors.n); /* nowhere else to say it */
+		exit(EXIT_CONFIG);
+	}
+	buf_free(&errors);
+	s->generation = 1;
+}
+
+/* 20,000 sessions need descriptors; the hard limit is as far as we may go. */
+static void
+raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* then it stays as it was */
+	}
+	limit = (struct rlimit){0, 0};
+	(void)setrlimit(RLIMIT_CORE, &limit); /* a core of front or spool would be mail on disk */
+}
+
+/* Only state_dir and run_dir can be written, by us and by every role: both are inherited. */
+static void
+enter_sandbox(struct supervisor *s)
+{
+	const struct sandbox_path paths[] = {{"/", SANDBOX_READ_EXEC},
+	    {s->config->state_dir, SANDBOX_WRITE}, {s->config->run_dir, SANDBOX_WRITE}, {0}};
+	struct err err = {0};
+
+	if (sandbox_enter(SANDBOX_SUPERVISOR, paths, &err) < 0)
+		die("%s", err.text);
+}
+
+static void
+offer_console(struct supervisor *s)
+{
+	struct buf url = BUF_INIT(512);
+
+	if (!s->config->web.is_on)
+		return;
+	(void)buf_addf(&url, "http://%s/sign-in?token=%.*s", s->config->web.address.text,
+	    SPAN_ARG(console_offer(&s->console))); /* both short */
+	log_event(LOG_INFO, "sign-in", KV("url", buf_span(&url)),
+	    KV_STR("note", "this link signs in once"));
+	buf_free(&url);
+}
+
+static void
+start_roles(struct supervisor *s)
+{
+	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
+		child_init(&s->children[i], s, (enum role_id)i);
+		s->children[i].is_wanted = i != ROLE_WEB || s->config->web.is_on;
+	}
+	/* Front comes last, so that what it needs is there when the first client is. */
+	for (int i = ROLE_COUNT - 1; i >= ROLE_FRONT; i--)
+		if (s->children[i].is_wanted)
+			child_start(&s->children[i]);
+}
+
+static void
+parse_arguments(struct supervisor *s, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "c:j")) != -1)
+		switch (option) {
+		case 'c':
+			s->config_file = optarg;
+			break;
+		case 'j':
+			s->is_json_log = true;
+			break;
+		default:
+			die_with(EXIT_USAGE, "start the relay with \"postern run\"");
+		}
+	if (s->config_file == NULL)
+		die_with(EXIT_USAGE, "start the relay with \"postern run\"");
+}
+
+int
+main(int argc, char **argv)
+{
+	struct supervisor *s = &supervisor;
+	struct err err = {0};
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever runs us has gone: end in good order */
+	parse_arguments(s, argc, argv);
+	log_setup("supervisor", s->is_json_log, LOG_INFO);
+	raise_limits();
+	load_config(s);
+	if (folders_make(s->config, &err) < 0 || folders_lock(s->config, &err) < 0)
+		die("%s", err.text);
+	load_policy(s);
+	if (listener_open_all(&s->listeners, s->config, &err) < 0)
+		die("%s", err.text);
+	s->loop = loop_new();
+	s->started_wall_ms = clock_wall_ms();
+	s->control = control_open(s, &err);
+	if (s->control == NULL)
+		die("%s", err.text);
+	enter_sandbox(s);
+	watch_signals(s);
+	offer_console(s);
+	start_roles(s);
+	loop_run(s->loop);
+	control_close(&s->control);
+	log_event(LOG_INFO, "stopped");
+	return s->exit_status;
+}

@@ -1,0 +1,80 @@
+/*
+ * 5_filter.c - the message goes to a filter worker, which reports outcomes, tags, edits and the
+ * truth of every content predicate; front never parses a body.  What is made of it is decided in
+ * the next stage.
+ */
+#include "relay/walk/walk.h"
+
+static bool
+needs_worker(const struct session *s)
+{
+	return s->listen->flow->n_filters > 0 || snapshot_predicate_count(s->snapshot) > 0;
+}
+
+static void
+on_done(struct scan *scan, const struct scan_result *result, uint32_t failed)
+{
+	static struct scan_result none; /* large; empty when nobody could look */
+	struct session *s = scan->arg;
+	struct scan_result *facts = &none;
+
+	if (result == NULL)
+		none = (struct scan_result){0};
+	else
+		none = *result;
+	/* A filter that was skipped or that nobody could run has the outcome `failure`. */
+	for (size_t i = 0; i < scan->flow->n_filters && facts->n_outcomes < SCAN_OUTCOMES_MAX; i++)
+		if (failed & (1U << i))
+			facts->outcomes[facts->n_outcomes++] = (struct scan_outcome){
+			    (uint8_t)i, -1, SPAN("crashed, took too long or was not available")};
+	commit_begin(s, facts);
+}
+
+static void
+fill_request(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct span *addresses = mem_array(t->n_rcpts, sizeof(*addresses));
+
+	for (size_t i = 0; i < t->n_rcpts; i++)
+		addresses[i] = t->rcpts[i].address;
+	t->addresses = addresses;
+	t->scan = (struct scan){.flow = s->listen->flow,
+	    .body_fd = t->content.fd,
+	    .on_done = on_done,
+	    .arg = s,
+	    .request = {
+		.id = id_span(&t->id),
+		.flow = (uint32_t)(s->listen->flow - s->front->config->flows),
+		.policy = snapshot_version(s->snapshot),
+		.client = s->client,
+		.host = s->has_host ? span_str(s->host) : (struct span){0},
+		.helo = span_str(s->helo),
+		.from = t->from,
+		.rcpts = addresses,
+		.n_rcpts = t->n_rcpts,
+		.is_inline = t->content.fd < 0,
+		.body = t->content.fd < 0 ? content_inline(&t->content) : (struct span){0},
+	    }};
+}
+
+void
+filter_begin(struct session *s)
+{
+	static const struct scan_result nothing;
+
+	s->state = SESSION_WAITING;
+	connection_expect(&s->connection, 0);
+	if (!needs_worker(s)) {
+		commit_begin(s, &nothing);
+		return;
+	}
+	fill_request(s);
+	pool_scan(s->front->workers, &s->transaction->scan);
+}
+
+void
+filter_cancel(struct session *s)
+{
+	pool_cancel(&s->transaction->scan);
+}

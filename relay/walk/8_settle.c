@@ -1,0 +1,385 @@
+/*
+ * Step 8, settle: what a gateway said becomes the end of a recipient's way, or its next attempt.
+ *
+ * Delivered ones are done.  A refusal for good is reported to the sender, durably, before the
+ * original is forgotten; what may not be answered (null sender, tagged mail) is held here, with
+ * the gateway's reply, until an admin decides.  All else is tried again by queue.retry until
+ * queue.expire_after.  Nothing is ever nowhere.
+ */
+#include "relay/base/clock.h"
+#include "relay/base/id.h"
+#include "relay/base/log.h"
+#include "relay/deliver/bounce.h"
+#include "relay/deliver/report.h"
+#include "relay/walk/delivery.h"
+
+enum { NOTICE_RETRY_MS = 60 * 1000 }; /* after a notice that the spool could not keep */
+
+static void
+tell(struct delivery *d, struct queue_entry *e, struct queue_rcpt *r, const char *event)
+{
+	report_rcpt(d->journal, e, r, event, e->legs[r->leg].server, rcpt_reply(e, r));
+}
+
+/* --- one transaction --------------------------------------------------------------------------- */
+
+static bool
+is_for_good(int code)
+{
+	return code >= 500;
+}
+
+void
+settle_refused_rcpt(
+    void *arg, const struct carriage *carriage, size_t i, int code, struct span reply)
+{
+	struct queue_entry *e = carriage->leg->entry;
+
+	(void)arg;
+	leg_set_reply(carriage->leg, reply, carriage->server);
+	rcpt_set(
+	    &e->rcpts[carriage->rcpts[i]], is_for_good(code) ? RCPT_FAILED : RCPT_WAITING, reply);
+}
+
+/* The same for everyone in the transaction who was not refused by name. */
+static void
+set_others(const struct carriage *carriage, enum rcpt_state state, struct span reply)
+{
+	struct queue_entry *e = carriage->leg->entry;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++)
+		if (!carriage->is_refused[i])
+			rcpt_set(&e->rcpts[carriage->rcpts[i]], state, reply);
+}
+
+/* They were not really asked: the next server shall be, within the same attempt. */
+static void
+ask_again(const struct carriage *carriage)
+{
+	struct queue_entry *e = carriage->leg->entry;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++)
+		if (!carriage->is_refused[i])
+			e->rcpts[carriage->rcpts[i]].is_tried = false;
+}
+
+static void
+take_outcome(struct delivery *d, const struct carriage *carriage, const struct client_end *end)
+{
+	struct queue_leg *leg = carriage->leg;
+
+	if (end->outcome != CLIENT_NO_RCPT && end->outcome != CLIENT_STALE)
+		leg_set_reply(leg, end->reply, carriage->server);
+	switch (end->outcome) {
+	case CLIENT_ACCEPTED:
+		set_others(carriage, RCPT_DELIVERED, end->reply);
+		break;
+	case CLIENT_REFUSED:
+		set_others(
+		    carriage, is_for_good(end->code) ? RCPT_FAILED : RCPT_WAITING, end->reply);
+		break;
+	case CLIENT_UNCERTAIN:
+		/* Not to the next server at once: most often it was taken, and a copy a minute
+		 * later is no worse than one now. */
+		set_others(carriage, RCPT_WAITING, end->reply);
+		break;
+	case CLIENT_NO_RCPT:
+		break;
+	case CLIENT_UNREACHABLE:
+	case CLIENT_LOST:
+		set_others(carriage, RCPT_WAITING, (struct span){0});
+		leg->tried |= UINT64_C(1) << carriage->target;
+		leg->is_unreachable = end->outcome == CLIENT_UNREACHABLE;
+		ask_again(carriage);
+		break;
+	case CLIENT_STALE:
+		ask_again(carriage);
+		break;
+	case CLIENT_UNREADABLE:
+		d->on_problem(d->arg, "spool-read", "a spooled message cannot be read",
+		    "it is held: see `postern queue list`; check the disk");
+		set_others(carriage, RCPT_HELD, end->reply);
+		break;
+	}
+}
+
+static void
+tell_carriage(struct delivery *d, const struct carriage *carriage)
+{
+	struct queue_entry *e = carriage->leg->entry;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[carriage->rcpts[i]];
+
+		if (r->state == RCPT_DELIVERED)
+			tell(d, e, r, "delivered");
+		else if (r->state == RCPT_HELD)
+			tell(d, e, r, "held");
+	}
+}
+
+/* --- the end of an attempt --------------------------------------------------------------------- */
+
+static int64_t
+retry_after(const struct conf_queue *conf, uint32_t attempts)
+{
+	size_t i = attempts > 0 ? attempts - 1 : 0;
+
+	must(conf->n_retry > 0);
+	return conf->retry_ms[i < conf->n_retry ? i : conf->n_retry - 1];
+}
+
+/* How long the message may still be tried; 0 and below: it is too old. */
+static int64_t
+time_left(const struct delivery *d, const struct queue_entry *e)
+{
+	return e->received_ms + d->config->queue.expire_after_ms - clock_wall_ms();
+}
+
+/* Every recipient of the leg that still waits: tried again later, or too old by now. */
+static void
+end_waiting(struct delivery *d, struct queue_leg *leg)
+{
+	struct queue_entry *e = leg->entry;
+	int64_t left_ms = time_left(d, e), wait_ms = retry_after(&d->config->queue, leg->attempts);
+	bool is_over = left_ms <= 0;
+
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[i];
+
+		if (&e->legs[r->leg] != leg || r->state != RCPT_WAITING)
+			continue;
+		if (is_over)
+			r->state = RCPT_FAILED; /* its last reply stays */
+		tell(d, e, r, is_over ? "expired" : "deferred");
+	}
+	if (!is_over) /* the last attempt is at the very end, not a whole interval later */
+		queue_defer(
+		    d->queue, leg, clock_mono_ms() + (wait_ms < left_ms ? wait_ms : left_ms));
+}
+
+static bool
+has_untried(const struct queue_leg *leg)
+{
+	const struct queue_entry *e = leg->entry;
+
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (&e->legs[e->rcpts[i].leg] == leg && e->rcpts[i].state == RCPT_WAITING &&
+		    !e->rcpts[i].is_tried)
+			return true;
+	return false;
+}
+
+static void
+end_attempt(struct delivery *d, struct queue_leg *leg)
+{
+	struct queue_entry *e = leg->entry;
+
+	leg->attempts++;
+	leg->tried = 0;
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (&e->legs[e->rcpts[i].leg] == leg)
+			e->rcpts[i].is_tried = false;
+	if (leg_has(leg, RCPT_WAITING))
+		end_waiting(d, leg);
+	settle_entry(d, e);
+}
+
+void
+settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end)
+{
+	struct delivery *d = arg;
+	struct queue_leg *leg = carriage->leg;
+
+	leg->state = LEG_IDLE;
+	leg->is_unreachable = false;
+	take_outcome(d, carriage, end);
+	tell_carriage(d, carriage);
+	if (has_untried(leg)) {
+		bool was_unreachable = leg->is_unreachable;
+
+		deliver_leg(d, leg); /* the next server, or the next hundred recipients */
+		leg->is_unreachable = was_unreachable;
+		return;
+	}
+	end_attempt(d, leg);
+}
+
+void
+settle_unreachable(struct delivery *d, struct queue_leg *leg)
+{
+	/* Down at the greeting, or known to be down: worth another look when one comes back.  Not
+	 * when they broke in the middle of this very message: that would go round for ever. */
+	bool is_unreachable = leg->is_unreachable || leg->tried == 0;
+
+	if (leg->tried == 0)
+		leg_set_reply(leg, SPAN("no server of the gateway can be reached"), NULL);
+	end_attempt(d, leg);
+	if (leg->state == LEG_DEFERRED)
+		leg->is_unreachable = is_unreachable;
+}
+
+void
+settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
+{
+	struct queue_entry *e = leg->entry;
+
+	leg->state = LEG_IDLE;
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[i];
+
+		if (&e->legs[r->leg] != leg || r->state != RCPT_WAITING)
+			continue;
+		rcpt_set(r, RCPT_HELD, why);
+		tell(d, e, r, "held");
+	}
+	settle_entry(d, e);
+}
+
+/* --- what is left of a message ----------------------------------------------------------------- */
+
+static void
+hold_failed(struct delivery *d, struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (e->rcpts[i].state == RCPT_FAILED) {
+			e->rcpts[i].state = RCPT_HELD; /* the gateway's reply stays */
+			tell(d, e, &e->rcpts[i], "held");
+		}
+}
+
+static void
+mark_in_bounce(struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		e->rcpts[i].is_in_bounce = e->rcpts[i].state == RCPT_FAILED;
+}
+
+/* The report is a message of its own, from <>; settle_notice goes on when it is durable. */
+static bool
+send_notice(
+    struct delivery *d, struct queue_entry *e, const struct bounce_route *route, bool is_delay)
+{
+	struct id id = id_new();
+	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct commit_rcpt rcpt = {
+	    .address = route->to, .gateway = span_str(route->gateway->name), .fate = FATE_DELIVER};
+	struct envelope envelope = {.kind = route->kind,
+	    .flow = e->flow,
+	    .received_ms = clock_wall_ms(),
+	    .rcpts = &rcpt,
+	    .n_rcpts = 1};
+	struct arrival a = {.is_notice = true};
+	int rc = bounce_build(d->config, d->spool, e, route, id_span(&id), is_delay, &text);
+
+	(void)span_copy(span_str(e->id), a.about, sizeof(a.about)); /* as long as an id */
+	if (rc == 0) {
+		struct intake_body body = {.body = buf_span(&text), .fd = -1, .size = text.n};
+
+		rc = intake_put(d->intake, d->spool, &a, id_span(&id), &envelope, &body);
+	}
+	if (rc < 0)
+		log_event(
+		    LOG_ERROR, "no notice", KV_STR("id", e->id), KV_STR("why", err_name(-rc)));
+	e->is_notice_in_flight = rc == 0;
+	buf_free(&text);
+	return rc == 0;
+}
+
+static void
+report_failed(struct delivery *d, struct queue_entry *e)
+{
+	struct bounce_route route = bounce_route(d->config, e);
+
+	if (!bounce_is_allowed(e) || route.gateway == NULL) {
+		hold_failed(d, e);
+		return;
+	}
+	mark_in_bounce(e);
+	if (!send_notice(d, e, &route, false))
+		hold_failed(d, e); /* a report that cannot be written will not be on retry either */
+}
+
+static void
+report_delay(struct delivery *d, struct queue_entry *e)
+{
+	struct bounce_route route = bounce_route(d->config, e);
+
+	e->is_warned = true;
+	/* Only a sender is told of a delay; postmaster has the queue to look at. */
+	if (e->kind == MAIL_RELAYED && route.kind == MAIL_BOUNCE && route.gateway != NULL)
+		(void)send_notice(d, e, &route, true); /* logged; the mail itself is still here */
+}
+
+static bool
+is_delayed(const struct delivery *d, const struct queue_entry *e)
+{
+	int64_t warn_after_ms = d->config->queue.warn_after_ms;
+
+	return !e->is_warned && warn_after_ms > 0 && bounce_is_allowed(e) &&
+	       entry_has(e, RCPT_WAITING) && clock_wall_ms() - e->received_ms >= warn_after_ms;
+}
+
+static void
+write_note(struct delivery *d, struct queue_entry *e)
+{
+	struct buf note = BUF_INIT(SPOOL_NOTE_MAX);
+
+	note_put(&note, e);
+	if (!note.failed)
+		spool_note(d->spool, e->msg, buf_span(&note));
+	buf_free(&note);
+}
+
+void
+settle_entry(struct delivery *d, struct queue_entry *e)
+{
+	if (entry_has(e, RCPT_FAILED) && !e->is_notice_in_flight)
+		report_failed(d, e);
+	if (is_delayed(d, e) && !e->is_notice_in_flight)
+		report_delay(d, e);
+	if (!entry_is_settled(e)) {
+		write_note(d, e);
+		return;
+	}
+	spool_forget(d->spool, &e->msg);
+	queue_remove(d->queue, &e);
+}
+
+/* The notice could not be kept: its recipients stay failed, and it is tried again. */
+static void
+retry_notice(struct delivery *d, struct queue_entry *about)
+{
+	for (size_t i = 0; i < about->n_legs; i++)
+		if (about->legs[i].state == LEG_IDLE && leg_has(&about->legs[i], RCPT_FAILED)) {
+			queue_defer(d->queue, &about->legs[i], clock_mono_ms() + NOTICE_RETRY_MS);
+			return;
+		}
+}
+
+void
+settle_notice(struct delivery *d, struct arrival *a, const struct err *err)
+{
+	struct queue_entry *about = queue_find(d->queue, span_str(a->about));
+
+	if (err == NULL)
+		deliver_start(d, a->entry);
+	if (about == NULL)
+		return; /* a delay notice, and meanwhile it was delivered */
+	about->is_notice_in_flight = false;
+	for (size_t i = 0; i < about->n_rcpts; i++) {
+		struct queue_rcpt *r = &about->rcpts[i];
+
+		if (!r->is_in_bounce)
+			continue;
+		r->is_in_bounce = false;
+		if (err == NULL && r->state == RCPT_FAILED) {
+			r->state = RCPT_BOUNCED; /* its last reply stays for the report */
+			tell(d, about, r, "bounced");
+		}
+	}
+	if (err != NULL)
+		retry_notice(d, about);
+	else
+		settle_entry(d, about);
+}

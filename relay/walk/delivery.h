@@ -1,0 +1,56 @@
+/*
+ * delivery.h - the second half of a message's walk, in the spool role: what 7_deliver.c and
+ * 8_settle.c share.
+ */
+#ifndef WALK_DELIVERY_H
+#define WALK_DELIVERY_H
+#include "relay/deliver/courier.h"
+#include "relay/deliver/intake.h"
+#include "relay/deliver/resolve.h"
+
+struct delivery {
+	struct loop *loop;
+	const struct config *config;
+	struct spool *spool;
+	struct queue *queue;
+	struct gateway **gateways;
+	size_t n_gateways;
+	struct courier *courier;
+	struct resolve *resolver;
+	struct intake *intake;
+	struct channel *journal; /* NULL while the role is away */
+	struct timer *wake;
+	bool has_changed; /* since the end of the last turn */
+	bool is_stopping;
+	/* An admin must know, or (do_this NULL) need not any more. */
+	void (*on_problem)(void *arg, const char *name, const char *what, const char *do_this);
+	void *arg;
+};
+
+/* Everything but the spool, which the owner opens next (recovery fills the queue). */
+void delivery_init(struct delivery *d, struct loop *loop, const struct config *config);
+void delivery_free(struct delivery *d); /* before the spool is closed */
+
+/* 7_deliver.c */
+void deliver_start(struct delivery *d, struct queue_entry *e); /* durable now: send it */
+/* Found on disk: takes up where its note says it was. */
+void deliver_recover(
+    struct delivery *d, struct spool_message *m, struct span envelope, struct span note);
+void deliver_leg(struct delivery *d, struct queue_leg *leg);  /* as soon as a server is free */
+void deliver_now(struct delivery *d, struct queue_entry *e);  /* the admin asks; held mail too */
+void deliver_released(struct delivery *d, struct gateway *g); /* a server has come back */
+extern const struct courier_events deliver_events;
+
+/* 8_settle.c */
+void settle_refused_rcpt(
+    void *arg, const struct carriage *carriage, size_t i, int code, struct span reply);
+void settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end);
+/* No server of its gateway can be had: this round is over. */
+void settle_unreachable(struct delivery *d, struct queue_leg *leg);
+void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
+/* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
+void settle_entry(struct delivery *d, struct queue_entry *e);
+/* A notice is durable (entry: its own) or could not be kept. */
+void settle_notice(struct delivery *d, struct arrival *a, const struct err *err);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * walk.h - the walk of a message through front, stage by stage: the structs that stages 1 to 6
+ * share.  Stages 7 and 8 run in the spool role (delivery.h).
+ *
+ * Read 1_accept.c to 8_settle.c in order; they call the machinery below relay/front, relay/smtp,
+ * relay/message and policy/, and nothing calls them but session.c.
+ */
+#ifndef WALK_WALK_H
+#define WALK_WALK_H
+#include "policy/decide/decide.h"
+#include "policy/recipient/recipient.h"
+#include "relay/base/id.h"
+#include "relay/front/connection.h"
+#include "relay/front/content.h"
+#include "relay/front/dns_client.h"
+#include "relay/front/spool_client.h"
+#include "relay/front/worker_pool.h"
+#include "relay/smtp/command.h"
+#include "relay/smtp/reader.h"
+
+enum {
+	WALK_SESSIONS_MAX = 20000,
+	WALK_ERRORS_MAX = 20,     /* mistakes of one client before 421 */
+	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_COMMAND_MS = 300000, /* RFC 5321 section 4.5.3.2.7 */
+	WALK_DATA_MS = 180000,    /* 4.5.3.2.5 */
+	WALK_DRAIN_MS = 8000      /* how long a message in hand may take when front ends */
+};
+
+/* Everything the front role knows; one for the process. */
+struct front {
+	struct loop *loop;
+	const struct config *config;
+	struct snapshot *snapshot;
+	struct buf bundle;
+	struct dns_client *dns;
+	struct worker_pool *workers;
+	struct spool_client *spool;
+	struct channel *journal;
+	struct recipients **recipients; /* one for each of config->domains; NULL: any */
+	struct list sessions;
+	size_t n_sessions;
+	bool is_draining;
+	uint64_t n_connections, n_accepted, n_refused;
+};
+
+struct rcpt {
+	struct span address; /* in the transaction's arena */
+	const struct conf_gateway *gateway;
+	struct verdict *verdict; /* NULL: the transaction's */
+	bool is_postmaster;      /* not refused by what was decided before RCPT */
+};
+
+/* Recipients whose copies are the same. */
+struct group {
+	struct verdict verdict;
+	uint32_t *rcpts; /* indexes */
+	size_t n_rcpts;
+};
+
+/* From MAIL to the answer after DATA. */
+struct transaction {
+	struct arena memory;
+	struct id id;
+	struct span from;
+	bool is_8bit;
+	struct verdict verdict; /* session's, then what MAIL has added */
+	struct rcpt *rcpts;
+	size_t n_rcpts, rcpts_size;
+	struct reader_data data;
+	struct content content;
+	int content_error; /* -E_ of content_add: the rest is read and dropped */
+	bool is_too_large;
+	struct scan scan;
+	const struct span *addresses; /* of rcpts, for the scan */
+	struct group *groups;
+	size_t n_groups, n_to_commit, n_committed;
+	struct spool_request *commits; /* one for each group */
+	bool was_refused; /* by the spool, for one of the groups: the first such answer */
+	int refusal_code;
+	char refusal_enhanced[12], refusal_text[VERDICT_REPLY_MAX];
+};
+
+enum session_state {
+	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
+	SESSION_COMMAND,  /* 2 and 3 */
+	SESSION_DATA,     /* 4 */
+	SESSION_WAITING,  /* 5 and 6 */
+	SESSION_ENDING
+};
+
+struct session {
+	struct list node;
+	struct front *front;
+	struct connection connection;
+	enum session_state state;
+	bool is_processing; /* session_go_on is at work further up the stack */
+	struct id id;
+	struct ip peer;   /* who is connected */
+	struct ip client; /* who counts: the peer, or whom XCLIENT names */
+	bool may_xclient;
+	const struct conf_listen *listen;
+	struct snapshot *snapshot; /* the session keeps the one it began with */
+	bool has_host, is_esmtp;
+	char host[LOOKUP_NAME_MAX + 1];
+	char helo[SCAN_TEXT_MAX]; /* empty: not yet said */
+	struct verdict verdict;   /* after connect and helo */
+	struct list_answer answers[POLICY_LISTS_MAX];
+	struct dns_request questions[POLICY_LISTS_MAX];
+	size_t n_waiting;
+	struct timer *banner_wait, *drain;
+	unsigned errors;
+	uint64_t n_messages;
+	struct transaction *transaction; /* NULL outside */
+};
+
+/* --- session.c: the life of a session, and which command goes to which stage --- */
+void session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen);
+void session_reply(struct session *s, int code, const char *enhanced, const char *text);
+/* The same with the session's or the transaction's id behind the text. */
+void session_refuse(struct session *s, int code, struct span enhanced, struct span text);
+void session_mistake(struct session *s, int code, const char *enhanced, const char *text);
+void session_finish(struct session *s); /* after the replies have left */
+void session_go_on(struct session *s);  /* an answer has come: handle the input that waits */
+void session_end_transaction(struct session *s);
+void session_drain(struct session *s); /* front is ending */
+struct facts session_facts(const struct session *s);
+struct span session_current_id(const struct session *s);
+/* Speaks a verdict that refuses (tempfail or stronger). */
+void session_speak(struct session *s, const struct verdict *v);
+
+/* --- the stages --- */
+void accept_begin(struct session *s); /* 1_accept.c: checks, then the banner */
+void accept_cancel(struct session *s);
+
+void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
+
+void envelope_mail(struct session *s, const struct smtp_command *c); /* 3_envelope.c */
+void envelope_rcpt(struct session *s, const struct smtp_command *c);
+
+void data_begin(struct session *s); /* 4_data.c */
+void data_input(struct session *s);
+
+void filter_begin(struct session *s); /* 5_filter.c */
+void filter_cancel(struct session *s);
+
+/* 6_commit.c: the only place that answers 250 after DATA. */
+void commit_begin(struct session *s, const struct scan_result *result);
+void commit_cancel(struct session *s);
+
+/* --- record.c: what the journal is told --- */
+void record_refusal(struct session *s, const struct verdict *v, struct span to);
+void record_message(struct session *s, const char *event, const struct verdict *v, int code);
+
+#endif

@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""Runs the suites named (style unit seeds script) and ends with `N passed, N failed, N skipped`.
+
+Also `fuzz`: every fuzzer for --fuzz-seconds.
+"""
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import tree  # noqa: E402
+
+LIB = os.path.dirname(os.path.abspath(__file__))
+PROGRAM_S = 600  # one unit program or one fuzzer over its seeds
+FUZZERS = os.path.join(tree.BUILD, "fuzz-build", "fuzz", "fuzz_*")
+
+
+class Counts:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def programs(pattern):
+    return [p for p in sorted(glob.glob(pattern)) if os.access(p, os.X_OK) and os.path.isfile(p)]
+
+
+def run(words, patience_s=PROGRAM_S, **env):
+    """(status, output); a program that hangs has status None."""
+    try:
+        done = subprocess.run(words, cwd=tree.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=patience_s, env={**os.environ, **env}, check=False)
+        return done.returncode, done.stdout.decode("utf-8", "replace")
+    except subprocess.TimeoutExpired as e:
+        return None, (e.stdout or b"").decode("utf-8", "replace") + f"\nstill running after {patience_s} s\n"
+
+
+def show(text):
+    print("".join(f"    {line}\n" for line in text.splitlines()), end="", flush=True)
+
+
+def style(counts):
+    status, text = run([sys.executable, os.path.join(LIB, "check_style.py")])
+    show(text) if status else print(f"  {text.strip()}")
+    counts.add(status == 0, status != 0, 0)
+
+
+def unit(counts):
+    """cmocka programs, in their TAP form: one line a test."""
+    found = programs(os.path.join(tree.BUILD, "tests", "unit", "test_*"))
+    wanted = {os.path.basename(p)[:-2] for p in glob.glob(os.path.join(tree.ROOT, "tests", "unit", "test_*.c"))}
+    for program in (p for p in found if os.path.basename(p) in wanted):
+        status, text = run([program], CMOCKA_MESSAGE_OUTPUT="TAP")
+        skipped = len(re.findall(r"^ok \d+ .*# SKIP", text, re.M))
+        passed = len(re.findall(r"^ok \d+", text, re.M)) - skipped
+        failed = len(re.findall(r"^not ok \d+", text, re.M))
+        if status != 0 and failed == 0:
+            failed = 1  # it crashed, hung, or a sanitizer ended it
+        print(f"  {os.path.basename(program)}: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
+        if failed:
+            show(text)
+        counts.add(passed, failed, skipped)
+
+
+def seeds_of(fuzzer):
+    name = os.path.basename(fuzzer)
+    for folder in (name.removeprefix("fuzz_"), name):
+        path = os.path.join(tree.ROOT, "tests", "fuzz", "seeds", folder)
+        if os.path.isdir(path):
+            return path
+    return None
+
+
+def seeds(counts):
+    for fuzzer in programs(FUZZERS):
+        name, folder = os.path.basename(fuzzer), seeds_of(fuzzer)
+        status, text = run([fuzzer, "-runs=0", folder]) if folder else (1, f"no tests/fuzz/seeds/ for {name}")
+        print(f"  {name} over its seeds: {'ok' if status == 0 else 'FAILED'}", flush=True)
+        if status != 0:
+            show(text)
+        counts.add(status == 0, status != 0, 0)
+
+
+def fuzz(counts, seconds):
+    """New inputs go to a folder of their own; what crashes is left in the build folder."""
+    for fuzzer in programs(FUZZERS):
+        name = os.path.basename(fuzzer)
+        found = os.path.join(tree.BUILD, "fuzz-build", "found", name)
+        os.makedirs(found, exist_ok=True)
+        words = [fuzzer, f"-max_total_time={seconds}", "-print_final_stats=1", f"-artifact_prefix={found}-", found]
+        status, text = run(words + [s for s in [seeds_of(fuzzer)] if s], seconds + PROGRAM_S)
+        tries = re.search(r"number_of_executed_units: (\d+)", text)
+        print(f"  {name}: {'ok' if status == 0 else 'FAILED'}, {tries.group(1) if tries else '?'} inputs", flush=True)
+        if status != 0:
+            show(text[-4000:])
+        counts.add(status == 0, status != 0, 0)
+
+
+def script(counts):
+    with tempfile.NamedTemporaryFile("r", encoding="ascii") as said:
+        done = subprocess.run([sys.executable, os.path.join(LIB, "run.py"), "--counts", said.name],
+                              cwd=tree.ROOT, check=False)
+        numbers = said.read().split()
+    counts.add(*(int(n) for n in numbers)) if len(numbers) == 3 else counts.add(0, 1, 0)
+    if done.returncode not in (0, 1):
+        counts.add(0, 1, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fuzz-seconds", type=int, default=60)
+    parser.add_argument("suites", nargs="+", choices=["style", "unit", "seeds", "script", "fuzz"])
+    options = parser.parse_args()
+    counts = Counts()
+    for suite in options.suites:
+        print(f"{suite}:", flush=True)
+        if suite == "fuzz":
+            fuzz(counts, options.fuzz_seconds)
+        else:
+            {"style": style, "unit": unit, "seeds": seeds, "script": script}[suite](counts)
+    print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")
+    return 1 if counts.failed or not counts.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""DNS for tests: the real rbldnsd with a zone of our own, and a small server that can misbehave."""
+
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import tree
+from ports import free_port
+from waiting import wait_until
+
+TYPE_A, TYPE_SOA = 1, 6
+
+
+def query(port, name, kind=TYPE_A, patience_s=1.0):
+    """Addresses of one A query to 127.0.0.1; None when no answer came."""
+    question = b"".join(bytes([len(p)]) + p.encode("ascii") for p in name.split(".")) + b"\0"
+    packet = struct.pack(">HHHHHH", 0x4242, 0x0100, 1, 0, 0, 0) + question + struct.pack(">HH", kind, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(patience_s)
+        try:
+            s.connect(("127.0.0.1", port))
+            s.send(packet)
+            answer = s.recv(4096)
+        except OSError:
+            return None
+    count = struct.unpack(">H", answer[6:8])[0]
+    at = len(packet)
+    found = []
+    for _ in range(count):
+        at += 2  # a compressed name: both our servers compress
+        kind, _, _, size = struct.unpack(">HHIH", answer[at:at + 10])
+        if kind == TYPE_A and size == 4:
+            found.append(socket.inet_ntoa(answer[at + 10:at + 14]))
+        at += 10 + size
+    return found
+
+
+class Rbldnsd:
+    """`zones`: {"zen.test": {"203.0.113.7": "127.0.0.2", …}}; each also lists 127.0.0.2, as RFC 5782 asks."""
+
+    def __init__(self, folder, zones):
+        self.folder = folder
+        self.port = free_port(socket.SOCK_DGRAM)
+        self.zones = zones
+        self.process = None
+        self.popen = {}  # further keywords for Popen
+
+    def _write(self, zone, entries):
+        path = os.path.join(self.folder, zone + ".zone")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("$TTL 60\n$SOA 60 ns.test.example. hostmaster.test.example. 0 60 60 60 60\n")
+            for address, answer in {"127.0.0.2": "127.0.0.2", **entries}.items():
+                f.write(f"{address} :{answer}:listed by {zone}\n")
+        os.chmod(path, 0o644)
+        return f"{zone}:ip4set:{zone}.zone"
+
+    def start(self):
+        os.makedirs(self.folder, exist_ok=True)
+        os.chmod(self.folder, 0o755)
+        specs = [self._write(zone, entries) for zone, entries in self.zones.items()]
+        with open(os.path.join(self.folder, "rbldnsd.log"), "ab") as log:
+            self.process = subprocess.Popen(
+                ["/usr/sbin/rbldnsd", "-n", "-b", f"127.0.0.1/{self.port}", *specs],
+                stdout=log, stderr=log, cwd=self.folder, **tree.plain_user(), **self.popen)
+        first = next(iter(self.zones))
+        wait_until(lambda: query(self.port, f"2.0.0.127.{first}", patience_s=0.3), "rbldnsd to answer", 15)
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Nameserver:
+    """A server of our own: answers(name, kind) gives a list of addresses (empty: NXDOMAIN), None for
+    silence, or "servfail"; `delay_s` is waited before each answer."""
+
+    def __init__(self, answers, delay_s=0.0):
+        self.answers = answers
+        self.delay_s = delay_s
+        self.asked = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.port = free_port(socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", self.port))
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    @staticmethod
+    def _question(packet):
+        at, labels = 12, []
+        while packet[at]:
+            labels.append(packet[at + 1:at + 1 + packet[at]].decode("ascii", "replace"))
+            at += 1 + packet[at]
+        return ".".join(labels).lower(), struct.unpack(">H", packet[at + 1:at + 3])[0], at + 5
+
+    def _answer(self, packet, sender):
+        name, kind, end = self._question(packet)
+        self.asked.append((name, kind))
+        found = self.answers(name, kind)
+        if found is None:
+            return
+        time.sleep(self.delay_s)
+        code = 2 if found == "servfail" else 0 if found else 3
+        records = [] if found == "servfail" or kind != TYPE_A else found
+        head = packet[:2] + struct.pack(">HHHHH", 0x8480 | code, 1, len(records), 0, 0)
+        body = b"".join(struct.pack(">HHHIH", 0xC00C, TYPE_A, 1, 60, 4) + socket.inet_aton(a) for a in records)
+        try:
+            self.socket.sendto(head + packet[12:end] + body, sender)
+        except OSError:
+            pass  # stopped meanwhile
+
+    def _serve(self):
+        while True:
+            try:
+                packet, sender = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            if not packet:
+                return
+            threading.Thread(target=self._answer, args=(packet, sender), daemon=True).start()
+
+    def start(self):
+        self.thread.start()
+        return self
+
+    def stop(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.sendto(b"", ("127.0.0.1", self.port))
+        self.thread.join()
+        self.socket.close()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()

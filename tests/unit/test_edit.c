@@ -19,7 +19,8 @@ forged_fields_go(void **state)
 	    "X-Spam-Flag:\r\n YES\r\n",
 	    "X-Spam-Flag\r\n : YES\r\n",
 	    "X-Spam\r\n -Flag: YES\r\n",
-	    "X-Spam-\x01" "Flag: YES\r\n",
+	    "X-Spam-\x01"
+	    "Flag: YES\r\n",
 	    "X-Spam-Flag\x80: YES\r\n",
 	    "X-Spam Flag-X-Spam-Flag\r\n",
 	    "X-Spam-Flag YES\r\n",
@@ -81,7 +82,7 @@ orphan_fold_goes(void **state)
 
 	(void)state;
 	assert_int_equal(edit_strip_foreign(
-	                     SPAN(" ; pass\r\n\tmore\r\nA: b\r\n"), SPAN("mx1.example.org"), &out),
+			     SPAN(" ; pass\r\n\tmore\r\nA: b\r\n"), SPAN("mx1.example.org"), &out),
 	    1);
 	assert_true(span_eq(buf_span(&out), SPAN("A: b\r\n")));
 	buf_free(&out);
@@ -179,13 +180,13 @@ edits_apply(void **state)
 	(void)state;
 	assert_int_equal(edit_apply(section, edits, 9, false, &out), 0);
 	assert_true(span_eq(buf_span(&out), SPAN("X-One: 1\r\n more\r\n"
-	                                         "Received: a\r\nSubject: new\r\nno colon\r\n"
-	                                         "To: c\r\n")));
+						 "Received: a\r\nSubject: new\r\nno colon\r\n"
+						 "To: c\r\n")));
 	buf_clear(&out);
 	assert_int_equal(edit_apply(section, edits, 9, true, &out), 0);
 	assert_true(span_eq(buf_span(&out), SPAN("X-One: 1\r\n more\r\nX-Two: 2\r\n"
-	                                         "Received: a\r\nSubject: new\r\nno colon\r\n"
-	                                         "To: c\r\n")));
+						 "Received: a\r\nSubject: new\r\nno colon\r\n"
+						 "To: c\r\n")));
 	buf_clear(&out);
 	assert_int_equal(edit_apply(section, NULL, 0, true, &out), 0);
 	assert_true(span_eq(buf_span(&out), section));
@@ -208,8 +209,7 @@ edit_limits(void **state)
 	assert_int_equal(
 	    edit_apply(span_of(section, sizeof(section)), &add, 1, false, &out), -E_LIMIT);
 	assert_int_equal(out.n, 0);
-	assert_int_equal(
-	    edit_apply(SPAN(""), &add, SCAN_EDITS_MAX + 1, false, &out), -E_LIMIT);
+	assert_int_equal(edit_apply(SPAN(""), &add, SCAN_EDITS_MAX + 1, false, &out), -E_LIMIT);
 	buf_free(&out);
 }
 

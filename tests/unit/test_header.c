@@ -127,20 +127,21 @@ trace_field(void **state)
 	(void)state;
 	assert_true(ip_parse(SPAN("192.0.2.1"), &r.client));
 	assert_int_equal(received_add(&out, &r), 0);
-	assert_true(span_eq(buf_span(&out),
-	    SPAN("Received: from evil??by?x?????X:?y (unknown [192.0.2.1])\r\n"
-	         "\tby mx1.example.org with ESMTP id 01JD\r\n"
-	         "\tfor <a?b@\?\?>;\r\n"
-	         "\tThu, 1 Jan 1970 00:00:00 +0000\r\n")));
+	assert_true(span_eq(
+	    buf_span(&out), SPAN("Received: from evil??by?x?????X:?y (unknown [192.0.2.1])\r\n"
+				 "\tby mx1.example.org with ESMTP id 01JD\r\n"
+				 "\tfor <a?b@\?\?>;\r\n"
+				 "\tThu, 1 Jan 1970 00:00:00 +0000\r\n")));
 	assert_true(ip_parse(SPAN("2001:db8::1"), &r.client));
 	r.host = SPAN("client.example");
 	r.helo = SPAN("[127.0.0.1]");
 	r.rcpt = SPAN("");
 	assert_int_equal(received_add(&out, &r), 0);
 	assert_true(memmem(out.p, out.n, "from [127.0.0.1] (client.example [IPv6:2001:db8::1])\r\n",
-	                54) != NULL);
+			54) != NULL);
 	assert_int_equal(received_count(buf_span(&out)), 2);
-	assert_int_equal(received_count(SPAN("received : x\r\nReceivedX: y\r\nA: Received:\r\n")), 1);
+	assert_int_equal(
+	    received_count(SPAN("received : x\r\nReceivedX: y\r\nA: Received:\r\n")), 1);
 	buf_free(&out);
 	out = BUF_INIT(100);
 	assert_true(received_add(&out, &r) < 0);

@@ -43,13 +43,13 @@ fields(void **state)
 	assert_int_equal(tags_add_verdict(&out, true, -1500, SPAN("01JD")), 0);
 	assert_int_equal(tags_add_verdict(&out, false, 0, SPAN("01JE")), 0);
 	assert_int_equal(tags_add_spam_flag(&out), 0);
-	assert_true(span_eq(buf_span(&out),
-	    SPAN("X-Postern-Tag: bulk; by=content; score=2.5; "
-	         "why=\"say \\\"x\\\\y\\\"??X-Spam-Flag: NO???\"\r\n"
-	         "X-Postern-Tag: a?b?c??; by=x?y; score=0\r\n"
-	         "X-Postern-Verdict: tag; score=-1.5; id=01JD\r\n"
-	         "X-Postern-Verdict: pass; score=0; id=01JE\r\n"
-	         "X-Spam-Flag: YES\r\n")));
+	assert_true(
+	    span_eq(buf_span(&out), SPAN("X-Postern-Tag: bulk; by=content; score=2.5; "
+					 "why=\"say \\\"x\\\\y\\\"??X-Spam-Flag: NO???\"\r\n"
+					 "X-Postern-Tag: a?b?c??; by=x?y; score=0\r\n"
+					 "X-Postern-Verdict: tag; score=-1.5; id=01JD\r\n"
+					 "X-Postern-Verdict: pass; score=0; id=01JE\r\n"
+					 "X-Spam-Flag: YES\r\n")));
 	buf_free(&out);
 }
 

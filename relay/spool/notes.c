@@ -229,8 +229,10 @@ void
 notes_seal(struct spool *s, const struct segment *seg)
 {
 	struct mark *k = mark_new(s, RECORD_SEAL, 0, RECORD_SEAL_LENGTH);
-	struct record_seal seal = {
-	    .number = seg->header.number, .nonce = seg->header.nonce, .end = seg->end};
+	struct record_seal seal = {.number = seg->header.number,
+	    .nonce = seg->header.nonce,
+	    .end = seg->end,
+	    .gaps = seg->gaps};
 
 	record_encode_seal(&seal, k->payload);
 	mark_add(s, k);

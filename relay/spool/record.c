@@ -141,6 +141,7 @@ record_encode_seal(const struct record_seal *s, unsigned char to[RECORD_SEAL_LEN
 	record_store_u64(to, s->number);
 	record_store_u64(to + 8, s->nonce);
 	record_store_u64(to + 16, s->end);
+	record_store_u64(to + 24, s->gaps);
 }
 
 int
@@ -151,5 +152,6 @@ record_decode_seal(struct span start, struct record_seal *out)
 	out->number = get_u64(&w);
 	out->nonce = get_u64(&w);
 	out->end = get_u64(&w);
+	out->gaps = get_u64(&w);
 	return wire_end(&w);
 }

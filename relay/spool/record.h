@@ -11,7 +11,8 @@
  *     MSG   u32 id, u32 envelope, u32 prefix, u32 0, u64 body (lengths), then these four
  *     NOTE  u64 home, u64 former (numbers of segments that hold the message), then the note
  *     DONE  u64 home, u64 former
- *     SEAL  u64 number, u64 nonce, u64 end: that segment's records end there, whatever follows
+ *     SEAL  u64 number, u64 nonce, u64 end, u64 gaps: that segment's records end there, whatever
+ *           follows, and so many places before hold no record
  *     VOID  bytes that never became a record
  */
 #ifndef SPOOL_RECORD_H
@@ -26,7 +27,7 @@ enum {
 	RECORD_ALIGN = 8,
 	RECORD_LENGTHS = 24, /* the fixed start of a MSG payload */
 	RECORD_HOMES = 16,   /* the fixed start of a NOTE payload, all of a DONE's */
-	RECORD_SEAL_LENGTH = 24,
+	RECORD_SEAL_LENGTH = 32,
 	RECORD_PEEK = 64 /* first bytes of a payload: enough for a MSG's lengths and id */
 };
 
@@ -46,7 +47,7 @@ struct record_homes {
 };
 
 struct record_seal {
-	uint64_t number, nonce, end;
+	uint64_t number, nonce, end, gaps;
 };
 
 void record_encode(const struct record *r, unsigned char to[RECORD_HEADER]);

@@ -271,31 +271,43 @@ is_newest(const struct spool *s, const struct segment *seg)
 	return true;
 }
 
+/* A segment that was closed must be whole up to the end that was written down.  The newest may
+ * have a torn tail, and after a power loss gaps in it: nobody was told that these were kept. */
+static bool
+is_whole(struct pass *p, const struct segment *seg, const struct record_seal *seal,
+    const struct scan *scan)
+{
+	if (scan->unreadable > 0)
+		return false;
+	if (seal == NULL)
+		return scan->gaps == 0 || is_newest(p->s, seg);
+	return scan->gaps <= seal->gaps && scan->end == scan->limit &&
+	       seal->end < seg->size + RECORD_ALIGN;
+}
+
 static void
 scan_messages(struct pass *p, struct segment *seg)
 {
 	const struct record_seal *seal = seal_of(p, seg);
 	uint64_t limit = seal != NULL ? seal->end : UINT64_MAX;
-	bool is_short;
 	struct scan scan;
+	bool is_bad;
 
 	if (scan_segment(p, seg, limit, on_message, &scan) != 0) {
 		seg->is_unreadable = true;
 		return;
 	}
-	seg->end = scan.end;
-	is_short = seal != NULL && scan.end < seal->end;
+	is_bad = seg->is_damaged || !is_whole(p, seg, seal, &scan);
+	seg->end = seal != NULL ? seal->end : scan.end;
+	seg->gaps = scan.gaps;
 	seg->is_unreadable = scan.unreadable > 0;
-	if (seg->is_unreadable || is_short ||
-	    (scan.gaps > 0 && (seal != NULL || !is_newest(p->s, seg))))
-		seg->is_damaged = true;
-	if (seal != NULL)
-		seg->end = seal->end;
-	if (!seg->is_damaged)
-		return;
-	p->s->stats.set_aside++;
-	log_event(LOG_ERROR, "spool segment has bad records", KV_STR("file", seg->name),
-	    KV_INT("places", scan.gaps + scan.unreadable + (is_short ? 1u : 0u)));
+	seg->is_damaged = is_bad;
+	p->s->stats.set_aside += is_bad ? 1 : 0;
+	if (is_bad || scan.gaps > 0)
+		log_event(is_bad ? LOG_ERROR : LOG_WARN,
+		    "spool segment has places without a record", KV_STR("file", seg->name),
+		    KV_INT("gaps", scan.gaps), KV_INT("unreadable", scan.unreadable),
+		    KV_INT("end", scan.end));
 }
 
 int

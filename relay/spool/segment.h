@@ -48,6 +48,7 @@ struct segment {
 	int fd;                      /* -1: not open at the moment */
 	uint64_t size;               /* of the file; UINT64_MAX: of a message of its own */
 	uint64_t end;                /* where the next record goes */
+	uint64_t gaps;               /* places before `end` without a record, known and accepted */
 	uint64_t safe;               /* everything before is synced (messages) */
 	bool is_own;                 /* holds one large message, is unlinked after it */
 	bool is_failed;              /* a write or sync failed: never reused */

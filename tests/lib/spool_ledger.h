@@ -55,7 +55,10 @@ ledger_body(uint64_t number, uint64_t offset, unsigned char *to, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		uint64_t at = offset + i;
 
-		to[i] = (unsigned char)((number * 131 + at * 7 + (at >> 8) * 13) >> 1);
+		uint64_t word = (number << 40 | at >> 3) * 0x9e3779b97f4a7c15ull;
+
+		word ^= word >> 29;
+		to[i] = (unsigned char)(word * 0xbf58476d1ce4e5b9ull >> (8 * (at & 7)));
 	}
 }
 

@@ -127,12 +127,8 @@ on_time(void *arg)
 	struct client *c = arg;
 
 	enter(c);
-	if (c->state == STATE_IDLE) {
-		client_quit(c);
-	} else {
-		client_explain(c, "timed out");
-		client_lose(c, 0, c->said);
-	}
+	client_explain(c, "timed out");
+	client_lose(c, 0, c->said);
 	leave(c);
 }
 

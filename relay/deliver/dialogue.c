@@ -155,7 +155,7 @@ go_idle(struct client *c)
 	if (c->fd < 0)
 		return;
 	c->state = STATE_IDLE;
-	client_wait(c, CLIENT_IDLE_MS);
+	timer_cancel(&c->timer); /* how long an idle connection is kept is the owner's to say */
 	if (c->has_mail)
 		(void)dialogue_begin(c); /* the caller looks at c->fd */
 	else if (c->is_quitting)

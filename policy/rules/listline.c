@@ -186,7 +186,8 @@ load_values(struct compiler *c, struct span name, enum value_kind kind)
 		rule_complain(c, "list:%.*s cannot be read here; give the values in the rule",
 		    SPAN_ARG(name));
 	else if (c->reader(c->reader_arg, name, &text, &err) < 0)
-		rule_complain(c, "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
+		rule_complain(c,
+		    "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
 		    SPAN_ARG(name), err.text, SPAN_ARG(name));
 	else
 		list = valuelist_parse(buf_span(&text), kind, on_wrong_value, &arg);

@@ -328,7 +328,8 @@ read_option_value(struct line *l, struct rule *r, int option)
 		return;
 	case 1:
 		if (value.n > RULE_NOTE_MAX)
-			rule_complain(l->c, "a note of %zu bytes; at most %d", value.n, RULE_NOTE_MAX);
+			rule_complain(
+			    l->c, "a note of %zu bytes; at most %d", value.n, RULE_NOTE_MAX);
 		return;
 	default:
 		if (until_parse(value, &r->expires_ms, &err) < 0)

@@ -31,12 +31,14 @@ buf_room(struct buf *b, size_t n)
 int
 buf_add(struct buf *b, const void *bytes, size_t n)
 {
-	char *to = buf_room(b, n);
+	char *to;
 
-	if (to == NULL)
+	if (n == 0)
 		return b->failed ? -E_LIMIT : 0;
-	if (n > 0)
-		memcpy(to, bytes, n);
+	to = buf_room(b, n);
+	if (to == NULL)
+		return -E_LIMIT;
+	memcpy(to, bytes, n);
 	b->n += n;
 	return 0;
 }

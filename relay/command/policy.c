@@ -98,7 +98,7 @@ read_text(const char *file, struct buf *text)
 {
 	struct err err = {0};
 
-	if (file_read(strcmp(file, "-") == 0 ? "/dev/stdin" : file, POLICY_TEXT_MAX, text, &err) <
+	if (file_read(file, POLICY_TEXT_MAX, text, &err) <
 	    0)
 		return command_fail(EXIT_NO, "%s", err.text);
 	return EXIT_OK;

@@ -15,7 +15,8 @@ int
 file_read(const char *path, size_t max, struct buf *to, struct err *err)
 {
 	char piece[65536];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = 0;
+	bool is_stdin = strcmp(path, "-") == 0;
+	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = 0;
 	size_t had = to->n;
 	ssize_t n = 1;
 
@@ -28,7 +29,8 @@ file_read(const char *path, size_t max, struct buf *to, struct err *err)
 		else if (to->n - had + (size_t)n > max || buf_add(to, piece, (size_t)n) < 0)
 			r = err_set(err, E_LIMIT, "%s: larger than %zu bytes", path, max);
 	}
-	(void)close(fd); /* read only */
+	if (!is_stdin)
+		(void)close(fd); /* read only */
 	return r;
 }
 

@@ -17,7 +17,7 @@ int policy_source_bundle(const struct config *config, struct span text, const ch
     uint64_t version, struct buf *bundle, struct buf *errors);
 /* Compiles the policy of a bundle that one of the two made.  NULL: it is none. */
 struct snapshot *policy_source_compile(struct span bundle, uint64_t generation);
-/* The whole of a file of at most `max` bytes, appended.  0, or err. */
+/* The whole of a file of at most `max` bytes, appended; "-" is standard input.  0, or err. */
 int file_read(const char *path, size_t max, struct buf *to, struct err *err);
 
 #endif

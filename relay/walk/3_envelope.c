@@ -4,6 +4,7 @@
  * knows who would have got the mail.
  */
 #include "policy/recipient/route.h"
+#include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
 enum { TRANSACTION_MEMORY = 16 * 1024 * 1024, RCPTS_FIRST = 8 };
@@ -114,13 +115,11 @@ static bool
 decide_rcpt(struct session *s, struct rcpt *r)
 {
 	struct transaction *t = s->transaction;
-	struct verdict before = t->verdict, v;
+	struct verdict v = t->verdict;
 	struct facts facts = session_facts(s);
 
-	/* RFC 5321 section 4.5.1: the postmaster hears even those whom we refuse. */
-	if (r->is_postmaster && before.action >= ACTION_TEMPFAIL)
-		before.action = before.n_tags > 0 ? ACTION_TAG : ACTION_PASS;
-	v = before;
+	if (r->is_postmaster)
+		findings_spare_postmaster(&v);
 	facts.to = r->address;
 	if (!r->is_postmaster)
 		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);

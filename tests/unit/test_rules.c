@@ -1,58 +1,7 @@
-/* The rule language: what is taken, what each value matches, what every error says. */
-#include "policy/rules/rule.h"
+/* The rule language: what is taken, and what every error says. */
 #include "policy/rules/until.h"
 #include "relay/base/clock.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <stdio.h>
-
-#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-
-/* Lists by name, as the caller's reader would find them. */
-static const char *const lists[][2] = {
-    {"drop", "# comment\r\n192.0.2.0/24\n198.51.100.7   # why\n2001:db8::/32\n192.0.2.9\n"},
-    {"names", "mail.example.org\n.dyn.example\n@only.example\n"},
-    {"people", "boss@example.org\n@news.example\n.corp.example\n<>\n"},
-    {"words", "# all of these\nCheap Pills\nsale #1\n"},
-    {"empty", "\n# nothing\n"},
-    {"wrong", "192.0.2.1\nnonsense\n192.0.2.0/16\n/x/\n"},
-    {"stars", "*.example.org\n"},
-};
-
-static int
-read_list(void *arg, struct span name, struct buf *text, struct err *err)
-{
-	(void)arg;
-	for (size_t i = 0; i < COUNT(lists); i++)
-		if (span_eq(name, span_str(lists[i][0])))
-			return buf_add_str(text, lists[i][1]);
-	return err_set(err, E_NOT_FOUND, "no such file");
-}
-
-static struct snapshot *
-parse_span(struct span text)
-{
-	struct policy_errors errors;
-	struct snapshot *s = snapshot_parse(text, "p", read_list, NULL, &errors);
-
-	if (s == NULL)
-		print_message("%.*s", SPAN_ARG(buf_span(&errors.lines)));
-	buf_free(&errors.lines);
-	return s;
-}
-
-static struct snapshot *
-parse(const char *text)
-{
-	struct snapshot *s = parse_span(span_str(text));
-
-	if (s == NULL)
-		fail_msg("not taken: %s", text);
-	return s;
-}
+#include "tests/unit/policy_text.h"
 
 /* --- the contract's own example, as far as it is in this version -------------------------------- */
 
@@ -113,193 +62,7 @@ test_contract(void **state)
 	snapshot_release(&s);
 }
 
-/* --- values ---------------------------------------------------------------------------------------- */
-
-/* One facet with one value against one fact. */
-static enum truth
-match(const char *facet_and_value, struct span fact)
-{
-	struct buf text = BUF_INIT(16384);
-	struct snapshot *s;
-	enum truth t;
-
-	assert_int_equal(buf_addf(&text, "tag x %s", facet_and_value), 0);
-	s = parse_span(buf_span(&text));
-	if (s == NULL)
-		fail_msg("not taken: %s", facet_and_value);
-	t = matcher_match(&snapshot_rule(s, 1)->facets[0]->matcher, fact);
-	snapshot_release(&s);
-	buf_free(&text);
-	return t;
-}
-
-static void
-test_values(void **state)
-{
-	static const struct {
-		const char *value, *fact;
-		bool is_match;
-	} rows[] = {
-	    /* networks and addresses */
-	    {"client 192.0.2.1", "192.0.2.1", true},
-	    {"client 192.0.2.1", "192.0.2.10", false},
-	    {"client ::ffff:192.0.2.1", "192.0.2.1", true},
-	    {"client 192.0.2.0/24", "192.0.2.255", true},
-	    {"client 192.0.2.0/24", "192.0.3.0", false},
-	    {"client 192.0.2.0/24", "::ffff:192.0.2.7", true},
-	    {"client 0.0.0.0/0", "203.0.113.9", true},
-	    {"client 0.0.0.0/0", "2001:db8::1", false},
-	    {"client ::/0", "2001:db8::1", true},
-	    {"client 2001:DB8::/32", "2001:db8:ffff::1", true},
-	    {"client 2001:db8::/32", "2001:db9::1", false},
-	    {"client 192.0.2.*", "192.0.2.77", true},
-	    {"client 192.0.2.*", "192.0.20.7", false},
-	    {"client *", "2001:db8::1", true},
-	    {"client /^192\\.0\\./", "192.0.2.77", true},
-	    /* names */
-	    {"host mail.example.org", "MAIL.example.ORG", true},
-	    {"host mail.example.org", "mail.example.org.", true},
-	    {"host mail.example.org.", "mail.example.org", true},
-	    {"host mail.example.org", "xmail.example.org", false},
-	    {"host .example.org", "example.org", true},
-	    {"host .example.org", "a.b.Example.org", true},
-	    {"host .example.org", "notexample.org", false},
-	    {"host @.example.org", "a.example.org", true},
-	    {"host @example.org", "example.org", true},
-	    {"host @example.org", "a.example.org", false},
-	    {"host *.example.org", "a.b.example.org", true},
-	    {"host *.example.org", "example.org", false},
-	    {"host dsl-*-*.example.org", "dsl-1-2-3.example.org", true},
-	    {"host dsl-*-*.example.org", "dsl-1.example.org", false},
-	    {"helo [192.0.2.1]", "[192.0.2.1]", true},
-	    {"helo localhost", "LOCALHOST", true},
-	    {"helo /^\\d+\\.\\d+\\.\\d+\\.\\d+$/", "10.1.2.3", true},
-	    {"helo /^\\d+\\.\\d+\\.\\d+\\.\\d+$/", "10.1.2.3x", false},
-	    /* addresses */
-	    {"from boss@example.org", "Boss@Example.ORG", true},
-	    {"from <boss@example.org>", "boss@example.org", true},
-	    {"from boss@example.org", "boss@example.orgs", false},
-	    {"from <>", "", true},
-	    {"from <>", "a@example.org", false},
-	    {"from @example.org", "a@example.org", true},
-	    {"from @example.org", "a@sub.example.org", false},
-	    {"from @example.org", "example.org", false},
-	    {"from @example.org", "\"x@y\"@example.org", true},
-	    {"from @.example.org", "a@example.org", true},
-	    {"from @.example.org", "a@b.c.example.org", true},
-	    {"from @.example.org", "a@badexample.org", false},
-	    {"from .example.org", "a@b.example.org", true},
-	    {"from .example.org", "a.example.org", false},
-	    {"from *@example.org", "anyone@EXAMPLE.org", true},
-	    {"from *", "", true},
-	    {"to postmaster", "Postmaster", true},
-	    {"to postmaster", "postmaster@example.org", false},
-	    {"to sales*@*.org", "sales-2@a.org", true},
-	    {"to \"\\\"john doe\\\"@example.org\"", "\"John Doe\"@example.org", true},
-	    {"from /^a/", "Alfred@example.org", false},
-	    {"from /^a/i", "Alfred@example.org", true},
-	    /* texts */
-	    {"subject hello", "HELLO", true},
-	    {"subject hello", "hello you", false},
-	    {"subject \"cheap pills\"", "Cheap Pills", true},
-	    {"subject *pills*", "cheap PILLS now", true},
-	    {"subject \"* pills *\"", "cheap pills now", true},
-	    {"subject \"* pills *\"", "cheap pills", false},
-	    {"subject \"\"", "", true},
-	    {"subject \"\"", "x", false},
-	    {"subject \"!\"", "!", true},
-	    {"subject \"!!! sale\"", "!!! SALE", true},
-	    {"subject \"list: of things\"", "List: of things", true},
-	    {"subject \"a \\\\ b \\\" c\"", "a \\ b \" c", true},
-	    {"subject .example.org", ".example.org", true},
-	    {"subject .example.org", "a.example.org", false},
-	    {"subject 192.0.2.0/24", "192.0.2.0/24", true},
-	    {"subject a#b", "a#b", true},
-	    {"subject /cheap pills/", "very cheap pills", true},
-	    {"subject /cheap pills/", "Cheap pills", false},
-	    {"subject /cheap # pills/", "cheap # pills", true},
-	    {"subject /a\\/b/", "xa/bx", true},
-	    {"subject /\"quoted\"/", "a \"quoted\" word", true},
-	    {"subject \"/a/b/\"", "xa/bx", true},
-	    {"subject \"/usr/bin\"", "/USR/bin", true},
-	    {"subject \"/\"", "/", true},
-	    {"subject \"/\\bfoo\\b/i\"", "a FOO b", true},
-	    {"subject /^\xc3\xbc.$/i", "\xc3\x9cx", true}, /* UTF: ü and Ü */
-	    {"subject /^.$/", "\xc3\xbc", true},
-	    {"subject /b$/", "\xff\xfe b", true}, /* what is not UTF-8 is no error */
-	    {"header X-Mailer /bulk/i", "The BULK one", true},
-	    {"header \"X-Mailer\" bulk", "Bulk", true},
-	    {"body /one.*two/", "one\ntwo", false},
-	    {"body /one\\stwo/", "one\ntwo", true},
-	    {"body \"*one*\"", "a\nONE\nb", true},
-	    /* lists */
-	    {"client list:drop", "192.0.2.200", true},
-	    {"client list:drop", "198.51.100.7", true},
-	    {"client list:drop", "198.51.100.8", false},
-	    {"client list:drop", "2001:db8:1::", true},
-	    {"client list:drop", "0.0.0.0", false},
-	    {"client list:drop", "255.255.255.255", false},
-	    {"client list:empty", "192.0.2.1", false},
-	    {"host list:names", "Mail.Example.org.", true},
-	    {"host list:names", "a.dyn.example", true},
-	    {"host list:names", "dyn.example", true},
-	    {"host list:names", "xdyn.example", false},
-	    {"host list:names", "only.example", true},
-	    {"host list:names", "a.only.example", false},
-	    {"from list:people", "BOSS@example.org", true},
-	    {"from list:people", "x@news.example", true},
-	    {"from list:people", "x@a.news.example", false},
-	    {"from list:people", "x@a.corp.example", true},
-	    {"from list:people", "", true},
-	    {"from list:people", "news.example", false},
-	    {"subject list:words", "cheap pills", true},
-	    {"subject list:words", "Sale #1", true},
-	    {"subject list:words", "sale", false},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		enum truth t = match(rows[i].value, span_str(rows[i].fact));
-
-		if (t != (rows[i].is_match ? TRUTH_TRUE : TRUTH_FALSE))
-			fail_msg("%s on %s: %d", rows[i].value, rows[i].fact, (int)t);
-	}
-}
-
-static void
-test_client_by_address(void **state)
-{
-	struct snapshot *s =
-	    parse("tag a client 192.0.2.0/24\ntag b client list:drop\ntag c client /7$/\n");
-	struct ip ip;
-
-	(void)state;
-	assert_true(ip_parse(SPAN("192.0.2.7"), &ip));
-	for (uint32_t id = 1; id <= 3; id++)
-		assert_int_equal(matcher_match_ip(&snapshot_rule(s, id)->facets[0]->matcher, &ip,
-				     SPAN("192.0.2.7")),
-		    TRUTH_TRUE);
-	assert_true(ip_parse(SPAN("203.0.113.8"), &ip));
-	for (uint32_t id = 1; id <= 3; id++)
-		assert_int_equal(matcher_match_ip(&snapshot_rule(s, id)->facets[0]->matcher, &ip,
-				     SPAN("203.0.113.8")),
-		    TRUTH_FALSE);
-	snapshot_release(&s);
-}
-
-/* A pattern that backtracks without end meets the limit and knows nothing. */
-static void
-test_regex_limits(void **state)
-{
-	char text[4000];
-
-	(void)state;
-	memset(text, 'a', sizeof(text));
-	assert_int_equal(match("body /^(a+)+$/", span_of(text, 20)), TRUTH_TRUE);
-	text[3999] = 'b';
-	assert_int_equal(match("body /^(a+)+$/", span_of(text, sizeof(text))), TRUTH_UNKNOWN);
-	assert_int_equal(match("body /b$/", span_of(text, sizeof(text))), TRUTH_TRUE);
-}
+/* --- rules ---------------------------------------------------------------------------------------- */
 
 static void
 test_negation(void **state)
@@ -319,8 +82,6 @@ test_negation(void **state)
 	assert_int_equal(matcher_match(snapshot_predicate(s, 0)->matcher, SPAN("A B")), TRUTH_TRUE);
 	snapshot_release(&s);
 }
-
-/* --- rules ----------------------------------------------------------------------------------------- */
 
 static void
 test_scores(void **state)
@@ -731,57 +492,6 @@ test_many_errors_are_counted(void **state)
 	buf_free(&text);
 }
 
-/* --- big lists ------------------------------------------------------------------------------------- */
-
-static int
-read_big(void *arg, struct span name, struct buf *text, struct err *err)
-{
-	bool is_nets = span_eq(name, SPAN("nets"));
-
-	(void)arg;
-	(void)err;
-	for (unsigned i = 0; i < 200000; i++) {
-		int rc = is_nets ? buf_addf(text, "%u.%u.%u.%u\n", 1 + i / 65536, i / 256 % 256,
-				       i % 256, i * 7 % 256)
-				 : buf_addf(text, "user%u@example%u.org\n", i, i % 1000);
-
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-static void
-test_big_lists(void **state)
-{
-	struct policy_errors errors;
-	struct snapshot *s =
-	    snapshot_parse(SPAN("reject client list:nets\nreject from list:people\n"), "p",
-		read_big, NULL, &errors);
-	const struct matcher *nets, *people;
-
-	(void)state;
-	assert_non_null(s);
-	nets = &snapshot_rule(s, 1)->facets[0]->matcher;
-	people = &snapshot_rule(s, 2)->facets[0]->matcher;
-	for (unsigned i = 0; i < 200000; i += 997) {
-		char text[64];
-
-		(void)snprintf(text, sizeof(text), "%u.%u.%u.%u", 1 + i / 65536, i / 256 % 256,
-		    i % 256, i * 7 % 256);
-		assert_int_equal(matcher_match(nets, span_str(text)), TRUTH_TRUE);
-		(void)snprintf(text, sizeof(text), "%u.%u.%u.%u", 1 + i / 65536, i / 256 % 256,
-		    i % 256, (i * 7 + 1) % 256);
-		assert_int_equal(matcher_match(nets, span_str(text)), TRUTH_FALSE);
-		(void)snprintf(text, sizeof(text), "USER%u@example%u.org", i, i % 1000);
-		assert_int_equal(matcher_match(people, span_str(text)), TRUTH_TRUE);
-		(void)snprintf(text, sizeof(text), "user%u@example%u.org", i, (i + 1) % 1000);
-		assert_int_equal(matcher_match(people, span_str(text)), TRUTH_FALSE);
-	}
-	snapshot_release(&s);
-	buf_free(&errors.lines);
-}
-
 static void
 test_references(void **state)
 {
@@ -796,81 +506,6 @@ test_references(void **state)
 	assert_int_equal(snapshot_rule_count(other), 1);
 	snapshot_release(&other);
 	snapshot_release(&other); /* NULL is fine */
-}
-
-static void
-on_rule(void *arg, uint32_t id)
-{
-	(void)buf_addf(arg, "%u ", id); /* compared below */
-}
-
-static void
-test_query(void **state)
-{
-	static const struct {
-		const char *facet, *value, *ids;
-	} rows[] = {
-	    {"client", "192.0.2.7", "1 3 "},
-	    {"client", "203.0.113.1", "2 3 "},
-	    {"from", "x@news.example", "4 "},
-	    {"from", "", "5 "},
-	    {"header", "Bulk", "6 "},
-	    {"host", "x", ""},
-	};
-	struct snapshot *s =
-	    parse("reject client 192.0.2.0/24\nreject client !192.0.2.0/24\n"
-		  "tag x client * until 2020-01-01\nreject from @news.example\n"
-		  "tag y from <> from *\ntag z header X-A bulk\ndnsbl a.example reject\n");
-	struct err err = {0};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct buf ids = BUF_INIT(100);
-
-		assert_int_equal(snapshot_query(s, span_str(rows[i].facet), span_str(rows[i].value),
-				     on_rule, &ids, NULL),
-		    0);
-		assert_true(span_eq(buf_span(&ids), span_str(rows[i].ids)));
-		buf_free(&ids);
-	}
-	assert_int_equal(
-	    snapshot_query(s, SPAN("klient"), SPAN("x"), on_rule, NULL, &err), -E_SYNTAX);
-	assert_non_null(strstr(err.text, "client"));
-	assert_int_equal(
-	    snapshot_query(s, SPAN("client"), SPAN("x"), on_rule, NULL, &err), -E_SYNTAX);
-	snapshot_release(&s);
-}
-
-static void
-test_edit(void **state)
-{
-	static const char *const texts[] = {"# a\nreject client 1.2.3.4 # b\r\n\naccept from <>",
-	    "reject client 1.2.3.4\n# end\n", "  reject client 1.2.3.4  \n",
-	    "reject client 1.2.3.4"};
-	static const char *const without[] = {"# a\n\naccept from <>", "# end\n", "", ""};
-	static const char *const with[] = {
-	    "# a\nreject client 1.2.3.4 # b\r\n\naccept from <>\ntag x to *\n",
-	    "reject client 1.2.3.4\n# end\ntag x to *\n", "  reject client 1.2.3.4  \ntag x to *\n",
-	    "reject client 1.2.3.4\ntag x to *\n"};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(texts); i++) {
-		struct snapshot *s = parse(texts[i]);
-		struct buf to = BUF_INIT(1000);
-
-		assert_int_equal(snapshot_text_remove(s, 1, &to, NULL), 0);
-		assert_true(span_eq(buf_span(&to), span_str(without[i])));
-		buf_clear(&to);
-		assert_int_equal(snapshot_text_add(s, SPAN(" tag x to * "), &to, NULL), 0);
-		assert_true(span_eq(buf_span(&to), span_str(with[i])));
-		assert_int_equal(
-		    snapshot_text_add(s, SPAN("tag x to *\nreject to *"), &to, NULL), -E_SYNTAX);
-		assert_int_equal(snapshot_text_add(s, SPAN(" "), &to, NULL), -E_SYNTAX);
-		assert_int_equal(snapshot_text_remove(s, 3, &to, NULL), -E_NOT_FOUND);
-		assert_int_equal(snapshot_text_remove(s, 0, &to, NULL), -E_NOT_FOUND);
-		buf_free(&to);
-		snapshot_release(&s);
-	}
 }
 
 static void
@@ -894,9 +529,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_contract),
-	    cmocka_unit_test(test_values),
-	    cmocka_unit_test(test_client_by_address),
-	    cmocka_unit_test(test_regex_limits),
 	    cmocka_unit_test(test_negation),
 	    cmocka_unit_test(test_scores),
 	    cmocka_unit_test(test_dates),
@@ -907,10 +539,7 @@ main(void)
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_length_limits),
 	    cmocka_unit_test(test_many_errors_are_counted),
-	    cmocka_unit_test(test_big_lists),
 	    cmocka_unit_test(test_references),
-	    cmocka_unit_test(test_query),
-	    cmocka_unit_test(test_edit),
 	    cmocka_unit_test(test_list_answers),
 	};
 

@@ -18,7 +18,6 @@ enum {
 	CLIENT_STALL_MS = 180 * 1000,   /* the gateway takes no byte of the body */
 	CLIENT_BODY_MS = 3600 * 1000,   /* the whole body, however steadily it trickles */
 	CLIENT_FINAL_MS = 600 * 1000,   /* reply to the final dot (RFC 5321 4.5.3.2.6) */
-	CLIENT_IDLE_MS = 20 * 1000,     /* unused: QUIT */
 	CLIENT_QUIT_MS = 5 * 1000,
 	CLIENT_RCPTS_MAX = 100, /* in one transaction; RFC 5321 4.5.3.1.8 */
 	CLIENT_REPLY_MAX = 600  /* bytes of a reply that are passed on */

@@ -19,6 +19,7 @@ struct connection {
 	size_t target;
 	struct client *client;
 	bool is_idle; /* counted in the target's n_idle */
+	struct timer *idle_timer;
 	bool is_trial;
 	struct carriage carriage; /* leg NULL: none */
 	struct span addresses[CLIENT_RCPTS_MAX];
@@ -54,12 +55,26 @@ target_of(const struct connection *c)
 	return &c->gateway->targets[c->target];
 }
 
+static void on_idle_time(void *arg);
+
 static void
 set_idle(struct connection *c, bool is_idle)
 {
 	if (c->is_idle != is_idle)
 		target_of(c)->n_idle += is_idle ? 1u : -1u;
 	c->is_idle = is_idle;
+	timer_cancel(&c->idle_timer);
+	if (is_idle)
+		loop_timer(c->courier->loop, &c->idle_timer, COURIER_IDLE_MS, on_idle_time, c);
+}
+
+static void
+on_idle_time(void *arg)
+{
+	struct connection *c = arg;
+
+	set_idle(c, false);
+	client_quit(c->client);
 }
 
 static void
@@ -100,6 +115,8 @@ note_failure(struct connection *c, const struct client_end *end)
 		is_down = target_down(target_of(c), now_ms);
 	else if (end->outcome == CLIENT_LOST || end->outcome == CLIENT_UNCERTAIN)
 		is_down = target_lost(target_of(c), now_ms);
+	if (is_down)
+		(void)span_copy(end->reply, target_of(c)->why, sizeof(target_of(c)->why)); /* cut */
 	note_health(c, is_down, false, end->reply);
 }
 

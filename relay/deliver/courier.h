@@ -11,6 +11,8 @@
 #include "relay/deliver/gateway.h"
 #include "relay/deliver/queue.h"
 
+enum { COURIER_IDLE_MS = 20 * 1000 }; /* an unused connection: QUIT */
+
 struct courier;
 
 /* One leg on one connection: which recipients this transaction is for. */

@@ -89,6 +89,8 @@ entry_new(struct span id, struct span envelope)
 	e->is_8bit = get_bool(&w);
 	e->is_tagged = get_bool(&w);
 	e->received_ms = get_i64(&w);
+	if (e->received_ms < 0 || e->received_ms > clock_wall_ms())
+		e->received_ms = clock_wall_ms(); /* ages are subtracted from the clock later */
 	get_rcpts(&w, e);
 	if (!span_copy(id, e->id, sizeof(e->id)) || id.n == 0 || wire_end(&w) != 0)
 		entry_free(&e);

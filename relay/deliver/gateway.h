@@ -18,7 +18,8 @@ enum {
 	GATEWAY_BACKOFF_MIN_MS = 1000,
 	GATEWAY_BACKOFF_MAX_MS = 60 * 1000,
 	GATEWAY_LOSSES_MAX = 3, /* connections broken in a row before a target counts as down */
-	GATEWAY_TEXT_MAX = 64
+	GATEWAY_TEXT_MAX = 64,
+	GATEWAY_WHY_MAX = 256
 };
 
 struct target {
@@ -28,7 +29,8 @@ struct target {
 	bool
 	    is_gone; /* its name no longer has this address; the slot is free without connections */
 	bool is_up;
-	bool is_in_trial; /* while down: a trial connection is on its way */
+	bool is_in_trial;          /* while down: a trial connection is on its way */
+	char why[GATEWAY_WHY_MAX]; /* it went down; "" while it never has */
 	unsigned losses;
 	int64_t backoff_ms, trial_ms;
 	unsigned n_connections, n_idle;

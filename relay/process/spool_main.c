@@ -93,6 +93,10 @@ take_commit(struct spool_role *s, struct message *m)
 		refuse(s, m->id, false);
 		return;
 	}
+	if (d->is_stopping) {
+		refuse(s, m->id, false);
+		return;
+	}
 	if (!spool_has_room(d->spool, c.prefix.n + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
 		refuse(s, m->id, true);

@@ -1,7 +1,11 @@
 #include "relay/process/spool_requests.h"
 #include "relay/deliver/show.h"
 
-enum { LINE_MAX_BYTES = 16 * 1024 * 1024, SENTENCE_MAX = 512 };
+enum {
+	LINE_MAX_BYTES = 8 * 1024 * 1024,    /* 10,000 recipients */
+	ANSWER_MAX_BYTES = 32 * 1024 * 1024, /* waiting in our channel, whose end is twice that */
+	SENTENCE_MAX = 512
+};
 
 static void
 end_with(struct role *role, uint64_t id, int status, struct span before, struct span word,
@@ -30,8 +34,15 @@ reply_entry(struct role *role, uint64_t id, const struct queue_entry *e, bool ha
 static void
 queue_list(struct role *role, struct delivery *d, uint64_t id)
 {
-	LIST_FOR (it, queue_entries(d->queue))
+	LIST_FOR (it, queue_entries(d->queue)) {
+		if (channel_queued(role->control) > ANSWER_MAX_BYTES) {
+			end_with(role, id, EXIT_TEMPFAIL,
+			    SPAN("the queue is longer than one answer"), (struct span){0},
+			    SPAN("; these are its oldest messages"));
+			return;
+		}
 		reply_entry(role, id, LIST_ENTRY(it, struct queue_entry, node), false);
+	}
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 }
 

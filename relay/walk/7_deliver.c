@@ -158,7 +158,7 @@ dispatch(struct delivery *d, struct gateway *g)
 			hand_over(d, g, target, leg);
 		} else {
 			leg->state = LEG_IDLE;
-			settle_unreachable(d, leg);
+			settle_unreachable(d, leg, g);
 		}
 	}
 }

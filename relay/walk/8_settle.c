@@ -205,15 +205,29 @@ settle_carriage(void *arg, const struct carriage *carriage, const struct client_
 	end_attempt(d, leg);
 }
 
+/* What an admin wants to read beside a message that met no server at all. */
+static void
+say_unreachable(struct queue_leg *leg, const struct gateway *g)
+{
+	struct buf reason = BUF_INIT(QUEUE_REPLY_MAX);
+
+	(void)buf_add_str(&reason, "no server can be reached"); /* what does not fit is left out */
+	for (size_t i = 0; i < g->n_targets; i++)
+		if (!g->targets[i].is_gone && !g->targets[i].is_up)
+			(void)buf_addf(&reason, "; %s: %s", g->targets[i].text, g->targets[i].why);
+	leg_set_reply(leg, buf_span(&reason), NULL);
+	buf_free(&reason);
+}
+
 void
-settle_unreachable(struct delivery *d, struct queue_leg *leg)
+settle_unreachable(struct delivery *d, struct queue_leg *leg, const struct gateway *g)
 {
 	/* Down at the greeting, or known to be down: worth another look when one comes back.  Not
 	 * when they broke in the middle of this very message: that would go round for ever. */
 	bool is_unreachable = leg->is_unreachable || leg->tried == 0;
 
 	if (leg->tried == 0)
-		leg_set_reply(leg, SPAN("no server of the gateway can be reached"), NULL);
+		say_unreachable(leg, g);
 	end_attempt(d, leg);
 	if (leg->state == LEG_DEFERRED)
 		leg->is_unreachable = is_unreachable;

@@ -46,7 +46,7 @@ void settle_refused_rcpt(
     void *arg, const struct carriage *carriage, size_t i, int code, struct span reply);
 void settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end);
 /* No server of its gateway can be had: this round is over. */
-void settle_unreachable(struct delivery *d, struct queue_leg *leg);
+void settle_unreachable(struct delivery *d, struct queue_leg *leg, const struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
 /* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
 void settle_entry(struct delivery *d, struct queue_entry *e);

@@ -154,7 +154,8 @@ run_at(int64_t ms)
 }
 
 static void
-accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
+accept_one(
+    struct span id, struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
 {
 	struct envelope envelope = {.flow = SPAN("inbound"),
 	    .from = from,
@@ -168,8 +169,14 @@ accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, s
 	    .fd = -1,
 	    .size = 6};
 
-	must(intake_put(d.intake, d.spool, &a, SPAN("MAIL1"), &envelope, &body) == 0);
+	must(intake_put(d.intake, d.spool, &a, id, &envelope, &body) == 0);
 	commit(true);
+}
+
+static void
+accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
+{
+	accept_one(SPAN("MAIL1"), from, is_tagged, rcpts, n);
 }
 
 #define RCPT(a, g)                                                             \
@@ -398,6 +405,7 @@ test_all_down_then_back(void **state)
 	accept_mail(SENDER, false, good, 1);
 	run();
 	assert_string_equal(show_state(mail()), "deferred");
+	assert_non_null(strstr(mail()->legs[0].reply, "refused"));
 	assert_non_null(strstr(problem, "no server of gateway exchange answers"));
 	fake_listen(&fakes[0], port);
 	run_at(2000); /* a trial, long before the retry is due */
@@ -476,6 +484,43 @@ test_many_recipients(void **state)
 }
 
 static void
+test_connection_limit(void **state)
+{
+	enum { N = GATEWAY_CONNECTIONS_MAX + 5 };
+	char id[] = "ID_";
+
+	(void)state;
+	fakes[0].banner = ""; /* takes the connection, and keeps silent */
+	for (int i = 0; i < N; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	for (int i = 0; i < 200; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(fakes[0].n_connections, GATEWAY_CONNECTIONS_MAX);
+	assert_int_equal(fakes[1].n_connections, 0); /* busy is not down */
+	run_at(CLIENT_GREETING_MS);                  /* but silence is */
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[1].n_messages, N);
+	assert_true(fakes[1].n_connections <= GATEWAY_CONNECTIONS_MAX);
+}
+
+static void
+test_idle_connection_quits(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	run();
+	run_at(COURIER_IDLE_MS - 1);
+	assert_null(memmem(fakes[0].commands.p, fakes[0].commands.n, "QUIT", 4));
+	run_at(COURIER_IDLE_MS);
+	assert_non_null(memmem(fakes[0].commands.p, fakes[0].commands.n, "QUIT", 4));
+	assert_true(list_is_empty(&d.gateways[0]->connections));
+	assert_int_equal(d.gateways[0]->targets[0].n_idle, 0);
+	assert_int_equal(d.gateways[0]->targets[0].n_connections, 0);
+}
+
+static void
 test_recovery(void **state)
 {
 	struct spool_message *m = &fake_spool.messages[0];
@@ -537,6 +582,8 @@ main(void)
 	    TEST(test_uncertain_is_retried_later),
 	    TEST(test_damaged_is_never_sent),
 	    TEST(test_many_recipients),
+	    TEST(test_connection_limit),
+	    TEST(test_idle_connection_quits),
 	    TEST(test_recovery),
 	    TEST(test_gateway_left_the_configuration),
 	};

@@ -1,0 +1,217 @@
+/* Who is told about undeliverable mail, by which way, and what the report says. */
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/deliver/bounce.h"
+#include "tests/unit/fake_spool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define WALL_MS 1700000000000LL
+
+static struct conf_gateway inside = {.name = "inside"}, smart = {.name = "smarthost"};
+static struct conf_domain domains[] = {{.name = "example.org", .gateway = &inside}};
+static struct conf_flow flows[2];
+static struct config config;
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	clock_fake(1000, WALL_MS);
+	fake_spool_clear();
+	flows[0] = (struct conf_flow){.name = "inbound", .relay = RELAY_DOMAINS};
+	flows[1] = (struct conf_flow){.name = "outbound", .relay = RELAY_ANY, .gateway = &smart};
+	config = (struct config){.hostname = "mx.example.org",
+	    .postmaster = "postmaster@example.org",
+	    .domains = domains,
+	    .n_domains = 1,
+	    .flows = flows,
+	    .n_flows = 2};
+	config.queue.expire_after_ms = 3600 * 1000;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	fake_spool_clear();
+	clock_fake(0, -1);
+	return 0;
+}
+
+static const struct commit_rcpt rcpts[] = {
+    {.address = {"a@one.example", 13}, .gateway = {"inside", 6}},
+    {.address = {"b@one.example", 13}, .gateway = {"inside", 6}},
+    {.address = {"c@one.example", 13}, .gateway = {"inside", 6}},
+};
+
+static struct queue_entry *
+entry_from(struct span from, enum mail_kind kind, bool is_tagged)
+{
+	struct buf bytes = BUF_INIT(4096);
+	struct queue_entry *e;
+	struct envelope envelope = {.kind = kind,
+	    .flow = SPAN("inbound"),
+	    .from = from,
+	    .is_tagged = is_tagged,
+	    .received_ms = WALL_MS - 5000,
+	    .rcpts = rcpts,
+	    .n_rcpts = 3};
+
+	envelope_put(&bytes, &envelope);
+	e = entry_new(SPAN("ID1"), buf_span(&bytes));
+	assert_non_null(e);
+	spool_put(&fake_spool, 1, SPAN("ID1"), buf_span(&bytes), SPAN("Subject: secret\r\n\r\n"),
+	    SPAN("the body\r\n"), -1, 0, 10);
+	e->msg = &fake_spool.messages[fake_spool.n - 1];
+	e->size = spool_message_size(e->msg);
+	buf_free(&bytes);
+	return e;
+}
+
+static void
+test_allowed(void **state)
+{
+	static const struct {
+		struct span from;
+		enum mail_kind kind;
+		bool is_tagged, is_allowed;
+	} table[] = {
+	    {{"s@example.org", 13}, MAIL_RELAYED, false, true},
+	    {{"s@example.org", 13}, MAIL_RELAYED, true, false},
+	    {{"", 0}, MAIL_RELAYED, false, false},
+	    {{"", 0}, MAIL_BOUNCE, false, true},
+	    {{"", 0}, MAIL_POSTMASTER, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct queue_entry *e =
+		    entry_from(table[i].from, table[i].kind, table[i].is_tagged);
+
+		assert_int_equal(bounce_is_allowed(e), table[i].is_allowed);
+		entry_free(&e);
+	}
+}
+
+static void
+check_route(struct span from, enum mail_kind kind, const char *to,
+    const struct conf_gateway *gateway, enum mail_kind as)
+{
+	struct queue_entry *e = entry_from(from, kind, false);
+	struct bounce_route route = bounce_route(&config, e);
+
+	assert_true(span_eq(route.to, span_str(to)));
+	assert_ptr_equal(route.gateway, gateway);
+	assert_int_equal(route.kind, as);
+	entry_free(&e);
+}
+
+static void
+test_route(void **state)
+{
+	(void)state;
+	check_route(SPAN("s@Example.ORG"), MAIL_RELAYED, "s@Example.ORG", &inside, MAIL_BOUNCE);
+	check_route(SPAN("s@far.example"), MAIL_RELAYED, "s@far.example", &smart, MAIL_BOUNCE);
+	check_route(SPAN(""), MAIL_BOUNCE, "postmaster@example.org", &inside, MAIL_POSTMASTER);
+	config.n_flows = 1; /* no way out */
+	check_route(SPAN("s@far.example"), MAIL_RELAYED, "postmaster@example.org", &inside,
+	    MAIL_POSTMASTER);
+	config.postmaster = "postmaster@far.example";
+	check_route(
+	    SPAN("s@far.example"), MAIL_RELAYED, "postmaster@far.example", NULL, MAIL_POSTMASTER);
+	check_route(SPAN("s@example.org"), MAIL_RELAYED, "s@example.org", &inside, MAIL_BOUNCE);
+}
+
+static bool
+has(const struct buf *text, const char *part)
+{
+	return memmem(text->p, text->n, part, strlen(part)) != NULL;
+}
+
+static void
+test_failure_report(void **state)
+{
+	struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
+	struct bounce_route route = bounce_route(&config, e);
+	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+
+	(void)state;
+	leg_set_reply(&e->legs[0], SPAN("451 later"), "10.0.0.1:25");
+	rcpt_set(&e->rcpts[0], RCPT_FAILED, SPAN("550 5.1.1 no such user"));
+	rcpt_set(&e->rcpts[1], RCPT_FAILED, SPAN("554 go away"));
+	e->rcpts[0].is_in_bounce = e->rcpts[1].is_in_bounce = true;
+	assert_int_equal(
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &text), 0);
+	assert_true(has(&text, "To: <s@example.org>"));
+	assert_true(has(&text, "Final-Recipient: rfc822; a@one.example"));
+	assert_true(has(&text, "Final-Recipient: rfc822; b@one.example"));
+	assert_false(has(&text, "Final-Recipient: rfc822; c@one.example"));
+	assert_true(has(&text, "Status: 5.1.1"));
+	assert_true(has(&text, "Status: 5.0.0")); /* the second said none */
+	assert_true(has(&text, "Action: failed"));
+	assert_true(has(&text, "550 5.1.1 no such user"));
+	assert_true(has(&text, "Subject: secret")); /* the header section goes back */
+	assert_false(has(&text, "the body"));       /* and nothing else */
+	buf_free(&text);
+	entry_free(&e);
+}
+
+static void
+test_delay_report(void **state)
+{
+	struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
+	struct bounce_route route = bounce_route(&config, e);
+	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+
+	(void)state;
+	rcpt_set(&e->rcpts[0], RCPT_DELIVERED, SPAN("250 ok"));
+	leg_set_reply(&e->legs[0], SPAN("451 4.3.0 later"), "10.0.0.1:25");
+	assert_int_equal(
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), true, &text), 0);
+	assert_false(has(&text, "Final-Recipient: rfc822; a@one.example"));
+	assert_true(has(&text, "Final-Recipient: rfc822; b@one.example"));
+	assert_true(has(&text, "Action: delayed"));
+	assert_true(has(&text, "Status: 4.3.0"));
+	buf_free(&text);
+	entry_free(&e);
+}
+
+/* A notice of ours is all body: its own header section is found in there. */
+static void
+test_report_about_a_report(void **state)
+{
+	struct queue_entry *e = entry_from(SPAN(""), MAIL_BOUNCE, false);
+	struct bounce_route route = bounce_route(&config, e);
+	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+
+	(void)state;
+	e->msg->prefix = 0;
+	rcpt_set(&e->rcpts[0], RCPT_FAILED, SPAN("550 no"));
+	e->rcpts[0].is_in_bounce = true;
+	assert_int_equal(
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &text), 0);
+	assert_true(has(&text, "To: <postmaster@example.org>"));
+	assert_true(has(&text, "Subject: secret"));
+	assert_false(has(&text, "the body"));
+	buf_free(&text);
+	entry_free(&e);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_allowed, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_route, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_failure_report, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_delay_report, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_report_about_a_report, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -136,6 +136,8 @@ struct pnf_filter {
 	 * what all other hooks are given. */
 	int (*load)(const struct pnf_host *, const struct pnf_config *, void **self, char *why,
 	    size_t why_n);
+	/* In the zygote only, of a self that load has made (PNF_BROKEN included): frees it. */
+	void (*unload)(void *self);
 	/* In each worker, after the fork, inside the sandbox; -1: the worker is not ready. */
 	int (*start)(void *self, const char *tmpdir, char *why, size_t why_n);
 

@@ -56,6 +56,15 @@ clamav_load(const struct pnf_host *host, const struct pnf_config *config, void *
 	return PNF_LOADED;
 }
 
+static void
+clamav_unload(void *self)
+{
+	struct clamav *c = self;
+
+	engine_free(&c->engine);
+	mem_free(c);
+}
+
 static int
 clamav_start(void *self, const char *tmpdir, char *why, size_t why_n)
 {
@@ -129,5 +138,5 @@ clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 	look(self, msg, raw);
 }
 
-PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .start = clamav_start,
-    .connect = clamav_connect, .part = clamav_part, .eom = clamav_eom);
+PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,
+    .start = clamav_start, .connect = clamav_connect, .part = clamav_part, .eom = clamav_eom);

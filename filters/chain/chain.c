@@ -51,6 +51,12 @@ chain_free(struct chain **c)
 {
 	if (*c == NULL)
 		return;
+	for (size_t i = 0; i < (*c)->n_filters; i++) {
+		const struct chain_filter *f = &(*c)->filters[i];
+
+		if (f->self != NULL && f->plugin->unload != NULL)
+			f->plugin->unload(f->self);
+	}
 	mem_free((*c)->filters);
 	mem_free((*c)->tmpdir);
 	mem_free(*c);

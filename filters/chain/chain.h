@@ -42,7 +42,7 @@ typedef const struct pnf_filter *chain_plugins(const struct pnf_about *about);
 
 /* Nothing is loaded yet.  `config` outlives the chain. */
 struct chain *chain_new(const struct config *config, chain_plugins *plugins, const char *tmpdir);
-/* The filters' own memory stays: they have no end but the process's. */
+/* Unloads the filters; never in a worker, whose pages are the zygote's. */
 void chain_free(struct chain **c);
 
 /*

@@ -62,6 +62,25 @@ score_parse(struct span s, int32_t *milli)
 	return true;
 }
 
+static void
+patterns_free(struct patterns *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		pattern_free(&all->items[i]);
+	mem_free(all->items);
+}
+
+static void
+content_unload(void *self)
+{
+	struct content *c = self;
+
+	patterns_free(&c->subject);
+	patterns_free(&c->body);
+	mem_free(c->tag);
+	mem_free(c);
+}
+
 static int
 content_load(const struct pnf_host *host, const struct pnf_config *config, void **self, char *why,
     size_t why_n)
@@ -162,5 +181,5 @@ content_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 		look(c, msg, &c->body, "raw body", from_pnf(raw));
 }
 
-PNF_FILTER(content_filter, .about = &content_about, .load = content_load,
+PNF_FILTER(content_filter, .about = &content_about, .load = content_load, .unload = content_unload,
     .connect = content_connect, .header = content_header, .part = content_part, .eom = content_eom);

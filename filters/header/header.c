@@ -92,11 +92,36 @@ rules_load(const struct pnf_host *host, const struct pnf_config *config, const c
 	size_t n = host->option_count(config, option);
 
 	to->items = mem_array(n, sizeof(to->items[0]));
-	for (; to->n < n; to->n++)
-		if (load(span_str(host->option_item(config, option, to->n)), &to->items[to->n], why,
-			why_n) < 0)
+	/* n counts the rule at hand too: what it holds already is freed with the others. */
+	while (to->n < n) {
+		struct span text = span_str(host->option_item(config, option, to->n));
+
+		if (load(text, &to->items[to->n++], why, why_n) < 0)
 			return -1;
+	}
 	return 0;
+}
+
+static void
+rules_free(struct rules *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		pattern_free(&all->items[i].pattern);
+		mem_free(all->items[i].name);
+		mem_free(all->items[i].value);
+	}
+	mem_free(all->items);
+}
+
+static void
+header_unload(void *self)
+{
+	struct header *h = self;
+
+	rules_free(&h->match);
+	rules_free(&h->add);
+	rules_free(&h->remove);
+	mem_free(h);
 }
 
 static int
@@ -165,5 +190,5 @@ header_eoh(void *self, struct pnf_msg *msg)
 			    msg, "failure", to_pnf("a field could not be added"));
 }
 
-PNF_FILTER(header_filter, .about = &header_about, .load = header_load, .header = header_header,
-    .eoh = header_eoh);
+PNF_FILTER(header_filter, .about = &header_about, .load = header_load, .unload = header_unload,
+    .header = header_header, .eoh = header_eoh);

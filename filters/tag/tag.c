@@ -53,6 +53,16 @@ encode_prefix(struct span prefix)
 	return text;
 }
 
+static void
+tag_unload(void *self)
+{
+	struct tag *t = self;
+
+	mem_free(t->plain);
+	mem_free(t->on_wire);
+	mem_free(t);
+}
+
 static int
 tag_load(const struct pnf_host *host, const struct pnf_config *config, void **self, char *why,
     size_t why_n)
@@ -117,5 +127,5 @@ tag_eoh(void *self, struct pnf_msg *msg)
 	buf_free(&value);
 }
 
-PNF_FILTER(tag_filter, .about = &tag_about, .load = tag_load, .connect = tag_connect,
-    .header = tag_header, .eoh = tag_eoh);
+PNF_FILTER(tag_filter, .about = &tag_about, .load = tag_load, .unload = tag_unload,
+    .connect = tag_connect, .header = tag_header, .eoh = tag_eoh);

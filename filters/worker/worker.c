@@ -122,9 +122,9 @@ policy_find(const struct state *s, uint64_t version)
 }
 
 static void
-answer(struct state *s, uint16_t type, uint64_t id)
+answer(struct state *s, uint16_t type, uint64_t id, struct span payload)
 {
-	if (channel_send_now(s->w->fd, type, id, buf_span(&s->answer), NULL) < 0)
+	if (channel_send_now(s->w->fd, type, id, payload, NULL) < 0)
 		leave(WORKER_DONE, "", ""); /* front has gone: nobody wants the answer */
 }
 
@@ -152,7 +152,10 @@ scan_take(struct state *s, struct message *m)
 	s->messages++;
 	if (chain_was_rough(run) || s->messages >= s->w->messages_max)
 		s->is_leaving = true;
-	answer(s, WORKER_RESULT, m->id);
+	/* Before the result: behind it front would have sent the next message already. */
+	if (s->is_leaving)
+		answer(s, WORKER_LEAVING, 0, (struct span){0});
+	answer(s, WORKER_RESULT, m->id, buf_span(&s->answer));
 	chain_run_free(&run);
 	channel_unmap(&mapped);
 	s->doing = (struct worker_doing){.filter = -1};
@@ -177,8 +180,6 @@ loop(struct state *s)
 			if (m.fds[i] >= 0)
 				(void)close(m.fds[i]); /* memory, only read */
 	}
-	buf_clear(&s->answer);
-	answer(s, WORKER_LEAVING, 0);
 }
 
 void

@@ -8,7 +8,7 @@
 enum { ERRORS_TEXT_MAX = 8 * 1024 * 1024 };
 
 void
-complain(struct complaints *c, unsigned line, const char *fmt, ...)
+config_complain(struct complaints *c, unsigned line, const char *fmt, ...)
 {
 	char text[COMPLAINT_TEXT_MAX];
 	va_list args;
@@ -56,7 +56,7 @@ config_errors_add(struct config_errors *to, const char *file, const char *text)
 }
 
 void
-complaints_write(struct complaints *c, const char *file, struct config_errors *to)
+config_complaints_write(struct complaints *c, const char *file, struct config_errors *to)
 {
 	errors_prepare(to);
 	if (c->n > 0)
@@ -71,7 +71,7 @@ complaints_write(struct complaints *c, const char *file, struct config_errors *t
 }
 
 void
-complaints_free(struct complaints *c)
+config_complaints_free(struct complaints *c)
 {
 	for (size_t i = 0; i < c->n; i++)
 		mem_free(c->items[i].text);
@@ -80,7 +80,7 @@ complaints_free(struct complaints *c)
 }
 
 struct shown
-show_span(struct span s)
+config_show_span(struct span s)
 {
 	struct shown to = {{0}};
 	size_t n = 0;

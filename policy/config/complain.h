@@ -23,11 +23,11 @@ struct complaints {
 	bool is_over; /* there were more than COMPLAINTS_MAX */
 };
 
-void complain(struct complaints *c, unsigned line, const char *fmt, ...)
+void config_complain(struct complaints *c, unsigned line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Appends "FILE:LINE: text\n" for each, sorted, to `to`. */
-void complaints_write(struct complaints *c, const char *file, struct config_errors *to);
-void complaints_free(struct complaints *c);
+void config_complaints_write(struct complaints *c, const char *file, struct config_errors *to);
+void config_complaints_free(struct complaints *c);
 /* One more line "FILE: text" for what has no line of its own. */
 void config_errors_add(struct config_errors *to, const char *file, const char *text);
 
@@ -36,7 +36,7 @@ struct shown {
 };
 
 /* s as it may stand in a message: control bytes and broken UTF-8 as "?", cut with "...". */
-struct shown show_span(struct span s);
-#define SHOW(s) (show_span(s).text)
+struct shown config_show_span(struct span s);
+#define SHOW(s) (config_show_span(s).text)
 
 #endif

@@ -13,13 +13,13 @@ read_hostname(struct reading *r, const struct node *n, void *to)
 	struct span name;
 
 	(void)to;
-	if (!read_text(r, n, &name))
+	if (!schema_read_text(r, n, &name))
 		return;
 	if (!scalar_is_host(name))
-		complain(r->complaints, n->first_value->line,
+		config_complain(r->complaints, n->first_value->line,
 		    "hostname = \"%s\" is no host name; write one like \"mx1.example.org\"",
 		    SHOW(name));
-	r->config->hostname = keep_text(r, name);
+	r->config->hostname = schema_keep_text(r, name);
 }
 
 static void
@@ -28,29 +28,29 @@ read_postmaster(struct reading *r, const struct node *n, void *to)
 	struct span address;
 
 	(void)to;
-	if (!read_text(r, n, &address))
+	if (!schema_read_text(r, n, &address))
 		return;
 	if (!scalar_is_address(address))
-		complain(r->complaints, n->first_value->line,
+		config_complain(r->complaints, n->first_value->line,
 		    "postmaster = \"%s\" is no mail address; write one like "
 		    "\"postmaster@example.org\"",
 		    SHOW(address));
-	r->config->postmaster = keep_text(r, address);
+	r->config->postmaster = schema_keep_text(r, address);
 }
 
 static void
 read_state_dir(struct reading *r, const struct node *n, void *to)
 {
 	(void)to;
-	(void)read_path(r, n, &r->config->state_dir); /* or the default */
+	(void)schema_read_path(r, n, &r->config->state_dir); /* or the default */
 }
 
 static void
 read_run_dir(struct reading *r, const struct node *n, void *to)
 {
 	(void)to;
-	if (read_path(r, n, &r->config->run_dir) && n->first_value->text.n > RUN_DIR_MAX)
-		complain(r->complaints, n->first_value->line,
+	if (schema_read_path(r, n, &r->config->run_dir) && n->first_value->text.n > RUN_DIR_MAX)
+		config_complain(r->complaints, n->first_value->line,
 		    "run_dir is longer than %d bytes, too long for sockets in it; choose a shorter "
 		    "one",
 		    RUN_DIR_MAX);
@@ -76,13 +76,13 @@ static const struct rule top_rules[] = {
     {"state_dir", RULE_ONE, read_state_dir},
     {"run_dir", RULE_ONE, read_run_dir},
     {"listen", RULE_TITLED, NULL},
-    {"dns", RULE_SECTION, read_dns},
+    {"dns", RULE_SECTION, schema_read_dns},
     {"flow", RULE_TITLED, NULL},
     {"domain", RULE_TITLED, NULL},
     {"gateway", RULE_TITLED, NULL},
     {"filter", RULE_TITLED, NULL},
-    {"queue", RULE_SECTION, read_queue},
-    {"web", RULE_SECTION, read_web},
+    {"queue", RULE_SECTION, schema_read_queue},
+    {"web", RULE_SECTION, schema_read_web},
     {"journal", RULE_SECTION, read_journal},
     {"tls", RULE_NOT_YET, NULL},
     {"trust", RULE_NOT_YET, NULL},
@@ -101,7 +101,7 @@ default_postmaster(struct reading *r)
 	if (c->postmaster != NULL || c->hostname == NULL)
 		return;
 	(void)buf_addf(&address, "postmaster@%s", c->hostname); /* a bad name is an error already */
-	c->postmaster = keep_text(r, buf_span(&address));
+	c->postmaster = schema_keep_text(r, buf_span(&address));
 	buf_free(&address);
 }
 
@@ -111,13 +111,14 @@ read_all(struct reading *r)
 	config_defaults(r->config);
 	schema_read(r, r->root, top_rules, NULL);
 	if (schema_child(r->root, "hostname") == NULL)
-		complain(r->complaints, 1, "no hostname; add hostname = \"mx1.example.org\"");
+		config_complain(
+		    r->complaints, 1, "no hostname; add hostname = \"mx1.example.org\"");
 	default_postmaster(r);
-	read_gateways(r);
-	read_filters(r);
-	read_domains(r);
-	read_flows(r);
-	read_listens(r);
+	schema_read_gateways(r);
+	schema_read_filters(r);
+	schema_read_domains(r);
+	schema_read_flows(r);
+	schema_read_listens(r);
 }
 
 static void
@@ -126,13 +127,13 @@ read_config(struct reading *r, struct span text)
 	struct arena scratch;
 
 	if (text.n > CONFIG_TEXT_MAX) {
-		complain(r->complaints, 1, "the text has %zu bytes; at most %d are read", text.n,
-		    CONFIG_TEXT_MAX);
+		config_complain(r->complaints, 1, "the text has %zu bytes; at most %d are read",
+		    text.n, CONFIG_TEXT_MAX);
 		return;
 	}
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
-	lexer_check_bytes(text, r->complaints);
-	r->root = tree_parse(text, &scratch, r->complaints);
+	config_lexer_check_bytes(text, r->complaints);
+	r->root = config_tree_parse(text, &scratch, r->complaints);
 	read_all(r);
 	arena_free(&scratch);
 }
@@ -147,13 +148,13 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
 
 	arena_init(&c->memory, CONFIG_MEMORY_MAX);
 	r.config = c;
-	c->file = keep_text(&r, span_str(file));
+	c->file = schema_keep_text(&r, span_str(file));
 	read_config(&r, text);
 	if (complaints.n > 0) {
-		complaints_write(&complaints, file, errors);
+		config_complaints_write(&complaints, file, errors);
 		config_free(&c);
 	}
-	complaints_free(&complaints);
+	config_complaints_free(&complaints);
 	return c;
 }
 

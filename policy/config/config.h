@@ -145,7 +145,7 @@ struct config {
 	struct conf_dns dns;
 	struct conf_flow *flows;
 	size_t n_flows;
-	struct conf_domain *domains;
+	struct conf_domain *domains; /* sorted by name, the one without subdomains first */
 	size_t n_domains;
 	struct conf_gateway *gateways;
 	size_t n_gateways;
@@ -155,7 +155,8 @@ struct config {
 	struct conf_web web;
 };
 
-/* Every error of a text, sorted by line: "FILE:LINE: what is wrong; what would be right". */
+/* Every error of a text, sorted by line: "FILE:LINE: what is wrong; what would be right".
+ * All zeros is valid; the functions below append to it. */
 struct config_errors {
 	struct buf lines; /* each ends with \n */
 	size_t n;

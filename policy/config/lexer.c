@@ -12,18 +12,19 @@ has_control(struct span s)
 }
 
 void
-lexer_check_bytes(struct span text, struct complaints *complaints)
+config_lexer_check_bytes(struct span text, struct complaints *complaints)
 {
 	for (unsigned line = 1; text.n > 0; line++) {
 		struct span s = span_cut(&text, '\n');
 
 		if (span_find(s, '\0') != s.n)
-			complain(complaints, line, "a NUL byte; the configuration must be text");
+			config_complain(
+			    complaints, line, "a NUL byte; the configuration must be text");
 		else if (!utf8_is_valid(s))
-			complain(
+			config_complain(
 			    complaints, line, "bytes that are not UTF-8; save the file as UTF-8");
 		else if (has_control(s))
-			complain(complaints, line, "a control character; remove it");
+			config_complain(complaints, line, "a control character; remove it");
 	}
 }
 
@@ -54,7 +55,7 @@ skip_block_comment(struct lexer *l)
 			l->line++;
 		advance(l, 1);
 	}
-	complain(l->complaints, start, "a comment is not closed; end it with */");
+	config_complain(l->complaints, start, "a comment is not closed; end it with */");
 }
 
 /* Characters of no meaning here, with what was probably meant. */
@@ -64,11 +65,11 @@ skip_stray(struct lexer *l)
 	char c = l->rest.p[0];
 
 	if (c == ';')
-		complain(l->complaints, l->line, "\";\" has no meaning here; remove it");
+		config_complain(l->complaints, l->line, "\";\" has no meaning here; remove it");
 	else if (c == '\'')
-		complain(l->complaints, l->line, "\"'\" does not enclose text; use \"...\"");
+		config_complain(l->complaints, l->line, "\"'\" does not enclose text; use \"...\"");
 	else if ((unsigned char)c >= ' ' && c != 127)
-		return false; /* other controls: lexer_check_bytes has complained */
+		return false; /* other controls: config_lexer_check_bytes has complained */
 	advance(l, 1);
 	return true;
 }
@@ -118,7 +119,7 @@ undo_escapes(struct lexer *l, struct span raw)
 		if (raw.p[i] == '\\' && i + 1 < raw.n) {
 			i++;
 			if (raw.p[i] != '"' && raw.p[i] != '\\')
-				complain(l->complaints, l->line,
+				config_complain(l->complaints, l->line,
 				    "\"\\%s\" is no escape; only \\\" and \\\\ are, write \\\\ for "
 				    "a "
 				    "backslash",
@@ -138,7 +139,7 @@ lex_quoted(struct lexer *l)
 	advance(l, 1);
 	n = quoted_length(l->rest);
 	if (n == l->rest.n || l->rest.p[n] != '"')
-		complain(l->complaints, l->line,
+		config_complain(l->complaints, l->line,
 		    "a text is not closed on its line; end it with \" (and write \\\" for a quote "
 		    "inside)");
 	t.text = undo_escapes(l, span_take(l->rest, n));
@@ -157,7 +158,7 @@ is_word_byte(char c)
 }
 
 struct token
-lexer_next(struct lexer *l)
+config_lexer_next(struct lexer *l)
 {
 	struct token t = {.kind = TOKEN_END};
 	size_t n = 1;

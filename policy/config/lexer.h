@@ -32,8 +32,8 @@ struct lexer {
 };
 
 /* TOKEN_END at the end, however often it is asked. */
-struct token lexer_next(struct lexer *l);
+struct token config_lexer_next(struct lexer *l);
 /* Complains of every line with bytes that no text has: NUL, controls, broken UTF-8. */
-void lexer_check_bytes(struct span text, struct complaints *complaints);
+void config_lexer_check_bytes(struct span text, struct complaints *complaints);
 
 #endif

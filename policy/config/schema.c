@@ -32,36 +32,37 @@ schema_child(const struct node *section, const char *word)
 bool
 schema_fits(struct reading *r, const struct node *n, enum rule_kind kind)
 {
-	const struct shown shown = show_span(n->word);
+	const struct shown shown = config_show_span(n->word);
 	const char *word = shown.text;
 
 	switch (kind) {
 	case RULE_ONE:
 		if (n->kind == NODE_VALUE)
 			return n->n_values == 1; /* none: the parser has complained */
-		complain(
+		config_complain(
 		    r->complaints, n->line, "\"%s\" takes one value; write %s = VALUE", word, word);
 		return false;
 	case RULE_LIST:
 		if (n->kind != NODE_SECTION)
 			return n->kind == NODE_LIST || n->n_values == 1;
-		complain(
+		config_complain(
 		    r->complaints, n->line, "\"%s\" takes a list; write %s = {A, B}", word, word);
 		return false;
 	case RULE_SECTION:
 		if (n->kind == NODE_SECTION && !n->has_title)
 			return true;
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "\"%s\" is a section without a title; write %s { ... }", word, word);
 		return false;
 	case RULE_TITLED:
 		if (n->kind == NODE_SECTION && n->has_title)
 			return true;
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "\"%s\" is a section with a title; write %s \"NAME\" { ... }", word, word);
 		return false;
 	case RULE_NOT_YET:
-		complain(r->complaints, n->line, "\"%s\" is not in this version; remove it", word);
+		config_complain(
+		    r->complaints, n->line, "\"%s\" is not in this version; remove it", word);
 		return false;
 	}
 	return false;
@@ -100,14 +101,14 @@ complain_of_unknown_word(
 	struct known known = {.n = 0};
 
 	if (is_misplaced(r, section, n)) {
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "\"%s\" has no meaning in %s; if it was not meant to stand there, add } before "
 		    "it",
 		    SHOW(n->word), schema_place(section).text);
 		return;
 	}
-	known_add_rules(&known, rules);
-	known_complain(r, n->line, "word", schema_inside(section).text, n->word, &known);
+	schema_known_add_rules(&known, rules);
+	schema_known_complain(r, n->line, "word", schema_inside(section).text, n->word, &known);
 }
 
 void
@@ -124,7 +125,7 @@ schema_read(struct reading *r, const struct node *section, const struct rule *ru
 }
 
 void
-known_add(struct known *k, const char *word, bool is_here)
+schema_known_add(struct known *k, const char *word, bool is_here)
 {
 	if (k->n == KNOWN_MAX)
 		return;
@@ -133,26 +134,26 @@ known_add(struct known *k, const char *word, bool is_here)
 }
 
 void
-known_add_rules(struct known *k, const struct rule *rules)
+schema_known_add_rules(struct known *k, const struct rule *rules)
 {
 	for (; rules->word != NULL; rules++)
-		known_add(k, rules->word, rules->kind != RULE_NOT_YET);
+		schema_known_add(k, rules->word, rules->kind != RULE_NOT_YET);
 }
 
 void
-known_complain(struct reading *r, unsigned line, const char *what, const char *where,
+schema_known_complain(struct reading *r, unsigned line, const char *what, const char *where,
     struct span word, const struct known *k)
 {
 	size_t i = nearest_word(word, k->words, k->n);
 
 	if (i == k->n)
-		complain(
+		config_complain(
 		    r->complaints, line, "unknown %s \"%s\"%s; remove it", what, SHOW(word), where);
 	else if (k->is_here[i])
-		complain(r->complaints, line, "unknown %s \"%s\"%s; did you mean \"%s\"?", what,
-		    SHOW(word), where, k->words[i]);
+		config_complain(r->complaints, line, "unknown %s \"%s\"%s; did you mean \"%s\"?",
+		    what, SHOW(word), where, k->words[i]);
 	else
-		complain(r->complaints, line,
+		config_complain(r->complaints, line,
 		    "unknown %s \"%s\"%s; the nearest, \"%s\", is not in this version; remove it",
 		    what, SHOW(word), where, k->words[i]);
 }
@@ -162,15 +163,16 @@ schema_complain_missing(struct reading *r, unsigned line, const char *word, stru
 {
 	struct buf names = BUF_INIT(EXISTING_TEXT_MAX);
 
-	for (const struct node *n = NULL; (n = tree_section(r->root, n, word)) != NULL;)
+	for (const struct node *n = NULL; (n = config_tree_section(r->root, n, word)) != NULL;)
 		if (buf_addf(&names, "%s\"%s\"", names.n ? ", " : "", SHOW(n->title)) < 0)
 			break; /* that many say enough */
 	if (names.n > 0)
-		complain(r->complaints, line, "%s \"%s\" does not exist; there is %.*s", word,
-		    SHOW(name), SPAN_ARG(buf_span(&names)));
+		config_complain(r->complaints, line, "%s \"%s\" does not exist; there is %.*s",
+		    word, SHOW(name), SPAN_ARG(buf_span(&names)));
 	else
-		complain(r->complaints, line, "%s \"%s\" does not exist; add %s \"%s\" { ... }",
-		    word, SHOW(name), word, SHOW(name));
+		config_complain(r->complaints, line,
+		    "%s \"%s\" does not exist; add %s \"%s\" { ... }", word, SHOW(name), word,
+		    SHOW(name));
 	buf_free(&names);
 }
 
@@ -184,35 +186,35 @@ value_inside(const struct node *n)
 }
 
 bool
-choice_read(struct reading *r, const struct node *n, const struct value *v,
+schema_choice(struct reading *r, const struct node *n, const struct value *v,
     const struct choice *choices, int *out)
 {
 	struct known known = {.n = 0};
 
 	for (const struct choice *c = choices; c->word != NULL; c++) {
-		known_add(&known, c->word, c->is_here);
+		schema_known_add(&known, c->word, c->is_here);
 		if (!span_eq(v->text, span_str(c->word)))
 			continue;
 		if (c->is_here) {
 			*out = c->value;
 			return true;
 		}
-		complain(r->complaints, v->line, "%s \"%s\" is not in this version; remove it",
-		    SHOW(n->word), c->word);
+		config_complain(r->complaints, v->line,
+		    "%s \"%s\" is not in this version; remove it", SHOW(n->word), c->word);
 		return false;
 	}
-	known_complain(r, v->line, "value", value_inside(n).text, v->text, &known);
+	schema_known_complain(r, v->line, "value", value_inside(n).text, v->text, &known);
 	return false;
 }
 
 const char *
-keep_text(struct reading *r, struct span s)
+schema_keep_text(struct reading *r, struct span s)
 {
 	return arena_copy(&r->config->memory, s).p;
 }
 
 void *
-keep_array(struct reading *r, size_t count, size_t size)
+schema_keep_array(struct reading *r, size_t count, size_t size)
 {
 	size_t bytes;
 

@@ -55,10 +55,11 @@ struct known {
 	size_t n;
 };
 
-void known_add(struct known *k, const char *word, bool is_here); /* past KNOWN_MAX: left out */
-void known_add_rules(struct known *k, const struct rule *rules);
+void schema_known_add(
+    struct known *k, const char *word, bool is_here); /* past KNOWN_MAX: left out */
+void schema_known_add_rules(struct known *k, const struct rule *rules);
 /* `unknown WHAT "word"WHERE; did you mean "nearest"?` */
-void known_complain(struct reading *r, unsigned line, const char *what, const char *where,
+void schema_known_complain(struct reading *r, unsigned line, const char *what, const char *where,
     struct span word, const struct known *k);
 /* `gateway "x" does not exist; there are "a", "b"`: names of the root's sections of that word. */
 void schema_complain_missing(struct reading *r, unsigned line, const char *word, struct span name);
@@ -70,7 +71,7 @@ struct choice {
 };
 
 /* One value out of a table; false, with a complaint, when it is none. */
-bool choice_read(struct reading *r, const struct node *n, const struct value *v,
+bool schema_choice(struct reading *r, const struct node *n, const struct value *v,
     const struct choice *choices, int *out);
 
 struct range {
@@ -80,39 +81,43 @@ struct range {
 
 /* The one value of a word; false: there is none (complained of) or, for the others, it is not of
  * that type or out of range, complained of and *out untouched. */
-bool read_text(struct reading *r, const struct node *n, struct span *out);
-bool read_bool(struct reading *r, const struct node *n, bool *out);
-bool read_number(struct reading *r, const struct node *n, const struct range *range, uint32_t *out);
-bool read_size(struct reading *r, const struct node *n, const struct range *range, uint64_t *out);
-bool read_time(struct reading *r, const struct node *n, const struct range *range, int64_t *ms);
-bool read_path(struct reading *r, const struct node *n, const char **out);
-void read_nets(struct reading *r, const struct node *n, struct nets *out);
-void read_endpoints(struct reading *r, const struct node *n, struct endpoint **out, size_t *n_out);
+bool schema_read_text(struct reading *r, const struct node *n, struct span *out);
+bool schema_read_bool(struct reading *r, const struct node *n, bool *out);
+bool schema_read_number(
+    struct reading *r, const struct node *n, const struct range *range, uint32_t *out);
+bool schema_read_size(
+    struct reading *r, const struct node *n, const struct range *range, uint64_t *out);
+bool schema_read_time(
+    struct reading *r, const struct node *n, const struct range *range, int64_t *ms);
+bool schema_read_path(struct reading *r, const struct node *n, const char **out);
+void schema_read_nets(struct reading *r, const struct node *n, struct nets *out);
+void schema_read_endpoints(
+    struct reading *r, const struct node *n, struct endpoint **out, size_t *n_out);
 /* The same for a value that stands in a list, and for defaults of plugins. */
-bool value_time(struct reading *r, const struct node *n, const struct value *v, int64_t *ms);
-bool value_endpoint(
+bool schema_value_time(struct reading *r, const struct node *n, const struct value *v, int64_t *ms);
+bool schema_value_endpoint(
     struct reading *r, const struct node *n, const struct value *v, struct endpoint *out);
 /* A NUL-terminated copy in the configuration's memory. */
-const char *keep_text(struct reading *r, struct span s);
-void *keep_array(struct reading *r, size_t count, size_t size); /* zeroed */
+const char *schema_keep_text(struct reading *r, struct span s);
+void *schema_keep_array(struct reading *r, size_t count, size_t size); /* zeroed */
 
 /* schema_edge.c: where mail comes in.  listen needs the flows. */
-void read_listens(struct reading *r);
-void read_dns(struct reading *r, const struct node *n, void *to);
-void read_web(struct reading *r, const struct node *n, void *to);
-void read_queue(struct reading *r, const struct node *n, void *to);
+void schema_read_listens(struct reading *r);
+void schema_read_dns(struct reading *r, const struct node *n, void *to);
+void schema_read_web(struct reading *r, const struct node *n, void *to);
+void schema_read_queue(struct reading *r, const struct node *n, void *to);
 void config_defaults(struct config *c);
 /* schema_gateway.c: where mail goes.  Domains need the gateways. */
-void read_gateways(struct reading *r);
-void read_domains(struct reading *r);
+void schema_read_gateways(struct reading *r);
+void schema_read_domains(struct reading *r);
 /* schema_filter.c */
-void read_filters(struct reading *r);
+void schema_read_filters(struct reading *r);
 /* The filter of this name, by section or as a plugin with its defaults; NULL, complained of. */
-const struct conf_filter *filter_find(
+const struct conf_filter *schema_filter_find(
     struct reading *r, const struct node *n, const struct value *v);
 /* Reads outcome = action words of a flow's override over `actions`. */
-void read_override(struct reading *r, const struct node *n, struct conf_flow_filter *filter);
+void schema_read_override(struct reading *r, const struct node *n, struct conf_flow_filter *filter);
 /* schema_flow.c: needs filters, gateways and domains. */
-void read_flows(struct reading *r);
+void schema_read_flows(struct reading *r);
 
 #endif

@@ -36,9 +36,9 @@ read_addresses(struct reading *r, const struct node *n, void *to)
 	struct conf_listen *l = to;
 
 	if (n->n_values == 0)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "\"address\" is empty; write address = {\"0.0.0.0:25\"}");
-	read_endpoints(r, n, &l->addresses, &l->n_addresses);
+	schema_read_endpoints(r, n, &l->addresses, &l->n_addresses);
 }
 
 static void
@@ -55,7 +55,7 @@ read_listen_flow(struct reading *r, const struct node *n, void *to)
 static void
 read_xclient(struct reading *r, const struct node *n, void *to)
 {
-	read_nets(r, n, &((struct conf_listen *)to)->xclient);
+	schema_read_nets(r, n, &((struct conf_listen *)to)->xclient);
 }
 
 static void
@@ -66,7 +66,7 @@ read_listen_tls(struct reading *r, const struct node *n, void *to)
 	int value;
 
 	(void)to;
-	(void)choice_read(r, n, n->first_value, choices, &value); /* "off" is all there is */
+	(void)schema_choice(r, n, n->first_value, choices, &value); /* "off" is all there is */
 }
 
 static const struct rule listen_rules[] = {
@@ -85,13 +85,13 @@ read_listen(struct reading *r, const struct node *n)
 {
 	struct conf_listen *l = &r->config->listens[r->config->n_listens++];
 
-	l->name = keep_text(r, n->title);
+	l->name = schema_keep_text(r, n->title);
 	schema_read(r, n, listen_rules, l);
 	if (schema_child(n, "address") == NULL)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "%s has no address; add address = {\"0.0.0.0:25\"}", schema_place(n).text);
 	if (schema_child(n, "flow") == NULL)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "%s has no flow; add flow = NAME, the flow its mail takes",
 		    schema_place(n).text);
 }
@@ -113,7 +113,7 @@ check_address(struct reading *r, struct value *v, struct map *seen)
 	if (before == NULL)
 		(void)map_set(seen, span_of(key, sizeof(key)), v); /* was not there */
 	else
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "address \"%s\" is given twice, first in line %u; keep one", SHOW(v->text),
 		    before->line);
 }
@@ -124,7 +124,8 @@ check_addresses(struct reading *r)
 	struct map *seen = map_new();
 	const struct node *web = schema_child(r->root, "web"), *address;
 
-	for (const struct node *n = NULL; (n = tree_section(r->root, n, "listen")) != NULL;) {
+	for (const struct node *n = NULL;
+	     (n = config_tree_section(r->root, n, "listen")) != NULL;) {
 		address = schema_child(n, "address");
 		for (struct value *v = address ? address->first_value : NULL; v; v = v->next)
 			check_address(r, v, seen);
@@ -136,17 +137,17 @@ check_addresses(struct reading *r)
 }
 
 void
-read_listens(struct reading *r)
+schema_read_listens(struct reading *r)
 {
-	size_t count = tree_count_sections(r->root, "listen");
+	size_t count = config_tree_count_sections(r->root, "listen");
 
 	if (count == 0)
-		complain(r->complaints, 1,
+		config_complain(r->complaints, 1,
 		    "no listen section; add listen \"internet\" { address = {\"0.0.0.0:25\"} flow "
 		    "= "
 		    "NAME }");
-	r->config->listens = keep_array(r, count, sizeof(r->config->listens[0]));
-	for (const struct node *n = NULL; (n = tree_section(r->root, n, "listen")) != NULL;)
+	r->config->listens = schema_keep_array(r, count, sizeof(r->config->listens[0]));
+	for (const struct node *n = NULL; (n = config_tree_section(r->root, n, "listen")) != NULL;)
 		read_listen(r, n);
 	check_addresses(r);
 }
@@ -159,15 +160,16 @@ read_servers(struct reading *r, const struct node *n, void *to)
 	struct conf_dns *d = to;
 
 	if (n->n_values == 0)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "\"servers\" is empty; remove it to use those of /etc/resolv.conf");
-	read_endpoints(r, n, &d->servers, &d->n_servers);
+	schema_read_endpoints(r, n, &d->servers, &d->n_servers);
 }
 
 static void
 read_dns_timeout(struct reading *r, const struct node *n, void *to)
 {
-	(void)read_time(r, n, &dns_time, &((struct conf_dns *)to)->timeout_ms); /* or the default */
+	(void)schema_read_time(
+	    r, n, &dns_time, &((struct conf_dns *)to)->timeout_ms); /* or the default */
 }
 
 static void
@@ -175,12 +177,12 @@ read_banner_wait(struct reading *r, const struct node *n, void *to)
 {
 	static const struct range range = {0, MINUTE_MS, "from 0s to 1m"};
 
-	(void)read_time(
+	(void)schema_read_time(
 	    r, n, &range, &((struct conf_dns *)to)->banner_wait_ms); /* or the default */
 }
 
 void
-read_dns(struct reading *r, const struct node *n, void *to)
+schema_read_dns(struct reading *r, const struct node *n, void *to)
 {
 	static const struct rule rules[] = {
 	    {"servers", RULE_LIST, read_servers},
@@ -200,17 +202,17 @@ read_web_address(struct reading *r, const struct node *n, void *to)
 {
 	struct conf_web *w = to;
 
-	if (!value_endpoint(r, n, n->first_value, &w->address))
+	if (!schema_value_endpoint(r, n, n->first_value, &w->address))
 		return;
 	if (!ip_is_loopback(&w->address.ip))
-		complain(r->complaints, n->first_value->line,
+		config_complain(r->complaints, n->first_value->line,
 		    "web beyond loopback (\"%s\") needs TLS, which is not in this version; write "
 		    "\"127.0.0.1:%u\"",
 		    w->address.text, w->address.port);
 }
 
 void
-read_web(struct reading *r, const struct node *n, void *to)
+schema_read_web(struct reading *r, const struct node *n, void *to)
 {
 	static const struct rule rules[] = {
 	    {"address", RULE_ONE, read_web_address},
@@ -225,7 +227,7 @@ read_web(struct reading *r, const struct node *n, void *to)
 	r->config->web.is_on = true;
 	schema_read(r, n, rules, &r->config->web);
 	if (schema_child(n, "address") == NULL)
-		complain(
+		config_complain(
 		    r->complaints, n->line, "web has no address; add address = \"127.0.0.1:8025\"");
 }
 
@@ -238,16 +240,16 @@ read_retry(struct reading *r, const struct node *n, void *to)
 	int64_t ms;
 
 	if (n->n_values == 0 || n->n_values > CONFIG_RETRY_MAX) {
-		complain(r->complaints, n->line, "\"retry\" takes 1 to %d times, not %zu",
-		    CONFIG_RETRY_MAX, n->n_values);
+		config_complain(r->complaints, n->line, "\"retry\" has %zu times; write 1 to %d",
+		    n->n_values, CONFIG_RETRY_MAX);
 		return;
 	}
 	q->n_retry = 0;
 	for (const struct value *v = n->first_value; v != NULL; v = v->next) {
-		if (!value_time(r, n, v, &ms))
+		if (!schema_value_time(r, n, v, &ms))
 			continue;
 		if (ms < queue_time.min || ms > queue_time.max)
-			complain(r->complaints, v->line,
+			config_complain(r->complaints, v->line,
 			    "retry = \"%s\" is out of range; it goes %s", SHOW(v->text),
 			    queue_time.text);
 		q->retry_ms[q->n_retry++] = ms;
@@ -257,25 +259,26 @@ read_retry(struct reading *r, const struct node *n, void *to)
 static void
 read_warn_after(struct reading *r, const struct node *n, void *to)
 {
-	(void)read_time(
+	(void)schema_read_time(
 	    r, n, &queue_time, &((struct conf_queue *)to)->warn_after_ms); /* as above */
 }
 
 static void
 read_expire_after(struct reading *r, const struct node *n, void *to)
 {
-	(void)read_time(
+	(void)schema_read_time(
 	    r, n, &queue_time, &((struct conf_queue *)to)->expire_after_ms); /* as above */
 }
 
 static void
 read_min_free(struct reading *r, const struct node *n, void *to)
 {
-	(void)read_size(r, n, &free_size, &((struct conf_queue *)to)->min_free); /* as above */
+	(void)schema_read_size(
+	    r, n, &free_size, &((struct conf_queue *)to)->min_free); /* as above */
 }
 
 void
-read_queue(struct reading *r, const struct node *n, void *to)
+schema_read_queue(struct reading *r, const struct node *n, void *to)
 {
 	static const struct rule rules[] = {
 	    {"retry", RULE_LIST, read_retry},
@@ -291,6 +294,6 @@ read_queue(struct reading *r, const struct node *n, void *to)
 	schema_read(r, n, rules, q);
 	if (warn != NULL && schema_child(n, "expire_after") != NULL &&
 	    q->warn_after_ms > q->expire_after_ms)
-		complain(r->complaints, warn->line,
+		config_complain(r->complaints, warn->line,
 		    "\"warn_after\" is longer than \"expire_after\"; make it shorter");
 }

@@ -50,12 +50,12 @@ static void
 known_add_plugins(struct known *k, const struct reading *r)
 {
 	for (size_t i = 0; r->plugins[i] != NULL; i++)
-		known_add(k, r->plugins[i]->name, true);
+		schema_known_add(k, r->plugins[i]->name, true);
 	for (size_t i = 0; i < ALIASES; i++)
 		if (plugin_find(r, span_str(aliases[i].name)) != NULL)
-			known_add(k, aliases[i].name, true);
+			schema_known_add(k, aliases[i].name, true);
 	for (size_t i = 0; i < PLUGINS_NOT_YET; i++)
-		known_add(k, plugins_not_yet[i], false);
+		schema_known_add(k, plugins_not_yet[i], false);
 }
 
 /* --- actions -------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static void
 known_add_actions(struct known *k)
 {
 	for (enum action a = ACTION_PASS; a <= ACTION_KEEP; a++)
-		known_add(k, action_name(a), action_is_supported(a));
+		schema_known_add(k, action_name(a), action_is_supported(a));
 }
 
 static void
@@ -120,9 +120,9 @@ read_action(struct reading *r, const struct node *n, enum action *out)
 	v = n->first_value;
 	if (!action_parse(v->text, &a)) {
 		known_add_actions(&known);
-		known_complain(r, v->line, "action", "", v->text, &known);
+		schema_known_complain(r, v->line, "action", "", v->text, &known);
 	} else if (!action_is_supported(a)) {
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, tempfail or "
 		    "reject",
 		    action_name(a), SHOW(n->word));
@@ -145,14 +145,14 @@ read_failure(struct reading *r, const struct node *n, enum action *out)
 	else if (span_eq(v->text, SPAN("tag")))
 		*out = ACTION_TAG;
 	else if (span_eq(v->text, SPAN("pass")))
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "failure = \"pass\": a filter may not fail open; write tempfail or tag");
 	else if (action_parse(v->text, &a) && !action_is_supported(a))
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "action \"%s\" of \"failure\" is not in this version; write tempfail or tag",
 		    action_name(a));
 	else
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "failure = \"%s\" is not what a failure may do; write tempfail or tag",
 		    SHOW(v->text));
 }
@@ -163,7 +163,7 @@ default_actions(struct reading *r, const struct node *n, struct conf_filter *f)
 	size_t count = count_outcomes(f->plugin);
 
 	f->actions.failure = ACTION_TEMPFAIL;
-	f->actions.outcomes = keep_array(r, count, sizeof(f->actions.outcomes[0]));
+	f->actions.outcomes = schema_keep_array(r, count, sizeof(f->actions.outcomes[0]));
 	for (size_t i = 0; i < count; i++) {
 		const struct pnf_outcome *o = &f->plugin->outcomes[i];
 
@@ -172,7 +172,7 @@ default_actions(struct reading *r, const struct node *n, struct conf_filter *f)
 			continue;
 		f->actions.outcomes[i] = ACTION_TEMPFAIL;
 		if (n == NULL || n->kind != NODE_SECTION || schema_child(n, o->name) == NULL)
-			complain(r->complaints, n != NULL ? n->line : 1,
+			config_complain(r->complaints, n != NULL ? n->line : 1,
 			    "the action \"%s\" that plugin %s has for \"%s\" is not in this "
 			    "version; set "
 			    "%s in filter \"%s\" { }",
@@ -196,25 +196,25 @@ read_option(struct reading *r, const struct node *n, struct conf_option *o)
 
 	if (!schema_fits(r, n, o->about->type == PNF_OPTION_LIST ? RULE_LIST : RULE_ONE))
 		return;
-	o->values = keep_array(r, n->n_values, sizeof(o->values[0]));
+	o->values = schema_keep_array(r, n->n_values, sizeof(o->values[0]));
 	o->n_values = 0;
 	for (const struct value *v = n->first_value; v != NULL; v = v->next)
-		o->values[o->n_values++] = keep_text(r, v->text);
+		o->values[o->n_values++] = schema_keep_text(r, v->text);
 	switch (o->about->type) {
 	case PNF_OPTION_BOOL:
-		if (read_bool(r, n, &flag))
+		if (schema_read_bool(r, n, &flag))
 			o->number = flag;
 		break;
 	case PNF_OPTION_NUMBER:
-		if (read_number(r, n, &any_number, &number))
+		if (schema_read_number(r, n, &any_number, &number))
 			o->number = number;
 		break;
 	case PNF_OPTION_SIZE:
-		if (read_size(r, n, &any_size, &size))
+		if (schema_read_size(r, n, &any_size, &size))
 			o->number = (int64_t)size;
 		break;
 	case PNF_OPTION_TIME:
-		(void)read_time(r, n, &any_time, &o->number); /* or the fallback */
+		(void)schema_read_time(r, n, &any_time, &o->number); /* or the fallback */
 		break;
 	case PNF_OPTION_TEXT:
 	case PNF_OPTION_LIST:
@@ -234,7 +234,7 @@ read_fallback(struct reading *r, struct conf_option *o)
 		return;
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
 	(void)buf_addf(&text, "%s = %s", o->about->name, o->about->fallback); /* fits or is cut */
-	root = tree_parse(buf_span(&text), &scratch, r->complaints);
+	root = config_tree_parse(buf_span(&text), &scratch, r->complaints);
 	if (root->first != NULL && root->first->kind != NODE_SECTION)
 		read_option(r, root->first, o);
 	arena_free(&scratch);
@@ -245,7 +245,7 @@ static void
 default_options(struct reading *r, struct conf_filter *f)
 {
 	f->n_options = count_options(f->plugin);
-	f->options = keep_array(r, f->n_options, sizeof(f->options[0]));
+	f->options = schema_keep_array(r, f->n_options, sizeof(f->options[0]));
 	for (size_t i = 0; i < f->n_options; i++) {
 		f->options[i].about = &f->plugin->options[i];
 		read_fallback(r, &f->options[i]);
@@ -257,15 +257,15 @@ default_options(struct reading *r, struct conf_filter *f)
 static void
 known_add_filter_words(struct known *k, const struct pnf_about *p, bool is_override)
 {
-	known_add(k, "failure", true);
+	schema_known_add(k, "failure", true);
 	for (size_t i = 0; i < count_outcomes(p); i++)
-		known_add(k, p->outcomes[i].name, true);
+		schema_known_add(k, p->outcomes[i].name, true);
 	if (is_override)
 		return;
-	known_add(k, "plugin", true);
-	known_add(k, "deadline", true);
+	schema_known_add(k, "plugin", true);
+	schema_known_add(k, "deadline", true);
 	for (size_t i = 0; i < count_options(p); i++)
-		known_add(k, p->options[i].name, true);
+		schema_known_add(k, p->options[i].name, true);
 }
 
 static void
@@ -275,7 +275,7 @@ complain_of_word(struct reading *r, const struct node *section, const struct nod
 	struct known known = {.n = 0};
 
 	known_add_filter_words(&known, p, is_override);
-	known_complain(r, n->line, "word", schema_inside(section).text, n->word, &known);
+	schema_known_complain(r, n->line, "word", schema_inside(section).text, n->word, &known);
 }
 
 /* A word that is the filter's own, not the plugin's; true when it was one. */
@@ -293,7 +293,7 @@ read_own_word(struct reading *r, const struct node *n, struct conf_filter *f)
 	if (!span_eq(n->word, SPAN("deadline")))
 		return false;
 	if (schema_fits(r, n, RULE_ONE))
-		(void)read_time(r, n, &range, &f->deadline_ms); /* or the default */
+		(void)schema_read_time(r, n, &range, &f->deadline_ms); /* or the default */
 	return true;
 }
 
@@ -325,12 +325,12 @@ complain_of_plugin(struct reading *r, unsigned line, const char *what, struct sp
 	struct known known = {.n = 0};
 
 	if (is_not_yet(name)) {
-		complain(r->complaints, line, "%s \"%s\" is not in this version; remove it", what,
-		    SHOW(name));
+		config_complain(r->complaints, line, "%s \"%s\" is not in this version; remove it",
+		    what, SHOW(name));
 		return;
 	}
 	known_add_plugins(&known, r);
-	known_complain(r, line, what, "", name, &known);
+	schema_known_complain(r, line, what, "", name, &known);
 }
 
 /* The plugin of a section: named by `plugin`, else like the section; NULL is complained of. */
@@ -360,7 +360,7 @@ filter_new(struct reading *r, struct span name, const struct pnf_about *p, const
 	struct conf_filter *f = &r->config->filters[r->config->n_filters++];
 
 	*f = (struct conf_filter){
-	    .name = keep_text(r, name), .plugin = p, .deadline_ms = DEADLINE_MS};
+	    .name = schema_keep_text(r, name), .plugin = p, .deadline_ms = DEADLINE_MS};
 	f->actions.failure = ACTION_TEMPFAIL;
 	if (p != NULL) {
 		default_actions(r, n, f);
@@ -370,15 +370,16 @@ filter_new(struct reading *r, struct span name, const struct pnf_about *p, const
 }
 
 void
-read_filters(struct reading *r)
+schema_read_filters(struct reading *r)
 {
-	size_t count = tree_count_sections(r->root, "filter"), implied = 0;
+	size_t count = config_tree_count_sections(r->root, "filter"), implied = 0;
 
 	while (r->plugins[implied] != NULL)
 		implied++; /* a plugin's name and its aliases each make one filter at most */
 	r->config->filters =
-	    keep_array(r, count + implied + ALIASES, sizeof(r->config->filters[0]));
-	for (const struct node *n = NULL; (n = tree_section(r->root, n, "filter")) != NULL;) {
+	    schema_keep_array(r, count + implied + ALIASES, sizeof(r->config->filters[0]));
+	for (const struct node *n = NULL;
+	     (n = config_tree_section(r->root, n, "filter")) != NULL;) {
 		struct conf_filter *f = filter_new(r, n->title, filter_plugin(r, n), n);
 
 		for (const struct node *word = n->first; word != NULL; word = word->next)
@@ -393,17 +394,17 @@ complain_of_filter(struct reading *r, const struct value *v)
 	struct known known = {.n = 0};
 
 	for (size_t i = 0; i < r->config->n_filters; i++)
-		known_add(&known, r->config->filters[i].name, true);
+		schema_known_add(&known, r->config->filters[i].name, true);
 	known_add_plugins(&known, r);
 	if (is_not_yet(v->text))
-		complain(r->complaints, v->line, "filter \"%s\" is not in this version; remove it",
-		    SHOW(v->text));
+		config_complain(r->complaints, v->line,
+		    "filter \"%s\" is not in this version; remove it", SHOW(v->text));
 	else
-		known_complain(r, v->line, "filter", "", v->text, &known);
+		schema_known_complain(r, v->line, "filter", "", v->text, &known);
 }
 
 const struct conf_filter *
-filter_find(struct reading *r, const struct node *n, const struct value *v)
+schema_filter_find(struct reading *r, const struct node *n, const struct value *v)
 {
 	const struct config *c = r->config;
 	const struct pnf_about *p;
@@ -419,7 +420,7 @@ filter_find(struct reading *r, const struct node *n, const struct value *v)
 }
 
 void
-read_override(struct reading *r, const struct node *section, struct conf_flow_filter *filter)
+schema_read_override(struct reading *r, const struct node *section, struct conf_flow_filter *filter)
 {
 	const struct pnf_about *p = filter->filter->plugin;
 
@@ -437,7 +438,7 @@ read_override(struct reading *r, const struct node *section, struct conf_flow_fi
 			read_action(r, n, &filter->actions.outcomes[i]);
 		else if (span_eq(n->word, SPAN("plugin")) || span_eq(n->word, SPAN("deadline")) ||
 			 find_option(p, n->word) < count_options(p))
-			complain(r->complaints, n->line,
+			config_complain(r->complaints, n->line,
 			    "\"%s\" cannot differ by flow, only actions can; write it into filter "
 			    "\"%s\" "
 			    "{ } outside the flow",

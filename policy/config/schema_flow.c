@@ -8,10 +8,10 @@ static void
 read_clients(struct reading *r, const struct node *n, void *to)
 {
 	if (n->n_values == 0)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "\"clients\" is empty; write clients = {\"10.0.0.0/8\"}, or remove it to let "
 		    "anyone connect");
-	read_nets(r, n, &((struct conf_flow *)to)->clients);
+	schema_read_nets(r, n, &((struct conf_flow *)to)->clients);
 }
 
 static void
@@ -21,7 +21,7 @@ read_relay(struct reading *r, const struct node *n, void *to)
 	    {"domains", RELAY_DOMAINS, true}, {"any", RELAY_ANY, true}, {NULL, 0, false}};
 	int value;
 
-	if (choice_read(r, n, n->first_value, choices, &value))
+	if (schema_choice(r, n, n->first_value, choices, &value))
 		((struct conf_flow *)to)->relay = (enum relay_rule)value;
 }
 
@@ -43,7 +43,7 @@ read_refuse_at(struct reading *r, const struct node *n, void *to)
 	    {"rcpt", REFUSE_AT_RCPT, true}, {"banner", REFUSE_AT_BANNER, true}, {NULL, 0, false}};
 	int value;
 
-	if (choice_read(r, n, n->first_value, choices, &value))
+	if (schema_choice(r, n, n->first_value, choices, &value))
 		((struct conf_flow *)to)->refuse_at = (enum refuse_at)value;
 }
 
@@ -58,11 +58,11 @@ read_connect(struct reading *r, const struct node *n, void *to)
 
 	f->connect = 0;
 	for (const struct value *v = n->first_value; v != NULL; v = v->next) {
-		if (!choice_read(r, n, v, choices, &value))
+		if (!schema_choice(r, n, v, choices, &value))
 			continue;
 		if (f->connect & (unsigned)value)
-			complain(r->complaints, v->line, "connect has \"%s\" twice; keep one",
-			    SHOW(v->text));
+			config_complain(r->complaints, v->line,
+			    "connect has \"%s\" twice; keep one", SHOW(v->text));
 		f->connect |= (unsigned)value;
 	}
 }
@@ -87,7 +87,7 @@ add_filter(struct reading *r, struct conf_flow *f, const struct conf_filter *fil
 		return; /* complained of at its section */
 	while (filter->plugin->outcomes != NULL && filter->plugin->outcomes[n].name != NULL)
 		n++;
-	ff->actions.outcomes = keep_array(r, n, sizeof(ff->actions.outcomes[0]));
+	ff->actions.outcomes = schema_keep_array(r, n, sizeof(ff->actions.outcomes[0]));
 	if (n > 0)
 		memcpy(ff->actions.outcomes, filter->actions.outcomes,
 		    n * sizeof(ff->actions.outcomes[0]));
@@ -99,15 +99,15 @@ read_flow_filters(struct reading *r, const struct node *n, void *to)
 	struct conf_flow *f = to;
 
 	for (const struct value *v = n->first_value; v != NULL; v = v->next) {
-		const struct conf_filter *filter = filter_find(r, n, v);
+		const struct conf_filter *filter = schema_filter_find(r, n, v);
 
 		if (filter == NULL)
 			continue;
 		if (has_filter(f, filter)) {
-			complain(r->complaints, v->line, "filters has \"%s\" twice; keep one",
-			    SHOW(v->text));
+			config_complain(r->complaints, v->line,
+			    "filters has \"%s\" twice; keep one", SHOW(v->text));
 		} else if (f->n_filters == CONFIG_FILTERS_MAX) {
-			complain(r->complaints, v->line,
+			config_complain(r->complaints, v->line,
 			    "more than %d filters in one flow; remove \"%s\" and those behind it",
 			    CONFIG_FILTERS_MAX, SHOW(v->text));
 			return;
@@ -122,7 +122,7 @@ read_threshold(struct reading *r, const struct node *n, bool *has, int64_t *mill
 {
 	*has = scalar_milli(n->first_value->text, milli);
 	if (!*has)
-		complain(r->complaints, n->first_value->line,
+		config_complain(r->complaints, n->first_value->line,
 		    "%s = \"%s\" is not a score; write a number like 4, 2.5 or -1, with at most "
 		    "three "
 		    "decimals",
@@ -159,7 +159,7 @@ check_order(struct reading *r, const struct node *section, bool has_both, const 
     int64_t low, const char *stronger, int64_t high)
 {
 	if (has_both && low > high)
-		complain(r->complaints, schema_child(section, stronger)->line,
+		config_complain(r->complaints, schema_child(section, stronger)->line,
 		    "%s has a lower score than %s; make it %s <= %s", stronger, weaker, weaker,
 		    stronger);
 }
@@ -193,7 +193,8 @@ read_max_size(struct reading *r, const struct node *n, void *to)
 {
 	static const struct range range = {1024, (int64_t)2 << 30, "from 1K to 2G"};
 
-	(void)read_size(r, n, &range, &((struct conf_flow *)to)->max_size); /* or the default */
+	(void)schema_read_size(
+	    r, n, &range, &((struct conf_flow *)to)->max_size); /* or the default */
 }
 
 static void
@@ -201,14 +202,14 @@ read_max_recipients(struct reading *r, const struct node *n, void *to)
 {
 	static const struct range range = {1, 10000, "from 1 to 10000"};
 
-	(void)read_number(
+	(void)schema_read_number(
 	    r, n, &range, &((struct conf_flow *)to)->max_recipients); /* or the default */
 }
 
 static void
 read_strip_tags(struct reading *r, const struct node *n, void *to)
 {
-	(void)read_bool(r, n, &((struct conf_flow *)to)->strip_tags); /* or the default */
+	(void)schema_read_bool(r, n, &((struct conf_flow *)to)->strip_tags); /* or the default */
 }
 
 static const struct rule flow_rules[] = {
@@ -252,13 +253,14 @@ lists_filter(const struct node *section, struct span name)
 static void
 read_overrides(struct reading *r, const struct node *section, struct conf_flow *f)
 {
-	for (const struct node *n = NULL; (n = tree_section(section, n, "filter")) != NULL;) {
+	for (const struct node *n = NULL;
+	     (n = config_tree_section(section, n, "filter")) != NULL;) {
 		struct conf_flow_filter *filter = flow_filter(f, n->title);
 
 		if (filter != NULL)
-			read_override(r, n, filter);
+			schema_read_override(r, n, filter);
 		else if (!lists_filter(section, n->title)) /* else the list was complained of */
-			complain(r->complaints, n->line,
+			config_complain(r->complaints, n->line,
 			    "filter \"%s\" is not in filters of %s; add it there or remove this",
 			    SHOW(n->title), schema_place(section).text);
 	}
@@ -273,10 +275,10 @@ check_flow(struct reading *r, const struct node *n, const struct conf_flow *f)
 
 	if (f->relay == RELAY_DOMAINS) {
 		if (gateway != NULL)
-			complain(r->complaints, gateway->line,
+			config_complain(r->complaints, gateway->line,
 			    "\"gateway\" has a meaning with relay = \"any\" only; remove it");
 		if (schema_child(r->root, "domain") == NULL)
-			complain(r->complaints, n->line,
+			config_complain(r->complaints, n->line,
 			    "%s relays to the domains, but there is none; add domain "
 			    "\"example.org\" { "
 			    "gateway = NAME }",
@@ -284,31 +286,31 @@ check_flow(struct reading *r, const struct node *n, const struct conf_flow *f)
 		return;
 	}
 	if (gateway == NULL)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "%s has relay = \"any\" but no gateway, and delivery by MX is not in this "
 		    "version; "
 		    "add gateway = NAME",
 		    place.text);
 	if (schema_child(n, "clients") == NULL)
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "%s has relay = \"any\" for anyone, which is an open relay; add clients = "
 		    "{\"10.0.0.0/8\"}",
 		    place.text);
 }
 
 void
-read_flows(struct reading *r)
+schema_read_flows(struct reading *r)
 {
 	struct config *c = r->config;
-	size_t count = tree_count_sections(r->root, "flow");
+	size_t count = config_tree_count_sections(r->root, "flow");
 
 	if (count == 0)
-		complain(r->complaints, 1, "no flow section; add flow \"inbound\" { }");
-	c->flows = keep_array(r, count, sizeof(c->flows[0]));
-	for (const struct node *n = NULL; (n = tree_section(r->root, n, "flow")) != NULL;) {
+		config_complain(r->complaints, 1, "no flow section; add flow \"inbound\" { }");
+	c->flows = schema_keep_array(r, count, sizeof(c->flows[0]));
+	for (const struct node *n = NULL; (n = config_tree_section(r->root, n, "flow")) != NULL;) {
 		struct conf_flow *f = &c->flows[c->n_flows++];
 
-		f->name = keep_text(r, n->title);
+		f->name = schema_keep_text(r, n->title);
 		f->connect = CONNECT_ACCESS | CONNECT_DNSBL;
 		f->max_size = (uint64_t)MAX_SIZE_MB << 20;
 		f->max_recipients = MAX_RECIPIENTS;

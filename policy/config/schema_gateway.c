@@ -12,7 +12,7 @@ static const struct range mx_range = {0, 65535, "from 0 to 65535"};
 static void
 read_preference(struct reading *r, const struct node *n, void *to)
 {
-	(void)read_number(
+	(void)schema_read_number(
 	    r, n, &mx_range, &((struct conf_server *)to)->preference); /* or the default */
 }
 
@@ -21,7 +21,8 @@ read_weight(struct reading *r, const struct node *n, void *to)
 {
 	static const struct range range = {1, 65535, "from 1 to 65535"};
 
-	(void)read_number(r, n, &range, &((struct conf_server *)to)->weight); /* or the default */
+	(void)schema_read_number(
+	    r, n, &range, &((struct conf_server *)to)->weight); /* or the default */
 }
 
 static void
@@ -37,19 +38,19 @@ read_server(struct reading *r, const struct node *n, void *to)
 	struct span host;
 
 	*s = (struct conf_server){
-	    .text = keep_text(r, n->title), .host = "", .preference = 10, .weight = 1};
+	    .text = schema_keep_text(r, n->title), .host = "", .preference = 10, .weight = 1};
 	schema_read(r, n, rules, s);
 	if (!scalar_host_port(n->title, &host, &s->port)) {
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "server \"%s\" is not HOST:PORT; write one like \"10.0.0.11:25\", "
 		    "\"dr.example.org:25\" or \"[2001:db8::1]:25\"",
 		    SHOW(n->title));
 		return;
 	}
-	s->host = keep_text(r, host);
+	s->host = schema_keep_text(r, host);
 	s->is_name = !ip_parse(host, &s->ip);
 	if (s->is_name && !scalar_is_host(host))
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "server \"%s\": \"%s\" is neither an address nor a host name; write one like "
 		    "10.0.0.11 or dr.example.org",
 		    s->text, SHOW(host));
@@ -63,7 +64,7 @@ read_gateway_tls(struct reading *r, const struct node *n, void *to)
 	int value;
 
 	(void)to;
-	(void)choice_read(r, n, n->first_value, choices, &value); /* "off" is all there is */
+	(void)schema_choice(r, n, n->first_value, choices, &value); /* "off" is all there is */
 }
 
 static void
@@ -74,7 +75,7 @@ read_accept(struct reading *r, const struct node *n, void *to)
 	int value;
 
 	(void)to;
-	(void)choice_read(r, n, n->first_value, choices, &value); /* "queue" is all there is */
+	(void)schema_choice(r, n, n->first_value, choices, &value); /* "queue" is all there is */
 }
 
 static const struct rule gateway_rules[] = {
@@ -87,21 +88,22 @@ static const struct rule gateway_rules[] = {
 };
 
 void
-read_gateways(struct reading *r)
+schema_read_gateways(struct reading *r)
 {
 	struct config *c = r->config;
 
-	c->gateways =
-	    keep_array(r, tree_count_sections(r->root, "gateway"), sizeof(c->gateways[0]));
-	for (const struct node *n = NULL; (n = tree_section(r->root, n, "gateway")) != NULL;) {
+	c->gateways = schema_keep_array(
+	    r, config_tree_count_sections(r->root, "gateway"), sizeof(c->gateways[0]));
+	for (const struct node *n = NULL;
+	     (n = config_tree_section(r->root, n, "gateway")) != NULL;) {
 		struct conf_gateway *g = &c->gateways[c->n_gateways++];
-		size_t count = tree_count_sections(n, "server");
+		size_t count = config_tree_count_sections(n, "server");
 
-		g->name = keep_text(r, n->title);
-		g->servers = keep_array(r, count, sizeof(g->servers[0]));
+		g->name = schema_keep_text(r, n->title);
+		g->servers = schema_keep_array(r, count, sizeof(g->servers[0]));
 		schema_read(r, n, gateway_rules, g);
 		if (count == 0)
-			complain(r->complaints, n->line,
+			config_complain(r->complaints, n->line,
 			    "%s has no server; add server \"10.0.0.11:25\" { }",
 			    schema_place(n).text);
 	}
@@ -131,18 +133,18 @@ read_recipients(struct reading *r, const struct node *n, void *to)
 		d->recipients = RECIPIENTS_ANY;
 	} else if (span_starts(v->text, SPAN("file:"))) {
 		d->recipients = RECIPIENTS_FILE;
-		d->recipients_file = keep_text(r, path);
+		d->recipients_file = schema_keep_text(r, path);
 		if (!scalar_is_path(path))
-			complain(r->complaints, v->line,
+			config_complain(r->complaints, v->line,
 			    "recipients = \"%s\" is not an absolute path; write one like "
 			    "\"file:/etc/postern/recipients\"",
 			    SHOW(v->text));
 	} else if (span_starts(v->text, SPAN("ldap:")) || span_eq(v->text, SPAN("callout"))) {
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "recipients \"%s\" is not in this version; write \"any\" or \"file:PATH\"",
 		    SHOW(v->text));
 	} else {
-		complain(r->complaints, v->line,
+		config_complain(r->complaints, v->line,
 		    "recipients = \"%s\" is no source of recipients; write \"any\" or "
 		    "\"file:PATH\"",
 		    SHOW(v->text));
@@ -176,7 +178,7 @@ read_domain_name(struct reading *r, const struct node *n, struct conf_domain *d)
 	name = span_skip(n->title, d->has_subdomains ? 1 : 0);
 	d->name = lower_copy(r, name);
 	if (!scalar_is_host(name))
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "domain \"%s\" is no domain name; write one like \"example.org\", or "
 		    "\".example.org\" for all below it too (international ones as xn--...)",
 		    SHOW(n->title));
@@ -192,7 +194,7 @@ check_domain_is_new(struct reading *r, struct node *n, struct map *seen)
 	if (before == NULL)
 		(void)map_set(seen, span_str(lower), n); /* was not there */
 	else
-		complain(r->complaints, n->line,
+		config_complain(r->complaints, n->line,
 		    "domain \"%s\" is given twice, first in line %u; keep one", SHOW(n->title),
 		    before->line);
 }
@@ -205,7 +207,7 @@ read_domain(struct reading *r, const struct node *n)
 	read_domain_name(r, n, d);
 	schema_read(r, n, domain_rules, d);
 	if (schema_child(n, "gateway") == NULL)
-		complain(r->complaints, n->line, "%s has no gateway; add gateway = NAME",
+		config_complain(r->complaints, n->line, "%s has no gateway; add gateway = NAME",
 		    schema_place(n).text);
 }
 
@@ -219,12 +221,13 @@ by_name(const void *a, const void *b)
 }
 
 void
-read_domains(struct reading *r)
+schema_read_domains(struct reading *r)
 {
 	struct config *c = r->config;
 	struct map *seen = map_new();
 
-	c->domains = keep_array(r, tree_count_sections(r->root, "domain"), sizeof(c->domains[0]));
+	c->domains = schema_keep_array(
+	    r, config_tree_count_sections(r->root, "domain"), sizeof(c->domains[0]));
 	for (struct node *n = r->root->first; n != NULL; n = n->next)
 		if (n->kind == NODE_SECTION && n->has_title && span_eq(n->word, SPAN("domain"))) {
 			check_domain_is_new(r, n, seen);

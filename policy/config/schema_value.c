@@ -3,11 +3,11 @@
 #include "policy/config/schema.h"
 
 bool
-read_text(struct reading *r, const struct node *n, struct span *out)
+schema_read_text(struct reading *r, const struct node *n, struct span *out)
 {
 	if (n->first_value->text.n == 0) {
-		complain(r->complaints, n->line, "\"%s\" is empty; give it a value or remove it",
-		    SHOW(n->word));
+		config_complain(r->complaints, n->line,
+		    "\"%s\" is empty; give it a value or remove it", SHOW(n->word));
 		return false;
 	}
 	*out = n->first_value->text;
@@ -17,7 +17,7 @@ read_text(struct reading *r, const struct node *n, struct span *out)
 static void
 complain_of_type(struct reading *r, const struct node *n, const struct value *v, const char *type)
 {
-	complain(
+	config_complain(
 	    r->complaints, v->line, "%s = \"%s\" is not %s", SHOW(n->word), SHOW(v->text), type);
 }
 
@@ -26,13 +26,14 @@ is_within(struct reading *r, const struct node *n, const struct range *range, in
 {
 	if (x >= range->min && x <= range->max)
 		return true;
-	complain(r->complaints, n->first_value->line, "%s = \"%s\" is out of range; it goes %s",
-	    SHOW(n->word), SHOW(n->first_value->text), range->text);
+	config_complain(r->complaints, n->first_value->line,
+	    "%s = \"%s\" is out of range; it goes %s", SHOW(n->word), SHOW(n->first_value->text),
+	    range->text);
 	return false;
 }
 
 bool
-read_bool(struct reading *r, const struct node *n, bool *out)
+schema_read_bool(struct reading *r, const struct node *n, bool *out)
 {
 	if (scalar_bool(n->first_value->text, out))
 		return true;
@@ -41,7 +42,8 @@ read_bool(struct reading *r, const struct node *n, bool *out)
 }
 
 bool
-read_number(struct reading *r, const struct node *n, const struct range *range, uint32_t *out)
+schema_read_number(
+    struct reading *r, const struct node *n, const struct range *range, uint32_t *out)
 {
 	uint64_t value;
 
@@ -56,7 +58,7 @@ read_number(struct reading *r, const struct node *n, const struct range *range, 
 }
 
 bool
-read_size(struct reading *r, const struct node *n, const struct range *range, uint64_t *out)
+schema_read_size(struct reading *r, const struct node *n, const struct range *range, uint64_t *out)
 {
 	uint64_t value;
 
@@ -71,7 +73,7 @@ read_size(struct reading *r, const struct node *n, const struct range *range, ui
 }
 
 bool
-value_time(struct reading *r, const struct node *n, const struct value *v, int64_t *ms)
+schema_value_time(struct reading *r, const struct node *n, const struct value *v, int64_t *ms)
 {
 	if (scalar_time(v->text, ms))
 		return true;
@@ -80,18 +82,18 @@ value_time(struct reading *r, const struct node *n, const struct value *v, int64
 }
 
 bool
-read_time(struct reading *r, const struct node *n, const struct range *range, int64_t *ms)
+schema_read_time(struct reading *r, const struct node *n, const struct range *range, int64_t *ms)
 {
 	int64_t value;
 
-	if (!value_time(r, n, n->first_value, &value) || !is_within(r, n, range, value))
+	if (!schema_value_time(r, n, n->first_value, &value) || !is_within(r, n, range, value))
 		return false;
 	*ms = value;
 	return true;
 }
 
 bool
-read_path(struct reading *r, const struct node *n, const char **out)
+schema_read_path(struct reading *r, const struct node *n, const char **out)
 {
 	struct span path = n->first_value->text;
 
@@ -102,14 +104,14 @@ read_path(struct reading *r, const struct node *n, const char **out)
 	}
 	while (path.n > 1 && path.p[path.n - 1] == '/')
 		path.n--;
-	*out = keep_text(r, path);
+	*out = schema_keep_text(r, path);
 	return true;
 }
 
 void
-read_nets(struct reading *r, const struct node *n, struct nets *out)
+schema_read_nets(struct reading *r, const struct node *n, struct nets *out)
 {
-	out->items = keep_array(r, n->n_values, sizeof(out->items[0]));
+	out->items = schema_keep_array(r, n->n_values, sizeof(out->items[0]));
 	for (const struct value *v = n->first_value; v != NULL; v = v->next)
 		if (net_parse(v->text, &out->items[out->n]))
 			out->n++;
@@ -120,22 +122,23 @@ read_nets(struct reading *r, const struct node *n, struct nets *out)
 }
 
 bool
-value_endpoint(struct reading *r, const struct node *n, const struct value *v, struct endpoint *out)
+schema_value_endpoint(
+    struct reading *r, const struct node *n, const struct value *v, struct endpoint *out)
 {
 	if (!ip_parse_with_port(v->text, &out->ip, &out->port)) {
 		complain_of_type(r, n, v,
 		    "an address with a port; write one like 192.0.2.1:25 or [2001:db8::1]:25");
 		return false;
 	}
-	out->text = keep_text(r, v->text);
+	out->text = schema_keep_text(r, v->text);
 	return true;
 }
 
 void
-read_endpoints(struct reading *r, const struct node *n, struct endpoint **out, size_t *n_out)
+schema_read_endpoints(struct reading *r, const struct node *n, struct endpoint **out, size_t *n_out)
 {
-	*out = keep_array(r, n->n_values, sizeof((*out)[0]));
+	*out = schema_keep_array(r, n->n_values, sizeof((*out)[0]));
 	for (const struct value *v = n->first_value; v != NULL; v = v->next)
-		if (value_endpoint(r, n, v, &(*out)[*n_out]))
+		if (schema_value_endpoint(r, n, v, &(*out)[*n_out]))
 			(*n_out)++;
 }

@@ -16,7 +16,7 @@ step(struct parser *p)
 {
 	for (size_t i = 0; i + 1 < AHEAD; i++)
 		p->ahead[i] = p->ahead[i + 1];
-	p->ahead[AHEAD - 1] = lexer_next(&p->lexer);
+	p->ahead[AHEAD - 1] = config_lexer_next(&p->lexer);
 }
 
 static bool
@@ -74,12 +74,12 @@ parse_list(struct parser *p, struct node *n)
 
 	while (!is_kind(p, 0, TOKEN_CLOSE)) {
 		if (!is_text(p, 0) && !is_kind(p, 0, TOKEN_COMMA)) {
-			complain(p->complaints, n->line,
+			config_complain(p->complaints, n->line,
 			    "the list of \"%s\" is not closed; end it with }", SHOW(n->word));
 			return;
 		}
 		if (begins_item(p, 0)) {
-			complain(p->complaints, n->line,
+			config_complain(p->complaints, n->line,
 			    "the list of \"%s\" is not closed before \"%s\" of line %u; end it "
 			    "with }",
 			    SHOW(n->word), SHOW(p->ahead[0].text), p->ahead[0].line);
@@ -87,14 +87,14 @@ parse_list(struct parser *p, struct node *n)
 		}
 		if (is_kind(p, 0, TOKEN_COMMA)) {
 			if (!needs_comma)
-				complain(p->complaints, p->ahead[0].line,
+				config_complain(p->complaints, p->ahead[0].line,
 				    "\",\" without a value before it; remove it");
 			needs_comma = false;
 			step(p);
 			continue;
 		}
 		if (needs_comma)
-			complain(p->complaints, p->ahead[0].line,
+			config_complain(p->complaints, p->ahead[0].line,
 			    "no \",\" before \"%s\"; divide a list's values by commas",
 			    SHOW(p->ahead[0].text));
 		needs_comma = true;
@@ -114,14 +114,14 @@ parse_value(struct parser *p, struct node *n)
 		return;
 	}
 	if (!is_text(p, 0) || (is_kind(p, 0, TOKEN_WORD) && is_kind(p, 1, TOKEN_EQUALS))) {
-		complain(p->complaints, n->line, "\"%s\" has no value; write %s = VALUE",
+		config_complain(p->complaints, n->line, "\"%s\" has no value; write %s = VALUE",
 		    SHOW(n->word), SHOW(n->word));
 		return;
 	}
 	add_value(p, n);
 	if (!is_kind(p, 0, TOKEN_COMMA))
 		return;
-	complain(p->complaints, p->ahead[0].line,
+	config_complain(p->complaints, p->ahead[0].line,
 	    "\",\" behind the value of \"%s\"; several values stand in braces: %s = {A, B}",
 	    SHOW(n->word), SHOW(n->word));
 	skip_to_item(p);
@@ -154,11 +154,11 @@ add_node(struct parser *p, struct node *parent, struct map *seen, struct node *n
 		(void)map_set(seen, buf_span(&key), n); /* was not there */
 		link_node(parent, n);
 	} else if (n->has_title) {
-		complain(p->complaints, n->line,
+		config_complain(p->complaints, n->line,
 		    "%s \"%s\" is given twice, first in line %u; keep one", SHOW(n->word),
 		    SHOW(n->title), before->line);
 	} else {
-		complain(p->complaints, n->line,
+		config_complain(p->complaints, n->line,
 		    "\"%s\" is given twice, first in line %u; keep one", SHOW(n->word),
 		    before->line);
 	}
@@ -188,8 +188,8 @@ parse_section(struct parser *p, struct node *n, unsigned depth)
 	n->kind = NODE_SECTION;
 	step(p);
 	if (depth == TREE_DEPTH_MAX) {
-		complain(p->complaints, n->line, "sections stand deeper than %d in each other",
-		    TREE_DEPTH_MAX);
+		config_complain(p->complaints, n->line,
+		    "sections stand deeper than %d in each other; remove this one", TREE_DEPTH_MAX);
 		skip_block(p);
 		return;
 	}
@@ -197,7 +197,7 @@ parse_section(struct parser *p, struct node *n, unsigned depth)
 	if (is_kind(p, 0, TOKEN_CLOSE))
 		step(p);
 	else
-		complain(p->complaints, n->line, "\"%s\" is not closed; add } at its end",
+		config_complain(p->complaints, n->line, "\"%s\" is not closed; add } at its end",
 		    SHOW(n->word));
 }
 
@@ -208,10 +208,10 @@ complain_of_word(struct parser *p)
 	const struct token *t = p->ahead;
 
 	if (is_text(p, 1) && t[1].line == t->line && !begins_item(p, 1))
-		complain(p->complaints, t->line, "no \"=\" behind \"%s\"; write %s = \"%s\"",
+		config_complain(p->complaints, t->line, "no \"=\" behind \"%s\"; write %s = \"%s\"",
 		    SHOW(t->text), SHOW(t->text), SHOW(t[1].text));
 	else
-		complain(p->complaints, t->line,
+		config_complain(p->complaints, t->line,
 		    "\"%s\" stands alone; write %s = VALUE or %s { ... }", SHOW(t->text),
 		    SHOW(t->text), SHOW(t->text));
 	step(p);
@@ -247,12 +247,12 @@ complain_of_token(struct parser *p)
 	const struct token *t = p->ahead;
 
 	if (is_kind(p, 0, TOKEN_TEXT))
-		complain(p->complaints, t->line,
+		config_complain(p->complaints, t->line,
 		    "\"%s\" stands where a word must; write word = \"%s\"", SHOW(t->text),
 		    SHOW(t->text));
 	else
-		complain(p->complaints, t->line, "\"%s\" without a word before it; remove it",
-		    SHOW(t->text));
+		config_complain(p->complaints, t->line,
+		    "\"%s\" without a word before it; remove it", SHOW(t->text));
 }
 
 /* To the closing brace of the section, which is left, or to the end. */
@@ -272,7 +272,7 @@ parse_body(struct parser *p, struct node *parent, unsigned depth)
 			complain_of_token(p);
 			parse_section(p, &nameless, depth);
 		} else if (is_kind(p, 0, TOKEN_CLOSE)) {
-			complain(p->complaints, p->ahead[0].line,
+			config_complain(p->complaints, p->ahead[0].line,
 			    "\"}\" closes nothing; remove it, or add the { it belongs to");
 			step(p);
 		} else {
@@ -285,7 +285,7 @@ parse_body(struct parser *p, struct node *parent, unsigned depth)
 }
 
 struct node *
-tree_parse(struct span text, struct arena *memory, struct complaints *complaints)
+config_tree_parse(struct span text, struct arena *memory, struct complaints *complaints)
 {
 	struct parser p = {.memory = memory, .complaints = complaints};
 	struct node *root = arena_alloc(memory, sizeof(*root));
@@ -301,7 +301,7 @@ tree_parse(struct span text, struct arena *memory, struct complaints *complaints
 }
 
 const struct node *
-tree_section(const struct node *parent, const struct node *after, const char *word)
+config_tree_section(const struct node *parent, const struct node *after, const char *word)
 {
 	const struct node *n = after != NULL ? after->next : parent->first;
 
@@ -312,11 +312,11 @@ tree_section(const struct node *parent, const struct node *after, const char *wo
 }
 
 size_t
-tree_count_sections(const struct node *parent, const char *word)
+config_tree_count_sections(const struct node *parent, const char *word)
 {
 	size_t count = 0;
 
-	for (const struct node *n = NULL; (n = tree_section(parent, n, word)) != NULL;)
+	for (const struct node *n = NULL; (n = config_tree_section(parent, n, word)) != NULL;)
 		count++;
 	return count;
 }

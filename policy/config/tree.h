@@ -38,10 +38,11 @@ struct node {
 
 /* The root: a section without word whose children are the text's.  The tree points into `text`
  * and into `memory`, and is dropped with them. */
-struct node *tree_parse(struct span text, struct arena *memory, struct complaints *complaints);
+struct node *config_tree_parse(
+    struct span text, struct arena *memory, struct complaints *complaints);
 /* The section's next child that is a section of this word with a title; NULL as `after` begins. */
-const struct node *tree_section(
+const struct node *config_tree_section(
     const struct node *parent, const struct node *after, const char *word);
-size_t tree_count_sections(const struct node *parent, const char *word);
+size_t config_tree_count_sections(const struct node *parent, const char *word);
 
 #endif

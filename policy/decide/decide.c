@@ -89,10 +89,6 @@ mark(struct decide_walk *w, const struct rule *r)
 	    .why = rule_why(r),
 	    .score_milli = r->score_milli};
 
-	if (r->list != RULE_NO_LIST) {
-		tag.by = SPAN("dnsbl");
-		tag.why = r->text.n > 0 ? r->text : snapshot_list(w->snapshot, r->list)->zone;
-	}
 	if (r->name.n > 0)
 		walk_tag(w, &tag, r->id);
 	else
@@ -126,13 +122,13 @@ decide(struct decide_walk *w, const struct rule *r)
 	(void)snprintf(why, sizeof(why), "rule %u: %.*s", r->id,
 	    SPAN_ARG(span_take(r->line, sizeof(why)))); /* cut is fine */
 	ruling.why = span_str(why);
-	if (is_list)
-		(void)snprintf(text, sizeof(text), "Listed by %.*s",
-		    SPAN_ARG(snapshot_list(w->snapshot, r->list)->zone));
+	(void)snprintf(text, sizeof(text), "%s by policy of %s",
+	    r->verb == RULE_TEMPFAIL ? "Deferred" : "Refused",
+	    w->facts->hostname != NULL ? w->facts->hostname : "this host");
+	if (r->text.n > 0)
+		ruling.text = r->text;
 	else
-		(void)snprintf(text, sizeof(text), "Refused by policy of %s",
-		    w->facts->hostname != NULL ? w->facts->hostname : "this host");
-	ruling.text = r->text.n > 0 ? r->text : span_str(text);
+		ruling.text = is_list ? r->condition : span_str(text);
 	ruling.action = r->verb == RULE_REJECT     ? ACTION_REJECT
 			: r->verb == RULE_TEMPFAIL ? ACTION_TEMPFAIL
 						   : ACTION_PASS;

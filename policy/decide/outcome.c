@@ -6,21 +6,6 @@
 
 enum { TEXT_MAX = 512, SCORE_TEXT_MAX = 32 };
 
-static const char *
-action_result(enum action action)
-{
-	static const char *const names[] = {[ACTION_PASS] = "pass",
-	    [ACTION_TAG] = "tag",
-	    [ACTION_QUARANTINE] = "quarantine",
-	    [ACTION_DISCARD] = "discard",
-	    [ACTION_HOLD] = "hold",
-	    [ACTION_TEMPFAIL] = "tempfail",
-	    [ACTION_REJECT] = "reject",
-	    [ACTION_KEEP] = "keep"};
-
-	return names[action];
-}
-
 /* Never spared by `accept`: malware does not become welcome with its sender. */
 static bool
 is_never_spared(const struct conf_filter *filter)
@@ -77,7 +62,7 @@ weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 	} else if (action > ACTION_TAG) {
 		say_outcome(w, o, action);
 	}
-	walk_trace(w, "filter", tag.by, 0, action_result(action));
+	walk_trace(w, "filter", tag.by, 0, action_name(action));
 }
 
 void
@@ -118,10 +103,10 @@ say_score(struct decide_walk *w, enum action action, const char *text, struct sp
 	struct ruling ruling = {.action = action, .by = SPAN("score"), .text = span_str(text)};
 
 	(void)snprintf(why, sizeof(why), "score %.*s reaches score { %s }", SPAN_ARG(score),
-	    action_result(action));
+	    action_name(action));
 	ruling.why = span_str(why);
 	walk_rule(w, &ruling);
-	walk_trace(w, "score", score, 0, action_result(action));
+	walk_trace(w, "score", score, 0, action_name(action));
 }
 
 void

@@ -4,7 +4,12 @@
 #include <stdio.h>
 
 /* A name that is asked with 32 nibbles and their dots in front must still fit 253 (RFC 1035). */
-enum { ZONE_MAX = 253 - 64, LABEL_MAX = 63, KEY_MAX = VALUELIST_NAME_MAX + 8 };
+enum {
+	ZONE_MAX = 253 - 64,
+	LABEL_MAX = 63,
+	LISTED_BY_LENGTH = 10,
+	KEY_MAX = VALUELIST_NAME_MAX + 8
+};
 
 static bool
 is_label(struct span label)
@@ -32,14 +37,16 @@ is_zone(struct span zone)
 	return true;
 }
 
+/* "Listed by ZONE", the zone in lower case. */
 static struct span
-zone_copy(struct arena *memory, struct span zone)
+listed_by(struct arena *memory, struct span zone)
 {
-	char *copy = arena_alloc(memory, zone.n);
+	char *copy = arena_alloc(memory, LISTED_BY_LENGTH + zone.n);
 
+	memcpy(copy, "Listed by ", LISTED_BY_LENGTH);
 	for (size_t i = 0; i < zone.n; i++)
-		copy[i] = char_lower(zone.p[i]);
-	return span_of(copy, zone.n);
+		copy[LISTED_BY_LENGTH + i] = char_lower(zone.p[i]);
+	return span_of(copy, LISTED_BY_LENGTH + zone.n);
 }
 
 /* "A[-B][,…]"; a comma at a word's end goes on with the next word. */
@@ -138,11 +145,11 @@ compile_list_line(struct line *l, struct rule *r, bool is_white)
 			    l, "more than %d dnsbl and dnswl lines; remove one", POLICY_LISTS_MAX);
 		return;
 	}
-	zone = zone_copy(&s->memory, zone);
+	r->condition = listed_by(&s->memory, zone);
 	r->list = (uint16_t)s->n_lists;
 	s->ranges[s->n_lists] = ranges;
-	s->lists[s->n_lists++] =
-	    (struct dns_list){.zone = zone, .rule = r->id, .is_white = is_white};
+	s->lists[s->n_lists++] = (struct dns_list){
+	    .zone = span_skip(r->condition, LISTED_BY_LENGTH), .rule = r->id, .is_white = is_white};
 }
 
 struct values_errors {
@@ -179,7 +186,8 @@ load_values(struct compiler *c, struct span name, enum value_kind kind)
 		rule_complain(c, "list:%.*s cannot be read here; give the values in the rule",
 		    SPAN_ARG(name));
 	else if (c->reader(c->reader_arg, name, &text, &err) < 0)
-		rule_complain(c, "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
+		rule_complain(c,
+		    "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
 		    SPAN_ARG(name), err.text, SPAN_ARG(name));
 	else
 		list = valuelist_parse(buf_span(&text), kind, on_wrong_value, &arg);

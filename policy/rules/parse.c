@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { HINT_MAX = 160 };
+enum { HINT_MAX = 160, PREDICATES_FIRST = 16 };
 
 void
 line_advance(struct line *l)
@@ -193,6 +193,11 @@ add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
 		    POLICY_PREDICATES_MAX);
 		return;
 	}
+	if (s->n_predicates == s->cap_predicates) {
+		s->cap_predicates =
+		    s->cap_predicates == 0 ? PREDICATES_FIRST : s->cap_predicates * 2;
+		s->predicates = mem_grow(s->predicates, s->cap_predicates * sizeof(*s->predicates));
+	}
 	f->predicate = (uint32_t)s->n_predicates;
 	s->predicates[s->n_predicates++] = (struct predicate){.facet = f->facet,
 	    .header_name = header_name,
@@ -323,7 +328,8 @@ read_option_value(struct line *l, struct rule *r, int option)
 		return;
 	case 1:
 		if (value.n > RULE_NOTE_MAX)
-			rule_complain(l->c, "a note of %zu bytes; at most %d", value.n, RULE_NOTE_MAX);
+			rule_complain(
+			    l->c, "a note of %zu bytes; at most %d", value.n, RULE_NOTE_MAX);
 		return;
 	default:
 		if (until_parse(value, &r->expires_ms, &err) < 0)

@@ -80,7 +80,7 @@ struct snapshot {
 	struct list_ranges ranges[POLICY_LISTS_MAX];
 	size_t n_lists;
 	struct predicate *predicates;
-	size_t n_predicates;
+	size_t n_predicates, cap_predicates;
 	struct regex_room room;
 	struct valuelist **values; /* list files */
 	size_t n_values;

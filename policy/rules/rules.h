@@ -60,6 +60,17 @@ int64_t snapshot_rule_expires_ms(const struct snapshot *s, uint32_t id);
 /* The whole text, comments and empty lines included: what was parsed, byte for byte. */
 struct span snapshot_text(const struct snapshot *s);
 
+/*
+ * `policy query FACET VALUE`: calls on_rule for each rule, expired ones too, that looks at this
+ * facet and whose value for it matches the one given.  0, or -E_SYNTAX (no such facet, no address).
+ */
+int snapshot_query(const struct snapshot *s, struct span facet, struct span value,
+    void (*on_rule)(void *arg, uint32_t id), void *arg, struct err *err);
+/* The text with one rule line added at its end (-E_SYNTAX: not one line), or without the line of
+ * one rule (-E_NOT_FOUND); nothing else is touched.  The caller parses what came out. */
+int snapshot_text_add(const struct snapshot *s, struct span rule, struct buf *to, struct err *err);
+int snapshot_text_remove(const struct snapshot *s, uint32_t id, struct buf *to, struct err *err);
+
 /* DNS lists (dnsbl and dnswl lines), in listed order. */
 struct dns_list {
 	struct span zone; /* lower case, no dot at the end */

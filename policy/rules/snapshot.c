@@ -33,7 +33,6 @@ snapshot_new(struct span text)
 	regex_room_init(&s->room);
 	s->holders = 1;
 	s->text = arena_copy(&s->memory, text);
-	s->predicates = mem_array(POLICY_PREDICATES_MAX, sizeof(*s->predicates));
 	return s;
 }
 

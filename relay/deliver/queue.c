@@ -49,9 +49,11 @@ leg_has(const struct queue_leg *l, enum rcpt_state state)
 void
 rcpt_set(struct queue_rcpt *r, enum rcpt_state state, struct span reply)
 {
-	mem_free(r->reply);
+	char *old = r->reply; /* freed last: `reply` may point into it */
+
 	r->state = state;
 	r->reply = reply.n > 0 ? mem_dup(span_take(reply, QUEUE_REPLY_MAX)) : NULL;
+	mem_free(old);
 }
 
 void

@@ -24,7 +24,7 @@ enum worker_type {
 	WORKER_POLICY = 1, /* front: id = version, fds[0] = sealed policy text */
 	WORKER_SCAN, /* front: id = its own number for the message, payload = struct scan_request */
 	WORKER_RESULT, /* worker: same id, payload = struct scan_result */
-	WORKER_LEAVING /* worker: has done its share and exits; no more messages, please */
+	WORKER_LEAVING /* worker: exits after the result that follows; no more messages, please */
 };
 
 struct worker_death {

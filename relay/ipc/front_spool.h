@@ -32,7 +32,8 @@ struct commit {
 	bool is_tagged;   /* may not be bounced */
 	const struct commit_rcpt *rcpts;
 	size_t n_rcpts;
-	struct span prefix; /* the whole header section as it shall leave; the empty line belongs to the body */
+	struct span
+	    prefix; /* the whole header section as it shall leave; the empty line belongs to the body */
 	uint64_t skip;      /* bytes of the body to leave out: its own header section */
 	uint64_t body_size; /* with the skipped bytes */
 	bool is_inline;

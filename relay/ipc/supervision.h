@@ -23,6 +23,8 @@ enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };
 struct role_setup {
 	struct span config_file; /* its name, for messages */
 	bool is_json_log;
+	struct span
+	    run_dir; /* instead of the configuration's, for a role outside a relay; or empty */
 };
 
 struct role_problem_report {

@@ -124,8 +124,8 @@ bool
 charset_is_utf8(struct span name)
 {
 	return name.n == 0 || span_eq_nocase(name, SPAN("us-ascii")) ||
-	    span_eq_nocase(name, SPAN("utf-8")) || span_eq_nocase(name, SPAN("utf8")) ||
-	    span_eq_nocase(name, SPAN("ascii"));
+	       span_eq_nocase(name, SPAN("utf-8")) || span_eq_nocase(name, SPAN("utf8")) ||
+	       span_eq_nocase(name, SPAN("ascii"));
 }
 
 bool
@@ -142,7 +142,7 @@ clean_run(struct span s, bool is_utf8)
 
 	while (at < s.n) {
 		size_t n = (unsigned char)s.p[at] < 0x80 ? 1
-		    : is_utf8                            ? utf8_length(span_skip(s, at))
+			   : is_utf8                     ? utf8_length(span_skip(s, at))
 							 : 0;
 
 		if (n == 0)

@@ -257,17 +257,17 @@ take_words(struct span in, struct word first, struct buf *to)
 	struct word next = first;
 	size_t used = 0, gap = 0;
 	bool is_wide = span_starts_nocase(first.charset, SPAN("utf-16")) ||
-	    span_starts_nocase(first.charset, SPAN("utf-32"));
+		       span_starts_nocase(first.charset, SPAN("utf-32"));
 
 	do {
 		word_add_raw(&next, &raw);
 		used += gap + next.length;
 		gap = 0;
 		while (used + gap < in.n && strchr(" \t\r\n", in.p[used + gap]) != NULL &&
-		    in.p[used + gap] != '\0')
+		       in.p[used + gap] != '\0')
 			gap++;
 	} while (word_at(span_skip(in, used + gap), &next) &&
-	    span_eq_nocase(next.charset, first.charset));
+		 span_eq_nocase(next.charset, first.charset));
 	if (!is_wide)
 		blank_line_ends(&raw);
 	(void)charset_to_utf8(first.charset, buf_span(&raw), to);

@@ -3,7 +3,12 @@
 #include "relay/base/err.h"
 #include "relay/message/edit.h"
 
-enum { DSN_BOUNDARY_MAX = 70, DSN_FIELD_MAX = 4096, DSN_WIRE_LINE_MAX = 998, DSN_TEXT_COLUMNS = 74 };
+enum {
+	DSN_BOUNDARY_MAX = 70,
+	DSN_FIELD_MAX = 4096,
+	DSN_WIRE_LINE_MAX = 998,
+	DSN_TEXT_COLUMNS = 74
+};
 
 static char
 clean_byte(char c)
@@ -88,7 +93,8 @@ advice_of(struct span status)
 	    {".1.10", "That domain does not take any mail."},
 	    {".1.", "The address was not accepted. Please check it for typing errors."},
 	    {".2.1", "The mailbox is switched off."},
-	    {".2.2", "The mailbox is full. Please try again later or reach the person another way."},
+	    {".2.2",
+		"The mailbox is full. Please try again later or reach the person another way."},
 	    {".2.3", "The message is too large for that mailbox."},
 	    {".3.4", "The message is too large for the receiving server."},
 	    {".4.7", "The receiving server could not be reached in time."},

@@ -14,7 +14,8 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED };
 struct dsn_recipient {
 	struct span address;
 	struct span status; /* "5.1.1"; anything else is written as "5.0.0" or "4.0.0" */
-	struct span reply;  /* what the remote server said, with its code; may be empty, may hold \n */
+	struct span
+	    reply; /* what the remote server said, with its code; may be empty, may hold \n */
 	struct span server; /* the remote server's name or address; may be empty */
 	enum dsn_action action;
 };

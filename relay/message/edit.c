@@ -2,9 +2,9 @@
 #include "relay/message/header.h"
 
 enum {
-	FOLD_AT = 78,     /* RFC 5322 section 2.1.1: should */
+	FOLD_AT = 78,        /* RFC 5322 section 2.1.1: should */
 	WIRE_LINE_MAX = 998, /* the same: must */
-	NAME_SEEN_MAX = 64 /* longest name that is looked at when a field is judged */
+	NAME_SEEN_MAX = 64   /* longest name that is looked at when a field is judged */
 };
 
 static bool
@@ -98,7 +98,7 @@ text_is_foreign(struct span text, struct span hostname)
 	if (name_is_ours(name, has_colon))
 		return true;
 	return has_colon && span_eq(name, SPAN("authentication-results")) &&
-	    claims_hostname(span_skip(text, span_find(text, ':') + 1), hostname);
+	       claims_hostname(span_skip(text, span_find(text, ':') + 1), hostname);
 }
 
 /* A malformed field is judged line by line too, as a reader may skip what it cannot read. */
@@ -149,7 +149,7 @@ name_is_protected(struct span name)
 	struct span seen = seen_name(name, room, &has_colon);
 
 	return name_is_ours(seen, true) || span_eq(seen, SPAN("received")) ||
-	    span_eq(seen, SPAN("authentication-results"));
+	       span_eq(seen, SPAN("authentication-results"));
 }
 
 static bool

@@ -27,8 +27,8 @@ struct content {
 	bool has_type, has_encoding, has_disposition;
 };
 
-static void parse_part(struct parser *p, struct span whole, uint32_t parent, uint32_t depth,
-    struct span default_type);
+static void parse_part(
+    struct parser *p, struct span whole, uint32_t parent, uint32_t depth, struct span default_type);
 
 static void
 flag(struct parser *p, enum mime_anomaly anomaly)
@@ -117,8 +117,7 @@ read_content(struct parser *p, struct span section)
 		else if (span_eq_nocase(field.name, SPAN("Content-Transfer-Encoding")))
 			take_field(p, field.value, &c.encoding, &c.has_encoding, true);
 		else if (span_eq_nocase(field.name, SPAN("Content-Disposition")))
-			take_field(
-			    p, field.value, &c.disposition, &c.has_disposition, false);
+			take_field(p, field.value, &c.disposition, &c.has_disposition, false);
 	}
 	return c;
 }
@@ -190,8 +189,8 @@ read_filename(struct parser *p, struct mime_part *part, const struct content *c)
 {
 	struct buf name = BUF_INIT(FILENAME_MAX_BYTES);
 
-	if ((c->has_disposition &&
-	        param_find_text(c->disposition, SPAN("filename"), &name) && name.n > 0) ||
+	if ((c->has_disposition && param_find_text(c->disposition, SPAN("filename"), &name) &&
+		name.n > 0) ||
 	    (c->has_type && param_find_text(c->type, SPAN("name"), &name)))
 		part->filename = keep(p, buf_span(&name));
 	buf_free(&name);
@@ -215,7 +214,7 @@ read_encoding(struct parser *p, struct mime_part *part, const struct content *c)
 	} else if (span_eq(name, SPAN("quoted-printable"))) {
 		encoding = ENCODING_QUOTED;
 	} else if (!span_eq(name, SPAN("7bit")) && !span_eq(name, SPAN("8bit")) &&
-	    !span_eq(name, SPAN("binary"))) {
+		   !span_eq(name, SPAN("binary"))) {
 		part->is_malformed = true;
 		flag(p, MIME_UNKNOWN_ENCODING);
 	}
@@ -251,8 +250,7 @@ decode_body(struct parser *p, struct mime_part *part, enum encoding encoding)
 		part->decoded = in;
 		return;
 	}
-	to = arena_alloc(
-	    p->arena, encoding == ENCODING_BASE64 ? decode_base64_room(in.n) : in.n);
+	to = arena_alloc(p->arena, encoding == ENCODING_BASE64 ? decode_base64_room(in.n) : in.n);
 	n = encoding == ENCODING_BASE64 ? decode_base64(in, to, &is_bad)
 					: decode_quoted_printable(in, to, &is_bad);
 	part->decoded = span_of(to, n);
@@ -346,8 +344,8 @@ parse_children(
     struct parser *p, struct span body, struct span boundary, uint32_t index, uint32_t depth)
 {
 	struct span fallback = span_eq(p->out->parts[index].type, SPAN("multipart/digest"))
-	    ? SPAN("message/rfc822")
-	    : SPAN("text/plain");
+				   ? SPAN("message/rfc822")
+				   : SPAN("text/plain");
 	size_t start = SIZE_MAX, found = 0;
 	bool is_closed = false;
 	struct span line;
@@ -462,7 +460,7 @@ static bool
 type_is_message(struct span type)
 {
 	return span_eq(type, SPAN("message/rfc822")) || span_eq(type, SPAN("message/global")) ||
-	    span_eq(type, SPAN("message/news"));
+	       span_eq(type, SPAN("message/news"));
 }
 
 static void
@@ -493,8 +491,8 @@ parse_body(struct parser *p, uint32_t index, uint32_t depth, enum encoding encod
 }
 
 static void
-parse_part(struct parser *p, struct span whole, uint32_t parent, uint32_t depth,
-    struct span default_type)
+parse_part(
+    struct parser *p, struct span whole, uint32_t parent, uint32_t depth, struct span default_type)
 {
 	struct mime_part *part = add_part(p);
 	struct span section, body;
@@ -511,8 +509,8 @@ parse_part(struct parser *p, struct span whole, uint32_t parent, uint32_t depth,
 	part->raw = body;
 	read_type(p, part, &content, default_type);
 	read_filename(p, part, &content);
-	parse_body(p, (uint32_t)(part - p->out->parts), depth,
-	    read_encoding(p, part, &content), content.type);
+	parse_body(p, (uint32_t)(part - p->out->parts), depth, read_encoding(p, part, &content),
+	    content.type);
 }
 
 void

@@ -104,7 +104,7 @@ next_param(struct span *rest, struct raw_param *param)
 			continue;
 		}
 		while (n < s.n && s.p[n] != '=' && s.p[n] != ';' && s.p[n] != '"' &&
-		    s.p[n] != '(' && !is_space(s.p[n]))
+		       s.p[n] != '(' && !is_space(s.p[n]))
 			n++;
 		param->name = span_take(s, n);
 		s = skip_blanks_and_comments(span_skip(s, n));

@@ -11,7 +11,7 @@ is_name_byte(char c)
 	char low = char_lower(c);
 
 	return (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') ||
-	    (c != '\0' && strchr(".-_:[]", c) != NULL);
+	       (c != '\0' && strchr(".-_:[]", c) != NULL);
 }
 
 static void

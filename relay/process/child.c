@@ -76,7 +76,8 @@ send_config(struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
 	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"), -1};
-	struct role_setup setup = {span_str(s->config_file), s->is_json_log};
+	struct role_setup setup = {
+	    .config_file = span_str(s->config_file), .is_json_log = s->is_json_log};
 	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
 
 	if (fds[0] < 0) {

@@ -6,8 +6,7 @@
 #include "relay/process/sandbox.h"
 
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EARLY_MAX = 64, START_TIMEOUT_MS = 60000, ROLE_PATHS_MAX = 64 };
@@ -61,6 +60,8 @@ take_config(struct role *role, struct start *start, struct message *m)
 	if (role->config == NULL)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);
+	if (setup.run_dir.n > 0)
+		role->config->run_dir = arena_copy(&role->config->memory, setup.run_dir).p;
 	channel_unmap(&text);
 	buf_free(&errors.lines);
 }
@@ -249,6 +250,7 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	log_setup(role_name(ops->id), false, LOG_INFO);
+	tzset(); /* the C library reads /etc/localtime at first use; later it could not */
 	receive_start(&role, &start);
 	if (sandbox_drop_user(kind, &err) < 0)
 		die("%s", err.text);

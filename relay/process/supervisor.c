@@ -25,6 +25,15 @@ supervisor_is_ready(const struct supervisor *s)
 	return s->live_generation > 0;
 }
 
+static bool
+is_essential(enum role_id role)
+{
+	for (size_t i = 0; i < ESSENTIAL; i++)
+		if (essential[i] == role)
+			return true;
+	return false;
+}
+
 static void
 become_ready(struct supervisor *s)
 {
@@ -87,7 +96,7 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 	}
 	if (!s->was_ready && supervisor_is_ready(s))
 		become_ready(s);
-	if (!s->was_ready && c->failed_starts >= FAILED_STARTS_MAX) {
+	if (!s->was_ready && is_essential(c->role) && c->failed_starts >= FAILED_STARTS_MAX) {
 		log_event(LOG_ERROR, "cannot start", KV_STR("role", role_name(c->role)),
 		    KV_STR("do", "the line above says why it ended"));
 		supervisor_stop(s, EXIT_NO);

@@ -133,7 +133,8 @@ add_clean(struct buf *to, struct span text)
 	for (size_t i = 0; i < text.n; i++) {
 		char c = text.p[i];
 
-		(void)buf_add_char(to, c == '\t' || (c >= 0x20 && c <= 0x7e) ? c : '?'); /* sticky */
+		(void)buf_add_char(
+		    to, c == '\t' || (c >= 0x20 && c <= 0x7e) ? c : '?'); /* sticky */
 	}
 }
 

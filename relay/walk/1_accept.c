@@ -4,6 +4,7 @@
  * longer than dns.banner_wait.  What has not answered by then is unknown, and unknown hurts nobody.
  */
 #include "relay/base/clock.h"
+#include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
 static void
@@ -56,17 +57,8 @@ static void
 on_answer(struct dns_request *r, const struct dns_answer *answer)
 {
 	struct session *s = r->arg;
-	uint32_t addresses[LOOKUP_RECORDS_MAX];
 
-	for (size_t i = 0; i < answer->n_addresses; i++) {
-		const uint8_t *b = answer->addresses[i].bytes + 12;
-
-		addresses[i] =
-		    (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-	}
-	if (answer->status == DNS_FOUND || answer->status == DNS_NONE)
-		s->answers[r->index] = list_type_answer(s->snapshot, r->index, addresses,
-		    answer->status == DNS_FOUND ? answer->n_addresses : 0);
+	s->answers[r->index] = findings_type_list(s->snapshot, r->index, answer);
 	if (--s->n_waiting == 0)
 		decide(s);
 }
@@ -82,9 +74,7 @@ ask_lists(struct session *s)
 		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
 		struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)dns->timeout_ms};
 
-		(void)ip_add_reversed(&name, &s->client);
-		(void)buf_add_char(&name, '.');
-		(void)buf_add_span(&name, snapshot_list(s->snapshot, i)->zone);
+		findings_list_name(s->snapshot, i, &s->client, &name);
 		q.name =
 		    name.failed ? (struct span){0} : buf_span(&name); /* empty: lookup fails it */
 		s->questions[i] =

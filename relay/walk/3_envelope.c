@@ -3,6 +3,8 @@
  * sender and recipient; refusals decided earlier are spoken here, at each RCPT, so that the log
  * knows who would have got the mail.
  */
+#include "policy/recipient/route.h"
+#include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
 enum { TRANSACTION_MEMORY = 16 * 1024 * 1024, RCPTS_FIRST = 8 };
@@ -98,45 +100,6 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	session_reply(s, 250, "2.1.0", "Sender OK");
 }
 
-static bool
-is_postmaster(const struct session *s, struct span address)
-{
-	struct span domain = smtp_address_domain(address);
-	struct span local = span_take(address, address.n - domain.n - (domain.n > 0 ? 1 : 0));
-
-	if (span_eq_nocase(address, span_str(s->front->config->postmaster)))
-		return true;
-	return span_eq_nocase(local, SPAN("postmaster")) &&
-	       (domain.n == 0 || config_domain(s->front->config, domain) != NULL);
-}
-
-/* Finds the way of a recipient; replies and returns false when there is none. */
-static bool
-route(struct session *s, struct span address, struct rcpt *r)
-{
-	const struct config *config = s->front->config;
-	const struct conf_flow *flow = s->listen->flow;
-	const struct conf_domain *domain = config_domain(config, smtp_address_domain(address));
-	struct recipients *table;
-
-	if (domain == NULL) {
-		/* The postmaster's own domain need not be one of ours, but the mail must go somewhere. */
-		r->gateway = flow->relay == RELAY_ANY ? flow->gateway : NULL;
-		if (r->gateway == NULL && r->is_postmaster && config->n_domains > 0)
-			r->gateway = config->domains[0].gateway;
-		if (r->gateway == NULL)
-			session_refuse(s, 550, SPAN("5.7.1"), SPAN("Relaying denied"));
-		return r->gateway != NULL;
-	}
-	r->gateway = domain->gateway;
-	table = s->front->recipients[domain - config->domains];
-	if (table != NULL && !r->is_postmaster && !recipients_has(table, address)) {
-		session_refuse(s, 550, SPAN("5.1.1"), SPAN("No such recipient here"));
-		return false;
-	}
-	return true;
-}
-
 static void
 add_rcpt(struct transaction *t, const struct rcpt *r)
 {
@@ -152,13 +115,11 @@ static bool
 decide_rcpt(struct session *s, struct rcpt *r)
 {
 	struct transaction *t = s->transaction;
-	struct verdict before = t->verdict, v;
+	struct verdict v = t->verdict;
 	struct facts facts = session_facts(s);
 
-	/* RFC 5321 section 4.5.1: the postmaster hears even those whom we refuse. */
-	if (r->is_postmaster && before.action >= ACTION_TEMPFAIL)
-		before.action = before.n_tags > 0 ? ACTION_TAG : ACTION_PASS;
-	v = before;
+	if (r->is_postmaster)
+		findings_spare_postmaster(&v);
 	facts.to = r->address;
 	if (!r->is_postmaster)
 		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
@@ -179,7 +140,8 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 {
 	struct transaction *t = s->transaction;
 	struct rcpt r = {0};
-	struct span address = c->path;
+	struct route route;
+	enum route_result found;
 
 	if (t == NULL) {
 		session_mistake(s, 503, "5.5.1", "Say MAIL first");
@@ -195,12 +157,16 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 		    s, 452, SPAN("4.5.3"), SPAN("Too many recipients; send the others apart"));
 		return;
 	}
-	r.is_postmaster = is_postmaster(s, address);
-	if (span_eq_nocase(address, SPAN("postmaster")))
-		address = span_str(s->front->config->postmaster);
-	if (!route(s, address, &r))
+	found =
+	    route_find(s->front->config, s->listen->flow, s->front->recipients, c->path, &route);
+	if (found != ROUTE_FOUND) {
+		session_refuse(
+		    s, 550, span_str(route_enhanced(found)), span_str(route_text(found)));
 		return;
-	r.address = arena_copy(&t->memory, address);
+	}
+	r.address = arena_copy(&t->memory, route.address);
+	r.gateway = route.gateway;
+	r.is_postmaster = route.is_postmaster;
 	if (!decide_rcpt(s, &r))
 		return;
 	add_rcpt(t, &r);

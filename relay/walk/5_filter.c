@@ -3,6 +3,7 @@
  * truth of every content predicate; front never parses a body.  What is made of it is decided in
  * the next stage.
  */
+#include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
 static bool
@@ -14,20 +15,16 @@ needs_worker(const struct session *s)
 static void
 on_done(struct scan *scan, const struct scan_result *result, uint32_t failed)
 {
-	static struct scan_result none; /* large; empty when nobody could look */
+	static struct scan_result found; /* large; used within this call only */
 	struct session *s = scan->arg;
-	struct scan_result *facts = &none;
 
-	if (result == NULL)
-		none = (struct scan_result){0};
+	if (result != NULL)
+		found = *result;
 	else
-		none = *result;
+		memset(&found, 0, sizeof(found));
 	/* A filter that was skipped or that nobody could run has the outcome `failure`. */
-	for (size_t i = 0; i < scan->flow->n_filters && facts->n_outcomes < SCAN_OUTCOMES_MAX; i++)
-		if (failed & (1U << i))
-			facts->outcomes[facts->n_outcomes++] = (struct scan_outcome){
-			    (uint8_t)i, -1, SPAN("crashed, took too long or was not available")};
-	commit_begin(s, facts);
+	findings_add_failures(&found, scan->flow, failed);
+	commit_begin(s, &found);
 }
 
 static void

@@ -6,30 +6,10 @@
 #include "relay/message/edit.h"
 #include "relay/message/received.h"
 #include "relay/message/tags.h"
+#include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
 enum { PREFIX_MAX = COMMIT_HEADER_MAX * 2 };
-
-/* Facts of STAGE_DATA that are the same for all recipients. */
-struct findings {
-	struct filter_outcome outcomes[SCAN_OUTCOMES_MAX];
-	struct filter_tag tags[SCAN_TAGS_MAX];
-	const struct scan_result *result;
-};
-
-static void
-gather(const struct session *s, const struct scan_result *result, struct findings *f)
-{
-	const struct conf_flow *flow = s->listen->flow;
-
-	f->result = result;
-	for (size_t i = 0; i < result->n_outcomes; i++)
-		f->outcomes[i] = (struct filter_outcome){&flow->filters[result->outcomes[i].filter],
-		    result->outcomes[i].outcome, result->outcomes[i].why};
-	for (size_t i = 0; i < result->n_tags; i++)
-		f->tags[i] = (struct filter_tag){flow->filters[result->tags[i].filter].filter,
-		    result->tags[i].name, result->tags[i].why, result->tags[i].score_milli};
-}
 
 static struct verdict
 decide(struct session *s, const struct rcpt *r, const struct findings *f)
@@ -38,12 +18,7 @@ decide(struct session *s, const struct rcpt *r, const struct findings *f)
 	struct facts facts = session_facts(s);
 
 	facts.to = r->address;
-	facts.truths = (const uint8_t *)f->result->truths.p;
-	facts.n_truths = f->result->truths.n;
-	facts.outcomes = f->outcomes;
-	facts.n_outcomes = f->result->n_outcomes;
-	facts.filter_tags = f->tags;
-	facts.n_filter_tags = f->result->n_tags;
+	findings_set(f, &facts);
 	decide_stage(s->snapshot, STAGE_DATA, &facts, &v, NULL, NULL);
 	return v;
 }
@@ -274,7 +249,7 @@ commit_begin(struct session *s, const struct scan_result *result)
 	struct findings *findings = mem_alloc(sizeof(*findings));
 	const struct verdict *refusal;
 
-	gather(s, result, findings);
+	findings_gather(findings, s->listen->flow, result);
 	for (size_t i = 0; i < t->n_rcpts; i++) {
 		struct verdict v = decide(s, &t->rcpts[i], findings);
 

@@ -256,7 +256,7 @@ test_tokens(void **state)
 	(void)state;
 	arena_init(&memory, 4096);
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		struct token t = lexer_next(&l);
+		struct token t = config_lexer_next(&l);
 
 		assert_int_equal(t.kind, expected[i].kind);
 		assert_int_equal(t.line, expected[i].line);
@@ -275,7 +275,7 @@ test_tree(void **state)
 
 	(void)state;
 	arena_init(&memory, 1 << 20);
-	root = tree_parse(SPAN("a = 1 b = {x,\n\"y\"}\nc t { d = 2 } c \"u\" { }\nc { }\n"),
+	root = config_tree_parse(SPAN("a = 1 b = {x,\n\"y\"}\nc t { d = 2 } c \"u\" { }\nc { }\n"),
 	    &memory, &complaints);
 	assert_int_equal(complaints.n, 0);
 	n = root->first;
@@ -285,12 +285,12 @@ test_tree(void **state)
 	assert_int_equal(n->kind, NODE_LIST);
 	assert_int_equal(n->n_values, 2);
 	assert_int_equal(n->last_value->line, 2);
-	assert_int_equal(tree_count_sections(root, "c"), 2);
-	n = tree_section(root, NULL, "c");
+	assert_int_equal(config_tree_count_sections(root, "c"), 2);
+	n = config_tree_section(root, NULL, "c");
 	assert_true(span_eq(n->title, SPAN("t")) && span_eq(n->first->word, SPAN("d")));
-	n = tree_section(root, n, "c");
+	n = config_tree_section(root, n, "c");
 	assert_true(span_eq(n->title, SPAN("u")) && n->first == NULL);
-	assert_null(tree_section(root, n, "c"));
+	assert_null(config_tree_section(root, n, "c"));
 	assert_false(root->last->has_title);
 	arena_free(&memory);
 }
@@ -311,12 +311,12 @@ test_depth_at_its_limit(void **state)
 		for (int i = 0; i < depth; i++)
 			assert_int_equal(buf_add_str(&text, "}"), 0);
 		assert_int_equal(buf_add_str(&text, "\nafter = 1"), 0);
-		root = tree_parse(buf_span(&text), &memory, &complaints);
+		root = config_tree_parse(buf_span(&text), &memory, &complaints);
 		assert_int_equal(complaints.n, depth > TREE_DEPTH_MAX ? 1 : 0);
 		if (complaints.n > 0)
 			assert_int_equal(complaints.items[0].line, TREE_DEPTH_MAX + 1);
 		assert_true(span_eq(root->last->word, SPAN("after")));
-		complaints_free(&complaints);
+		config_complaints_free(&complaints);
 		arena_free(&memory);
 		buf_free(&text);
 	}

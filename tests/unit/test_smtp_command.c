@@ -57,8 +57,8 @@ lines(void **state)
 	    {"RCPT TO:<>", -E_SYNTAX, SMTP_RCPT, NULL, 0},
 	    {"RCPT TO:<Postmaster>", 0, SMTP_RCPT, "Postmaster", 0},
 	    {"RCPT TO:<root>", -E_SYNTAX, SMTP_RCPT, NULL, 0},
-	    {"RCPT TO:<a@[IPv6:2001:db8::1]> NOTIFY=NEVER", 0, SMTP_RCPT,
-	        "a@[IPv6:2001:db8::1]", 1},
+	    {"RCPT TO:<a@[IPv6:2001:db8::1]> NOTIFY=NEVER", 0, SMTP_RCPT, "a@[IPv6:2001:db8::1]",
+		1},
 	    {"DATA", 0, SMTP_DATA, "", 0},
 	    {"data ", 0, SMTP_DATA, "", 0},
 	    {"DATA now", -E_SYNTAX, SMTP_DATA, "now", 0},
@@ -69,7 +69,7 @@ lines(void **state)
 	    {"VRFY joe", 0, SMTP_VRFY, "joe", 0},
 	    {"HELP", 0, SMTP_HELP, "", 0},
 	    {"XCLIENT ADDR=192.0.2.1 NAME=[UNAVAILABLE]", 0, SMTP_XCLIENT,
-	        "ADDR=192.0.2.1 NAME=[UNAVAILABLE]", 2},
+		"ADDR=192.0.2.1 NAME=[UNAVAILABLE]", 2},
 	    {"XCLIENT", -E_SYNTAX, SMTP_XCLIENT, "", 0},
 	    {"STARTTLS", 0, SMTP_KNOWN_ELSEWHERE, "", 0},
 	    {"BDAT 10 LAST", 0, SMTP_KNOWN_ELSEWHERE, "10 LAST", 0},
@@ -142,8 +142,8 @@ limits(void **state)
 		size_t n = strlen(many);
 
 		(void)snprintf(many + n, sizeof(many) - n, " P%d=x", i);
-		assert_int_equal(smtp_command_parse(span_str(many), &c),
-		    i < SMTP_PARAMS_MAX ? 0 : -E_LIMIT);
+		assert_int_equal(
+		    smtp_command_parse(span_str(many), &c), i < SMTP_PARAMS_MAX ? 0 : -E_LIMIT);
 	}
 	assert_int_equal(c.n_params, SMTP_PARAMS_MAX);
 	assert_true(span_eq(c.params[15].name, SPAN("P15")));

@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 /* A constant initializer, NULs and all. */
-#define S(literal) {literal, sizeof(literal) - 1}
+#define S(literal)                           \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
 
 struct data_case {
 	struct span wire, message, rest;

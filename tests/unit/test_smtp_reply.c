@@ -93,8 +93,8 @@ push_limits(void **state)
 	memset(input, 'x', sizeof(input));
 	memcpy(input, "250 ", 4);
 	input[SMTP_REPLY_LINE_MAX] = '\n';
-	assert_int_equal(smtp_reply_push(&r, span_of(input, SMTP_REPLY_LINE_MAX + 1)),
-	    SMTP_REPLY_LINE_MAX + 1);
+	assert_int_equal(
+	    smtp_reply_push(&r, span_of(input, SMTP_REPLY_LINE_MAX + 1)), SMTP_REPLY_LINE_MAX + 1);
 	assert_int_equal(smtp_reply_push(&r, SPAN("250 x\r\n")), 0);
 	r = (struct smtp_reply){.code = 0};
 	input[SMTP_REPLY_LINE_MAX] = 'x';
@@ -136,7 +136,7 @@ added(void **state)
 		struct buf out = BUF_INIT(1000);
 
 		assert_int_equal(smtp_reply_add(&out, cases[i].code, span_str(cases[i].enhanced),
-		                     span_str(cases[i].text), span_str(cases[i].id)),
+				     span_str(cases[i].text), span_str(cases[i].id)),
 		    0);
 		if (!span_eq(buf_span(&out), span_str(cases[i].want)))
 			fail_msg("%zu: %.*s", i, SPAN_ARG(buf_span(&out)));
@@ -160,7 +160,7 @@ added_long(void **state)
 		for (size_t i = 0; i < n; i++)
 			text[i] = i % 10 == 9 && n % 2 ? ' ' : 'a';
 		assert_int_equal(smtp_reply_add(&out, 451, SPAN("4.7.1"), span_of(text, n),
-		                     SPAN("01JD0000000000000000000000")),
+				     SPAN("01JD0000000000000000000000")),
 		    0);
 		rest = buf_span(&out);
 		while (rest.n > 0)

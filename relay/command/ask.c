@@ -1,0 +1,111 @@
+#include "relay/command/ask.h"
+#include "relay/ipc/channel.h"
+#include "relay/ipc/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* -1: no relay there, or no permission (errno). */
+static int
+connect_control(const struct config *config)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", config->run_dir);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), kept;
+
+	if (fd < 0 || n >= (int)sizeof(sa.sun_path)) {
+		if (fd >= 0)
+			(void)close(fd); /* never used */
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
+	kept = errno;
+	(void)close(fd); /* never used */
+	errno = kept;
+	return -1;
+}
+
+bool
+ask_is_running(const struct config *config)
+{
+	int fd = connect_control(config);
+
+	if (fd < 0)
+		return errno == EACCES ||
+		       errno == EPERM; /* something is there that we may not ask */
+	(void)close(fd);               /* nothing was said */
+	return true;
+}
+
+static int
+send_request(int fd, const char *const *words, size_t n_words)
+{
+	struct control_request r = {.n_words = n_words};
+	struct buf b = BUF_INIT(CONTROL_WORDS_MAX * (CONTROL_WORD_MAX + 8));
+	int sent;
+
+	if (n_words > CONTROL_WORDS_MAX)
+		return -E_LIMIT;
+	for (size_t i = 0; i < n_words; i++) {
+		r.words[i] = span_str(words[i]);
+		if (r.words[i].n > CONTROL_WORD_MAX)
+			return -E_LIMIT;
+	}
+	control_request_put(&b, &r);
+	sent = channel_send_now(fd, CONTROL_REQUEST, 1, buf_span(&b), NULL);
+	buf_free(&b);
+	return sent;
+}
+
+static int
+receive_answer(int fd, struct buf *answer)
+{
+	struct buf packet = BUF_INIT(0);
+	struct control_end end;
+	struct message m;
+	int r, status = -1;
+
+	answer->max = ASK_ANSWER_MAX;
+	while (status < 0 && (r = channel_receive(fd, &m, &packet, ASK_TIMEOUT_MS)) == 0) {
+		if (m.type == CONTROL_CHUNK)
+			(void)buf_add_span(answer, m.payload); /* past the maximum: cut, and said */
+		else if (m.type == CONTROL_END && control_end_get(m.payload, &end) == 0)
+			status = end.text.n > 0
+				     ? command_fail(end.status, "%.*s", SPAN_ARG(end.text))
+				     : end.status;
+	}
+	if (status < 0)
+		status = command_fail(
+		    EXIT_TEMPFAIL, "the relay gives no answer: %s; try again", err_name(r));
+	if (answer->failed)
+		status = command_fail(EXIT_TEMPFAIL, "the answer is too long; ask for less");
+	buf_free(&packet);
+	return status;
+}
+
+int
+ask_relay(const struct config *config, const char *const *words, size_t n_words, struct buf *answer)
+{
+	int fd = connect_control(config), status;
+
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		return command_fail(EXIT_NO,
+		    "no permission to ask the relay; become root or a member of the group postern");
+	if (fd < 0)
+		return command_fail(EXIT_NOT_RUNNING,
+		    "the relay is not running (no answer at %s/control.sock); start it with "
+		    "\"postern "
+		    "run\"",
+		    config->run_dir);
+	if (send_request(fd, words, n_words) < 0)
+		status = command_fail(EXIT_USAGE, "too many or too long words");
+	else
+		status = receive_answer(fd, answer);
+	(void)close(fd); /* all was said */
+	return status;
+}

@@ -1,0 +1,18 @@
+/* ask.h - one request over the control socket of a running relay, and its answer. */
+#ifndef COMMAND_ASK_H
+#define COMMAND_ASK_H
+#include "relay/command/command.h"
+
+enum { ASK_ANSWER_MAX = 256 * 1024 * 1024, ASK_TIMEOUT_MS = 60000 };
+
+/*
+ * Sends the words and gathers the answer's text into `answer` (JSON lines).  Returns the status
+ * that the relay gives, EXIT_NOT_RUNNING when there is no relay; what it says about a failure has
+ * then been printed.
+ */
+int ask_relay(
+    const struct config *config, const char *const *words, size_t n_words, struct buf *answer);
+/* Whether a relay answers there: no word is said. */
+bool ask_is_running(const struct config *config);
+
+#endif

@@ -1,0 +1,568 @@
+/*
+ * postern explain: one mail walked through the live decision code, with every step shown.  Facts
+ * are gathered here (DNS, filters) instead of by front; the deciding functions are the same.
+ */
+#include "policy/decide/decide.h"
+#include "policy/recipient/route.h"
+#include "relay/base/clock.h"
+#include "relay/base/id.h"
+#include "relay/base/json.h"
+#include "relay/command/command.h"
+#include "relay/command/filter_once.h"
+#include "relay/front/content.h"
+#include "relay/ipc/policy_bundle.h"
+#include "relay/lookup/resolver.h"
+#include "relay/process/policy_source.h"
+#include "relay/smtp/command.h"
+#include "relay/walk/findings.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum { TO_MAX = 100, MESSAGE_MAX = 100 * 1024 * 1024, OUTPUT_MAX = 16 * 1024 * 1024 };
+
+struct options {
+	struct ip client;
+	bool has_client, is_offline, is_json;
+	const char *helo, *from, *policy, *message;
+	const char *to[TO_MAX];
+	size_t n_to;
+};
+
+struct outcome {
+	const char *to;
+	struct verdict verdict;
+	const struct conf_gateway *gateway;
+};
+
+struct explanation {
+	struct options options;
+	const struct command_line *line;
+	struct buf config_text, bundle, steps;
+	struct json steps_json;
+	struct config *config;
+	const struct conf_flow *flow;
+	struct snapshot *snapshot;
+	struct recipients **recipients;
+	struct id id;
+	struct list_answer answers[POLICY_LISTS_MAX];
+	size_t n_waiting;
+	bool lacks_fact; /* something could not be had: status 75 */
+	struct loop *loop;
+	struct content content;
+	struct findings findings;
+	struct verdict verdict; /* of the session and the sender */
+	struct outcome outcomes[TO_MAX];
+};
+
+static int
+parse_option(struct options *o, const char *name, const char *value)
+{
+	if (value == NULL)
+		return command_fail(EXIT_USAGE, "%s needs a value", name);
+	if (strcmp(name, "--client") == 0) {
+		o->has_client = ip_parse(span_str(value), &o->client);
+		return o->has_client
+			   ? EXIT_OK
+			   : command_fail(EXIT_USAGE, "\"%.60s\" is no IP address", value);
+	}
+	if (strcmp(name, "--helo") == 0) {
+		o->helo = value;
+	} else if (strcmp(name, "--from") == 0) {
+		o->from = strcmp(value, "<>") == 0 ? "" : value;
+		if (o->from[0] != '\0' && !smtp_address_is_valid(span_str(o->from)))
+			return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
+	} else if (strcmp(name, "--policy") == 0) {
+		o->policy = value;
+	} else if (strcmp(name, "--to") == 0) {
+		if (!smtp_address_is_valid(span_str(value)) &&
+		    !span_eq_nocase(span_str(value), SPAN("postmaster")))
+			return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
+		if (o->n_to == TO_MAX)
+			return command_fail(EXIT_USAGE, "at most %d recipients", TO_MAX);
+		o->to[o->n_to++] = value;
+	} else {
+		return command_fail(EXIT_USAGE, "explain does not know %.40s", name);
+	}
+	return EXIT_OK;
+}
+
+static int
+parse_options(struct options *o, const struct command_line *line)
+{
+	o->from = "";
+	o->is_json = line->is_json;
+	for (size_t i = 0; i < line->n_words; i++) {
+		const char *word = line->words[i];
+		int status;
+
+		if (strcmp(word, "--offline") == 0) {
+			o->is_offline = true;
+			continue;
+		}
+		if (word[0] != '-' || word[1] != '-') {
+			if (o->message != NULL)
+				return command_fail(EXIT_USAGE, "explain takes one message");
+			o->message = word;
+			continue;
+		}
+		status = parse_option(o, word, i + 1 < line->n_words ? line->words[i + 1] : NULL);
+		i++;
+		if (status != EXIT_OK)
+			return status;
+	}
+	if (!o->has_client)
+		return command_fail(EXIT_USAGE, "say --client IP: whose mail it would be");
+	if (o->message != NULL && o->n_to == 0)
+		return command_fail(EXIT_USAGE, "a message needs --to ADDRESS");
+	return EXIT_OK;
+}
+
+static void
+add_step(struct explanation *e, const char *stage, const char *fact, struct span value,
+    uint32_t rule, const char *result)
+{
+	struct json *j = &e->steps_json;
+
+	if (!e->options.is_json) {
+		(void)buf_addf(&e->steps, "  %-8s %-10s %-36.*s %s", stage, fact, SPAN_ARG(value),
+		    result); /* bounded by OUTPUT_MAX */
+		if (rule != 0)
+			(void)buf_addf(&e->steps, "  (rule %u: %.*s)", rule,
+			    SPAN_ARG(snapshot_rule_text(e->snapshot, rule)));
+		(void)buf_add_char(&e->steps, '\n');
+		return;
+	}
+	json_open(j, NULL, '{');
+	json_str(j, "stage", stage);
+	json_str(j, "fact", fact);
+	json_text(j, "value", value);
+	if (rule != 0)
+		json_int(j, "rule", rule);
+	else
+		json_null(j, "rule");
+	json_str(j, "result", result);
+	json_close(j, '}');
+}
+
+static void
+trace(void *arg, const struct step *s)
+{
+	add_step(arg, stage_name(s->stage), s->fact, s->value, s->rule, s->result);
+}
+
+/* --- facts --- */
+
+struct list_question {
+	struct explanation *e;
+	size_t index;
+};
+
+static void
+on_list_answer(void *arg, const struct dns_answer *a)
+{
+	struct list_question *q = arg;
+	struct explanation *e = q->e;
+
+	if (a->status == DNS_FOUND || a->status == DNS_NONE)
+		e->answers[q->index] = findings_type_list(e->snapshot, q->index, a);
+	else
+		e->lacks_fact = true;
+	e->n_waiting--;
+	if (e->n_waiting == 0)
+		loop_stop(e->loop);
+}
+
+static int
+ask_lists(struct explanation *e)
+{
+	static struct list_question questions[POLICY_LISTS_MAX];
+	size_t n = snapshot_list_count(e->snapshot);
+	struct err err = {0};
+	struct resolver *resolver;
+
+	if (e->options.is_offline || n == 0 || !(e->flow->connect & CONNECT_DNSBL))
+		return EXIT_OK;
+	e->loop = loop_new();
+	resolver = resolver_new(e->loop, &e->config->dns, &err);
+	if (resolver == NULL)
+		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
+	e->n_waiting = n + 1; /* answers may come at once: the last one is ours */
+	for (size_t i = 0; i < n; i++) {
+		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
+		struct dns_question q = {
+		    .type = DNS_A, .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
+
+		findings_list_name(e->snapshot, i, &e->options.client, &name);
+		q.name = name.failed ? (struct span){0} : buf_span(&name);
+		questions[i] = (struct list_question){e, i};
+		(void)resolver_ask(
+		    resolver, &q, on_list_answer, &questions[i]); /* never cancelled */
+		buf_free(&name);
+	}
+	if (--e->n_waiting > 0)
+		loop_run(e->loop);
+	resolver_free(&resolver);
+	return EXIT_OK;
+}
+
+static struct facts
+facts_of(struct explanation *e)
+{
+	return (struct facts){
+	    .now_wall_ms = clock_wall_ms(),
+	    .client = e->options.client,
+	    .has_helo = e->options.helo != NULL,
+	    .helo = span_str(e->options.helo),
+	    .from = span_str(e->options.from),
+	    .answers = e->answers,
+	    .n_answers = snapshot_list_count(e->snapshot),
+	    .flow = e->flow,
+	    .hostname = e->config->hostname,
+	};
+}
+
+static int
+load_policy(struct explanation *e)
+{
+	struct buf text = BUF_INIT(POLICY_TEXT_MAX), errors = BUF_INIT(0);
+	struct err err = {0};
+	uint64_t version = 0;
+	int r;
+
+	if (e->options.policy == NULL) {
+		r = policy_source_read(e->config, &e->bundle, &version, &errors);
+	} else if (file_read(e->options.policy, POLICY_TEXT_MAX, &text, &err) < 0) {
+		buf_free(&text);
+		return command_fail(EXIT_NO, "%s", err.text);
+	} else {
+		r = policy_source_bundle(
+		    e->config, buf_span(&text), e->options.policy, 0, &e->bundle, &errors);
+	}
+	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
+	buf_free(&text);
+	buf_free(&errors);
+	if (r < 0)
+		return EXIT_CONFIG;
+	e->snapshot = policy_source_compile(buf_span(&e->bundle), 1);
+	return e->snapshot != NULL ? EXIT_OK : EXIT_CONFIG;
+}
+
+static void
+load_recipients(struct explanation *e)
+{
+	struct span text;
+	struct err err;
+
+	e->recipients = mem_array(e->config->n_domains, sizeof(*e->recipients));
+	for (size_t i = 0; i < e->config->n_domains; i++)
+		if (bundle_find(buf_span(&e->bundle), BUNDLE_RECIPIENTS,
+			span_str(e->config->domains[i].recipients_file), &text))
+			e->recipients[i] =
+			    recipients_parse(text, e->config->domains[i].recipients_file, &err);
+}
+
+/* The flow of the first listener that takes this client. */
+static const struct conf_flow *
+choose_flow(const struct config *config, const struct ip *client)
+{
+	for (size_t i = 0; i < config->n_listens; i++) {
+		const struct conf_flow *flow = config->listens[i].flow;
+
+		if (flow->clients.n == 0 || nets_have(&flow->clients, client))
+			return flow;
+	}
+	return NULL;
+}
+
+/* Lines end with CRLF on the wire; a file's bare LF is taken for one. */
+static int
+load_content(struct explanation *e)
+{
+	struct buf raw = BUF_INIT(MESSAGE_MAX), wire = BUF_INIT(2 * MESSAGE_MAX);
+	struct err err = {0};
+	int r = file_read(e->options.message, MESSAGE_MAX, &raw, &err);
+
+	content_start(&e->content, e->config->hostname);
+	for (size_t i = 0; r == 0 && i < raw.n; i++) {
+		if (raw.p[i] == '\n' && (i == 0 || raw.p[i - 1] != '\r'))
+			(void)buf_add_char(&wire, '\r'); /* twice the size is enough */
+		(void)buf_add_char(&wire, raw.p[i]);
+	}
+	for (struct span left = buf_span(&wire); r == 0 && left.n > 0;) {
+		struct span piece = span_take(left, CHANNEL_INLINE_MAX);
+
+		r = content_add(&e->content, piece);
+		left = span_skip(left, piece.n);
+	}
+	if (r == 0)
+		r = content_end(&e->content);
+	buf_free(&raw);
+	buf_free(&wire);
+	if (r < 0)
+		return command_fail(
+		    EXIT_NO, "%s", err.text[0] ? err.text : "the header is too long");
+	return EXIT_OK;
+}
+
+static int
+run_filters(struct explanation *e)
+{
+	static struct filter_job job;
+	struct span addresses[TO_MAX];
+	struct err err = {0};
+	int status = load_content(e);
+
+	if (status != EXIT_OK)
+		return status;
+	if (e->flow->n_filters == 0 && snapshot_predicate_count(e->snapshot) == 0)
+		return EXIT_OK;
+	for (size_t i = 0; i < e->options.n_to; i++)
+		addresses[i] = span_str(e->options.to[i]);
+	job.config = e->config;
+	job.config_text = buf_span(&e->config_text);
+	job.config_file = e->line->config_file;
+	job.bundle = buf_span(&e->bundle);
+	job.generation = 1;
+	job.scan = (struct scan){.flow = e->flow,
+	    .body_fd = e->content.fd,
+	    .request = {.id = id_span(&e->id),
+		.flow = (uint32_t)(e->flow - e->config->flows),
+		.policy = 1,
+		.client = e->options.client,
+		.helo = span_str(e->options.helo),
+		.from = span_str(e->options.from),
+		.rcpts = addresses,
+		.n_rcpts = e->options.n_to,
+		.is_inline = e->content.fd < 0,
+		.body = e->content.fd < 0 ? content_inline(&e->content) : (struct span){0}}};
+	if (filter_once(&job, &err) < 0)
+		return command_fail(EXIT_TEMPFAIL, "the filters cannot be run: %s", err.text);
+	findings_add_failures(&job.result, e->flow, job.failed);
+	findings_gather(&e->findings, e->flow, &job.result);
+	return EXIT_OK;
+}
+
+/* --- the walk --- */
+
+static void
+refuse(struct explanation *e, struct outcome *o, enum route_result found)
+{
+	o->verdict = e->verdict;
+	o->verdict.action = ACTION_REJECT;
+	o->verdict.stage = STAGE_RCPT;
+	o->verdict.rule = 0;
+	o->verdict.code = 550;
+	(void)span_copy(span_str(route_enhanced(found)), o->verdict.enhanced,
+	    sizeof(o->verdict.enhanced)); /* ours: they fit */
+	(void)span_copy(span_str(route_text(found)), o->verdict.text, sizeof(o->verdict.text));
+	add_step(e, "rcpt", "recipient", span_str(o->to), 0, route_text(found));
+}
+
+static void
+walk_recipient(struct explanation *e, struct outcome *o)
+{
+	struct facts facts = facts_of(e);
+	struct route route;
+	enum route_result found =
+	    route_find(e->config, e->flow, e->recipients, span_str(o->to), &route);
+
+	if (found != ROUTE_FOUND) {
+		refuse(e, o, found);
+		return;
+	}
+	add_step(e, "rcpt", "recipient", span_str(o->to), 0, "known");
+	o->gateway = route.gateway;
+	o->verdict = e->verdict;
+	facts.to = route.address;
+	if (route.is_postmaster)
+		findings_spare_postmaster(&o->verdict);
+	else
+		decide_stage(e->snapshot, STAGE_RCPT, &facts, &o->verdict, trace, e);
+	if (o->verdict.action >= ACTION_TEMPFAIL || e->options.message == NULL)
+		return;
+	findings_set(&e->findings, &facts);
+	decide_stage(e->snapshot, STAGE_DATA, &facts, &o->verdict, trace, e);
+}
+
+static void
+walk(struct explanation *e)
+{
+	struct facts facts = facts_of(e);
+
+	decide_stage(e->snapshot, STAGE_CONNECT, &facts, &e->verdict, trace, e);
+	decide_stage(e->snapshot, STAGE_HELO, &facts, &e->verdict, trace, e);
+	decide_stage(e->snapshot, STAGE_MAIL, &facts, &e->verdict, trace, e);
+	for (size_t i = 0; i < e->options.n_to; i++) {
+		e->outcomes[i].to = e->options.to[i];
+		walk_recipient(e, &e->outcomes[i]);
+	}
+}
+
+/* --- what is printed --- */
+
+static void
+add_reply(struct buf *to, const struct verdict *v, const struct id *id)
+{
+	if (v->action >= ACTION_TEMPFAIL)
+		(void)buf_addf(to, "%d %s %s [%s]", v->code, v->enhanced, v->text, id->text);
+	else
+		(void)buf_addf(to, "250 2.0.0 Queued [%s]", id->text);
+}
+
+static void
+print_reply(struct json *j, const struct explanation *e, const struct verdict *v)
+{
+	struct buf b = BUF_INIT(1024);
+
+	add_reply(&b, v, &e->id); /* a reply is shorter */
+	json_text(j, "reply", buf_span(&b));
+	buf_free(&b);
+}
+
+static bool
+is_delivered(const struct verdict *v)
+{
+	return v->action <= ACTION_TAG;
+}
+
+/* What the client is told in the end: the strongest refusal, or what the delivered ones get. */
+static const struct verdict *
+overall(const struct explanation *e)
+{
+	const struct verdict *best = e->options.n_to > 0 ? NULL : &e->verdict;
+
+	for (size_t i = 0; i < e->options.n_to; i++) {
+		const struct verdict *v = &e->outcomes[i].verdict;
+
+		if (best == NULL || (is_delivered(v) && !is_delivered(best)) ||
+		    (is_delivered(v) == is_delivered(best) && v->action > best->action))
+			best = v;
+	}
+	return best;
+}
+
+static void
+print_json(struct explanation *e)
+{
+	const struct verdict *v = overall(e);
+	struct buf out = BUF_INIT(OUTPUT_MAX);
+	struct json j = {.to = &out};
+
+	json_open(&j, NULL, '{');
+	json_text(&j, "id", id_span(&e->id));
+	json_str(&j, "action", action_name(v->action));
+	print_reply(&j, e, v);
+	json_str(&j, "stage", stage_name(v->stage));
+	if (v->rule != 0)
+		json_int(&j, "rule", v->rule);
+	else
+		json_null(&j, "rule");
+	json_decimal(&j, "score", v->score_milli);
+	json_open(&j, "tags", '[');
+	for (size_t i = 0; i < v->n_tags; i++)
+		json_text(&j, NULL, v->tags[i].name);
+	json_close(&j, ']');
+	json_open(&j, "recipients", '[');
+	for (size_t i = 0; i < e->options.n_to; i++) {
+		const struct outcome *o = &e->outcomes[i];
+
+		json_open(&j, NULL, '{');
+		json_str(&j, "to", o->to);
+		json_str(&j, "action", action_name(o->verdict.action));
+		print_reply(&j, e, &o->verdict);
+		json_open(&j, "gateway", '[');
+		for (size_t k = 0; o->gateway != NULL && k < o->gateway->n_servers; k++)
+			json_str(&j, NULL, o->gateway->servers[k].text);
+		json_close(&j, ']');
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	(void)buf_addf(&out, ",\"steps\":[%.*s]}", (int)e->steps.n, e->steps.n ? e->steps.p : "");
+	printf("%.*s\n", (int)out.n, out.p);
+	buf_free(&out);
+}
+
+static void
+print_verdict(const struct explanation *e, const char *to, const struct verdict *v)
+{
+	struct buf reply = BUF_INIT(1024);
+
+	add_reply(&reply, v, &e->id); /* a reply is shorter */
+	printf("%s: %s, decided at %s by %.*s%s%s\n  %.*s\n", to, action_name(v->action),
+	    stage_name(v->stage), SPAN_ARG(v->by.n > 0 ? v->by : SPAN("no rule")),
+	    v->why[0] ? ": " : "", v->why, (int)reply.n, reply.p);
+	for (size_t i = 0; i < v->n_tags; i++)
+		printf("  tag %.*s by %.*s\n", SPAN_ARG(v->tags[i].name), SPAN_ARG(v->tags[i].by));
+	buf_free(&reply);
+}
+
+static void
+print_text(struct explanation *e)
+{
+	printf("%.*s", (int)e->steps.n, e->steps.n ? e->steps.p : "");
+	if (e->options.n_to == 0)
+		print_verdict(e, "so far", &e->verdict);
+	for (size_t i = 0; i < e->options.n_to; i++)
+		print_verdict(e, e->outcomes[i].to, &e->outcomes[i].verdict);
+}
+
+static int
+exit_status(const struct explanation *e)
+{
+	if (e->lacks_fact)
+		return command_fail(
+		    EXIT_TEMPFAIL, "a DNS list gave no answer; it counts as unknown");
+	if (e->options.n_to == 0)
+		return is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
+	for (size_t i = 0; i < e->options.n_to; i++)
+		if (!is_delivered(&e->outcomes[i].verdict))
+			return EXIT_NO;
+	return EXIT_OK;
+}
+
+static int
+explain(struct explanation *e)
+{
+	int status = load_policy(e);
+
+	if (status != EXIT_OK)
+		return status;
+	e->flow = choose_flow(e->config, &e->options.client);
+	if (e->flow == NULL) {
+		printf(e->options.is_json ? "{\"action\":\"reject\",\"stage\":\"connect\"}\n"
+					  : "no flow takes mail from this client\n");
+		return EXIT_NO;
+	}
+	load_recipients(e);
+	status = ask_lists(e);
+	if (status == EXIT_OK && e->options.message != NULL)
+		status = run_filters(e);
+	if (status != EXIT_OK)
+		return status;
+	walk(e);
+	if (e->options.is_json)
+		print_json(e);
+	else
+		print_text(e);
+	return exit_status(e);
+}
+
+int
+command_explain(const struct command_line *line)
+{
+	static struct explanation e; /* large, and once a process */
+	int status = parse_options(&e.options, line);
+
+	if (status != EXIT_OK)
+		return status;
+	e.line = line;
+	e.steps.max = OUTPUT_MAX;
+	e.steps_json.to = &e.steps;
+	e.content.fd = -1;
+	e.id = id_new();
+	e.config = command_config(line, &e.config_text);
+	if (e.config == NULL)
+		return EXIT_CONFIG;
+	return explain(&e);
+}

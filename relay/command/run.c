@@ -1,0 +1,137 @@
+/*
+ * postern run: starts the supervisor, hands signals on to it, and starts it again when it dies
+ * by a signal, so that not even its death ends the service.  This process does nothing else.
+ */
+#include "relay/base/clock.h"
+#include "relay/base/log.h"
+#include "relay/command/command.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { AGAIN_FIRST_MS = 200, AGAIN_MAX_MS = 30000, STEADY_MS = 10000 };
+
+static volatile sig_atomic_t supervisor_pid, asked_to_end;
+
+static void
+pass_on(int signo)
+{
+	if (signo != SIGHUP)
+		asked_to_end = 1;
+	if (supervisor_pid > 0)
+		(void)kill((pid_t)supervisor_pid, signo); /* our child, not waited for yet */
+}
+
+/* libexec/postern beside our own executable, or beside its bin folder once installed. */
+static int
+find_supervisor(char path[PATH_MAX])
+{
+	static const char *const places[] = {"libexec/postern", "../libexec/postern"};
+	char self[PATH_MAX / 2];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
+	struct span name = span_of(self, n > 0 ? (size_t)n : 0);
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		(void)snprintf(path, PATH_MAX, "%.*s/%s/supervisor", (int)span_rfind(name, '/'),
+		    self, places[i]); /* cut: not there either */
+		if (access(path, X_OK) == 0)
+			return 0;
+	}
+	return -E_NOT_FOUND;
+}
+
+static void
+exec_supervisor(const char *path, const struct command_line *line, bool is_json_log)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* without us nobody would start it again */
+	(void)execl(
+	    path, path, "-c", line->config_file, is_json_log ? "-j" : (char *)NULL, (char *)NULL);
+	_exit(command_fail(EXIT_NO, "cannot run %s: %m", path));
+}
+
+static int
+wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 0;
+	return status;
+}
+
+static void
+pause_ms(int64_t ms)
+{
+	struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+
+	(void)nanosleep(&ts, NULL); /* a signal may shorten it */
+}
+
+static int
+watch_over(const char *path, const struct command_line *line, bool is_json_log)
+{
+	int64_t delay_ms = AGAIN_FIRST_MS;
+	bool was_restarted = false;
+
+	for (;;) {
+		int64_t started_ms = clock_mono_ms();
+		pid_t pid = fork();
+		int status;
+
+		if (pid < 0)
+			return command_fail(EXIT_NO, "cannot fork: %m");
+		if (pid == 0)
+			exec_supervisor(path, line, is_json_log);
+		supervisor_pid = pid;
+		if (asked_to_end)
+			(void)kill(
+			    pid, SIGTERM); /* the signal came before there was one to pass it to */
+		status = wait_for(pid);
+		supervisor_pid = 0;
+		/* Started anew, it may find the addresses still held by roles that are ending. */
+		if (WIFEXITED(status) && (!was_restarted || WEXITSTATUS(status) == EXIT_OK ||
+					     WEXITSTATUS(status) == EXIT_CONFIG))
+			return WEXITSTATUS(status);
+		if (asked_to_end)
+			return EXIT_OK;
+		was_restarted = true;
+		if (clock_mono_ms() - started_ms > STEADY_MS)
+			delay_ms = AGAIN_FIRST_MS;
+		log_event(LOG_ERROR, "supervisor died",
+		    KV_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
+		    KV_INT("restart_ms", delay_ms));
+		pause_ms(delay_ms);
+		delay_ms = delay_ms * 2 < AGAIN_MAX_MS ? delay_ms * 2 : AGAIN_MAX_MS;
+	}
+}
+
+int
+command_run(const struct command_line *line)
+{
+	char path[PATH_MAX];
+	bool is_json_log = false;
+	struct sigaction action = {.sa_handler = pass_on};
+
+	for (size_t i = 0; i < line->n_words; i++) {
+		if (strcmp(line->words[i], "--log=json") == 0)
+			is_json_log = true;
+		else if (strcmp(line->words[i], "--log=text") != 0)
+			return command_fail(EXIT_USAGE,
+			    "run takes --log=json or --log=text, not \"%.40s\"", line->words[i]);
+	}
+	if (find_supervisor(path) < 0)
+		return command_fail(EXIT_NO,
+		    "no libexec/postern/supervisor beside this program; install all of it");
+	log_setup("postern", is_json_log, LOG_INFO);
+	(void)sigaction(SIGTERM, &action, NULL); /* none of these can fail */
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGHUP, &action, NULL);
+	return watch_over(path, line, is_json_log);
+}

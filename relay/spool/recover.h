@@ -1,0 +1,16 @@
+/*
+ * recover.h - rebuilds the index from the files of the folder.  docs/spool-states.md has the rules.
+ */
+#ifndef SPOOL_RECOVER_H
+#define SPOOL_RECOVER_H
+#include "relay/base/err.h"
+
+struct spool;
+
+/* Before the committer starts. -E_IO with err: the folder or a file of notes cannot be read. */
+int recover_run(struct spool *s, struct err *err);
+/* Calls on_recovered for every live message, oldest first, and writes down where the segments of
+ * the last run end.  With the committer running. */
+void recover_announce(struct spool *s);
+
+#endif

@@ -1,0 +1,122 @@
+#include "relay/spool/scan.h"
+#include "relay/base/mem.h"
+#include "relay/spool/crc32c.h"
+
+#include <string.h>
+
+enum { SCAN_WINDOW = 1024 * 1024, SCAN_BLOCK = 4096 };
+
+struct window {
+	unsigned char *bytes;
+	uint64_t at;
+	size_t n;
+};
+
+/* Reads what can be read; blocks that cannot are zeros, and counted. */
+static void
+fill_window(struct scan *s, struct window *w, uint64_t at)
+{
+	uint64_t left = s->limit - at;
+
+	w->at = at;
+	w->n = left < SCAN_WINDOW ? (size_t)left : SCAN_WINDOW;
+	if (io_read_all(s->io, s->fd, w->bytes, w->n, at) == 0)
+		return;
+	for (size_t i = 0; i < w->n; i += SCAN_BLOCK) {
+		size_t n = w->n - i < SCAN_BLOCK ? w->n - i : SCAN_BLOCK;
+
+		if (io_read_all(s->io, s->fd, w->bytes + i, n, at + i) != 0) {
+			memset(w->bytes + i, 0, n);
+			s->unreadable++;
+		}
+	}
+}
+
+/* The bytes from `at` on: at least min(want, what is left before the limit) of them. */
+static struct span
+look(struct scan *s, struct window *w, uint64_t at, size_t want)
+{
+	uint64_t left = s->limit - at;
+
+	if (want > left)
+		want = (size_t)left;
+	if (at < w->at || at + want > w->at + w->n)
+		fill_window(s, w, at);
+	return span_of(w->bytes + (at - w->at), w->n - (size_t)(at - w->at));
+}
+
+static bool
+crc_fits(struct scan *s, struct window *w, uint64_t offset, const struct record *r)
+{
+	struct span bytes = look(s, w, offset, RECORD_HEADER);
+	uint32_t crc = record_crc_of_header((const unsigned char *)bytes.p);
+	uint64_t left = r->length, at = offset + RECORD_HEADER;
+
+	while (left > 0 && r->type != RECORD_VOID) {
+		bytes = look(s, w, at, left < SCAN_BLOCK ? (size_t)left : SCAN_BLOCK);
+		if (bytes.n > left)
+			bytes.n = (size_t)left;
+		crc = crc32c(crc, bytes.p, bytes.n);
+		at += bytes.n;
+		left -= bytes.n;
+	}
+	return crc == r->crc;
+}
+
+static bool
+good_record(struct scan *s, struct window *w, uint64_t offset, struct record *r)
+{
+	struct span bytes = look(s, w, offset, RECORD_HEADER);
+
+	return bytes.n >= RECORD_HEADER && record_decode((const unsigned char *)bytes.p, r) &&
+	       r->nonce == s->nonce && r->length <= s->limit - offset - RECORD_HEADER &&
+	       crc_fits(s, w, offset, r);
+}
+
+/* The next place at or behind `offset` with the nonce; the limit: none. */
+static uint64_t
+find_nonce(struct scan *s, struct window *w, uint64_t offset)
+{
+	unsigned char nonce[8];
+
+	record_store_u64(nonce, s->nonce);
+	while (s->limit - offset >= RECORD_HEADER) {
+		struct span bytes = look(s, w, offset, RECORD_HEADER);
+
+		for (size_t i = 0; i + sizeof(nonce) <= bytes.n; i += RECORD_ALIGN)
+			if (memcmp(bytes.p + i, nonce, sizeof(nonce)) == 0)
+				return offset + i;
+		offset += bytes.n / RECORD_ALIGN * RECORD_ALIGN;
+	}
+	return s->limit;
+}
+
+void
+scan_run(struct scan *s)
+{
+	struct window w = {.bytes = mem_alloc(SCAN_WINDOW)};
+	uint64_t at = s->start;
+	struct record r;
+	bool is_in_gap = false;
+
+	s->end = s->start;
+	s->gaps = s->unreadable = 0;
+	while (at < s->limit && s->limit - at >= RECORD_HEADER) {
+		if (!good_record(s, &w, at, &r)) {
+			is_in_gap = true;
+			if (s->limit - at < RECORD_ALIGN + RECORD_HEADER)
+				break;
+			at = find_nonce(s, &w, at + RECORD_ALIGN);
+			continue;
+		}
+		if (is_in_gap)
+			s->gaps++;
+		is_in_gap = false;
+		s->on_record(s->arg, &r, at,
+		    span_take(look(s, &w, at + RECORD_HEADER, RECORD_PEEK),
+			r.length < RECORD_PEEK ? (size_t)r.length : RECORD_PEEK));
+		at += record_size(r.length);
+		s->end = at < s->limit ? at : s->limit;
+	}
+	mem_free(w.bytes);
+}

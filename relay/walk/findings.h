@@ -1,0 +1,35 @@
+/*
+ * findings.h - what was found out about a client and a message, as facts of the decision.  Shared
+ * by the live walk and by `postern explain`, so that both decide from the same facts.
+ */
+#ifndef WALK_FINDINGS_H
+#define WALK_FINDINGS_H
+#include "policy/decide/decide.h"
+#include "relay/ipc/front_filter.h"
+#include "relay/ipc/lookup.h"
+
+/* A worker's result, resolved against the flow.  Points into the result. */
+struct findings {
+	struct filter_outcome outcomes[SCAN_OUTCOMES_MAX];
+	struct filter_tag tags[SCAN_TAGS_MAX];
+	size_t n_outcomes, n_tags;
+	struct span truths;
+};
+
+/* The name that list `i` of the snapshot is asked with for this client. */
+void findings_list_name(
+    const struct snapshot *s, size_t i, const struct ip *client, struct buf *to);
+/* The typed answer of list `i`: DNS_FOUND or DNS_NONE, else unknown. */
+struct list_answer findings_type_list(
+    const struct snapshot *s, size_t i, const struct dns_answer *answer);
+/* Adds the outcome `failure` for each filter whose bit is set. */
+void findings_add_failures(
+    struct scan_result *result, const struct conf_flow *flow, uint32_t failed);
+void findings_gather(
+    struct findings *f, const struct conf_flow *flow, const struct scan_result *result);
+/* Puts them into the facts of STAGE_DATA. */
+void findings_set(const struct findings *f, struct facts *facts);
+/* RFC 5321 section 4.5.1: the postmaster hears even those whom we refuse before RCPT. */
+void findings_spare_postmaster(struct verdict *v);
+
+#endif

@@ -1,0 +1,234 @@
+/*
+ * fake_gateway.h - a scripted SMTP server inside the test's own loop.
+ *
+ * Each command has its reply; NULL closes the connection instead, "" says nothing.  What arrives
+ * is kept: the commands as lines, the messages as they came (dot-stuffed, without the final dot).
+ */
+#ifndef TEST_FAKE_GATEWAY_H
+#define TEST_FAKE_GATEWAY_H
+#include "relay/base/buf.h"
+#include "relay/base/err.h"
+#include "relay/base/loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FAKE_CONNECTIONS = 256 };
+
+struct fake_connection {
+	struct fake *fake;
+	struct watch *watch;
+	int fd;
+	struct buf in;
+	bool is_in_data;
+};
+
+struct fake {
+	struct loop *loop;
+	struct watch *watch;
+	int listener;
+	uint16_t port;
+	struct fake_connection connections[FAKE_CONNECTIONS];
+	size_t n_connections; /* ever made */
+	size_t n_messages;
+	struct buf commands, data;
+	const char *banner, *ehlo, *helo, *mail, *rcpt, *bad_rcpt, *data_reply, *final, *rset,
+	    *quit;
+	bool closes_in_data; /* after the first bytes of a message */
+};
+
+#define FAKE_EHLO "250-fake\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000000\r\n"
+
+static inline void
+fake_init(struct fake *f, struct loop *loop)
+{
+	*f = (struct fake){.loop = loop,
+	    .listener = -1,
+	    .commands = BUF_INIT(1 << 20),
+	    .data = BUF_INIT(1 << 24),
+	    .banner = "220 fake ESMTP\r\n",
+	    .ehlo = FAKE_EHLO,
+	    .helo = "250 fake\r\n",
+	    .mail = "250 2.1.0 ok\r\n",
+	    .rcpt = "250 2.1.5 ok\r\n",
+	    .bad_rcpt = "550 5.1.1 no such user\r\n",
+	    .data_reply = "354 go on\r\n",
+	    .final = "250 2.0.0 taken\r\n",
+	    .rset = "250 ok\r\n",
+	    .quit = "221 bye\r\n"};
+}
+
+static inline void
+fake_close(struct fake_connection *c)
+{
+	watch_remove(&c->watch);
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	c->fd = -1;
+	buf_free(&c->in);
+}
+
+static inline bool
+fake_say(struct fake_connection *c, const char *reply)
+{
+	if (reply == NULL) {
+		fake_close(c);
+		return false;
+	}
+	must(send(c->fd, reply, strlen(reply), MSG_NOSIGNAL) >= 0 || errno == EPIPE ||
+	     errno == EAGAIN);
+	return true;
+}
+
+static inline const char *
+fake_answer(struct fake_connection *c, struct span line)
+{
+	struct fake *f = c->fake;
+
+	if (span_starts(line, SPAN("EHLO")))
+		return f->ehlo;
+	if (span_starts(line, SPAN("HELO")))
+		return f->helo;
+	if (span_starts(line, SPAN("MAIL")))
+		return f->mail;
+	if (span_starts(line, SPAN("RCPT TO:<bad")))
+		return f->bad_rcpt;
+	if (span_starts(line, SPAN("RCPT")))
+		return f->rcpt;
+	if (span_starts(line, SPAN("RSET")))
+		return f->rset;
+	if (span_starts(line, SPAN("QUIT")))
+		return f->quit;
+	if (!span_starts(line, SPAN("DATA")))
+		return "500 what\r\n";
+	c->is_in_data = f->data_reply != NULL && span_starts(span_str(f->data_reply), SPAN("354"));
+	return f->data_reply;
+}
+
+static inline bool
+fake_take_data(struct fake_connection *c)
+{
+	struct fake *f = c->fake;
+	const char *end = c->in.n > 0 ? memmem(c->in.p, c->in.n, "\r\n.\r\n", 5) : NULL;
+	bool is_empty = c->in.n >= 3 && memcmp(c->in.p, ".\r\n", 3) == 0;
+	size_t n;
+
+	if (f->closes_in_data) {
+		fake_close(c);
+		return false;
+	}
+	if (end == NULL && !is_empty)
+		return false;
+	n = is_empty ? 0 : (size_t)(end - c->in.p) + 2;
+	(void)buf_add(&f->data, c->in.p, n);
+	buf_consume(&c->in, n + 3);
+	f->n_messages++;
+	c->is_in_data = false;
+	return fake_say(c, f->final);
+}
+
+static inline void
+fake_ready(void *arg, unsigned events)
+{
+	struct fake_connection *c = arg;
+	char bytes[65536];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	(void)events;
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		fake_close(c);
+		return;
+	}
+	(void)buf_add(&c->in, bytes, (size_t)n);
+	while (c->fd >= 0 && c->in.n > 0) {
+		struct span line = buf_span(&c->in);
+		size_t end;
+
+		if (c->is_in_data) {
+			if (!fake_take_data(c))
+				return;
+			continue;
+		}
+		end = span_find(line, '\n');
+		if (end == line.n)
+			return;
+		line = span_take(line, end + 1);
+		(void)buf_add_span(&c->fake->commands, line);
+		if (!fake_say(c, fake_answer(c, line)))
+			return;
+		buf_consume(&c->in, line.n);
+	}
+}
+
+static inline void
+fake_serve(struct fake *f, int fd)
+{
+	struct fake_connection *c = &f->connections[f->n_connections++];
+
+	must(f->n_connections <= FAKE_CONNECTIONS);
+	*c = (struct fake_connection){.fake = f, .fd = fd, .in = BUF_INIT(1 << 24)};
+	c->watch = loop_watch(f->loop, fd, LOOP_READ, fake_ready, c);
+	(void)fake_say(c, f->banner);
+}
+
+static inline void
+fake_accept(void *arg, unsigned events)
+{
+	struct fake *f = arg;
+	int fd = accept4(f->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	int one = 1;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* only speed */
+	fake_serve(f, fd);
+}
+
+/* On a loopback port: `port` 0 takes a free one. */
+static inline void
+fake_listen(struct fake *f, uint16_t port)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
+	socklen_t n = sizeof(sa);
+	int one = 1;
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	must(f->listener >= 0);
+	(void)setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	must(bind(f->listener, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	must(listen(f->listener, 64) == 0);
+	must(getsockname(f->listener, (struct sockaddr *)&sa, &n) == 0);
+	f->port = ntohs(sa.sin_port);
+	f->watch = loop_watch(f->loop, f->listener, LOOP_READ, fake_accept, f);
+}
+
+static inline void
+fake_stop(struct fake *f)
+{
+	watch_remove(&f->watch);
+	if (f->listener >= 0)
+		(void)close(f->listener);
+	f->listener = -1;
+	for (size_t i = 0; i < f->n_connections; i++)
+		fake_close(&f->connections[i]);
+}
+
+static inline void
+fake_free(struct fake *f)
+{
+	fake_stop(f);
+	buf_free(&f->commands);
+	buf_free(&f->data);
+}
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * fake_spool.h - a spool in memory, in the place of relay/spool: messages are durable when the
+ * test says so, and every note is kept for it to look at.
+ */
+#ifndef TEST_FAKE_SPOOL_H
+#define TEST_FAKE_SPOOL_H
+#include "relay/base/mem.h"
+#include "relay/spool/spool.h"
+
+enum { FAKE_MESSAGES = 32 };
+
+struct spool_message {
+	bool is_live, is_committed, is_damaged;
+	uint64_t cookie;
+	char id[SPOOL_ID_MAX + 1];
+	struct buf envelope, bytes, note;
+	uint32_t prefix;
+};
+
+struct spool {
+	struct spool_message messages[FAKE_MESSAGES];
+	size_t n; /* ever put */
+	size_t n_forgotten;
+	bool is_full;
+};
+
+static struct spool fake_spool;
+
+void
+spool_put(struct spool *s, uint64_t cookie, struct span id, struct span envelope,
+    struct span prefix, struct span body, int body_fd, uint64_t body_skip, uint64_t body_size)
+{
+	struct spool_message *m = &s->messages[s->n++];
+
+	(void)body_skip;
+	must(s->n <= FAKE_MESSAGES && body_fd < 0 && body.n <= body_size);
+	m->is_live = true;
+	m->cookie = cookie;
+	must(span_copy(id, m->id, sizeof(m->id)));
+	m->envelope.max = m->bytes.max = m->note.max = 1 << 20;
+	must(buf_add_span(&m->envelope, envelope) == 0);
+	must(buf_add_span(&m->bytes, prefix) == 0 && buf_add_span(&m->bytes, body) == 0);
+	m->prefix = (uint32_t)prefix.n;
+}
+
+bool
+spool_has_room(const struct spool *s, uint64_t size)
+{
+	(void)size;
+	return !s->is_full;
+}
+
+void
+spool_note(struct spool *s, struct spool_message *m, struct span note)
+{
+	(void)s;
+	must(m->is_live);
+	buf_clear(&m->note);
+	must(buf_add_span(&m->note, note) == 0);
+}
+
+void
+spool_forget(struct spool *s, struct spool_message **m)
+{
+	must((*m)->is_live);
+	(*m)->is_live = false;
+	s->n_forgotten++;
+	*m = NULL;
+}
+
+struct span
+spool_message_id(const struct spool_message *m)
+{
+	return span_str(m->id);
+}
+
+uint64_t
+spool_message_size(const struct spool_message *m)
+{
+	return m->bytes.n;
+}
+
+uint32_t
+spool_message_prefix(const struct spool_message *m)
+{
+	return m->prefix;
+}
+
+int
+spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void *to, size_t n)
+{
+	(void)s;
+	must(offset + n <= m->bytes.n);
+	memcpy(to, m->bytes.p + offset, n);
+	return 0;
+}
+
+int
+spool_verify(struct spool *s, const struct spool_message *m)
+{
+	(void)s;
+	return m->is_damaged ? -E_CORRUPT : 0;
+}
+
+static inline void
+fake_spool_clear(void)
+{
+	for (size_t i = 0; i < fake_spool.n; i++) {
+		buf_free(&fake_spool.messages[i].envelope);
+		buf_free(&fake_spool.messages[i].bytes);
+		buf_free(&fake_spool.messages[i].note);
+	}
+	fake_spool = (struct spool){0};
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* policy_text.h - policy texts of tests, with the list files that they name. */
+#ifndef TEST_POLICY_TEXT_H
+#define TEST_POLICY_TEXT_H
+#include "policy/rules/rule.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/* Lists by name, as the caller's reader would find them. */
+static const char *const lists[][2] = {
+    {"drop", "# comment\r\n192.0.2.0/24\n198.51.100.7   # why\n2001:db8::/32\n192.0.2.9\n"},
+    {"names", "mail.example.org\n.dyn.example\n@only.example\n"},
+    {"people", "boss@example.org\n@news.example\n.corp.example\n<>\n"},
+    {"words", "# all of these\nCheap Pills\nsale #1\n"},
+    {"empty", "\n# nothing\n"},
+    {"wrong", "192.0.2.1\nnonsense\n192.0.2.0/16\n/x/\n"},
+    {"stars", "*.example.org\n"},
+};
+
+static inline int
+read_list(void *arg, struct span name, struct buf *text, struct err *err)
+{
+	(void)arg;
+	for (size_t i = 0; i < COUNT(lists); i++)
+		if (span_eq(name, span_str(lists[i][0])))
+			return buf_add_str(text, lists[i][1]);
+	return err_set(err, E_NOT_FOUND, "no such file");
+}
+
+static inline struct snapshot *
+parse_span(struct span text)
+{
+	struct policy_errors errors;
+	struct snapshot *s = snapshot_parse(text, "p", read_list, NULL, &errors);
+
+	if (s == NULL)
+		print_message("%.*s", SPAN_ARG(buf_span(&errors.lines)));
+	buf_free(&errors.lines);
+	return s;
+}
+
+static inline struct snapshot *
+parse(const char *text)
+{
+	struct snapshot *s = parse_span(span_str(text));
+
+	if (s == NULL)
+		fail_msg("not taken: %s", text);
+	return s;
+}
+
+#endif

@@ -1,0 +1,545 @@
+/* Steps 7 and 8 together: gateways, failures, retries, bounces and what is held, on a fake clock. */
+#include "relay/base/clock.h"
+#include "relay/deliver/show.h"
+#include "relay/walk/delivery.h"
+#include "tests/unit/fake_gateway.h"
+#include "tests/unit/fake_spool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { TURNS_MAX = 20000, QUIET_TURNS = 25, MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
+#define WALL_MS 1700000000000LL
+
+static struct loop *loop;
+static struct fake fakes[2];
+static struct conf_server servers[2];
+static struct conf_gateway gateways[1];
+static struct conf_domain domains[1];
+static struct conf_flow flows[1];
+static struct config config;
+static struct delivery d;
+static int64_t now_ms;
+static char problem[256];
+
+static void
+on_problem(void *arg, const char *name, const char *what, const char *do_this)
+{
+	(void)arg;
+	(void)name;
+	(void)span_copy(span_str(do_this != NULL ? what : ""), problem, sizeof(problem));
+}
+
+static void
+on_arrival(void *arg, struct arrival *a, const struct err *err)
+{
+	(void)arg;
+	if (a->is_notice)
+		settle_notice(&d, a, err);
+	else if (err == NULL)
+		deliver_start(&d, a->entry);
+}
+
+static void
+set_clock(int64_t ms)
+{
+	now_ms = ms;
+	clock_fake(1000 + ms, WALL_MS + ms);
+}
+
+static void
+start_delivery(void)
+{
+	d = (struct delivery){.on_problem = on_problem};
+	delivery_init(&d, loop, &config);
+	d.spool = &fake_spool;
+	d.intake = intake_new(on_arrival, NULL);
+	d.courier = courier_new(loop, d.spool, "mx.example.org", &deliver_events, &d);
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	set_clock(0);
+	problem[0] = '\0';
+	fake_spool_clear();
+	loop = loop_new();
+	for (int i = 0; i < 2; i++) {
+		fake_init(&fakes[i], loop);
+		fake_listen(&fakes[i], 0);
+		servers[i] = (struct conf_server){.text = "127.0.0.1",
+		    .port = fakes[i].port,
+		    .preference = 10u * ((uint32_t)i + 1),
+		    .weight = 1};
+		must(ip_parse(SPAN("127.0.0.1"), &servers[i].ip));
+	}
+	gateways[0] = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 2};
+	domains[0] = (struct conf_domain){.name = "example.org", .gateway = &gateways[0]};
+	flows[0] = (struct conf_flow){.name = "inbound", .relay = RELAY_DOMAINS};
+	config = (struct config){.hostname = "mx.example.org",
+	    .postmaster = "postmaster@example.org",
+	    .domains = domains,
+	    .n_domains = 1,
+	    .flows = flows,
+	    .n_flows = 1,
+	    .gateways = gateways,
+	    .n_gateways = 1};
+	config.queue = (struct conf_queue){.retry_ms = {5 * MINUTE_MS, 15 * MINUTE_MS},
+	    .n_retry = 2,
+	    .warn_after_ms = 4 * HOUR_MS,
+	    .expire_after_ms = 24 * HOUR_MS};
+	start_delivery();
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	delivery_free(&d);
+	for (int i = 0; i < 2; i++)
+		fake_free(&fakes[i]);
+	loop_free(&loop);
+	fake_spool_clear();
+	clock_fake(0, -1);
+	return 0;
+}
+
+/* The committer's part: everything put is durable, or nothing is. */
+static void
+commit(bool is_fine)
+{
+	struct err err = {.code = E_IO, .text = "disk gone"};
+
+	for (size_t i = 0; i < fake_spool.n; i++) {
+		struct spool_message *m = &fake_spool.messages[i];
+
+		if (m->is_committed)
+			continue;
+		m->is_committed = true;
+		m->is_live = is_fine;
+		intake_committed(d.intake, m->cookie, is_fine ? m : NULL, is_fine ? NULL : &err);
+	}
+}
+
+/* Until nothing is under way; then some turns more, for what only a trial or a close brings. */
+static void
+run_with(bool commits)
+{
+	int quiet = 0;
+
+	for (int i = 0; i < TURNS_MAX && quiet < QUIET_TURNS; i++) {
+		loop_turn(loop, 1);
+		if (commits)
+			commit(true);
+		quiet = courier_active(d.courier) > 0 ? 0 : quiet + 1;
+	}
+	assert_int_equal(courier_active(d.courier), 0);
+}
+
+static void
+run(void)
+{
+	run_with(true);
+}
+
+static void
+run_at(int64_t ms)
+{
+	set_clock(ms);
+	run();
+}
+
+static void
+accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
+{
+	struct envelope envelope = {.flow = SPAN("inbound"),
+	    .from = from,
+	    .is_tagged = is_tagged,
+	    .received_ms = clock_wall_ms(),
+	    .rcpts = rcpts,
+	    .n_rcpts = n};
+	struct arrival a = {0};
+	struct intake_body body = {.prefix = SPAN("Subject: hello\r\n\r\n"),
+	    .body = SPAN("text\r\n"),
+	    .fd = -1,
+	    .size = 6};
+
+	must(intake_put(d.intake, d.spool, &a, SPAN("MAIL1"), &envelope, &body) == 0);
+	commit(true);
+}
+
+#define RCPT(a, g)                                                             \
+	{                                                                      \
+		.address = {a, sizeof(a) - 1}, .gateway = { g, sizeof(g) - 1 } \
+	}
+
+static const struct commit_rcpt good[] = {RCPT("ok@example.org", "exchange")};
+static const struct commit_rcpt bad[] = {RCPT("bad@example.org", "exchange")};
+static const struct commit_rcpt mixed[] = {
+    RCPT("ok@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
+#define SENDER SPAN("sender@example.org")
+
+static struct queue_entry *
+mail(void)
+{
+	return queue_find(d.queue, SPAN("MAIL1"));
+}
+
+static bool
+gateway_got(const char *text)
+{
+	for (int i = 0; i < 2; i++)
+		if (fakes[i].data.n > 0 &&
+		    memmem(fakes[i].data.p, fakes[i].data.n, text, strlen(text)) != NULL)
+			return true;
+	return false;
+}
+
+static void
+test_delivered(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_int_equal(fakes[0].n_messages, 1);
+	assert_int_equal(fakes[1].n_messages, 0);
+	assert_true(span_eq(buf_span(&fakes[0].data), SPAN("Subject: hello\r\n\r\ntext\r\n")));
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fake_spool.n_forgotten, 1);
+}
+
+static void
+test_next_server_at_once(void **state)
+{
+	const char *const banners[] = {NULL, "421 4.3.2 busy\r\n", "554 no\r\n", "what\r\n"};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		fakes[0].banner = banners[i];
+		accept_mail(SENDER, false, good, 1);
+		run();
+		assert_int_equal(fakes[1].n_messages, i + 1);
+		assert_int_equal(queue_count(d.queue), 0);
+		set_clock(now_ms + GATEWAY_BACKOFF_MAX_MS);
+	}
+	assert_int_equal(fakes[0].n_messages, 0);
+}
+
+/* Broken off in the middle of the transaction: the next server in the same attempt. */
+static void
+test_next_server_after_loss(void **state)
+{
+	(void)state;
+	fakes[0].rcpt = NULL;
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_int_equal(fakes[1].n_messages, 1);
+	assert_int_equal(queue_count(d.queue), 0);
+}
+
+static void
+test_deferred_and_retried(void **state)
+{
+	(void)state;
+	fakes[0].mail = "451 4.7.1 later\r\n";
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_string_equal(show_state(mail()), "deferred");
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	assert_string_equal(mail()->rcpts[0].reply, "451 4.7.1 later");
+	assert_int_equal(fakes[1].n_connections, 0); /* 4xx is an answer, not a dead server */
+	run_at(5 * MINUTE_MS - 1);
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	run_at(5 * MINUTE_MS);
+	assert_int_equal(mail()->legs[0].attempts, 2);
+	run_at(20 * MINUTE_MS);
+	assert_int_equal(mail()->legs[0].attempts, 3);
+	fakes[0].mail = "250 ok\r\n";
+	run_at(35 * MINUTE_MS); /* the last interval repeats */
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 4); /* three of them lone dots */
+	assert_int_equal(fake_spool.n_forgotten, 1);
+}
+
+static void
+test_partial_failure_bounces(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, mixed, 2);
+	run();
+	assert_null(mail());
+	assert_int_equal(queue_count(d.queue), 0); /* the bounce has gone out too */
+	assert_int_equal(fakes[0].n_messages, 2);
+	assert_true(gateway_got("Final-Recipient: rfc822; bad@example.org"));
+	assert_true(gateway_got("Status: 5.1.1"));
+	assert_false(gateway_got("Final-Recipient: rfc822; ok@example.org"));
+	assert_true(gateway_got("Subject: hello"));
+	assert_int_equal(fake_spool.n_forgotten, 2);
+}
+
+static void
+test_bounce_is_durable_first(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, bad, 1);
+	run_with(false); /* the committer does not come */
+	assert_int_equal(fake_spool.n, 2);
+	assert_non_null(mail());
+	assert_int_equal(mail()->rcpts[0].state, RCPT_FAILED);
+	commit(false); /* the disk refuses the bounce */
+	assert_non_null(mail());
+	assert_int_equal(mail()->rcpts[0].state, RCPT_FAILED);
+	run_at(2 * MINUTE_MS); /* and takes it later */
+	assert_null(mail());
+	assert_true(gateway_got("Final-Recipient: rfc822; bad@example.org"));
+}
+
+static void
+check_held(struct span from, bool is_tagged)
+{
+	accept_mail(from, is_tagged, bad, 1);
+	run();
+	assert_non_null(mail());
+	assert_string_equal(show_state(mail()), "held");
+	assert_string_equal(mail()->rcpts[0].reply, "550 5.1.1 no such user");
+	assert_int_equal(fake_spool.n, 1); /* no bounce */
+	assert_int_equal(fake_spool.n_forgotten, 0);
+	run_at(48 * (int64_t)HOUR_MS);
+	assert_non_null(mail());
+	fakes[0].bad_rcpt = "250 ok\r\n"; /* the admin has repaired it, and says retry */
+	deliver_now(&d, mail());
+	run();
+	assert_null(mail());
+	assert_int_equal(fakes[0].data.n, 24);
+}
+
+static void
+test_null_sender_is_held(void **state)
+{
+	(void)state;
+	check_held(SPAN(""), false);
+}
+
+static void
+test_tagged_is_held(void **state)
+{
+	(void)state;
+	check_held(SENDER, true);
+}
+
+static void
+test_held_by_policy(void **state)
+{
+	struct commit_rcpt rcpt = good[0];
+
+	(void)state;
+	rcpt.fate = FATE_HELD;
+	rcpt.why = SPAN("quarantined: antivirus");
+	accept_mail(SENDER, false, &rcpt, 1);
+	run();
+	assert_string_equal(show_state(mail()), "held");
+	assert_int_equal(fakes[0].n_connections, 0);
+}
+
+static void
+test_double_bounce_goes_to_postmaster(void **state)
+{
+	(void)state;
+	accept_mail(SPAN("bad-sender@example.org"), false, bad, 1);
+	run();
+	assert_null(mail());
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fake_spool.n, 3);
+	assert_true(gateway_got("Final-Recipient: rfc822; bad-sender@example.org"));
+	assert_true(memmem(fakes[0].commands.p, fakes[0].commands.n,
+			"RCPT TO:<postmaster@example.org>", 32) != NULL);
+}
+
+/* A sender with no way to it: postmaster is told. */
+static void
+test_unroutable_sender(void **state)
+{
+	(void)state;
+	accept_mail(SPAN("x@elsewhere.example"), false, bad, 1);
+	run();
+	assert_null(mail());
+	assert_true(memmem(fakes[0].commands.p, fakes[0].commands.n,
+			"RCPT TO:<postmaster@example.org>", 32) != NULL);
+}
+
+static void
+test_nobody_to_tell(void **state)
+{
+	(void)state;
+	config.postmaster = "postmaster@nowhere.example";
+	accept_mail(SPAN("x@elsewhere.example"), false, bad, 1);
+	run();
+	assert_string_equal(show_state(mail()), "held");
+}
+
+static void
+stop_gateways(void)
+{
+	for (int i = 0; i < 2; i++)
+		fake_stop(&fakes[i]);
+}
+
+static void
+test_all_down_then_back(void **state)
+{
+	uint16_t port = fakes[0].port;
+
+	(void)state;
+	stop_gateways();
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_string_equal(show_state(mail()), "deferred");
+	assert_non_null(strstr(problem, "no server of gateway exchange answers"));
+	fake_listen(&fakes[0], port);
+	run_at(2000); /* a trial, long before the retry is due */
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 1);
+	assert_string_equal(problem, "");
+}
+
+static void
+test_expiry_bounces(void **state)
+{
+	(void)state;
+	fakes[0].rcpt = "451 4.2.1 full\r\n";
+	accept_mail(SENDER, false, good, 1);
+	run();
+	for (int64_t ms = 0; ms < 24 * HOUR_MS; ms += 15 * MINUTE_MS)
+		run_at(ms);
+	assert_non_null(mail());
+	assert_true(mail()->is_warned);
+	fakes[0].rcpt = "250 ok\r\n"; /* for the notices */
+	assert_int_equal(fake_spool.n, 2);
+	fakes[0].mail = "451 4.2.1 full\r\n";
+	run_at(24 * HOUR_MS);
+	assert_null(mail());
+	assert_int_equal(fake_spool.n, 3);
+	fakes[0].mail = "250 ok\r\n";
+	run_at(25 * HOUR_MS);
+	assert_true(gateway_got("Action: delayed"));
+	assert_true(gateway_got("Action: failed"));
+	assert_int_equal(queue_count(d.queue), 0);
+}
+
+static void
+test_uncertain_is_retried_later(void **state)
+{
+	(void)state;
+	fakes[0].final = NULL;
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_string_equal(show_state(mail()), "deferred");
+	assert_int_equal(fakes[1].n_connections, 0);
+	fakes[0].final = "250 ok\r\n";
+	run_at(5 * MINUTE_MS);
+	assert_null(mail());
+}
+
+static void
+test_damaged_is_never_sent(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	fake_spool.messages[0].is_damaged = true;
+	run();
+	assert_string_equal(show_state(mail()), "held");
+	assert_int_equal(fakes[0].n_connections, 0);
+	assert_non_null(strstr(problem, "cannot be read back"));
+}
+
+static void
+test_many_recipients(void **state)
+{
+	enum { N = 250 };
+	struct commit_rcpt rcpts[N];
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		rcpts[i] = good[0];
+	accept_mail(SENDER, false, rcpts, N);
+	run();
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 3); /* a hundred at a time */
+	for (size_t i = 0; i + 4 < fakes[0].commands.n; i++)
+		n += memcmp(fakes[0].commands.p + i, "RCPT", 4) == 0;
+	assert_int_equal(n, N);
+}
+
+static void
+test_recovery(void **state)
+{
+	struct spool_message *m = &fake_spool.messages[0];
+
+	(void)state;
+	fakes[0].bad_rcpt = "451 4.2.1 later\r\n";
+	accept_mail(SENDER, false, mixed, 2);
+	run();
+	assert_int_equal(mail()->rcpts[0].state, RCPT_DELIVERED);
+	delivery_free(&d); /* killed, and started again */
+	start_delivery();
+	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	run();
+	assert_non_null(mail());
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	assert_int_equal(fakes[0].n_messages, 1); /* not before its time */
+	fakes[0].bad_rcpt = "250 ok\r\n";
+	run_at(5 * MINUTE_MS);
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 2); /* only who was missing: see the commands */
+	assert_null(memmem(fakes[0].commands.p + fakes[0].commands.n - 60, 60, "<ok@", 4));
+}
+
+static void
+test_gateway_left_the_configuration(void **state)
+{
+	const struct commit_rcpt gone[] = {RCPT("ok@example.org", "old")};
+	const struct commit_rcpt lost[] = {RCPT("ok@other.example", "old")};
+
+	(void)state;
+	accept_mail(SENDER, false, gone, 1); /* goes where example.org goes now */
+	run();
+	assert_int_equal(fakes[0].n_messages, 1);
+	accept_mail(SENDER, false, lost, 1);
+	run();
+	assert_string_equal(show_state(mail()), "held");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_delivered),
+	    TEST(test_next_server_at_once),
+	    TEST(test_next_server_after_loss),
+	    TEST(test_deferred_and_retried),
+	    TEST(test_partial_failure_bounces),
+	    TEST(test_bounce_is_durable_first),
+	    TEST(test_null_sender_is_held),
+	    TEST(test_tagged_is_held),
+	    TEST(test_held_by_policy),
+	    TEST(test_double_bounce_goes_to_postmaster),
+	    TEST(test_unroutable_sender),
+	    TEST(test_nobody_to_tell),
+	    TEST(test_all_down_then_back),
+	    TEST(test_expiry_bounces),
+	    TEST(test_uncertain_is_retried_later),
+	    TEST(test_damaged_is_never_sent),
+	    TEST(test_many_recipients),
+	    TEST(test_recovery),
+	    TEST(test_gateway_left_the_configuration),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* The codec between front and spool: what goes in comes out, and nothing else gets in. */
+#include "relay/base/err.h"
+#include "relay/ipc/front_spool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const struct commit_rcpt rcpts[] = {
+    {.address = {"b@example.org", 13}, .gateway = {"exchange", 8}, .fate = FATE_DELIVER},
+    {.address = {"postmaster", 10},
+	.gateway = {"other", 5},
+	.fate = FATE_HELD,
+	.why = {"quarantined", 11}},
+};
+
+static struct commit
+sample(void)
+{
+	return (struct commit){.id = SPAN("01JD0000000000000000000000"),
+	    .flow = SPAN("inbound"),
+	    .from = SPAN("a@example.com"),
+	    .is_8bit = true,
+	    .rcpts = rcpts,
+	    .n_rcpts = 2,
+	    .prefix = SPAN("Subject: x\r\n\r\n"),
+	    .skip = 3,
+	    .body_size = 8,
+	    .is_inline = true,
+	    .body = SPAN("S:\nbody\n")};
+}
+
+static int
+round_trip(const struct commit *in, struct commit *out, struct commit_rcpt *to, size_t max)
+{
+	static struct buf bytes;
+
+	buf_free(&bytes);
+	bytes = BUF_INIT(1 << 20);
+	commit_put(&bytes, in);
+	assert_false(bytes.failed);
+	return commit_get(buf_span(&bytes), out, to, max);
+}
+
+static void
+test_commit(void **state)
+{
+	struct commit in = sample(), out;
+	struct commit_rcpt to[2];
+
+	(void)state;
+	assert_int_equal(round_trip(&in, &out, to, 2), 0);
+	assert_true(span_eq(out.id, in.id) && span_eq(out.flow, in.flow));
+	assert_true(span_eq(out.from, in.from) && span_eq(out.prefix, in.prefix));
+	assert_true(out.is_8bit && !out.is_tagged && out.is_inline);
+	assert_int_equal(out.n_rcpts, 2);
+	assert_true(span_eq(to[1].address, rcpts[1].address));
+	assert_true(span_eq(to[1].gateway, rcpts[1].gateway));
+	assert_true(span_eq(to[1].why, rcpts[1].why));
+	assert_int_equal(to[1].fate, FATE_HELD);
+	assert_int_equal(out.skip, 3);
+	assert_int_equal(out.body_size, 8);
+	assert_true(span_eq(out.body, in.body));
+}
+
+static void
+test_commit_without_inline_body(void **state)
+{
+	struct commit in = sample(), out;
+	struct commit_rcpt to[2];
+
+	(void)state;
+	in.is_inline = false;
+	in.body_size = 1 << 30;
+	assert_int_equal(round_trip(&in, &out, to, 2), 0);
+	assert_false(out.is_inline);
+	assert_int_equal(out.body.n, 0);
+	assert_int_equal(out.body_size, 1 << 30);
+}
+
+static void
+test_commit_refused(void **state)
+{
+	struct commit in = sample(), out;
+	struct commit_rcpt to[2], one = rcpts[0];
+
+	(void)state;
+	assert_int_equal(round_trip(&in, &out, to, 1), -E_CORRUPT); /* one recipient too many */
+	in.n_rcpts = 0;
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	in = sample();
+	in.skip = 9; /* behind the body's end */
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	in = sample();
+	in.body_size = 9; /* not what is there */
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	in = sample();
+	in.id = SPAN("");
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	in = sample();
+	in.rcpts = &one;
+	in.n_rcpts = 1;
+	one.address = SPAN("b@example.org>\r\nDATA");
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	in = sample();
+	in.from = SPAN("a\nb");
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(out.n_rcpts, 0); /* nothing of it is left to be used */
+}
+
+static void
+test_commit_cut_anywhere(void **state)
+{
+	struct commit in = sample(), out;
+	struct commit_rcpt to[2];
+	struct buf bytes = BUF_INIT(1 << 20);
+
+	(void)state;
+	commit_put(&bytes, &in);
+	for (size_t n = 0; n < bytes.n; n++)
+		assert_int_equal(commit_get(span_of(bytes.p, n), &out, to, 2), -E_CORRUPT);
+	assert_int_equal(buf_add_char(&bytes, 'x'), 0);
+	assert_int_equal(commit_get(buf_span(&bytes), &out, to, 2), -E_CORRUPT);
+	buf_free(&bytes);
+}
+
+static void
+test_address_limit(void **state)
+{
+	struct commit in = sample(), out;
+	struct commit_rcpt to[2], one = rcpts[0];
+	char address[COMMIT_ADDRESS_MAX + 1];
+
+	(void)state;
+	memset(address, 'a', sizeof(address));
+	in.rcpts = &one;
+	in.n_rcpts = 1;
+	one.address = span_of(address, COMMIT_ADDRESS_MAX);
+	assert_int_equal(round_trip(&in, &out, to, 2), 0);
+	one.address = span_of(address, COMMIT_ADDRESS_MAX + 1);
+	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+}
+
+static void
+test_refusal(void **state)
+{
+	static const struct {
+		uint16_t code;
+		int result;
+	} table[] = {{451, 0}, {452, 0}, {250, -E_CORRUPT}, {550, -E_CORRUPT}, {0, -E_CORRUPT}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct refusal in = {table[i].code, SPAN("4.3.1"), SPAN("No room")}, out;
+		struct buf bytes = BUF_INIT(1024);
+
+		refusal_put(&bytes, &in);
+		assert_int_equal(refusal_get(buf_span(&bytes), &out), table[i].result);
+		assert_int_equal(out.code, table[i].result == 0 ? table[i].code : 0);
+		assert_int_equal(refusal_get(span_of(bytes.p, bytes.n - 1), &out), -E_CORRUPT);
+		buf_free(&bytes);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_commit),
+	    cmocka_unit_test(test_commit_without_inline_body),
+	    cmocka_unit_test(test_commit_refused),
+	    cmocka_unit_test(test_commit_cut_anywhere),
+	    cmocka_unit_test(test_address_limit),
+	    cmocka_unit_test(test_refusal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,278 @@
+/* Entries, envelopes, notes and the order of attempts. */
+#include "relay/base/clock.h"
+#include "relay/base/rng.h"
+#include "relay/deliver/queue.h"
+#include "relay/deliver/show.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+enum { NOW_MS = 1000000 };
+#define WALL_MS 1700000000000LL
+
+static const struct commit_rcpt rcpts[] = {
+    {.address = {"a@one.example", 13}, .gateway = {"one", 3}},
+    {.address = {"b@two.example", 13}, .gateway = {"two", 3}},
+    {.address = {"c@one.example", 13}, .gateway = {"one", 3}},
+    {.address = {"d@one.example", 13},
+	.gateway = {"one", 3},
+	.fate = FATE_HELD,
+	.why = {"quarantined", 11}},
+};
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	clock_fake(NOW_MS, WALL_MS);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	clock_fake(0, -1);
+	return 0;
+}
+
+static struct queue_entry *
+entry_of(const char *id)
+{
+	struct buf bytes = BUF_INIT(4096);
+	struct queue_entry *e;
+	struct envelope envelope = {.kind = MAIL_BOUNCE,
+	    .flow = SPAN("inbound"),
+	    .from = SPAN("s@example.net"),
+	    .is_tagged = true,
+	    .received_ms = WALL_MS - 5000,
+	    .rcpts = rcpts,
+	    .n_rcpts = 4};
+
+	envelope_put(&bytes, &envelope);
+	e = entry_new(span_str(id), buf_span(&bytes));
+	buf_free(&bytes);
+	assert_non_null(e);
+	return e;
+}
+
+static void
+test_envelope(void **state)
+{
+	struct queue_entry *e = entry_of("ID1");
+
+	(void)state;
+	assert_string_equal(e->id, "ID1");
+	assert_int_equal(e->kind, MAIL_BOUNCE);
+	assert_true(span_eq(e->from, SPAN("s@example.net")));
+	assert_true(e->is_tagged && !e->is_8bit);
+	assert_true(e->received_ms == WALL_MS - 5000);
+	assert_int_equal(e->n_rcpts, 4);
+	assert_int_equal(e->n_legs, 2);
+	assert_true(span_eq(e->legs[e->rcpts[2].leg].gateway, SPAN("one")));
+	assert_int_equal(e->rcpts[0].leg, e->rcpts[2].leg);
+	assert_int_equal(e->rcpts[3].state, RCPT_HELD);
+	assert_true(span_eq(rcpt_reply(e, &e->rcpts[3]), SPAN("quarantined")));
+	assert_false(entry_is_settled(e));
+	assert_true(leg_has(&e->legs[1], RCPT_WAITING));
+	assert_false(leg_has(&e->legs[1], RCPT_HELD));
+	entry_free(&e);
+}
+
+static void
+test_envelope_cut_anywhere(void **state)
+{
+	struct buf bytes = BUF_INIT(4096);
+	struct envelope envelope = {.flow = SPAN("f"), .rcpts = rcpts, .n_rcpts = 4};
+
+	(void)state;
+	envelope_put(&bytes, &envelope);
+	for (size_t n = 0; n < bytes.n; n++)
+		assert_null(entry_new(SPAN("ID"), span_of(bytes.p, n)));
+	assert_null(entry_new(SPAN(""), buf_span(&bytes)));
+	bytes.p[0] = 99; /* a version to come */
+	assert_null(entry_new(SPAN("ID"), buf_span(&bytes)));
+	buf_free(&bytes);
+}
+
+static void
+test_note(void **state)
+{
+	struct queue_entry *e = entry_of("ID1"), *back = entry_of("ID1");
+	struct queue *q = queue_new();
+	struct buf note = BUF_INIT(4096);
+
+	(void)state;
+	e->is_warned = true;
+	e->legs[0].attempts = 3;
+	leg_set_reply(&e->legs[0], SPAN("451 later"), "10.0.0.1:25");
+	rcpt_set(&e->rcpts[0], RCPT_DELIVERED, SPAN("250 ok"));
+	rcpt_set(&e->rcpts[1], RCPT_FAILED, SPAN("550 no"));
+	assert_int_equal(queue_add(q, e), 0);
+	queue_defer(q, &e->legs[0], NOW_MS + 300000);
+	note_put(&note, e);
+	clock_fake(NOW_MS + 7, WALL_MS + 100000); /* another life, 100 s later */
+	assert_int_equal(note_get(buf_span(&note), back), 0);
+	assert_true(back->is_warned);
+	assert_int_equal(back->legs[0].attempts, 3);
+	assert_true(back->legs[0].due_ms == NOW_MS + 7 + 200000);
+	assert_true(back->legs[1].due_ms == NOW_MS + 7);
+	assert_string_equal(back->legs[0].reply, "451 later");
+	assert_string_equal(back->legs[0].server, "10.0.0.1:25");
+	assert_int_equal(back->rcpts[0].state, RCPT_DELIVERED);
+	assert_int_equal(back->rcpts[1].state, RCPT_FAILED);
+	assert_int_equal(back->rcpts[2].state, RCPT_WAITING);
+	assert_true(span_eq(rcpt_reply(back, &back->rcpts[2]), SPAN("451 later")));
+	assert_true(span_eq(rcpt_reply(back, &back->rcpts[1]), SPAN("550 no")));
+	entry_free(&back);
+	buf_free(&note);
+	queue_free(&q);
+}
+
+/* A damaged note changes nothing: everything is tried again, nothing is lost. */
+static void
+test_note_cut_anywhere(void **state)
+{
+	struct queue_entry *e = entry_of("ID1"), *back = entry_of("ID1");
+	struct buf note = BUF_INIT(4096);
+
+	(void)state;
+	rcpt_set(&e->rcpts[0], RCPT_DELIVERED, SPAN("250 ok"));
+	note_put(&note, e);
+	for (size_t n = 0; n < note.n; n++) {
+		assert_true(note_get(span_of(note.p, n), back) < 0);
+		assert_int_equal(back->rcpts[0].state, RCPT_WAITING);
+	}
+	assert_int_equal(buf_add_char(&note, 'x'), 0);
+	assert_true(note_get(buf_span(&note), back) < 0);
+	assert_int_equal(back->rcpts[0].state, RCPT_WAITING);
+	entry_free(&e);
+	entry_free(&back);
+	buf_free(&note);
+}
+
+/* A wall clock that was years ahead must not defer mail for years. */
+static void
+test_note_from_a_wrong_clock(void **state)
+{
+	struct queue_entry *e = entry_of("ID1");
+	struct buf note = BUF_INIT(4096);
+
+	(void)state;
+	clock_fake(NOW_MS, WALL_MS + 10LL * 365 * 24 * 3600 * 1000);
+	note_put(&note, e);
+	clock_fake(NOW_MS, WALL_MS);
+	assert_int_equal(note_get(buf_span(&note), e), 0);
+	assert_true(e->legs[0].due_ms <= NOW_MS + 30LL * 24 * 3600 * 1000);
+	entry_free(&e);
+	buf_free(&note);
+}
+
+static void
+test_order_of_attempts(void **state)
+{
+	enum { N = 200 };
+	struct queue *q = queue_new();
+	struct queue_leg *leg;
+	int64_t last_ms = -1;
+	size_t n = 0, expected = 0;
+
+	(void)state;
+	rng_seed(7);
+	assert_true(queue_next_ms(q) == -1);
+	for (int i = 0; i < N; i++) {
+		char id[16];
+		struct queue_entry *e;
+
+		(void)snprintf(id, sizeof(id), "ID%d", i);
+		e = entry_of(id);
+		assert_int_equal(queue_add(q, e), 0);
+		queue_defer(q, &e->legs[0], rng_below(1000));
+		queue_defer(q, &e->legs[1], rng_below(1000));
+		expected += 2;
+	}
+	for (int i = 0; i < N; i += 3) { /* some leave from the middle */
+		char id[16];
+		struct queue_entry *e;
+
+		(void)snprintf(id, sizeof(id), "ID%d", i);
+		e = queue_find(q, span_str(id));
+		assert_non_null(e);
+		queue_remove(q, &e);
+		assert_null(queue_find(q, span_str(id)));
+		expected -= 2;
+	}
+	assert_null(queue_take_due(q, -1));
+	while ((leg = queue_take_due(q, 1000)) != NULL) {
+		assert_true(leg->due_ms >= last_ms);
+		assert_int_equal(leg->state, LEG_IDLE);
+		last_ms = leg->due_ms;
+		n++;
+	}
+	assert_int_equal(n, expected);
+	assert_int_equal(queue_count(q), expected / 2);
+	queue_free(&q);
+}
+
+static void
+test_ids_are_unique(void **state)
+{
+	struct queue *q = queue_new();
+	struct queue_entry *e = entry_of("ID1"), *same = entry_of("ID1");
+
+	(void)state;
+	assert_int_equal(queue_add(q, e), 0);
+	assert_int_equal(queue_add(q, same), -E_EXISTS);
+	assert_ptr_equal(queue_find(q, SPAN("ID1")), e);
+	entry_free(&same);
+	queue_free(&q);
+}
+
+static void
+test_show(void **state)
+{
+	struct queue *q = queue_new();
+	struct queue_entry *e = entry_of("ID1");
+	struct buf line = BUF_INIT(8192);
+
+	(void)state;
+	e->size = 77;
+	assert_int_equal(queue_add(q, e), 0);
+	rcpt_set(&e->rcpts[0], RCPT_DELIVERED, SPAN("250 ok"));
+	leg_set_reply(&e->legs[1], SPAN("451 \"later\""), "10.0.0.1:25");
+	e->legs[1].attempts = 2;
+	queue_defer(q, &e->legs[1], NOW_MS + 60000);
+	show_entry(&line, e, false);
+	assert_true(span_eq(buf_span(&line),
+	    SPAN("{\"id\":\"ID1\",\"state\":\"deferred\",\"from\":\"s@example.net\","
+		 "\"to\":[\"b@two.example\",\"c@one.example\",\"d@one.example\"],\"size\":77,"
+		 "\"received\":\"2023-11-14T22:13:15.000Z\",\"attempts\":2,"
+		 "\"next_attempt\":\"2023-11-14T22:14:20.000Z\","
+		 "\"last_reply\":\"451 \\\"later\\\"\",\"gateway\":\"two\"}\n")));
+	buf_free(&line);
+	queue_undefer(q, &e->legs[1]);
+	for (size_t i = 0; i < 3; i++)
+		e->rcpts[i].state = RCPT_BOUNCED;
+	assert_string_equal(show_state(e), "held");
+	queue_free(&q);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_envelope, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_envelope_cut_anywhere, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_note, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_note_cut_anywhere, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_note_from_a_wrong_clock, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_order_of_attempts, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_ids_are_unique, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_show, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

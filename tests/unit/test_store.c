@@ -1,0 +1,294 @@
+/* The policy store: versions, equal texts, reading without writing. */
+#include "policy/default/default_policy.h"
+#include "policy/rules/rules.h"
+#include "policy/store/store.h"
+#include "relay/base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct fixture {
+	char dir[40];
+	struct store *store;
+	struct buf text;
+};
+
+static int
+setup(void **state)
+{
+	static struct fixture f;
+
+	f = (struct fixture){.dir = "/tmp/postern-store-XXXXXX", .text = BUF_INIT(STORE_TEXT_MAX)};
+	if (mkdtemp(f.dir) == NULL)
+		return -1;
+	f.store = store_open(f.dir, true, NULL);
+	*state = &f;
+	return f.store == NULL;
+}
+
+static void
+remove_file(const char *dir, const char *name)
+{
+	char path[80];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	(void)unlink(path);
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	clock_fake(0, -1);
+	store_close(&f->store);
+	buf_free(&f->text);
+	remove_file(f->dir, "policy.db");
+	remove_file(f->dir, "policy.db-wal");
+	remove_file(f->dir, "policy.db-shm");
+	return rmdir(f->dir);
+}
+
+static uint64_t
+import(struct fixture *f, const char *text, bool should_be_new)
+{
+	uint64_t version = 0;
+	bool is_new = false;
+	struct err err = {0};
+
+	if (store_import(
+		f->store, span_str(text), SPAN("anna"), SPAN("why"), &version, &is_new, &err) != 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(is_new, should_be_new);
+	return version;
+}
+
+static uint64_t
+current(struct fixture *f, const char *should_be)
+{
+	uint64_t version = 99;
+
+	assert_int_equal(store_current(f->store, &f->text, &version, NULL), 0);
+	assert_true(span_eq(buf_span(&f->text), span_str(should_be)));
+	return version;
+}
+
+static void
+test_empty_is_default(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(current(f, default_policy), 0);
+	assert_int_equal(import(f, default_policy, false), 0);
+	assert_int_equal(store_text(f->store, 0, &f->text, NULL), 0);
+	assert_true(span_eq(buf_span(&f->text), span_str(default_policy)));
+}
+
+static void
+test_versions(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(import(f, "# one\n", true), 1);
+	assert_int_equal(import(f, "# one\n", false), 1);
+	assert_int_equal(import(f, "# two\n", true), 2);
+	assert_int_equal(import(f, "", true), 3);
+	assert_int_equal(current(f, ""), 3);
+	assert_int_equal(import(f, "# one\n", true), 4); /* a rollback is a version of its own */
+	assert_int_equal(current(f, "# one\n"), 4);
+	assert_int_equal(store_text(f->store, 2, &f->text, NULL), 0);
+	assert_true(span_eq(buf_span(&f->text), SPAN("# two\n")));
+	assert_int_equal(store_text(f->store, 5, &f->text, NULL), -E_NOT_FOUND);
+	assert_int_equal(store_text(f->store, UINT64_MAX, &f->text, NULL), -E_NOT_FOUND);
+}
+
+static void
+on_version(void *arg, const struct store_version *v)
+{
+	struct buf *seen = arg;
+
+	assert_int_equal(
+	    buf_addf(seen, "%llu %lld %.*s %.*s %zu\n", (unsigned long long)v->version,
+		(long long)v->wall_ms, SPAN_ARG(v->author), SPAN_ARG(v->comment), v->size),
+	    0);
+}
+
+static void
+test_history(void **state)
+{
+	struct fixture *f = *state;
+	struct buf seen = BUF_INIT(4096);
+
+	assert_int_equal(store_history(f->store, on_version, &seen, NULL), 0);
+	assert_int_equal(seen.n, 0);
+	clock_fake(1, 1000);
+	import(f, "# one\n", true);
+	clock_fake(1, 2000);
+	import(f, "# zwölf\n", true);
+	assert_int_equal(store_history(f->store, on_version, &seen, NULL), 0);
+	assert_true(span_eq(buf_span(&seen), SPAN("2 2000 anna why 9\n1 1000 anna why 6\n")));
+	buf_free(&seen);
+}
+
+static void
+test_bytes_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct span odd = SPAN("a\0b\r\n\xff");
+	uint64_t version;
+	bool is_new;
+
+	assert_int_equal(
+	    store_import(f->store, odd, SPAN(""), SPAN(""), &version, &is_new, NULL), 0);
+	assert_int_equal(store_current(f->store, &f->text, &version, NULL), 0);
+	assert_true(span_eq(buf_span(&f->text), odd));
+}
+
+static void
+test_reopen_and_readers(void **state)
+{
+	struct fixture *f = *state;
+	struct store *reader;
+	uint64_t version;
+	bool is_new;
+
+	import(f, "# one\n", true);
+	reader = store_open(f->dir, false, NULL);
+	assert_non_null(reader);
+	import(f, "# two\n", true);
+	assert_int_equal(store_current(reader, &f->text, &version, NULL), 0);
+	assert_int_equal(version, 2);
+	assert_int_equal(
+	    store_import(reader, SPAN("x"), SPAN(""), SPAN(""), &version, &is_new, NULL),
+	    -E_DENIED);
+	store_close(&reader);
+	store_close(&f->store);
+	f->store = store_open(f->dir, true, NULL);
+	assert_non_null(f->store);
+	assert_int_equal(current(f, "# two\n"), 2);
+}
+
+/* The second of two writers that wait for each other's transaction sees the first's text. */
+static void
+test_two_writers(void **state)
+{
+	struct fixture *f = *state;
+	struct store *other = store_open(f->dir, true, NULL), *first = f->store;
+
+	assert_non_null(other);
+	import(f, "# one\n", true);
+	f->store = other;
+	assert_int_equal(import(f, "# one\n", false), 1);
+	assert_int_equal(import(f, "# two\n", true), 2);
+	f->store = first;
+	assert_int_equal(current(f, "# two\n"), 2);
+	store_close(&other);
+}
+
+static void
+test_reading_nothing(void **state)
+{
+	char dir[] = "/tmp/postern-store-XXXXXX";
+	struct buf text = BUF_INIT(STORE_TEXT_MAX);
+	uint64_t version = 9;
+	struct store *s;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	s = store_open(dir, false, NULL);
+	assert_non_null(s);
+	assert_int_equal(store_current(s, &text, &version, NULL), 0);
+	assert_int_equal(version, 0);
+	assert_true(span_eq(buf_span(&text), span_str(default_policy)));
+	assert_int_equal(store_history(s, on_version, &text, NULL), 0);
+	assert_int_equal(store_text(s, 1, &text, NULL), -E_NOT_FOUND);
+	store_close(&s);
+	buf_free(&text);
+	assert_int_equal(rmdir(dir), 0); /* reading made nothing */
+}
+
+static void
+test_not_a_database(void **state)
+{
+	char dir[] = "/tmp/postern-store-XXXXXX", path[64];
+	struct err err = {0};
+	char junk[4096];
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/policy.db", dir);
+	memset(junk, 'x', sizeof(junk));
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, junk, sizeof(junk)), sizeof(junk));
+	assert_int_equal(close(fd), 0);
+	assert_null(store_open(dir, true, &err));
+	assert_int_equal(err.code, E_CORRUPT);
+	assert_null(store_open(dir, false, &err));
+	assert_null(store_open("/nowhere/at/all", true, &err));
+	assert_int_equal(err.code, E_IO);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void
+test_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct buf word = BUF_INIT(4096);
+	uint64_t version;
+	bool is_new;
+
+	while (word.n < STORE_WORD_MAX)
+		assert_int_equal(buf_add_char(&word, 'w'), 0);
+	assert_int_equal(store_import(f->store, SPAN("1"), buf_span(&word), buf_span(&word),
+			     &version, &is_new, NULL),
+	    0);
+	assert_int_equal(buf_add_char(&word, 'w'), 0);
+	assert_int_equal(
+	    store_import(f->store, SPAN("2"), buf_span(&word), SPAN(""), &version, &is_new, NULL),
+	    -E_LIMIT);
+	assert_false(is_new);
+	assert_int_equal(current(f, "1"), 1);
+	buf_free(&word);
+}
+
+static void
+test_default_parses(void **state)
+{
+	struct policy_errors errors;
+	struct snapshot *s =
+	    snapshot_parse(span_str(default_policy), "default", NULL, NULL, &errors);
+
+	(void)state;
+	if (s == NULL)
+		fail_msg("%.*s", SPAN_ARG(buf_span(&errors.lines)));
+	assert_int_equal(snapshot_list_count(s), 0); /* asks nobody's DNS list by itself */
+	snapshot_release(&s);
+	buf_free(&errors.lines);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_empty_is_default, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_history, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_bytes_are_kept, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_reopen_and_readers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+	    cmocka_unit_test(test_reading_nothing),
+	    cmocka_unit_test(test_not_a_database),
+	    cmocka_unit_test(test_default_parses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -65,19 +65,24 @@ has_databases(const struct config *c)
 	return true;
 }
 
+/* A filter's `why` reads "what is wrong; what to do". */
 static void
 tell_unloaded(struct filter_role *f)
 {
-	char text[CHAIN_WHY_MAX + 64];
+	char what[CHAIN_WHY_MAX + 64], remedy[CHAIN_WHY_MAX];
 
 	for (size_t i = 0; i < f->chain->n_filters; i++) {
 		const struct chain_filter *filter = &f->chain->filters[i];
+		struct span why = span_str(filter->why);
+		size_t cut = span_rfind(why, ';');
 
 		if (filter->is_loaded)
 			continue;
-		(void)snprintf(
-		    text, sizeof(text), "filter %s: %s", filter->conf->name, filter->why);
-		role_problem(f->role, "signatures", text, "run freshclam or set databases");
+		(void)snprintf(what, sizeof(what), "filter %s: %.*s", filter->conf->name,
+		    SPAN_ARG(span_take(why, cut)));
+		(void)span_copy(span_trim(span_skip(why, cut + 1)), remedy, sizeof(remedy));
+		role_problem(f->role, "signatures", what,
+		    remedy[0] != '\0' ? remedy : "see the log of the filter role");
 		return;
 	}
 }

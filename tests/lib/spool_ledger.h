@@ -149,11 +149,13 @@ static inline void
 ledger_forget(struct ledger *l, struct spool *s, size_t number)
 {
 	struct entry *e = &l->entries[number];
+	struct spool_message *m = e->m;
 
 	ledger_lock(l);
 	e->told = TOLD_SETTLING;
+	e->m = NULL;
 	ledger_unlock(l);
-	spool_forget(s, &e->m);
+	spool_forget(s, &m);
 	ledger_lock(l);
 	e->told = TOLD_SETTLED;
 	ledger_unlock(l);

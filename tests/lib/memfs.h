@@ -377,7 +377,7 @@ memfs_copy_file(struct memfs_file *to, const struct memfs_file *from)
 	}
 }
 
-/* As it is, volatile state and all. Under the lock of `fs`, or with nobody else using it. */
+/* As it is, volatile state and all. Under the lock of `fs`. */
 static inline struct memfs *
 memfs_clone(const struct memfs *fs, uint64_t seed)
 {
@@ -388,6 +388,17 @@ memfs_clone(const struct memfs *fs, uint64_t seed)
 	for (int i = 0; i < MEMFS_FILES; i++)
 		if (fs->files[i].is_used && !memfs_is_gone(&fs->files[i]))
 			memfs_copy_file(&copy->files[i], &fs->files[i]);
+	return copy;
+}
+
+static inline struct memfs *
+memfs_clone_live(struct memfs *fs, uint64_t seed)
+{
+	struct memfs *copy;
+
+	(void)pthread_mutex_lock(&fs->lock);
+	copy = memfs_clone(fs, seed);
+	(void)pthread_mutex_unlock(&fs->lock);
 	return copy;
 }
 

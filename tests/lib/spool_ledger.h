@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LEDGER_MAX = 4096, LEDGER_PREFIX = 10 };
+enum { LEDGER_MAX = 2048, LEDGER_PREFIX = 10 };
 
 enum told { TOLD_NOTHING, TOLD_KEPT, TOLD_REFUSED, TOLD_SETTLING, TOLD_SETTLED };
 
@@ -108,7 +108,7 @@ static inline size_t
 ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
 {
 	enum { SKIP = 37 };
-	size_t number = l->n++;
+	size_t number = l->n;
 	char id[32], envelope[32];
 	unsigned char *body = mem_alloc(size + SKIP);
 	int fd = -1;
@@ -116,6 +116,7 @@ ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
 	must(number < LEDGER_MAX);
 	ledger_lock(l);
 	l->entries[number] = (struct entry){.size = size};
+	l->n++;
 	ledger_unlock(l);
 	ledger_body(number, 0, body + SKIP, size);
 	if (as_file) {
@@ -148,11 +149,13 @@ static inline void
 ledger_forget(struct ledger *l, struct spool *s, size_t number)
 {
 	struct entry *e = &l->entries[number];
+	struct spool_message *m = e->m;
 
 	ledger_lock(l);
 	e->told = TOLD_SETTLING;
+	e->m = NULL;
 	ledger_unlock(l);
-	spool_forget(s, &e->m);
+	spool_forget(s, &m);
 	ledger_lock(l);
 	e->told = TOLD_SETTLED;
 	ledger_unlock(l);

@@ -178,7 +178,7 @@ test_marks_are_there_after_kill(void **state)
 	ledger_note(f->l, f->s, 3);
 	ledger_note(f->l, f->s, 3);
 	ledger_forget(f->l, f->s, 4);
-	f->fs = memfs_clone(before, 2);
+	f->fs = memfs_clone_live(before, 2);
 	f->l->is_exact = true;
 	open_spool(f);
 	ledger_check(f->l, f->s);
@@ -201,7 +201,7 @@ test_marks_are_synced_within_a_second(void **state)
 	ledger_note(f->l, f->s, 3);
 	ledger_forget(f->l, f->s, 4);
 	settle(f);
-	f->fs = memfs_clone(before, 2);
+	f->fs = memfs_clone_live(before, 2);
 	memfs_lose_power(f->fs, 0);
 	f->l->is_exact = true;
 	open_spool(f);
@@ -352,13 +352,29 @@ test_limits_are_refused(void **state)
 }
 
 static void
+set_limit(struct fixture *f, uint64_t bytes)
+{
+	(void)pthread_mutex_lock(&f->fs->lock);
+	f->fs->used_limit = bytes;
+	(void)pthread_mutex_unlock(&f->fs->lock);
+}
+
+static void
+set_space(struct fixture *f, uint64_t bytes, uint64_t files)
+{
+	(void)pthread_mutex_lock(&f->fs->lock);
+	f->fs->space = (struct spool_space){.free_bytes = bytes, .free_files = files};
+	(void)pthread_mutex_unlock(&f->fs->lock);
+}
+
+static void
 test_full_disk_is_said_early_and_passes(void **state)
 {
 	struct fixture *f = *state;
 	size_t refused = 0;
 
 	assert_true(spool_has_room(f->s, 1000));
-	f->fs->used_limit = memfs_used(f->fs) + SMALL / 2;
+	set_limit(f, memfs_used(f->fs) + SMALL / 2);
 	settle(f);
 	assert_false(spool_has_room(f->s, 100000));
 	for (int i = 0; i < 100; i++) {
@@ -370,7 +386,7 @@ test_full_disk_is_said_early_and_passes(void **state)
 	settle(f);
 	assert_false(spool_has_room(f->s, 1000));
 	assert_true(f->l->n_problems > 0);
-	f->fs->used_limit = 0;
+	set_limit(f, 0);
 	settle(f);
 	assert_true(spool_has_room(f->s, 1000));
 	ledger_wait(f->l, f->loop, ledger_put(f->l, f->s, 1000, false));
@@ -385,18 +401,17 @@ test_min_free_and_inodes(void **state)
 
 	spool_close(&f->s);
 	f->options.min_free = 1000000;
-	f->fs->space.free_bytes = 1000000 + SMALL * 8;
+	set_space(f, 1000000 + SMALL * 8, 1000);
 	open_spool(f);
 	assert_true(spool_has_room(f->s, 1000));
 	assert_false(spool_has_room(f->s, SMALL * 8));
-	f->fs->space.free_bytes = 999999;
+	set_space(f, 999999, 1000);
 	settle(f);
 	assert_false(spool_has_room(f->s, SMALL));
-	f->fs->space.free_bytes = 1ull << 40;
-	f->fs->space.free_files = 3;
+	set_space(f, 1ull << 40, 3);
 	settle(f);
 	assert_false(spool_has_room(f->s, SMALL));
-	f->fs->space.free_files = 1000;
+	set_space(f, 1ull << 40, 1000);
 	settle(f);
 	assert_true(spool_has_room(f->s, SMALL));
 	f->options.min_free = 0;

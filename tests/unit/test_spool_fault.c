@@ -109,13 +109,9 @@ run_failing(uint64_t n, int fails, int with)
 	if (s != NULL) {
 		work(&r, s);
 		/* Nothing is in flight but what was not answered: the image is one of a kill. */
-		(void)pthread_mutex_lock(&r.fs->lock);
-		image = memfs_clone(r.fs, n);
-		(void)pthread_mutex_unlock(&r.fs->lock);
+		image = memfs_clone_live(r.fs, n);
 		check_image(&r, image, fails <= EXACT_FAILS, n);
-		(void)pthread_mutex_lock(&r.fs->lock);
-		image = memfs_clone(r.fs, n + 1);
-		(void)pthread_mutex_unlock(&r.fs->lock);
+		image = memfs_clone_live(r.fs, n + 1);
 		memfs_lose_power(image, n % 3 == 0 ? 0 : 128);
 		check_image(&r, image, false, n);
 		spool_close(&s);

@@ -138,7 +138,7 @@ signatures_load(struct engine *e, struct err *err)
 {
 	const struct engine_settings *s = &e->settings;
 	unsigned n = 0;
-	int r = cl_load(s->databases, e->clam, &n, CL_DB_PHISHING | CL_DB_BYTECODE);
+	int r = (int)cl_load(s->databases, e->clam, &n, CL_DB_PHISHING | CL_DB_BYTECODE);
 
 	e->signatures = n;
 	if (r != CL_SUCCESS)
@@ -150,7 +150,7 @@ signatures_load(struct engine *e, struct err *err)
 		return err_set(err, E_CORRUPT,
 		    "only %u signatures in %s, minimum_signatures is %u; run freshclam", n,
 		    s->databases, s->minimum_signatures);
-	r = cl_engine_compile(e->clam);
+	r = (int)cl_engine_compile(e->clam);
 	if (r != CL_SUCCESS)
 		return err_set(err, E_CORRUPT, "signatures in %s cannot be compiled: %s",
 		    s->databases, cl_strerror((cl_error_t)r));

@@ -3,8 +3,9 @@
 static const struct pnf_outcome outcomes[] = {{.name = NULL}};
 
 static const struct pnf_option options[] = {
-    {"subject", PNF_OPTION_TEXT, "\"[suspicious]\"",
-	"put before the Subject of copies that leave tagged; empty: nothing"},
+    {"subject", PNF_OPTION_TEXT, "\"\"",
+	"put before the Subject of copies that leave tagged; none by default: it breaks DKIM "
+	"signatures"},
     {.name = NULL}};
 
 const struct pnf_about tag_about = {.name = "tag",

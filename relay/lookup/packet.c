@@ -427,5 +427,5 @@ packet_type_number(enum dns_type type)
 	case DNS_PTR:
 		return TYPE_PTR;
 	}
-	must(!"a dns_type");
+	must_failed("type is a dns_type", __FILE__, __LINE__);
 }

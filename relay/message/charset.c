@@ -58,7 +58,6 @@ static const struct {
     {"gbk", "GB18030"},
     {"cp936", "GB18030"},
     {"gb18030", "GB18030"},
-    {"hz-gb-2312", "HZ"},
     {"big5", "BIG5-HKSCS"},
     {"big5-hkscs", "BIG5-HKSCS"},
     {"iso-2022-jp", "ISO-2022-JP-2"},

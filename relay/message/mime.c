@@ -300,15 +300,13 @@ read_text(struct parser *p, struct mime_part *part)
 
 enum delimiter { DELIMITER_NONE, DELIMITER_NEXT, DELIMITER_CLOSE };
 
-/* Whether a line (with its line end) is a delimiter of this boundary; blanks may follow it. */
+/* Whether a line that begins with "--" is a delimiter of this boundary; blanks may follow it. */
 static enum delimiter
 delimiter_of(struct span line, struct span boundary)
 {
 	enum delimiter kind = DELIMITER_NEXT;
 
-	if (line.n < 2 || line.p[0] != '-' || line.p[1] != '-')
-		return DELIMITER_NONE;
-	line = span_skip(line, 2);
+	line = span_skip(line, 2); /* the dashes */
 	if (!span_starts(line, boundary))
 		return DELIMITER_NONE;
 	line = span_skip(line, boundary.n);
@@ -338,6 +336,21 @@ line_at(struct span body, size_t at)
 	return span_take(rest, span_find(rest, '\n') + 1);
 }
 
+/* The next line from `at` on that begins with "--", body.n when there is none.  Dashes are searched,
+ * not lines: base64 has none, so most of what is large is passed at the speed of memchr. */
+static size_t
+next_dashes(struct span body, size_t at)
+{
+	while (at < body.n) {
+		at += span_find(span_skip(body, at), '-');
+		if (at + 1 < body.n && body.p[at + 1] == '-' && (at == 0 || body.p[at - 1] == '\n'))
+			return at;
+		while (at < body.n && body.p[at] == '-')
+			at++;
+	}
+	return body.n;
+}
+
 /* Returns how many parts were found, also those past a limit. */
 static size_t
 parse_children(
@@ -350,7 +363,7 @@ parse_children(
 	bool is_closed = false;
 	struct span line;
 
-	for (size_t at = 0; at < body.n; at += line.n) {
+	for (size_t at = next_dashes(body, 0); at < body.n; at = next_dashes(body, at + line.n)) {
 		enum delimiter kind;
 
 		line = line_at(body, at);
@@ -385,9 +398,9 @@ guess_boundary(struct span body)
 {
 	struct span line;
 
-	for (size_t at = 0; at < body.n; at += line.n) {
+	for (size_t at = next_dashes(body, 0); at < body.n; at = next_dashes(body, at + line.n)) {
 		line = line_at(body, at);
-		if (span_starts(line, SPAN("--")) && span_trim(line).n > 2)
+		if (span_trim(line).n > 2)
 			return span_skip(span_trim(line), 2);
 	}
 	return span_take(body, 0);

@@ -162,13 +162,24 @@ reader_data_push(struct reader_data *d, struct span input, struct buf *out)
 	return at;
 }
 
+/* Whether the LF that ends `piece` is bare.  A piece of this one byte gets the benefit of the doubt:
+ * its CR may have ended the piece before. */
+static bool
+ends_with_bare_lf(struct span piece, bool at_line_start)
+{
+	if (piece.p[piece.n - 1] != '\n')
+		return false;
+	return piece.n > 1 ? piece.p[piece.n - 2] != '\r' : at_line_start;
+}
+
 int
 reader_data_stuff(struct span piece, bool *at_line_start, struct buf *out)
 {
 	size_t from = 0;
+	bool was_at_start = *at_line_start;
 
 	if (piece.n == 0) {
-		if (!*at_line_start)
+		if (!was_at_start)
 			(void)buf_add_str(out, "\r\n"); /* sticky */
 		*at_line_start = true;
 		return buf_add_str(out, ".\r\n");
@@ -178,12 +189,15 @@ reader_data_stuff(struct span piece, bool *at_line_start, struct buf *out)
 		at += span_find(span_skip(piece, at), '.');
 		if (at == piece.n)
 			break;
-		if (at == 0 ? !*at_line_start : piece.p[at - 1] != '\n')
+		if (at == 0 ? !was_at_start : piece.p[at - 1] != '\n')
 			continue;
-		(void)buf_add(out, piece.p + from, at - from); /* sticky */
-		(void)buf_add_char(out, '.');                  /* sticky */
+		(void)buf_add(out, piece.p + from, at - from); /* sticky, as all below */
+		(void)buf_add_char(out, '.');
 		from = at;
 	}
 	*at_line_start = piece.p[piece.n - 1] == '\n';
-	return buf_add(out, piece.p + from, piece.n - from);
+	if (!ends_with_bare_lf(piece, was_at_start))
+		return buf_add(out, piece.p + from, piece.n - from);
+	(void)buf_add(out, piece.p + from, piece.n - 1 - from);
+	return buf_add_str(out, "\r\n");
 }

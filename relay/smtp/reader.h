@@ -38,8 +38,9 @@ size_t reader_data_push(struct reader_data *d, struct span input, struct buf *ou
  * piece ends the message: a last line without CRLF gets one, then comes the final dot.  0, or
  * -E_LIMIT when `out` is full.
  *
- * A dot behind a bare LF is doubled too: messages with one are refused on their way in, and if one
- * came here by another way no lenient gateway shall take "\n.\n" for an end.
+ * Messages with a bare LF are refused on their way in.  If one came here by another way, a dot behind
+ * it is doubled, so that no lenient gateway takes "\n.\n" for an end, and one that ends a piece of
+ * two bytes or more becomes CRLF, so that the final dot always has a line of its own.
  */
 int reader_data_stuff(struct span piece, bool *at_line_start, struct buf *out);
 

@@ -19,8 +19,7 @@ forged_fields_go(void **state)
 	    "X-Spam-Flag:\r\n YES\r\n",
 	    "X-Spam-Flag\r\n : YES\r\n",
 	    "X-Spam\r\n -Flag: YES\r\n",
-	    "X-Spam-\x01"
-	    "Flag: YES\r\n",
+	    "X-Spam-\1Flag: YES\r\n",
 	    "X-Spam-Flag\x80: YES\r\n",
 	    "X-Spam Flag-X-Spam-Flag\r\n",
 	    "X-Spam-Flag YES\r\n",

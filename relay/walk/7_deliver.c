@@ -270,10 +270,15 @@ const struct courier_events deliver_events = {.on_rcpt = settle_refused_rcpt,
     .on_change = on_change,
     .on_health = on_health};
 
+/* A name that could not be looked up has addresses now: mail that waited for that goes on. */
 static void
 on_names(void *arg, struct gateway *g)
 {
-	on_change(arg, g);
+	struct delivery *d = arg;
+
+	d->has_changed = true;
+	if (gateway_is_up(g))
+		deliver_released(d, g);
 }
 
 void

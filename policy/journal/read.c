@@ -1,6 +1,7 @@
 #include "policy/journal/read.h"
 #include "policy/journal/write.h"
 #include "relay/base/mem.h"
+#include "relay/base/rng.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,12 @@ struct journal_reader {
 	struct buf pending; /* the start of a line whose end is not read yet */
 	bool is_too_long;   /* the rest of this line is skipped */
 };
+
+void
+journal_read_prepare(void)
+{
+	json_object_seed((size_t)rng_u64() | 1);
+}
 
 void
 journal_reader_free(struct journal_reader **r)

@@ -12,6 +12,9 @@ enum { JOURNAL_SLICE = 256 * 1024 /* bytes read in one step */ };
 
 struct journal_reader;
 
+/* Before a sandbox closes: jansson would read /dev/urandom for its first object. */
+void journal_read_prepare(void);
+
 /* `dir_fd` is needed during the call only.  An empty folder is an empty journal.  NULL and err
  * when a file cannot be opened.  The filter and what it points to must outlive the reader. */
 struct journal_reader *journal_reader_new(

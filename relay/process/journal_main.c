@@ -270,6 +270,7 @@ journal_prepare(struct role *role, struct err *err)
 	list_init(&self->peers);
 	list_init(&self->traces);
 	role->self = self;
+	journal_read_prepare();
 	self->dir_fd = open_folder(role->config, err);
 	if (self->dir_fd < 0)
 		return self->dir_fd;

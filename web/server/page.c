@@ -1,9 +1,16 @@
 #include "web/server/page.h"
+#include "relay/base/rng.h"
 #include "relay/base/utf8.h"
 
 #include <jansson.h>
 
 enum { ROWS_MAX = 500 /* of one table; a console page is no dump */ };
+
+void
+page_prepare(void)
+{
+	json_object_seed((size_t)rng_u64() | 1);
+}
 
 static struct span
 text_of(const json_t *value)

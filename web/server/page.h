@@ -11,6 +11,9 @@ enum { PAGE_BYTES_MAX = 8 * 1024 * 1024 };
 
 struct json_t;
 
+/* Before the sandbox closes: jansson would read /dev/urandom for its first object. */
+void page_prepare(void);
+
 /* For "/style.css". */
 struct span page_style(void);
 

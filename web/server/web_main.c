@@ -17,6 +17,7 @@ web_prepare(struct role *role, struct err *err)
 	struct self *self = mem_alloc(sizeof(*self));
 
 	(void)err;
+	page_prepare();
 	self->asks = asks_new(role->loop, role->control);
 	role->self = self;
 	return 0;

@@ -39,7 +39,7 @@ void
 json_str(struct json *j, const char *key, const char *value)
 {
 	if (value == NULL)
-		json_null(j, key);
+		json_none(j, key);
 	else
 		json_text(j, key, span_str(value));
 }
@@ -76,7 +76,7 @@ json_bool(struct json *j, const char *key, bool value)
 }
 
 void
-json_null(struct json *j, const char *key)
+json_none(struct json *j, const char *key)
 {
 	json_key(j, key);
 	(void)buf_add_str(j->to, "null");

@@ -19,7 +19,7 @@ void json_str(struct json *j, const char *key, const char *value); /* NULL write
 void json_int(struct json *j, const char *key, int64_t value);
 void json_decimal(struct json *j, const char *key, int64_t milli); /* thousandths: 2500 is 2.5 */
 void json_bool(struct json *j, const char *key, bool value);
-void json_null(struct json *j, const char *key);
+void json_none(struct json *j, const char *key);
 void json_time(struct json *j, const char *key, int64_t wall_ms); /* RFC 3339 UTC */
 
 #endif

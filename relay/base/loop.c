@@ -300,6 +300,7 @@ void
 loop_run(struct loop *loop)
 {
 	loop->is_stopped = false;
+	run_hooks(loop); /* what was sent before the loop ran waits to be flushed */
 	while (!loop->is_stopped)
 		loop_turn(loop, -1);
 }

@@ -140,7 +140,7 @@ add_step(struct explanation *e, const char *stage, const char *fact, struct span
 	if (rule != 0)
 		json_int(j, "rule", rule);
 	else
-		json_null(j, "rule");
+		json_none(j, "rule");
 	json_str(j, "result", result);
 	json_close(j, '}');
 }
@@ -457,7 +457,7 @@ print_json(struct explanation *e)
 	if (v->rule != 0)
 		json_int(&j, "rule", v->rule);
 	else
-		json_null(&j, "rule");
+		json_none(&j, "rule");
 	json_decimal(&j, "score", v->score_milli);
 	json_open(&j, "tags", '[');
 	for (size_t i = 0; i < v->n_tags; i++)

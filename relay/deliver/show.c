@@ -54,7 +54,7 @@ show_next_attempt(struct json *j, const struct queue_entry *e)
 		    (next_ms < 0 || e->legs[i].due_ms < next_ms))
 			next_ms = e->legs[i].due_ms;
 	if (next_ms < 0)
-		json_null(j, "next_attempt");
+		json_none(j, "next_attempt");
 	else
 		json_time(j, "next_attempt", clock_wall_ms() + (next_ms - clock_mono_ms()));
 }

@@ -147,6 +147,7 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 503, "5.5.1", "Say MAIL first");
 		return;
 	}
+	t->had_rcpt = true;
 	if (c->n_params > 0) {
 		session_mistake(s, 555, "5.5.4", "Parameter not recognised");
 		return;

@@ -11,8 +11,8 @@ data_begin(struct session *s)
 {
 	struct transaction *t = s->transaction;
 
-	if (t == NULL) {
-		session_mistake(s, 503, "5.5.1", "Say MAIL first");
+	if (t == NULL || !t->had_rcpt) {
+		session_mistake(s, 503, "5.5.1", t == NULL ? "Say MAIL first" : "Say RCPT first");
 		return;
 	}
 	if (t->n_rcpts == 0) {

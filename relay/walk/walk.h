@@ -63,7 +63,7 @@ struct transaction {
 	struct arena memory;
 	struct id id;
 	struct span from;
-	bool is_8bit;
+	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;

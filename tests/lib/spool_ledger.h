@@ -91,8 +91,9 @@ ledger_problem(void *arg, const char *name, const char *what, const char *do_thi
 
 	(void)name;
 	(void)what;
-	if (do_this != NULL)
-		l->n_problems++;
+	ledger_lock(l);
+	l->n_problems += do_this != NULL;
+	ledger_unlock(l);
 }
 
 static inline struct span

@@ -14,8 +14,9 @@ enum {
 	SEGMENT = 16384,
 	STEPS = 120,
 	RUNS = 4,
-	SHOTS = 8,      /* images that wait to be checked */
+	SHOTS = 24,     /* images that wait to be checked */
 	SHOT_EVERY = 6, /* calls */
+	SHOT_NEAR = 10, /* calls after a failure: all */
 	POINTS_MIN = 1000
 };
 
@@ -45,7 +46,11 @@ take_shot(void *arg)
 	struct run *r = arg;
 	struct shot *shot;
 
-	if (r->n_shots == SHOTS || memfs_noise(r->fs) % SHOT_EVERY != 0)
+	uint64_t after = r->fs->calls - r->fs->fail_at;
+	bool is_close = r->fs->fail_at != 0 && after < SHOT_NEAR;
+
+	/* Behind a failure each call counts. */
+	if (r->n_shots == SHOTS || (!is_close && memfs_noise(r->fs) % SHOT_EVERY != 0))
 		return;
 	shot = &r->shots[r->n_shots++];
 	shot->fs = memfs_clone(r->fs, memfs_noise(r->fs));
@@ -148,9 +153,9 @@ one_step(struct run *r)
 			(void)ledger_put(r->l, r->s, 4000 + rng_below(20000), true);
 	} else if (what < 6 && is_kept(r->l, number)) {
 		ledger_note(r->l, r->s, number);
-	} else if (what < 9 && is_kept(r->l, number)) {
+	} else if (what < (r->has_faults ? 7u : 9u) && is_kept(r->l, number)) {
 		ledger_forget(r->l, r->s, number);
-	} else if (r->has_faults && rng_below(2) == 0) {
+	} else if (r->has_faults) {
 		(void)pthread_mutex_lock(&r->fs->lock);
 		r->fs->fail_at = r->fs->calls + 1 + rng_below(12);
 		(void)pthread_mutex_unlock(&r->fs->lock);

@@ -179,7 +179,8 @@ slot_died(struct slot *s, int status)
 		tell_problem(z, true, NULL);
 	if (z->front == NULL)
 		return;
-	if (was_young && !was_clean && !s->was_deadline) {
+	/* One that dies at its work is replaced at once; one that cannot start gets no such haste. */
+	if (was_young && !was_clean && !s->was_deadline && doing.scan == 0) {
 		birth_later(s);
 		return;
 	}

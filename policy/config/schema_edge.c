@@ -292,8 +292,10 @@ schema_read_queue(struct reading *r, const struct node *n, void *to)
 
 	(void)to;
 	schema_read(r, n, rules, q);
-	if (warn != NULL && schema_child(n, "expire_after") != NULL &&
-	    q->warn_after_ms > q->expire_after_ms)
+	/* Nobody asked for a warning after the mail has expired. */
+	if (warn == NULL && q->warn_after_ms > q->expire_after_ms)
+		q->warn_after_ms = q->expire_after_ms;
+	if (warn != NULL && q->warn_after_ms > q->expire_after_ms)
 		config_complain(r->complaints, warn->line,
 		    "\"warn_after\" is longer than \"expire_after\"; make it shorter");
 }

@@ -1,31 +1,30 @@
 #include "relay/command/ask.h"
 #include "relay/ipc/channel.h"
 #include "relay/ipc/control.h"
+#include "relay/ipc/control_path.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* -1: no relay there, or no permission (errno). */
 static int
 connect_control(const struct config *config)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", config->run_dir);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), kept;
+	struct sockaddr_un sa;
+	int dir = control_path(config->run_dir, &sa), fd, kept;
 
-	if (fd < 0 || n >= (int)sizeof(sa.sun_path)) {
-		if (fd >= 0)
-			(void)close(fd); /* never used */
-		errno = ENAMETOOLONG;
+	if (dir < 0)
 		return -1;
-	}
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
+		(void)close(dir); /* O_PATH: nothing to lose */
 		return fd;
+	}
 	kept = errno;
-	(void)close(fd); /* never used */
+	if (fd >= 0)
+		(void)close(fd); /* never used */
+	(void)close(dir);        /* O_PATH: nothing to lose */
 	errno = kept;
 	return -1;
 }

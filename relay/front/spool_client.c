@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+enum { COMMIT_WAIT_MS = 120000 };
+
 struct spool_client {
 	struct loop *loop;
 	struct channel *channel;
@@ -109,8 +111,11 @@ spool_commit(struct spool_client *s, struct spool_request *r, const struct commi
 		fds[0] = fcntl(body_fd, F_DUPFD_CLOEXEC, 0);
 	if (b.failed || !channel_is_open(s->channel) || (body_fd >= 0 && fds[0] < 0))
 		loop_timer(s->loop, &r->failed, 0, fail, r);
-	else
+	else {
 		channel_send(s->channel, SPOOL_COMMIT, r->id, buf_span(&b), fds);
+		/* A disk that takes nothing and refuses nothing leaves the client with 451. */
+		loop_timer(s->loop, &r->failed, COMMIT_WAIT_MS, fail, r);
+	}
 	buf_free(&b);
 }
 

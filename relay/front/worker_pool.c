@@ -16,6 +16,7 @@ struct pool_worker {
 	struct scan *scan; /* NULL: idle, or its asker has gone (then is_busy) */
 	uint64_t scan_id;
 	bool is_busy, is_leaving;
+	struct timer *pickup;
 };
 
 struct policy_version {
@@ -40,6 +41,7 @@ worker_free(struct pool_worker *w)
 {
 	list_remove(&w->node);
 	w->pool->n_workers--;
+	timer_cancel(&w->pickup);
 	channel_free(&w->channel);
 	mem_free(w);
 }
@@ -69,6 +71,10 @@ scan_wait_again(struct worker_pool *p, struct scan *s)
 static void
 scan_lost(struct worker_pool *p, struct scan *s, int filter)
 {
+	if (++s->n_deaths >= POOL_DEATHS_MAX) {
+		scan_end(s, NULL, UINT32_MAX);
+		return;
+	}
 	if (filter >= 0 && (size_t)filter < s->flow->n_filters) {
 		uint32_t bit = 1U << filter;
 
@@ -87,6 +93,17 @@ kill_worker(struct pool_worker *w)
 {
 	if (w->pool->zygote != NULL)
 		channel_send(w->pool->zygote, FILTER_KILL, w->number, (struct span){0}, NULL);
+}
+
+static void
+on_pickup(void *arg)
+{
+	struct pool_worker *w = arg;
+
+	if (!w->is_busy || w->channel == NULL || !channel_is_unread(w->channel))
+		return;
+	log_event(LOG_WARN, "worker hangs", KV_INT("worker", w->number));
+	kill_worker(w);
 }
 
 static void
@@ -288,6 +305,7 @@ send_scan(struct pool_worker *w, struct scan *s)
 	w->scan_id = s->id;
 	w->is_busy = true;
 	channel_send(w->channel, WORKER_SCAN, s->id, buf_span(&b), fds);
+	loop_timer(w->pool->loop, &w->pickup, POOL_PICKUP_MS, on_pickup, w);
 	buf_free(&b);
 }
 
@@ -339,7 +357,7 @@ pool_scan(struct worker_pool *p, struct scan *s)
 	s->pool = p;
 	s->worker = NULL;
 	s->deaths = 0;
-	s->lost = 0;
+	s->lost = s->n_deaths = 0;
 	s->request.skip = 0;
 	list_init(&s->node);
 	list_append(&p->waiting, &s->node);

@@ -14,6 +14,8 @@
 
 enum {
 	POOL_WAIT_MS = 30000, /* beyond the filters' own deadlines: for a worker to be free */
+	POOL_PICKUP_MS = 3000, /* for a worker to begin: one that does not even read hangs */
+	POOL_DEATHS_MAX = 6,   /* workers that one message may cost */
 	POOL_POLICIES = 4,    /* versions that running sessions may still need */
 	POOL_WORKERS_MAX = 64
 };
@@ -36,6 +38,7 @@ struct scan {
 	struct timer *deadline;
 	uint32_t deaths; /* bit i: filter i has ended a worker once */
 	unsigned lost;   /* workers that died without telling at which filter */
+	unsigned n_deaths;
 };
 
 struct worker_pool *pool_new(struct loop *loop);

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -416,6 +418,14 @@ size_t
 channel_queued(const struct channel *c)
 {
 	return c->queued;
+}
+
+bool
+channel_is_unread(const struct channel *c)
+{
+	int unread = 0;
+
+	return c->queued > 0 || (ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread > 0);
 }
 
 void

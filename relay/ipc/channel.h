@@ -47,6 +47,8 @@ void channel_send(
 bool channel_is_open(const struct channel *c);
 size_t channel_queued(const struct channel *c); /* bytes not yet taken by the kernel */
 void channel_flush(struct channel *c);          /* before an exit; else the loop does it */
+/* Whether the peer has not yet read all that it was sent. */
+bool channel_is_unread(const struct channel *c);
 
 /* Two connected ends with large buffers, close-on-exec; dies when there are no descriptors. */
 void channel_pair(int ends[2]);

@@ -1,13 +1,11 @@
 #include "relay/process/control_socket.h"
 #include "relay/base/list.h"
 #include "relay/base/log.h"
-#include "relay/base/map.h"
+#include "relay/ipc/control_path.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { CLIENTS_MAX = 64, REQUESTS_MAX = 1024, STATUS_MAX = 1024 * 1024, ROLE_STATUS_MAX = 65536 };
@@ -35,8 +33,7 @@ struct request {
 
 struct control_socket {
 	struct supervisor *supervisor;
-	int fd;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int fd, dir_fd;
 	struct watch *watch;
 	struct list clients, requests;
 	size_t n_clients, n_requests;
@@ -203,7 +200,7 @@ ask_reload(const struct asker *a)
 	if (supervisor_reload(s, &errors) < 0) {
 		reply_chunks(answer_to(r), r->asker_id, buf_span(&errors));
 		request_end(a->cs, r, EXIT_CONFIG, SPAN("nothing was changed"));
-	} else if (s->live_generation >= s->generation) {
+	} else if (s->live_generation >= s->generation && supervisor_is_ready(s)) {
 		request_end(a->cs, r, EXIT_OK, (struct span){0});
 	} else {
 		r->waits_live = true;
@@ -327,7 +324,8 @@ control_policy_live(struct control_socket *cs)
 	LIST_FOR_SAFE (it, &cs->requests) {
 		struct request *r = LIST_ENTRY(it, struct request, node);
 
-		if (r->waits_live && r->generation <= cs->supervisor->live_generation)
+		if (r->waits_live && r->generation <= cs->supervisor->live_generation &&
+		    supervisor_is_ready(cs->supervisor))
 			request_end(cs, r, EXIT_OK, (struct span){0});
 	}
 }
@@ -387,31 +385,53 @@ on_connection(void *arg, unsigned events)
 	cs->n_clients++;
 }
 
+/* root's and, where the package has made it, the group postern's. */
+static void
+give_to_group(const char *path)
+{
+	const struct group *group = getgrnam("postern");
+
+	if (group != NULL && chown(path, (uid_t)-1, group->gr_gid) < 0)
+		log_event(LOG_WARN, "control socket", KV_STR("why", "not given to group postern"));
+}
+
+static int
+bind_socket(struct control_socket *cs)
+{
+	struct sockaddr_un sa;
+
+	cs->dir_fd = control_path(cs->supervisor->config->run_dir, &sa);
+	if (cs->dir_fd < 0)
+		return -1;
+	(void)unlink(sa.sun_path); /* of a relay that has gone: the lock on state_dir says so */
+	cs->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (cs->fd < 0 || bind(cs->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    chmod(sa.sun_path, 0660) < 0 || listen(cs->fd, CLIENTS_MAX) < 0)
+		return -1;
+	give_to_group(sa.sun_path);
+	return 0;
+}
+
 struct control_socket *
 control_open(struct supervisor *s, struct err *err)
 {
 	struct control_socket *cs = mem_alloc(sizeof(*cs));
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", s->config->run_dir);
 
 	cs->supervisor = s;
 	cs->next_id = 1;
+	cs->fd = cs->dir_fd = -1;
 	list_init(&cs->clients);
 	list_init(&cs->requests);
-	cs->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	(void)unlink(sa.sun_path); /* of a relay that has gone: the lock on state_dir says so */
-	if (n >= (int)sizeof(sa.sun_path) || cs->fd < 0 ||
-	    bind(cs->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(sa.sun_path, 0660) < 0 ||
-	    listen(cs->fd, CLIENTS_MAX) < 0) {
-		(void)err_set(err, E_IO, "cannot make %s/control.sock: %s; choose another run_dir",
-		    s->config->run_dir,
-		    n >= (int)sizeof(sa.sun_path) ? "the path is too long" : strerror(errno));
+	if (bind_socket(cs) < 0) {
+		(void)err_set(err, E_IO, "cannot make %s/control.sock: %m; choose another run_dir",
+		    s->config->run_dir);
 		if (cs->fd >= 0)
 			(void)close(cs->fd); /* never used */
+		if (cs->dir_fd >= 0)
+			(void)close(cs->dir_fd); /* O_PATH: nothing to lose */
 		mem_free(cs);
 		return NULL;
 	}
-	(void)span_copy(span_str(sa.sun_path), cs->path, sizeof(cs->path));
 	cs->watch = loop_watch(s->loop, cs->fd, LOOP_READ, on_connection, cs);
 	return cs;
 }
@@ -426,8 +446,9 @@ control_close(struct control_socket **c)
 	LIST_FOR_SAFE (it, &cs->clients)
 		client_free(LIST_ENTRY(it, struct client, node));
 	watch_remove(&cs->watch);
-	(void)close(cs->fd);    /* a socket: nothing to lose */
-	(void)unlink(cs->path); /* a leftover is removed at the next start */
+	(void)close(cs->fd); /* a socket: nothing to lose */
+	(void)unlinkat(cs->dir_fd, "control.sock", 0); /* a leftover is removed at the next start */
+	(void)close(cs->dir_fd); /* O_PATH: nothing to lose */
 	mem_free(cs);
 	*c = NULL;
 }

@@ -47,7 +47,7 @@ static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), S
 
 /* Sockets that others have opened: accepted clients, listeners. */
 static const int calls_accept[] = {SCMP_SYS(accept4), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
-    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SET_END};
+    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SCMP_SYS(ioctl), SET_END};
 
 /* Connections of its own: lookup to resolvers, spool to gateways (families are checked below). */
 static const int calls_connect[] = {SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(getsockname),

@@ -85,6 +85,41 @@ supervisor_stop(struct supervisor *s, int exit_status)
 	stop_the_rest(s);
 }
 
+/* Front has ended: the others follow, each in its own good way. */
+static void
+renew_others(struct supervisor *s)
+{
+	if (s->children[ROLE_FRONT].pid >= 0)
+		return;
+	s->children[ROLE_FRONT].is_wanted = true;
+	for (int i = ROLE_FRONT + 1; i < ROLE_COUNT; i++) {
+		struct child *c = &s->children[i];
+
+		if (c->pid >= 0)
+			child_stop(c);
+		else if (c->is_wanted)
+			child_start(c);
+	}
+}
+
+/* The others have come back: front may, too. */
+static void
+renew_front(struct supervisor *s)
+{
+	struct child *front = &s->children[ROLE_FRONT];
+
+	if (!front->is_wanted) {
+		renew_others(s);
+		return;
+	}
+	for (size_t i = 0; i < ESSENTIAL; i++)
+		if (essential[i] != ROLE_FRONT && s->children[essential[i]].state != CHILD_UP)
+			return;
+	s->is_renewing = false;
+	if (front->pid < 0)
+		child_start(front);
+}
+
 void
 supervisor_child_changed(struct supervisor *s, struct child *c)
 {
@@ -94,6 +129,8 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 		stop_the_rest(s);
 		return;
 	}
+	if (s->is_renewing)
+		renew_front(s);
 	if (!s->was_ready && supervisor_is_ready(s))
 		become_ready(s);
 	if (!s->was_ready && is_essential(c->role) && c->failed_starts >= FAILED_STARTS_MAX) {
@@ -140,19 +177,18 @@ is_same(const struct buf *a, const struct buf *b)
 	return span_eq(buf_span(a), buf_span(b));
 }
 
-/* A changed configuration needs new processes: each ends in its own good way and comes back. */
+/*
+ * A changed configuration needs new processes.  Front ends first and comes back last: meanwhile
+ * clients wait in the listeners' backlog, and nobody is told 451 for want of a spool.
+ */
 static void
-restart_roles(struct supervisor *s)
+renew_roles(struct supervisor *s)
 {
 	s->children[ROLE_WEB].is_wanted = s->config->web.is_on;
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
-		struct child *c = &s->children[i];
-
-		if (c->pid >= 0)
-			child_stop(c);
-		else if (c->is_wanted)
-			child_start(c);
-	}
+	s->children[ROLE_FRONT].is_wanted = false;
+	s->is_renewing = true;
+	child_stop(&s->children[ROLE_FRONT]);
+	renew_others(s);
 }
 
 struct loaded {
@@ -219,7 +255,7 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	if (has_new_policy || has_new_config)
 		s->generation++;
 	if (has_new_config)
-		restart_roles(s);
+		renew_roles(s);
 	else if (has_new_policy)
 		child_send_policy(&s->children[ROLE_FRONT]);
 	return 0;

@@ -46,6 +46,7 @@ struct supervisor {
 	struct watch *signals;
 	int signal_fd;
 	bool was_ready, is_stopping;
+	bool is_renewing; /* a new configuration: front waits until the others have it */
 	int exit_status;
 	int64_t started_wall_ms;
 };

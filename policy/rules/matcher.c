@@ -52,7 +52,9 @@ compile_regex(struct matcher *m, struct span pattern, bool is_caseless, struct r
 	if (code == NULL) {
 		if (pcre2_get_error_message(number, why, sizeof(why)) < 0)
 			why[0] = '\0';
-		return err_set(err, E_SYNTAX, "regex /%.*s/ is wrong at its byte %zu: %s",
+		return err_set(err, E_SYNTAX,
+		    "regex /%.*s/ is wrong at its byte %zu: %s; mend it, or quote what is meant "
+		    "literally",
 		    SPAN_ARG(span_take(pattern, 100)), (size_t)at, (const char *)why);
 	}
 	r = arena_alloc(memory, sizeof(*r));

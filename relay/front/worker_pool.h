@@ -13,10 +13,10 @@
 #include "relay/ipc/front_filter.h"
 
 enum {
-	POOL_WAIT_MS = 30000, /* beyond the filters' own deadlines: for a worker to be free */
+	POOL_WAIT_MS = 30000,  /* beyond the filters' own deadlines: for a worker to be free */
 	POOL_PICKUP_MS = 3000, /* for a worker to begin: one that does not even read hangs */
 	POOL_DEATHS_MAX = 6,   /* workers that one message may cost */
-	POOL_POLICIES = 4,    /* versions that running sessions may still need */
+	POOL_POLICIES = 4,     /* versions that running sessions may still need */
 	POOL_WORKERS_MAX = 64
 };
 

@@ -127,9 +127,16 @@ front_policy(struct role *role)
 	buf_clear(&front.bundle);
 	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
 	load_recipients(&front);
+	list_watch_follow(front.lists, next);
 	pool_set_policy(front.workers, role->policy_version, buf_span(&front.bundle));
 	log_event(LOG_INFO, "policy", KV_INT("generation", role->policy_version),
 	    KV_INT("rules", snapshot_rule_count(next)));
+}
+
+static void
+report_list(void *arg, const char *name, const char *what, const char *do_this)
+{
+	role_problem(arg, name, what, do_this);
 }
 
 static void
@@ -139,6 +146,8 @@ front_start(struct role *role)
 	front.config = role->config;
 	front.bundle.max = BUNDLE_MAX;
 	front.dns = dns_client_new(role->loop);
+	front.lists = list_watch_new(
+	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop);
 	list_init(&front.sessions);

@@ -39,6 +39,10 @@ decide(struct session *s)
 	struct facts facts = session_facts(s);
 
 	accept_cancel(s);
+	/* A list that was found out meanwhile is not believed, whatever it has answered. */
+	for (size_t i = 0; i < facts.n_answers; i++)
+		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
+			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
 	s->verdict = (struct verdict){0};
 	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->verdict, NULL, NULL);
 	if (s->verdict.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
@@ -53,44 +57,85 @@ on_banner_wait(void *arg)
 	decide(arg);
 }
 
+static struct span
+zone_of(const struct session *s, size_t list)
+{
+	return snapshot_list(s->snapshot, list)->zone;
+}
+
+static void
+answer_came(struct session *s)
+{
+	if (--s->n_waiting == 0)
+		decide(s);
+}
+
 static void
 on_answer(struct dns_request *r, const struct dns_answer *answer)
 {
 	struct session *s = r->arg;
 
 	s->answers[r->index] = findings_type_list(s->snapshot, r->index, answer);
-	if (--s->n_waiting == 0)
-		decide(s);
+	if (s->answers[r->index].state == LIST_ERROR)
+		list_watch_error(s->front->lists, zone_of(s, r->index));
+	answer_came(s);
+}
+
+static void
+on_canary(struct dns_request *r, const struct dns_answer *answer)
+{
+	struct session *s = r->arg;
+
+	list_watch_canary(s->front->lists, zone_of(s, r->index), answer);
+	answer_came(s);
+}
+
+static void
+ask(struct session *s, struct dns_request *r, size_t list, struct buf *name,
+    void (*on_reply)(struct dns_request *r, const struct dns_answer *answer))
+{
+	struct dns_question q = {
+	    .type = DNS_A, .timeout_ms = (uint32_t)s->front->config->dns.timeout_ms};
+
+	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
+	*r = (struct dns_request){.on_answer = on_reply, .arg = s, .index = list};
+	s->n_waiting++;
+	dns_ask(s->front->dns, r, &q);
+	buf_free(name);
 }
 
 static void
 ask_lists(struct session *s)
 {
-	const struct conf_dns *dns = &s->front->config->dns;
 	size_t n = snapshot_list_count(s->snapshot);
 
-	s->n_waiting = n;
 	for (size_t i = 0; i < n; i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
-		struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)dns->timeout_ms};
+		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
 
+		if (list_watch_is_off(s->front->lists, zone_of(s, i)))
+			continue;
 		findings_list_name(s->snapshot, i, &s->client, &name);
-		q.name =
-		    name.failed ? (struct span){0} : buf_span(&name); /* empty: lookup fails it */
-		s->questions[i] =
-		    (struct dns_request){.on_answer = on_answer, .arg = s, .index = i};
-		dns_ask(s->front->dns, &s->questions[i], &q);
-		buf_free(&name);
+		ask(s, &s->questions[i], i, &name, on_answer);
+		if (!list_watch_is_unproved(s->front->lists, zone_of(s, i)))
+			continue;
+		list_watch_canary_name(zone_of(s, i), &canary);
+		ask(s, &s->canaries[i], i, &canary, on_canary);
 	}
-	loop_timer(s->front->loop, &s->banner_wait, dns->banner_wait_ms, on_banner_wait, s);
+	if (s->n_waiting == 0)
+		decide(s);
+	else
+		loop_timer(s->front->loop, &s->banner_wait, s->front->config->dns.banner_wait_ms,
+		    on_banner_wait, s);
 }
 
 void
 accept_cancel(struct session *s)
 {
 	timer_cancel(&s->banner_wait);
-	for (size_t i = 0; i < POLICY_LISTS_MAX; i++)
+	for (size_t i = 0; i < POLICY_LISTS_MAX; i++) {
 		dns_cancel(&s->questions[i]);
+		dns_cancel(&s->canaries[i]);
+	}
 	s->n_waiting = 0;
 }
 

@@ -13,6 +13,7 @@
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
 #include "relay/smtp/command.h"
@@ -34,6 +35,7 @@ struct front {
 	struct snapshot *snapshot;
 	struct buf bundle;
 	struct dns_client *dns;
+	struct list_watch *lists;
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
@@ -106,7 +108,7 @@ struct session {
 	char helo[SCAN_TEXT_MAX]; /* empty: not yet said */
 	struct verdict verdict;   /* after connect and helo */
 	struct list_answer answers[POLICY_LISTS_MAX];
-	struct dns_request questions[POLICY_LISTS_MAX];
+	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
 	size_t n_waiting;
 	struct timer *banner_wait, *drain;
 	unsigned errors;

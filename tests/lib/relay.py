@@ -231,9 +231,10 @@ class Relay:
     # --- its processes ---
 
     def roles(self):
-        """{role: [pid, …]} of the supervisor's children."""
+        """{role: [pid, …]}: the supervisor, a child of `postern run`, and the supervisor's children."""
         found = {}
-        for pid in children_of(self.process.pid):
+        supervisors = children_of(self.process.pid)
+        for pid in supervisors + [pid for parent in supervisors for pid in children_of(parent)]:
             name = program_of(pid)
             if name:
                 found.setdefault(name, []).append(pid)

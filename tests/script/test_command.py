@@ -10,8 +10,8 @@ from dnslists import Nameserver
 from relay import command
 from waiting import wait_until
 
-HERE = ("run", "check", "explain", "policy", "queue", "status", "reload")
-LATER = ("gateway", "recipient", "quarantine", "trace", "replay", "plan", "user", "seal", "backup", "restore",
+HERE = ("run", "check", "explain", "policy", "queue", "status", "reload", "trace")
+LATER = ("gateway", "recipient", "quarantine", "replay", "plan", "user", "seal", "backup", "restore",
          "milter", "selftest")
 
 

@@ -1,0 +1,230 @@
+#include "relay/front/list_watch.h"
+#include "relay/base/mem.h"
+
+#include <stdio.h>
+
+enum { NAME_MAX_BYTES = LOOKUP_NAME_MAX + 16 };
+
+struct watched {
+	struct list node;
+	struct list_watch *owner;
+	char *zone;
+	bool is_unproved, is_off, lacks_test_entry, is_followed;
+	struct dns_request canary, test_entry;
+	struct timer *next;
+};
+
+struct list_watch {
+	struct loop *loop;
+	struct dns_client *dns;
+	uint32_t timeout_ms;
+	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
+	void *arg;
+	struct list lists;
+};
+
+static void probe(void *arg);
+
+static struct watched *
+find(const struct list_watch *w, struct span zone)
+{
+	LIST_FOR (it, &w->lists) {
+		struct watched *l = LIST_ENTRY(it, struct watched, node);
+
+		if (span_eq(span_str(l->zone), zone))
+			return l;
+	}
+	return NULL;
+}
+
+static void
+report(struct watched *l, const char *kind, const char *what, const char *do_this)
+{
+	char name[NAME_MAX_BYTES + 16], text[NAME_MAX_BYTES + 128];
+
+	(void)snprintf(name, sizeof(name), "%s %s", kind, l->zone); /* cut is fine for both */
+	(void)snprintf(text, sizeof(text), "DNS list %s %s", l->zone, what);
+	l->owner->report(l->owner->arg, name, text, do_this);
+}
+
+static void
+probe_later(struct watched *l)
+{
+	loop_timer(
+	    l->owner->loop, &l->next, l->is_off ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
+}
+
+static void
+switch_off(struct watched *l, const char *what)
+{
+	l->is_unproved = false;
+	if (!l->is_off)
+		report(l, "dnsbl", what,
+		    "it is switched off and tried again by itself; remove it from the policy if "
+		    "this "
+		    "stays");
+	l->is_off = true;
+	probe_later(l);
+}
+
+static void
+switch_on(struct watched *l)
+{
+	l->is_unproved = false;
+	if (l->is_off)
+		report(l, "dnsbl", "is well again", NULL);
+	l->is_off = false;
+	probe_later(l);
+}
+
+/* No answer proves nothing: a list that is away says nothing that could hurt. */
+static void
+take_canary(struct watched *l, const struct dns_answer *a)
+{
+	if (a->status == DNS_FOUND)
+		switch_off(l, "lists everyone (127.0.0.1 is in it) or answers with errors");
+	else if (a->status == DNS_NONE)
+		switch_on(l);
+	else
+		probe_later(l);
+}
+
+static void
+on_canary(struct dns_request *r, const struct dns_answer *a)
+{
+	take_canary(r->arg, a);
+}
+
+static void
+on_test_entry(struct dns_request *r, const struct dns_answer *a)
+{
+	struct watched *l = r->arg;
+	bool lacks = a->status == DNS_NONE;
+
+	if (lacks != l->lacks_test_entry && (lacks || a->status == DNS_FOUND)) {
+		report(l, "dnsbl-test",
+		    lacks ? "does not list its test entry 127.0.0.2" : "is complete",
+		    lacks ? "it stays on; ask its operators whether it still works" : NULL);
+		l->lacks_test_entry = lacks;
+	}
+}
+
+void
+list_watch_canary_name(struct span zone, struct buf *to)
+{
+	(void)buf_addf(to, "1.0.0.127.%.*s", SPAN_ARG(zone)); /* sticky: the caller tests */
+}
+
+static void
+ask(struct watched *l, struct dns_request *r, const char *entry)
+{
+	struct buf name = BUF_INIT(NAME_MAX_BYTES);
+	struct dns_question q = {.type = DNS_A, .timeout_ms = l->owner->timeout_ms};
+
+	dns_cancel(r);
+	(void)buf_addf(&name, "%s.%s", entry, l->zone); /* a zone is shorter than a name may be */
+	q.name = buf_span(&name);
+	dns_ask(l->owner->dns, r, &q);
+	buf_free(&name);
+}
+
+static void
+probe(void *arg)
+{
+	struct watched *l = arg;
+
+	l->canary.on_answer = on_canary;
+	l->test_entry.on_answer = on_test_entry;
+	l->canary.arg = l->test_entry.arg = l;
+	ask(l, &l->canary, "1.0.0.127");
+	ask(l, &l->test_entry, "2.0.0.127");
+}
+
+struct list_watch *
+list_watch_new(struct loop *loop, struct dns_client *dns, uint32_t timeout_ms,
+    void (*report_to)(void *arg, const char *name, const char *what, const char *do_this),
+    void *arg)
+{
+	struct list_watch *w = mem_alloc(sizeof(*w));
+
+	*w = (struct list_watch){loop, dns, timeout_ms, report_to, arg, {0}};
+	list_init(&w->lists);
+	return w;
+}
+
+static void
+forget(struct watched *l)
+{
+	if (l->is_off)
+		report(l, "dnsbl", "is not asked any more", NULL);
+	if (l->lacks_test_entry)
+		report(l, "dnsbl-test", "is not asked any more", NULL);
+	dns_cancel(&l->canary);
+	dns_cancel(&l->test_entry);
+	timer_cancel(&l->next);
+	list_remove(&l->node);
+	mem_free(l->zone);
+	mem_free(l);
+}
+
+static void
+watch(struct list_watch *w, struct span zone)
+{
+	struct watched *l = find(w, zone);
+
+	if (l == NULL) {
+		l = mem_alloc(sizeof(*l));
+		l->owner = w;
+		l->zone = mem_dup(zone);
+		l->is_unproved = true;
+		list_append(&w->lists, &l->node);
+		loop_timer(w->loop, &l->next, 0, probe, l);
+	}
+	l->is_followed = true;
+}
+
+void
+list_watch_follow(struct list_watch *w, const struct snapshot *s)
+{
+	LIST_FOR (it, &w->lists)
+		LIST_ENTRY(it, struct watched, node)->is_followed = false;
+	for (size_t i = 0; i < snapshot_list_count(s); i++)
+		watch(w, snapshot_list(s, i)->zone);
+	LIST_FOR_SAFE (it, &w->lists)
+		if (!LIST_ENTRY(it, struct watched, node)->is_followed)
+			forget(LIST_ENTRY(it, struct watched, node));
+}
+
+bool
+list_watch_is_unproved(const struct list_watch *w, struct span zone)
+{
+	const struct watched *l = find(w, zone);
+
+	return l != NULL && l->is_unproved;
+}
+
+bool
+list_watch_is_off(const struct list_watch *w, struct span zone)
+{
+	const struct watched *l = find(w, zone);
+
+	return l != NULL && l->is_off;
+}
+
+void
+list_watch_canary(struct list_watch *w, struct span zone, const struct dns_answer *a)
+{
+	struct watched *l = find(w, zone);
+
+	if (l != NULL)
+		take_canary(l, a);
+}
+
+void
+list_watch_error(struct list_watch *w, struct span zone)
+{
+	struct watched *l = find(w, zone);
+
+	if (l != NULL)
+		switch_off(l, "answers with an error (127.255.255.x, 127.0.0.1 or outside 127/8)");
+}

@@ -1,0 +1,34 @@
+/*
+ * list_watch.h - which DNS lists can be believed.
+ *
+ * A list that answers with an error, or that lists its canary 127.0.0.1 (RFC 5782 section 5), is
+ * off: whatever it says is unknown, and an alarm names it.  It is probed again and comes back by
+ * itself.  One that does not list its test entry 127.0.0.2 stays on, with a warning.
+ */
+#ifndef FRONT_LIST_WATCH_H
+#define FRONT_LIST_WATCH_H
+#include "policy/rules/rules.h"
+#include "relay/front/dns_client.h"
+
+enum {
+	LIST_PROBE_ON_MS = 600000, /* between probes of a list that is well */
+	LIST_PROBE_OFF_MS = 15000
+};
+
+struct list_watch;
+
+/* `report`: do_this NULL when the problem of this name is over. */
+struct list_watch *list_watch_new(struct loop *loop, struct dns_client *dns, uint32_t timeout_ms,
+    void (*report)(void *arg, const char *name, const char *what, const char *do_this), void *arg);
+/* The lists of a new snapshot are watched too; those it no longer names are forgotten. */
+void list_watch_follow(struct list_watch *w, const struct snapshot *s);
+/* Whether nothing is known of the list yet: its canary should be asked beside it. */
+bool list_watch_is_unproved(const struct list_watch *w, struct span zone);
+bool list_watch_is_off(const struct list_watch *w, struct span zone);
+/* What a session has seen: the canary's answer, an error answer. */
+void list_watch_canary(struct list_watch *w, struct span zone, const struct dns_answer *a);
+void list_watch_error(struct list_watch *w, struct span zone);
+/* The name of the canary, or of the test entry, in this zone. */
+void list_watch_canary_name(struct span zone, struct buf *to);
+
+#endif

@@ -288,14 +288,7 @@ schema_read_queue(struct reading *r, const struct node *n, void *to)
 	    {NULL, RULE_ONE, NULL},
 	};
 	struct conf_queue *q = &r->config->queue;
-	const struct node *warn = schema_child(n, "warn_after");
 
 	(void)to;
 	schema_read(r, n, rules, q);
-	/* Nobody asked for a warning after the mail has expired. */
-	if (warn == NULL && q->warn_after_ms > q->expire_after_ms)
-		q->warn_after_ms = q->expire_after_ms;
-	if (warn != NULL && q->warn_after_ms > q->expire_after_ms)
-		config_complain(r->complaints, warn->line,
-		    "\"warn_after\" is longer than \"expire_after\"; make it shorter");
 }

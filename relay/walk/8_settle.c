@@ -63,6 +63,15 @@ ask_again(const struct carriage *carriage)
 			e->rcpts[carriage->rcpts[i]].is_tried = false;
 }
 
+/* This one cannot take the message now: within the same attempt, another may. */
+static void
+try_next_server(const struct carriage *carriage, struct span reply)
+{
+	set_others(carriage, RCPT_WAITING, reply);
+	carriage->leg->tried |= UINT64_C(1) << carriage->target;
+	ask_again(carriage);
+}
+
 static void
 take_outcome(struct delivery *d, const struct carriage *carriage, const struct client_end *end)
 {
@@ -75,22 +84,21 @@ take_outcome(struct delivery *d, const struct carriage *carriage, const struct c
 		set_others(carriage, RCPT_DELIVERED, end->reply);
 		break;
 	case CLIENT_REFUSED:
-		set_others(
-		    carriage, is_for_good(end->code) ? RCPT_FAILED : RCPT_WAITING, end->reply);
+		if (is_for_good(end->code))
+			set_others(carriage, RCPT_FAILED, end->reply);
+		else
+			try_next_server(carriage, end->reply);
 		break;
 	case CLIENT_UNCERTAIN:
-		/* Not to the next server at once: most often it was taken, and a copy a minute
-		 * later is no worse than one now. */
-		set_others(carriage, RCPT_WAITING, end->reply);
+		/* Perhaps it was taken: a second copy is the price of losing none. */
+		try_next_server(carriage, end->reply);
 		break;
 	case CLIENT_NO_RCPT:
 		break;
 	case CLIENT_UNREACHABLE:
 	case CLIENT_LOST:
-		set_others(carriage, RCPT_WAITING, (struct span){0});
-		leg->tried |= UINT64_C(1) << carriage->target;
+		try_next_server(carriage, (struct span){0});
 		leg->is_unreachable = end->outcome == CLIENT_UNREACHABLE;
-		ask_again(carriage);
 		break;
 	case CLIENT_STALE:
 		ask_again(carriage);

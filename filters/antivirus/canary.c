@@ -1,4 +1,5 @@
 #include "filters/antivirus/canary.h"
+#include "relay/base/base64.h"
 
 enum { CANARY_BYTES = 68, MASK = 0x55 };
 
@@ -17,25 +18,6 @@ add_plain(struct buf *to)
 		(void)buf_add_char(to, (char)(masked[i] ^ MASK)); /* sticky */
 }
 
-static void
-add_base64(struct buf *to, struct span s)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t n = s.n - i < 3 ? s.n - i : 3;
-		unsigned char b[3] = {0};
-		unsigned bits;
-
-		memcpy(b, s.p + i, n);
-		bits = (unsigned)b[0] << 16 | (unsigned)b[1] << 8 | b[2];
-		for (size_t k = 0; k < 4; k++)
-			(void)buf_add_char(
-			    to, k > n ? '=' : digits[bits >> (18 - 6 * k) & 63]); /* sticky */
-	}
-}
-
 void
 canary_add(struct buf *to, bool in_mail)
 {
@@ -52,7 +34,7 @@ canary_add(struct buf *to, bool in_mail)
 	    "--=canary\r\nContent-Type: application/octet-stream; name=\"canary.bin\"\r\n"
 	    "Content-Disposition: attachment; filename=\"canary.bin\"\r\n"
 	    "Content-Transfer-Encoding: base64\r\n\r\n");
-	add_base64(to, buf_span(&plain));
+	(void)base64_add(to, buf_span(&plain)); /* sticky too */
 	(void)buf_add_str(to, "\r\n--=canary--\r\n");
 	buf_free(&plain);
 }

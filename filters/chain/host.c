@@ -138,24 +138,12 @@ host_outcome(struct pnf_msg *m, const char *name, struct pnf_span why)
 	return 0;
 }
 
-static bool
-is_tag_name(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = char_lower(s.p[i]);
-
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
-			return false;
-	}
-	return s.n > 0 && s.n <= SCAN_TAG_NAME_MAX;
-}
-
 static int
 host_tag(struct pnf_msg *m, const char *name, int32_t score_milli, struct pnf_span why)
 {
 	struct scan_result *r = &m->result;
 
-	if (!is_tag_name(span_str(name)) || r->n_tags == SCAN_TAGS_MAX)
+	if (!scan_tag_name_is_valid(span_str(name)) || r->n_tags == SCAN_TAGS_MAX)
 		return -1;
 	r->tags[r->n_tags++] = (struct scan_tag){.filter = m->filter,
 	    .name = copy_line(m, span_str(name), SCAN_TAG_NAME_MAX),

@@ -1,4 +1,5 @@
 #include "filters/tag/tag.h"
+#include "relay/base/base64.h"
 #include "relay/base/buf.h"
 #include "relay/base/mem.h"
 
@@ -13,25 +14,6 @@ struct tag {
 	bool has_subject; /* of the message at hand */
 };
 
-static void
-add_base64(struct buf *to, struct span s)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		unsigned char b[3] = {0};
-		size_t n = s.n - i < 3 ? s.n - i : 3;
-		unsigned bits;
-
-		memcpy(b, s.p + i, n);
-		bits = (unsigned)b[0] << 16 | (unsigned)b[1] << 8 | b[2];
-		for (size_t k = 0; k < 4; k++)
-			(void)buf_add_char(
-			    to, k > n ? '=' : digits[bits >> (18 - 6 * k) & 63]); /* sticky */
-	}
-}
-
 static char *
 encode_prefix(struct span prefix)
 {
@@ -45,7 +27,7 @@ encode_prefix(struct span prefix)
 		(void)buf_add_span(&b, prefix); /* fits: PREFIX_MAX */
 	} else {
 		(void)buf_add_str(&b, "=?UTF-8?B?");
-		add_base64(&b, prefix);
+		(void)base64_add(&b, prefix);
 		(void)buf_add_str(&b, "?=");
 	}
 	text = mem_dup(buf_span(&b));

@@ -82,6 +82,16 @@ span_trim(struct span s)
 }
 
 struct span
+span_chomp(struct span s)
+{
+	if (s.n > 0 && s.p[s.n - 1] == '\n')
+		s.n--;
+	if (s.n > 0 && s.p[s.n - 1] == '\r')
+		s.n--;
+	return s;
+}
+
+struct span
 span_cut(struct span *rest, char c)
 {
 	size_t at = span_find(*rest, c);

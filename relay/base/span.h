@@ -47,6 +47,16 @@ char_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
+/* Value of a hexadecimal digit of either case, -1 for anything else. */
+static inline int
+char_hex(char c)
+{
+	c = char_lower(c);
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 bool span_eq(struct span a, struct span b);
 bool span_eq_nocase(struct span a, struct span b);
 bool span_starts(struct span s, struct span prefix);
@@ -60,6 +70,8 @@ struct span span_skip(struct span s, size_t n);
 struct span span_take(struct span s, size_t n);
 /* Without blanks, tabs, CR and LF at both ends. */
 struct span span_trim(struct span s);
+/* Without one CRLF, or bare LF or CR, at the end. */
+struct span span_chomp(struct span s);
 /*
  * Cuts `rest` at the first `c`: returns what stands before it and moves `rest` behind it.
  * Without a `c` returns all of it and leaves `rest` empty.

@@ -1,5 +1,5 @@
 #include "relay/command/filter_once.h"
-#include "relay/base/wire.h"
+#include "relay/command/place.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/role.h"
 #include "relay/process/sandbox.h"
@@ -65,20 +65,10 @@ remove_folder(const char *path, int depth)
 }
 
 static void
-exec_role(int channel_fd)
+exec_role(const char *path, int channel_fd)
 {
-	char path[PATH_MAX], self[PATH_MAX / 2];
-	static const char *const places[] = {"libexec/postern", "../libexec/postern"};
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
-	struct span name = span_of(self, n > 0 ? (size_t)n : 0);
-
-	if (dup2(channel_fd, SUPERVISION_FD) < 0 || close_range(SUPERVISION_FD + 1, ~0U, 0) < 0)
-		_exit(EXIT_NO);
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%.*s/%s/filter", (int)span_rfind(name, '/'),
-		    self, places[i]);                  /* cut: not there either */
+	if (dup2(channel_fd, SUPERVISION_FD) >= 0 && close_range(SUPERVISION_FD + 1, ~0U, 0) == 0)
 		(void)execl(path, path, (char *)NULL); /* returns on failure only */
-	}
 	_exit(EXIT_NO);
 }
 
@@ -159,12 +149,16 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 static int
 run_role(struct run *run, struct err *err)
 {
+	char path[PATH_MAX];
 	int ends[2];
 
+	if (place_find("filter", path) < 0)
+		return err_set(err, E_NOT_FOUND,
+		    "no libexec/postern/filter beside this program; install all of it");
 	channel_pair(ends);
 	run->pid = fork();
 	if (run->pid == 0)
-		exec_role(ends[1]);
+		exec_role(path, ends[1]);
 	(void)close(ends[1]); /* the child's */
 	if (run->pid < 0) {
 		(void)close(ends[0]); /* never used */

@@ -98,8 +98,7 @@ read_text(const char *file, struct buf *text)
 {
 	struct err err = {0};
 
-	if (file_read(file, POLICY_TEXT_MAX, text, &err) <
-	    0)
+	if (file_read(file, POLICY_TEXT_MAX, text, &err) < 0)
 		return command_fail(EXIT_NO, "%s", err.text);
 	return EXIT_OK;
 }

@@ -5,11 +5,10 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/command/command.h"
+#include "relay/command/place.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,24 +25,6 @@ pass_on(int signo)
 		asked_to_end = 1;
 	if (supervisor_pid > 0)
 		(void)kill((pid_t)supervisor_pid, signo); /* our child, not waited for yet */
-}
-
-/* libexec/postern beside our own executable, or beside its bin folder once installed. */
-static int
-find_supervisor(char path[PATH_MAX])
-{
-	static const char *const places[] = {"libexec/postern", "../libexec/postern"};
-	char self[PATH_MAX / 2];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
-	struct span name = span_of(self, n > 0 ? (size_t)n : 0);
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		(void)snprintf(path, PATH_MAX, "%.*s/%s/supervisor", (int)span_rfind(name, '/'),
-		    self, places[i]); /* cut: not there either */
-		if (access(path, X_OK) == 0)
-			return 0;
-	}
-	return -E_NOT_FOUND;
 }
 
 static void
@@ -126,7 +107,7 @@ command_run(const struct command_line *line)
 			return command_fail(EXIT_USAGE,
 			    "run takes --log=json or --log=text, not \"%.40s\"", line->words[i]);
 	}
-	if (find_supervisor(path) < 0)
+	if (place_find("supervisor", path) < 0)
 		return command_fail(EXIT_NO,
 		    "no libexec/postern/supervisor beside this program; install all of it");
 	log_setup("postern", is_json_log, LOG_INFO);

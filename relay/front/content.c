@@ -2,6 +2,7 @@
 #include "relay/ipc/channel.h"
 #include "relay/message/edit.h"
 #include "relay/message/header.h"
+#include "relay/message/received.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,17 +50,6 @@ spill(struct content *c)
 	return c->fd >= 0 && c->bytes.n >= FILE_CHUNK ? write_out(c) : 0;
 }
 
-static unsigned
-count_hops(struct span section)
-{
-	struct header_field field;
-	unsigned n = 0;
-
-	while (header_next(&section, &field))
-		n += span_eq_nocase(field.name, SPAN("Received"));
-	return n;
-}
-
 /* The raw header section is complete: `length` bytes of c->bytes, the rest belongs to the body. */
 static int
 clean_header(struct content *c, size_t length)
@@ -70,7 +60,7 @@ clean_header(struct content *c, size_t length)
 	if (length > HEADER_SECTION_MAX ||
 	    edit_strip_foreign(span_take(raw, length), span_str(c->hostname), &c->section) < 0)
 		return -E_LIMIT;
-	c->hops = count_hops(buf_span(&c->section));
+	c->hops = received_count(buf_span(&c->section));
 	c->header = c->section.n;
 	c->is_header_done = true;
 	(void)buf_add_span(&whole, buf_span(&c->section)); /* not longer than what it replaces */

@@ -15,7 +15,7 @@ struct content {
 	uint64_t header;      /* bytes of the header section, without the empty line */
 	bool is_header_done;  /* false: bytes holds raw header lines so far */
 	const char *hostname; /* ours: forged Authentication-Results of this name are removed */
-	unsigned hops;        /* Received fields */
+	size_t hops;          /* Received fields */
 	struct buf section;   /* the cleaned header section */
 };
 

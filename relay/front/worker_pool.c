@@ -47,7 +47,7 @@ worker_free(struct pool_worker *w)
 }
 
 static void
-scan_end(struct scan *s, const struct scan_result *result, uint32_t failed)
+scan_detach(struct scan *s)
 {
 	list_remove(&s->node);
 	timer_cancel(&s->deadline);
@@ -55,6 +55,12 @@ scan_end(struct scan *s, const struct scan_result *result, uint32_t failed)
 		s->worker->scan = NULL;
 	s->worker = NULL;
 	s->pool = NULL;
+}
+
+static void
+scan_end(struct scan *s, const struct scan_result *result, uint32_t failed)
+{
+	scan_detach(s);
 	s->on_done(s, result, failed);
 }
 
@@ -370,12 +376,7 @@ pool_cancel(struct scan *s)
 {
 	if (s->pool == NULL)
 		return;
-	list_remove(&s->node);
-	timer_cancel(&s->deadline);
-	if (s->worker != NULL)
-		s->worker->scan = NULL;
-	s->worker = NULL;
-	s->pool = NULL;
+	scan_detach(s);
 }
 
 size_t

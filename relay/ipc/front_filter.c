@@ -173,8 +173,8 @@ get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o
 		w->failed = true;
 }
 
-static bool
-is_tag_name(struct span s)
+bool
+scan_tag_name_is_valid(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = char_lower(s.p[i]);
@@ -182,7 +182,7 @@ is_tag_name(struct span s)
 		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
 			return false;
 	}
-	return s.n > 0;
+	return s.n > 0 && s.n <= SCAN_TAG_NAME_MAX;
 }
 
 static void
@@ -192,7 +192,7 @@ get_tag(struct wire *w, const struct conf_flow *flow, struct scan_tag *t)
 	t->name = get_span(w, SCAN_TAG_NAME_MAX);
 	t->why = get_line(w, SCAN_WHY_MAX);
 	t->score_milli = (int32_t)get_u32(w);
-	if (!is_tag_name(t->name))
+	if (!scan_tag_name_is_valid(t->name))
 		w->failed = true;
 }
 

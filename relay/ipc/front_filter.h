@@ -96,6 +96,8 @@ struct scan_result {
 	struct span truths; /* one enum truth a byte, one for each predicate of the policy */
 };
 
+/* Of a tag: letters, digits, "-" and "_", at most SCAN_TAG_NAME_MAX of them. */
+bool scan_tag_name_is_valid(struct span s);
 void worker_death_put(struct buf *to, const struct worker_death *d);
 int worker_death_get(struct span payload, struct worker_death *d);
 void scan_request_put(struct buf *to, const struct scan_request *r);

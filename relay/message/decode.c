@@ -85,15 +85,6 @@ decode_base64(struct span in, char *to, bool *is_bad)
 	return n + finish_group(group, have, to + n);
 }
 
-static int
-hex_digit(char c)
-{
-	c = char_lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte of two hexadecimal digits at `at`, -1 when there are none. */
 static int
 hex_pair(struct span s, size_t at)
@@ -102,8 +93,8 @@ hex_pair(struct span s, size_t at)
 
 	if (at + 1 >= s.n)
 		return -1;
-	high = hex_digit(s.p[at]);
-	low = hex_digit(s.p[at + 1]);
+	high = char_hex(s.p[at]);
+	low = char_hex(s.p[at + 1]);
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

@@ -55,16 +55,6 @@ name_is_possible(struct span name)
 	return name.n > 0;
 }
 
-static struct span
-without_line_end(struct span s)
-{
-	if (s.n > 0 && s.p[s.n - 1] == '\n')
-		s.n--;
-	if (s.n > 0 && s.p[s.n - 1] == '\r')
-		s.n--;
-	return s;
-}
-
 bool
 header_next(struct span *rest, struct header_field *field)
 {
@@ -82,7 +72,7 @@ header_next(struct span *rest, struct header_field *field)
 	field->name = span_take(line, colon);
 	while (field->name.n > 0 && is_blank(field->name.p[field->name.n - 1]))
 		field->name.n--;
-	bare = without_line_end(field->whole);
+	bare = span_chomp(field->whole);
 	if (colon == line.n || !name_is_possible(field->name)) {
 		field->is_malformed = true;
 		field->name = span_take(line, 0);

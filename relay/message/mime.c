@@ -317,17 +317,6 @@ delimiter_of(struct span line, struct span boundary)
 	return span_trim(line).n == 0 ? kind : DELIMITER_NONE;
 }
 
-/* The line end before a delimiter belongs to it. */
-static struct span
-without_line_end(struct span s)
-{
-	if (s.n > 0 && s.p[s.n - 1] == '\n')
-		s.n--;
-	if (s.n > 0 && s.p[s.n - 1] == '\r')
-		s.n--;
-	return s;
-}
-
 static struct span
 line_at(struct span body, size_t at)
 {
@@ -373,7 +362,8 @@ parse_children(
 		if (start != SIZE_MAX) {
 			struct span child = span_of(body.p + start, at - start);
 
-			parse_part(p, without_line_end(child), index, depth + 1, fallback);
+			/* The line end before a delimiter belongs to it. */
+			parse_part(p, span_chomp(child), index, depth + 1, fallback);
 			if (p->out->anomalies & MIME_TOO_MANY_PARTS)
 				return found;
 		}

@@ -164,15 +164,6 @@ segment_of(const struct forms *f, size_t index)
 	return NULL;
 }
 
-static int
-hex_digit(char c)
-{
-	c = char_lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Appends a value's bytes: quoted pairs or percent escapes undone, line ends dropped. */
 static void
 add_value(struct buf *to, const struct raw_param *param, struct span value, bool is_extended)
@@ -182,9 +173,9 @@ add_value(struct buf *to, const struct raw_param *param, struct span value, bool
 
 		if (c == '\r' || c == '\n')
 			continue;
-		if (is_extended && c == '%' && i + 2 < value.n && hex_digit(value.p[i + 1]) >= 0 &&
-		    hex_digit(value.p[i + 2]) >= 0) {
-			c = (char)(hex_digit(value.p[i + 1]) << 4 | hex_digit(value.p[i + 2]));
+		if (is_extended && c == '%' && i + 2 < value.n && char_hex(value.p[i + 1]) >= 0 &&
+		    char_hex(value.p[i + 2]) >= 0) {
+			c = (char)(char_hex(value.p[i + 1]) << 4 | char_hex(value.p[i + 2]));
 			i += 2;
 		} else if (param->is_quoted && c == '\\' && i + 1 < value.n) {
 			c = value.p[++i];

@@ -238,7 +238,7 @@ allow_sockets(scmp_filter_ctx filter)
 
 	for (size_t i = 0; r == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
 		r = seccomp_rule_add(filter, rules[i].action, SCMP_SYS(socket), 1,
-		    SCMP_A0(SCMP_CMP_EQ, rules[i].family));
+		    SCMP_A0(SCMP_CMP_EQ, rules[i].family, 0 /* unused */));
 	return r;
 }
 

@@ -46,7 +46,8 @@ keep_tags(struct transaction *t, struct verdict *v)
 		size_t size = tag->name.n + tag->by.n + tag->why.n + 64;
 
 		if (arena_left(&t->memory) < size) {
-			v->n_tags = i; /* the sum of all is bounded by the limits of tags: never here */
+			v->n_tags =
+			    i; /* the sum of all is bounded by the limits of tags: never here */
 			return;
 		}
 		tag->name = arena_copy(&t->memory, tag->name);

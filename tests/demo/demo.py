@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 
@@ -50,36 +51,54 @@ def user():
     """Whom to run the programs as: nobody in particular when we are root and the tree can be entered."""
     if not tree.IS_ROOT:
         return {}
-    try:
-        subprocess.run([tree.POSTERN, "--help"], check=True, capture_output=True, **tree.plain_user())
-    except (OSError, subprocess.SubprocessError):
+    if not can_others_enter():
         print("The relay is started as root, which it drops by itself: "
               "other users cannot enter this folder.")
         return {}
     return tree.plain_user()
 
 
+def can_others_enter():
+    try:
+        subprocess.run([tree.POSTERN, "--help"], check=True, capture_output=True, **tree.plain_user())
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
 def fresh_folder():
+    """An empty FOLDER; where the relay's own users cannot enter the tree, as below /root, a link to one in /tmp."""
+    if os.path.islink(FOLDER):
+        shutil.rmtree(os.path.realpath(FOLDER), ignore_errors=True)
+        os.unlink(FOLDER)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    os.makedirs(FOLDER)
-    os.chmod(FOLDER, 0o755)
+    if tree.IS_ROOT and not can_others_enter():
+        place = tempfile.mkdtemp(prefix="postern-demo-")
+        os.makedirs(os.path.dirname(FOLDER), exist_ok=True)
+        os.symlink(place, FOLDER)
+    else:
+        place = FOLDER
+        os.makedirs(place)
+    os.chmod(place, 0o755)
+    return place
 
 
 class Demo:
     def __init__(self, conf):
-        self.first = Gateway(os.path.join(FOLDER, "gateway-1"))
-        self.second = Gateway(os.path.join(FOLDER, "gateway-2"))
-        self.dns = Rbldnsd(os.path.join(FOLDER, "dns"), {"zen.example.net": {"203.0.113.7": "127.0.0.4"}})
-        self.relay = Relay(FOLDER, signatures.write(os.path.join(FOLDER, "signatures")))
+        self.folder = fresh_folder()
+        self.first = Gateway(os.path.join(self.folder, "gateway-1"))
+        self.second = Gateway(os.path.join(self.folder, "gateway-2"))
+        self.dns = Rbldnsd(os.path.join(self.folder, "dns"), {"zen.example.net": {"203.0.113.7": "127.0.0.4"}})
+        self.relay = Relay(self.folder, signatures.write(os.path.join(self.folder, "signatures")))
         self.relay.port = PORT
         self.relay.write(self.filled(conf))
-        shutil.copy(os.path.join(HERE, "recipients"), FOLDER)
+        shutil.copy(os.path.join(HERE, "recipients"), self.folder)
         self.give_away()
 
     def filled(self, conf):
         with open(conf, encoding="utf-8") as f:
             text = f.read()
-        words = {"FOLDER": FOLDER, "PORT": PORT, "CONSOLE": CONSOLE, "DNS": self.dns.port,
+        words = {"FOLDER": self.folder, "PORT": PORT, "CONSOLE": CONSOLE, "DNS": self.dns.port,
                  "FIRST": self.first.port, "SECOND": self.second.port}
         for name, value in words.items():
             text = text.replace(f"@{name}@", str(value))
@@ -93,7 +112,7 @@ class Demo:
             thing.popen = {"start_new_session": True, **whom}
         self.dns.popen = {"start_new_session": True}
         if whom:
-            for folder, _, files in os.walk(FOLDER):
+            for folder, _, files in os.walk(self.folder):
                 for path in [folder, *(os.path.join(folder, f) for f in files)]:
                     os.chown(path, whom["user"], whom["group"])
 
@@ -159,7 +178,6 @@ The relay goes on until Ctrl-C, both gateways are up again.
 def demonstrate(options):
     for port in (PORT, CONSOLE):
         must_be_free(port)
-    fresh_folder()
     demo = Demo(options.conf)
     status = 130  # as a shell says it, unless we get to the table
     try:

@@ -7,6 +7,7 @@
 #include "filters/antivirus/engine.h"
 #include "filters/chain/abouts.h"
 #include "filters/chain/builtins.h"
+#include "relay/base/base64.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -117,23 +118,13 @@ assert_only(struct state *s, const struct scan_result *r, const char *outcome, c
 		fail_msg("why: %.*s", SPAN_ARG(r->outcomes[i].why));
 }
 
+/* In lines of 76, as mail programs write them. */
 static void
 add_base64(struct buf *to, struct span s)
 {
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		unsigned char b[3] = {0};
-		size_t n = s.n - i < 3 ? s.n - i : 3;
-		unsigned bits;
-
-		memcpy(b, s.p + i, n);
-		bits = (unsigned)b[0] << 16 | (unsigned)b[1] << 8 | b[2];
-		for (size_t k = 0; k < 4; k++)
-			(void)buf_add_char(to, k > n ? '=' : digits[bits >> (18 - 6 * k) & 63]);
-		if (i % 57 == 54)
-			(void)buf_add_str(to, "\r\n");
+	for (; s.n > 0; s = span_skip(s, 57)) {
+		(void)base64_add(to, span_take(s, 57));
+		(void)buf_add_str(to, "\r\n");
 	}
 }
 

@@ -38,7 +38,7 @@ static const int calls_common[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(rea
     SCMP_SYS(tgkill), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(poll),
     SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg),
     SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(fcntl), SCMP_SYS(rseq),
-    SCMP_SYS(set_robust_list), SET_END};
+    SCMP_SYS(set_robust_list), SCMP_SYS(sysinfo) /* glibc's qsort */, SET_END};
 
 /* The event loop, and memory files for large payloads: every role but the worker. */
 static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),

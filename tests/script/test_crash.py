@@ -117,7 +117,11 @@ class Kill(FolderCase):
         self.check(kill)
 
     def test_supervisor(self):
-        """Its roles end with it; whoever supervises it starts it again."""
+        """`postern run` starts it again, and it its roles."""
+        self.check(self.kill_role("supervisor"))
+
+    def test_postern_run(self):
+        """All ends with it; whoever supervises it starts it again."""
         def kill(relay):
             relay.kill()
             relay.start()

@@ -19,7 +19,6 @@
 #include "relay/walk/findings.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 enum { TO_MAX = 100, MESSAGE_MAX = 100 * 1024 * 1024, OUTPUT_MAX = 16 * 1024 * 1024 };
 

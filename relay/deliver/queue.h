@@ -9,6 +9,7 @@
  */
 #ifndef DELIVER_QUEUE_H
 #define DELIVER_QUEUE_H
+#include "relay/base/heap.h"
 #include "relay/base/list.h"
 #include "relay/ipc/front_spool.h"
 #include "relay/spool/spool.h"
@@ -46,7 +47,7 @@ struct queue_rcpt {
 
 enum leg_state {
 	LEG_IDLE,     /* nothing to do: every recipient is settled, held or failed */
-	LEG_DEFERRED, /* in the heap, until due_ms */
+	LEG_DEFERRED, /* in the heap, until `due` */
 	LEG_READY,    /* in its gateway's list */
 	LEG_ACTIVE    /* with a server */
 };
@@ -56,8 +57,7 @@ struct queue_leg {
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	enum leg_state state;
-	size_t heap_at;
-	int64_t due_ms; /* monotonic, while LEG_DEFERRED */
+	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
 	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
 	bool is_unreachable; /* deferred since no server could be reached */

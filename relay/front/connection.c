@@ -1,5 +1,4 @@
 #include "relay/front/connection.h"
-#include "relay/base/err.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -1,7 +1,6 @@
 #include "relay/process/role.h"
 #include "filters/chain/abouts.h"
 #include "relay/base/log.h"
-#include "relay/ipc/policy_bundle.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/sandbox.h"
 

@@ -90,7 +90,7 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_has(&e->legs[i], RCPT_FAILED))
-			queue_defer(d->queue, &e->legs[i], e->legs[i].due_ms);
+			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 }
 
 void

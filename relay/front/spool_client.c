@@ -12,6 +12,8 @@ struct spool_client {
 	struct channel *channel;
 	struct map *pending; /* id -> struct spool_request */
 	uint64_t next_id;
+	void (*on_lost)(void *arg);
+	void *lost_arg;
 	bool has_room;
 };
 
@@ -53,9 +55,8 @@ on_message(void *arg, struct message *m)
 
 /* What was not answered was perhaps kept: the client tries again, at worst a duplicate. */
 static void
-on_close(void *arg)
+fail_all(struct spool_client *s)
 {
-	struct spool_client *s = arg;
 	struct span key;
 	void *value;
 	size_t at = 0;
@@ -65,6 +66,16 @@ on_close(void *arg)
 		end(value, &gone);
 		at = 0; /* the callbacks may have changed the map */
 	}
+}
+
+static void
+on_close(void *arg)
+{
+	struct spool_client *s = arg;
+
+	fail_all(s);
+	if (s->on_lost != NULL)
+		s->on_lost(s->lost_arg);
 }
 
 static const struct channel_events spool_events = {on_message, on_close};
@@ -82,10 +93,17 @@ spool_client_new(struct loop *loop)
 }
 
 void
+spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *arg)
+{
+	s->on_lost = on_lost;
+	s->lost_arg = arg;
+}
+
+void
 spool_client_connect(struct spool_client *s, int fd)
 {
 	if (s->channel != NULL)
-		on_close(s);
+		fail_all(s);
 	s->channel = channel_new(s->loop, fd, &spool_events, s);
 	s->has_room = true;
 }

@@ -19,6 +19,8 @@ struct spool_request {
 };
 
 struct spool_client *spool_client_new(struct loop *loop);
+/* Called when the channel closes by itself. */
+void spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *arg);
 void spool_client_connect(struct spool_client *s, int fd); /* takes the fd */
 /* Set on_done and arg first.  body_fd: of the caller, sealed; -1 when the body is inline. */
 void spool_commit(

@@ -35,6 +35,8 @@ struct worker_pool {
 	size_t n_workers;
 	struct list policies; /* the current one last, before it those that sessions hold */
 	uint64_t next_scan;
+	void (*on_lost)(void *arg);
+	void *lost_arg;
 };
 
 static void give_work(struct worker_pool *p);
@@ -212,8 +214,9 @@ find_policy(const struct worker_pool *p, uint64_t version)
 static struct policy_version *
 current_policy(const struct worker_pool *p)
 {
-	return list_is_empty(&p->policies) ? NULL
-	                                   : LIST_ENTRY(p->policies.prev, struct policy_version, node);
+	return list_is_empty(&p->policies)
+		   ? NULL
+		   : LIST_ENTRY(p->policies.prev, struct policy_version, node);
 }
 
 static void
@@ -276,10 +279,8 @@ on_zygote_message(void *arg, struct message *m)
 
 /* The zygote has died and its workers with it: what they had waits for new ones. */
 static void
-on_zygote_close(void *arg)
+forget_workers(struct worker_pool *p)
 {
-	struct worker_pool *p = arg;
-
 	channel_free(&p->zygote);
 	LIST_FOR_SAFE (it, &p->workers) {
 		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
@@ -289,6 +290,16 @@ on_zygote_close(void *arg)
 		if (s != NULL)
 			scan_wait_again(p, s);
 	}
+}
+
+static void
+on_zygote_close(void *arg)
+{
+	struct worker_pool *p = arg;
+
+	forget_workers(p);
+	if (p->on_lost != NULL)
+		p->on_lost(p->lost_arg);
 }
 
 static const struct channel_events zygote_events = {on_zygote_message, on_zygote_close};
@@ -307,10 +318,17 @@ pool_new(struct loop *loop)
 }
 
 void
+pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg)
+{
+	p->on_lost = on_lost;
+	p->lost_arg = arg;
+}
+
+void
 pool_connect(struct worker_pool *p, int zygote_fd)
 {
 	if (p->zygote != NULL)
-		on_zygote_close(p);
+		forget_workers(p);
 	p->zygote = channel_new(p->loop, zygote_fd, &zygote_events, p);
 }
 

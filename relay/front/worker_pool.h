@@ -41,6 +41,8 @@ struct scan {
 };
 
 struct worker_pool *pool_new(struct loop *loop);
+/* Called when the zygote's channel closes by itself. */
+void pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg);
 void pool_connect(struct worker_pool *p, int zygote_fd); /* takes the fd */
 /* The bundle of a new policy version, which is the current one from now on. */
 void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);

@@ -446,9 +446,9 @@ control_close(struct control_socket **c)
 	LIST_FOR_SAFE (it, &cs->clients)
 		client_free(LIST_ENTRY(it, struct client, node));
 	watch_remove(&cs->watch);
-	(void)close(cs->fd); /* a socket: nothing to lose */
+	(void)close(cs->fd);                           /* a socket: nothing to lose */
 	(void)unlinkat(cs->dir_fd, "control.sock", 0); /* a leftover is removed at the next start */
-	(void)close(cs->dir_fd); /* O_PATH: nothing to lose */
+	(void)close(cs->dir_fd);                       /* O_PATH: nothing to lose */
 	mem_free(cs);
 	*c = NULL;
 }

@@ -141,6 +141,24 @@ report_list(void *arg, const char *name, const char *what, const char *do_this)
 }
 
 static void
+lost_lookup(void *arg)
+{
+	role_peer_lost(arg, ROLE_LOOKUP);
+}
+
+static void
+lost_filter(void *arg)
+{
+	role_peer_lost(arg, ROLE_FILTER);
+}
+
+static void
+lost_spool(void *arg)
+{
+	role_peer_lost(arg, ROLE_SPOOL);
+}
+
+static void
 front_start(struct role *role)
 {
 	front.loop = role->loop;
@@ -151,6 +169,9 @@ front_start(struct role *role)
 	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop);
+	dns_client_on_lost(front.dns, lost_lookup, role);
+	pool_on_lost(front.workers, lost_filter, role);
+	spool_client_on_lost(front.spool, lost_spool, role);
 	list_init(&front.sessions);
 	front_policy(role);
 }
@@ -165,9 +186,10 @@ on_journal_message(void *arg, struct message *m)
 static void
 on_journal_close(void *arg)
 {
-	struct front *f = arg;
+	struct role *role = arg;
 
-	channel_free(&f->journal);
+	channel_free(&front.journal);
+	role_peer_lost(role, ROLE_JOURNAL);
 }
 
 static const struct channel_events journal_events = {on_journal_message, on_journal_close};
@@ -187,7 +209,7 @@ front_peer(struct role *role, enum role_id peer, int fd)
 		break;
 	case ROLE_JOURNAL:
 		channel_free(&front.journal);
-		front.journal = channel_new(role->loop, fd, &journal_events, &front);
+		front.journal = channel_new(role->loop, fd, &journal_events, role);
 		break;
 	case ROLE_SUPERVISOR:
 	case ROLE_FRONT:

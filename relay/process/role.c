@@ -294,6 +294,12 @@ role_reply_end(struct role *role, uint64_t id, int status, struct span text)
 }
 
 void
+role_peer_lost(struct role *role, enum role_id peer)
+{
+	channel_send(role->control, ROLE_PEER_LOST, peer, (struct span){0}, NULL);
+}
+
+void
 role_problem(struct role *role, const char *name, const char *what, const char *do_this)
 {
 	struct buf b = BUF_INIT(4 * PROBLEM_TEXT_MAX);

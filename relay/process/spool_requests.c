@@ -96,7 +96,8 @@ queue_retry(struct role *role, struct delivery *d, uint64_t id, struct span whic
 			return;
 		if (!queue_can_be_sent(e)) {
 			role_reply_end(role, id, EXIT_NO,
-			    SPAN("the policy refuses this copy; releasing it is not in this version"));
+			    SPAN("the policy refuses this copy; releasing it is not in this "
+				 "version"));
 			return;
 		}
 		deliver_now(d, e);

@@ -41,6 +41,8 @@ worker_free(struct pool_worker *w)
 {
 	list_remove(&w->node);
 	w->pool->n_workers--;
+	if (w->scan != NULL)
+		w->scan->worker = NULL;
 	timer_cancel(&w->pickup);
 	channel_free(&w->channel);
 	mem_free(w);

@@ -154,7 +154,10 @@ on_worker_message(void *arg, struct message *m)
 	give_work(p);
 }
 
-/* Its death, with the filter it died in, is told by the zygote; without a zygote nobody tells. */
+/*
+ * Its death, with the filter it died in, is told by the zygote; without a zygote nobody tells.  One
+ * that has closed or broken its channel and lives on would hold its place for ever: it is killed.
+ */
 static void
 on_worker_close(void *arg)
 {
@@ -163,8 +166,10 @@ on_worker_close(void *arg)
 	struct scan *s = w->scan;
 
 	channel_free(&w->channel);
-	if (p->zygote != NULL)
+	if (p->zygote != NULL) {
+		kill_worker(w);
 		return;
+	}
 	worker_free(w);
 	if (s != NULL)
 		scan_wait_again(p, s);

@@ -515,12 +515,33 @@ test_result_out_of_turn_kills(void **state)
 	assert_int_equal(w->n_done, 0);
 	worker_comes(w, 1);
 	worker_dies(w, 0, -1, 0);
+	expect_kill(w, 0); /* its channel has closed */
 	pool_scan(w->pool, &w->scan);
 	settle(w);
 	scan = expect_scan(w, 1, SPAN("first"), 0);
 	worker_answers(w, 1, scan + 7);
 	expect_kill(w, 1);
 	assert_int_equal(w->n_done, 0);
+}
+
+/* A worker that breaks the protocol, or closes its channel, and lives on would be a lost place. */
+static void
+test_closed_channel_kills(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	worker_closes(w, 0);
+	expect_kill(w, 0);
+	assert_int_equal(pool_size(w->pool), 1);
+	pool_scan(w->pool, &w->scan);
+	zygote_tells_death(w, 0, -1, 0);
+	assert_int_equal(pool_size(w->pool), 0);
+	worker_comes(w, 1);
+	(void)expect_scan(w, 1, SPAN("first"), 0);
+	assert_int_equal(write(w->workers[1], "x", 1), 1);
+	settle(w);
+	expect_kill(w, 1);
 }
 
 static void
@@ -742,6 +763,7 @@ main(void)
 	    TEST(test_nonsense_kills_and_tries_again),
 	    TEST(test_nonsense_twice_fails_all),
 	    TEST(test_result_out_of_turn_kills),
+	    TEST(test_closed_channel_kills),
 	    TEST(test_pickup),
 	    TEST(test_deadline_while_waiting),
 	    TEST(test_deadline_while_scanning_kills),

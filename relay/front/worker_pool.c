@@ -46,6 +46,8 @@ worker_free(struct pool_worker *w)
 {
 	list_remove(&w->node);
 	w->pool->n_workers--;
+	if (w->scan != NULL)
+		w->scan->worker = NULL;
 	timer_cancel(&w->pickup);
 	channel_free(&w->channel);
 	mem_free(w);
@@ -157,7 +159,10 @@ on_worker_message(void *arg, struct message *m)
 	give_work(p);
 }
 
-/* Its death, with the filter it died in, is told by the zygote; without a zygote nobody tells. */
+/*
+ * Its death, with the filter it died in, is told by the zygote; without a zygote nobody tells.  One
+ * that has closed or broken its channel and lives on would hold its place for ever: it is killed.
+ */
 static void
 on_worker_close(void *arg)
 {
@@ -166,8 +171,10 @@ on_worker_close(void *arg)
 	struct scan *s = w->scan;
 
 	channel_free(&w->channel);
-	if (p->zygote != NULL)
+	if (p->zygote != NULL) {
+		kill_worker(w);
 		return;
+	}
 	worker_free(w);
 	if (s != NULL)
 		scan_wait_again(p, s); /* which forgets the worker */

@@ -314,7 +314,9 @@ break_channel(struct channel *c, const char *why)
 {
 	log_event(LOG_ERROR, "channel broken", KV_STR("why", why));
 	c->is_broken = true;
-	watch_for(c, LOOP_READ | LOOP_WRITE); /* on_close comes from the loop */
+	/* on_close comes from the loop: a socket whose peer reads nothing is never ready by itself. */
+	(void)shutdown(c->fd, SHUT_RDWR); /* broken in any case */
+	watch_for(c, LOOP_READ | LOOP_WRITE);
 }
 
 void

@@ -1,0 +1,780 @@
+/* The pool against a scripted zygote and scripted workers on socket pairs, on a clock of ours. */
+#include "relay/front/worker_pool.h"
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <unistd.h>
+
+enum { WORKERS = 16, DEADLINE_MS = 1000, WALL_MS = 1, SETTLE = 4 };
+
+static const struct pnf_outcome outcomes[] = {{"bad", "reject", "x"}, {.name = NULL}};
+static const struct pnf_about about = {.name = "looks", .outcomes = outcomes};
+static const struct conf_filter looks = {
+    .name = "looks", .plugin = &about, .deadline_ms = DEADLINE_MS};
+static const struct conf_flow flow = {
+    .name = "f", .filters = {{.filter = &looks}, {.filter = &looks}}, .n_filters = 2};
+
+struct world {
+	struct loop *loop;
+	struct worker_pool *pool;
+	int zygote, workers[WORKERS];
+	struct buf buf;
+	int64_t now_ms;
+	struct scan scan, second;
+	unsigned n_done;
+	bool has_result;
+	size_t n_outcomes;
+	uint32_t failed;
+};
+
+/* A pool lives as long as its process: kept, so that a leak checker still sees it. */
+static struct worker_pool *pools[64];
+static size_t n_pools;
+
+static void
+settle(struct world *w)
+{
+	for (int i = 0; i < SETTLE; i++)
+		loop_turn(w->loop, 0);
+}
+
+static void
+pass_time(struct world *w, int64_t ms)
+{
+	w->now_ms += ms;
+	clock_fake(w->now_ms, WALL_MS);
+	settle(w);
+}
+
+static void
+on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
+{
+	struct world *w = s->arg;
+
+	assert_null(s->pool);
+	w->n_done++;
+	w->has_result = result != NULL;
+	w->n_outcomes = result != NULL ? result->n_outcomes : 0;
+	w->failed = failed;
+}
+
+static void
+scan_prepare(struct world *w, struct scan *s, struct span id)
+{
+	static const struct span rcpts[] = {{"a@example.org", 13}};
+
+	*s = (struct scan){.request = {.id = id,
+			       .policy = 1,
+			       .rcpts = rcpts,
+			       .n_rcpts = 1,
+			       .is_inline = true,
+			       .body = SPAN("A: b\r\n\r\nc\r\n")},
+	    .flow = &flow,
+	    .body_fd = -1,
+	    .on_done = on_done,
+	    .arg = w};
+}
+
+static void
+new_zygote(struct world *w)
+{
+	int ends[2];
+
+	channel_pair(ends);
+	w->zygote = ends[1];
+	pool_connect(w->pool, ends[0]);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = mem_alloc(sizeof(*w));
+
+	w->now_ms = 1000;
+	clock_fake(w->now_ms, WALL_MS);
+	w->loop = loop_new();
+	w->pool = pools[n_pools++] = pool_new(w->loop);
+	for (int i = 0; i < WORKERS; i++)
+		w->workers[i] = -1;
+	new_zygote(w);
+	scan_prepare(w, &w->scan, SPAN("first"));
+	scan_prepare(w, &w->second, SPAN("second"));
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	pool_cancel(&w->scan);
+	pool_cancel(&w->second);
+	for (int i = 0; i < WORKERS; i++)
+		if (w->workers[i] >= 0)
+			(void)close(w->workers[i]);
+	if (w->zygote >= 0)
+		(void)close(w->zygote);
+	settle(w);
+	assert_int_equal(pool_size(w->pool), 0);
+	loop_free(&w->loop);
+	buf_free(&w->buf);
+	clock_fake(0, -1);
+	mem_free(w);
+	return 0;
+}
+
+/* --- the scripted zygote and workers ------------------------------------------------------- */
+
+static void
+worker_comes(struct world *w, int i)
+{
+	int ends[2], fds[CHANNEL_FDS] = {-1, -1};
+
+	channel_pair(ends);
+	fds[0] = ends[0];
+	w->workers[i] = ends[1];
+	assert_int_equal(
+	    channel_send_now(w->zygote, FILTER_WORKER, (uint64_t)i, (struct span){0}, fds), 0);
+	(void)close(ends[0]);
+	settle(w);
+}
+
+static void
+zygote_tells_death(struct world *w, int i, int filter, uint64_t scan)
+{
+	struct worker_death d = {.signal = 11, .filter = filter, .scan = scan};
+	struct buf b = BUF_INIT(256);
+
+	worker_death_put(&b, &d);
+	assert_int_equal(
+	    channel_send_now(w->zygote, FILTER_DIED, (uint64_t)i, buf_span(&b), NULL), 0);
+	buf_free(&b);
+	settle(w);
+}
+
+static void
+worker_closes(struct world *w, int i)
+{
+	(void)close(w->workers[i]);
+	w->workers[i] = -1;
+	settle(w);
+}
+
+/* As it is in life: the worker's end closes, then the zygote tells. */
+static void
+worker_dies(struct world *w, int i, int filter, uint64_t scan)
+{
+	worker_closes(w, i);
+	zygote_tells_death(w, i, filter, scan);
+}
+
+static void
+expect_nothing(struct world *w, int fd)
+{
+	struct message m;
+
+	assert_int_equal(channel_receive(fd, &m, &w->buf, 0), -E_TIMEOUT);
+}
+
+static void
+expect_kill(struct world *w, int i)
+{
+	struct message m;
+
+	assert_int_equal(channel_receive(w->zygote, &m, &w->buf, 0), 0);
+	assert_int_equal(m.type, FILTER_KILL);
+	assert_int_equal(m.id, i);
+}
+
+/* The next message of worker i must be a scan; returns its number. */
+static uint64_t
+expect_scan(struct world *w, int i, struct span id, uint32_t skip)
+{
+	struct scan_request r;
+	struct span rcpts[4];
+	struct message m;
+
+	assert_int_equal(channel_receive(w->workers[i], &m, &w->buf, 0), 0);
+	assert_int_equal(m.type, WORKER_SCAN);
+	assert_int_equal(scan_request_get(m.payload, &r, rcpts, 4), 0);
+	assert_true(span_eq(r.id, id));
+	assert_int_equal(r.skip, skip);
+	assert_true(span_eq(r.body, SPAN("A: b\r\n\r\nc\r\n")));
+	return m.id;
+}
+
+static void
+worker_answers(struct world *w, int i, uint64_t scan)
+{
+	struct scan_result *result = mem_alloc(sizeof(*result));
+	struct buf b = BUF_INIT(4096);
+
+	result->n_outcomes = 1;
+	result->outcomes[0] = (struct scan_outcome){0, 0, SPAN("because")};
+	scan_result_put(&b, result);
+	assert_int_equal(
+	    channel_send_now(w->workers[i], WORKER_RESULT, scan, buf_span(&b), NULL), 0);
+	buf_free(&b);
+	mem_free(result);
+	settle(w);
+}
+
+static void
+expect_done(const struct world *w, unsigned n, bool has_result, uint32_t failed)
+{
+	assert_int_equal(w->n_done, n);
+	assert_int_equal(w->has_result, has_result);
+	assert_int_equal(w->n_outcomes, has_result);
+	assert_int_equal(w->failed, failed);
+}
+
+/* --- tests ---------------------------------------------------------------------------------- */
+
+static void
+test_result_passes(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	assert_int_equal(pool_size(w->pool), 1);
+	assert_int_equal(pool_idle(w->pool), 1);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	assert_int_equal(pool_idle(w->pool), 0);
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	worker_answers(w, 0, scan);
+	expect_done(w, 1, true, 0);
+	assert_int_equal(pool_idle(w->pool), 1);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	assert_true(expect_scan(w, 0, SPAN("second"), 0) != scan);
+}
+
+static void
+test_one_message_a_worker(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_answers(w, 0, expect_scan(w, 0, SPAN("second"), 0));
+	expect_done(w, 2, true, 0);
+}
+
+static void
+test_one_death_gives_a_second_try(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	worker_dies(w, 0, 1, scan);
+	assert_int_equal(w->n_done, 0);
+	assert_int_equal(pool_size(w->pool), 0);
+	worker_comes(w, 1);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+/* The second death in one filter: the chain runs without it, and the caller is told. */
+static void
+test_same_filter_twice_is_skipped(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	for (int i = 0; i < 2; i++) {
+		worker_comes(w, i);
+		worker_dies(w, i, 1, expect_scan(w, i, SPAN("first"), 0));
+	}
+	worker_comes(w, 2);
+	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 1U << 1));
+	expect_done(w, 1, true, 1U << 1);
+}
+
+static void
+test_two_filters_once_each_are_not_skipped(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	for (int i = 0; i < 2; i++) {
+		worker_comes(w, i);
+		worker_dies(w, i, i, expect_scan(w, i, SPAN("first"), 0));
+	}
+	worker_comes(w, 2);
+	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+/* A message that asked for a skip before is asked anew without it. */
+static void
+test_a_new_scan_forgets_the_old(void **state)
+{
+	struct world *w = *state;
+
+	test_same_filter_twice_is_skipped(state);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 0));
+	expect_done(w, 2, true, 0);
+}
+
+static void
+test_death_outside_a_filter_twice_fails_all(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(w->n_done, 0);
+		worker_comes(w, i);
+		worker_dies(w, i, -1, expect_scan(w, i, SPAN("first"), 0));
+	}
+	expect_done(w, 1, false, UINT32_MAX);
+}
+
+/* The zygote speaks of another scan, or of a filter that the flow does not have: no filter is blamed. */
+static void
+test_death_of_another_scan_blames_nobody(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	worker_comes(w, 0);
+	worker_dies(w, 0, 1, expect_scan(w, 0, SPAN("first"), 0) + 1);
+	worker_comes(w, 1);
+	worker_dies(w, 1, 2, expect_scan(w, 1, SPAN("first"), 0));
+	expect_done(w, 1, false, UINT32_MAX);
+}
+
+static void
+test_deaths_are_bounded(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	for (int i = 0; i < POOL_DEATHS_MAX; i++) {
+		assert_int_equal(w->n_done, 0);
+		worker_comes(w, i);
+		worker_dies(w, i, 0, expect_scan(w, i, SPAN("first"), i < 2 ? 0 : 1));
+	}
+	expect_done(w, 1, false, UINT32_MAX);
+	worker_comes(w, WORKERS - 1);
+	expect_nothing(w, w->workers[WORKERS - 1]);
+}
+
+static void
+test_death_before_the_channel_closes(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	zygote_tells_death(w, 0, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_comes(w, 1);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_death_of_an_idle_or_unknown_worker(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	worker_comes(w, 1);
+	worker_dies(w, 0, -1, 0);
+	zygote_tells_death(w, 99, -1, 0);
+	assert_int_equal(pool_size(w->pool), 1);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_zygote_dies(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	(void)expect_scan(w, 0, SPAN("first"), 0);
+	(void)close(w->zygote);
+	settle(w);
+	assert_int_equal(pool_size(w->pool), 0);
+	assert_int_equal(w->n_done, 0);
+	new_zygote(w);
+	worker_comes(w, 1);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("second"), 0));
+	expect_done(w, 2, true, 0);
+}
+
+/* One of several workers is idle when the zygote goes: it may not be given the other's message. */
+static void
+test_zygote_dies_with_idle_workers(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 3; i++)
+		worker_comes(w, i);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	(void)close(w->zygote);
+	settle(w);
+	assert_int_equal(pool_size(w->pool), 0);
+	new_zygote(w);
+	worker_comes(w, 3);
+	worker_answers(w, 3, expect_scan(w, 3, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_zygote_is_replaced(void **state)
+{
+	struct world *w = *state;
+	int old = w->zygote;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	new_zygote(w);
+	(void)close(old);
+	worker_comes(w, 1);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_nonsense_kills_and_tries_again(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	assert_int_equal(channel_send_now(w->workers[0], WORKER_RESULT,
+			     expect_scan(w, 0, SPAN("first"), 0), SPAN("nonsense"), NULL),
+	    0);
+	settle(w);
+	expect_kill(w, 0);
+	assert_int_equal(w->n_done, 0);
+	worker_comes(w, 1);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
+	expect_nothing(w, w->workers[0]); /* it is to die: no more work */
+	pool_scan(w->pool, &w->second);
+	worker_dies(w, 0, -1, 0);
+	expect_done(w, 1, true, 0);
+	worker_answers(w, 1, expect_scan(w, 1, SPAN("second"), 0));
+}
+
+static void
+test_nonsense_twice_fails_all(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	for (int i = 0; i < 2; i++) {
+		worker_comes(w, i);
+		assert_int_equal(channel_send_now(w->workers[i], WORKER_RESULT,
+				     expect_scan(w, i, SPAN("first"), 0), SPAN("x"), NULL),
+		    0);
+		settle(w);
+		expect_kill(w, i);
+	}
+	expect_done(w, 1, false, UINT32_MAX);
+}
+
+static void
+test_result_out_of_turn_kills(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	worker_answers(w, 0, 1);
+	expect_kill(w, 0);
+	assert_int_equal(w->n_done, 0);
+	worker_comes(w, 1);
+	worker_dies(w, 0, -1, 0);
+	expect_kill(w, 0); /* its channel has closed */
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	scan = expect_scan(w, 1, SPAN("first"), 0);
+	worker_answers(w, 1, scan + 7);
+	expect_kill(w, 1);
+	assert_int_equal(w->n_done, 0);
+}
+
+/* A worker that breaks the protocol, or closes its channel, and lives on would be a lost place. */
+static void
+test_closed_channel_kills(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	worker_closes(w, 0);
+	expect_kill(w, 0);
+	assert_int_equal(pool_size(w->pool), 1);
+	pool_scan(w->pool, &w->scan);
+	zygote_tells_death(w, 0, -1, 0);
+	assert_int_equal(pool_size(w->pool), 0);
+	worker_comes(w, 1);
+	(void)expect_scan(w, 1, SPAN("first"), 0);
+	assert_int_equal(write(w->workers[1], "x", 1), 1);
+	settle(w);
+	expect_kill(w, 1);
+}
+
+static void
+test_pickup(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	worker_comes(w, 1);
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	(void)expect_scan(w, 0, SPAN("first"), 0); /* worker 1 does not even read */
+	pass_time(w, POOL_PICKUP_MS - 1);
+	expect_nothing(w, w->zygote);
+	pass_time(w, 1);
+	expect_kill(w, 1);
+	expect_nothing(w, w->zygote);
+	worker_dies(w, 1, -1, 0);
+	worker_comes(w, 2);
+	worker_answers(w, 2, expect_scan(w, 2, SPAN("second"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_deadline_while_waiting(void **state)
+{
+	struct world *w = *state;
+	int64_t limit_ms = POOL_WAIT_MS + 2 * 2 * DEADLINE_MS;
+
+	pool_scan(w->pool, &w->scan);
+	pass_time(w, limit_ms - 1);
+	assert_int_equal(w->n_done, 0);
+	pass_time(w, 1);
+	expect_done(w, 1, false, UINT32_MAX);
+	worker_comes(w, 0);
+	expect_nothing(w, w->workers[0]);
+}
+
+static void
+test_deadline_while_scanning_kills(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	pass_time(w, POOL_WAIT_MS + 2 * 2 * DEADLINE_MS);
+	expect_done(w, 1, false, UINT32_MAX);
+	expect_kill(w, 0);
+	worker_answers(w, 0, scan); /* too late, and for nobody */
+	expect_done(w, 1, false, UINT32_MAX);
+}
+
+static void
+test_cancel_while_waiting(void **state)
+{
+	struct world *w = *state;
+
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	pool_cancel(&w->scan);
+	pool_cancel(&w->scan); /* harmless */
+	worker_comes(w, 0);
+	worker_answers(w, 0, expect_scan(w, 0, SPAN("second"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_cancel_while_scanning(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	pool_cancel(&w->scan);
+	settle(w);
+	expect_nothing(w, w->workers[0]); /* still busy for nobody */
+	worker_answers(w, 0, scan);
+	assert_int_equal(w->n_done, 0);
+	worker_answers(w, 0, expect_scan(w, 0, SPAN("second"), 0));
+	expect_done(w, 1, true, 0);
+}
+
+static void
+test_cancelled_scan_dies_with_its_worker(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	pool_cancel(&w->scan);
+	worker_dies(w, 0, 0, scan);
+	worker_comes(w, 1);
+	expect_nothing(w, w->workers[1]);
+	assert_int_equal(w->n_done, 0);
+}
+
+static void
+test_leaving_worker_gets_no_more(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	assert_int_equal(
+	    channel_send_now(w->workers[0], WORKER_LEAVING, 0, (struct span){0}, NULL), 0);
+	worker_answers(w, 0, scan);
+	expect_done(w, 1, true, 0);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	expect_nothing(w, w->workers[0]);
+	worker_comes(w, 1);
+	(void)expect_scan(w, 1, SPAN("second"), 0);
+}
+
+static void
+expect_policy(struct world *w, int i, uint64_t version, struct span text)
+{
+	struct message m;
+	struct span mapped;
+
+	assert_int_equal(channel_receive(w->workers[i], &m, &w->buf, 0), 0);
+	assert_int_equal(m.type, WORKER_POLICY);
+	assert_int_equal(m.id, version);
+	assert_int_equal(channel_map(m.fds[0], 1024, &mapped), 0);
+	assert_true(span_eq(mapped, text));
+	channel_unmap(&mapped);
+	(void)close(m.fds[0]);
+}
+
+static void
+test_policies_come_before_scans(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan;
+
+	pool_scan(w->pool, &w->scan);
+	pool_set_policy(w->pool, 1, SPAN("one"));
+	pool_set_policy(w->pool, 2, SPAN("two"));
+	worker_comes(w, 0);
+	expect_policy(w, 0, 1, SPAN("one"));
+	expect_policy(w, 0, 2, SPAN("two"));
+	scan = expect_scan(w, 0, SPAN("first"), 0);
+	pool_set_policy(w->pool, 3, SPAN("three")); /* while it works */
+	settle(w);
+	expect_policy(w, 0, 3, SPAN("three"));
+	pool_scan(w->pool, &w->second);
+	worker_answers(w, 0, scan);
+	(void)expect_scan(w, 0, SPAN("second"), 0);
+}
+
+static void
+test_old_policies_are_forgotten(void **state)
+{
+	static const struct span text = {"p", 1};
+	struct world *w = *state;
+
+	for (uint64_t v = 1; v <= POOL_POLICIES + 2; v++)
+		pool_set_policy(w->pool, v, text);
+	worker_comes(w, 0);
+	for (uint64_t v = 3; v <= POOL_POLICIES + 2; v++)
+		expect_policy(w, 0, v, text);
+	expect_nothing(w, w->workers[0]);
+}
+
+static void
+test_hostile_zygote(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(channel_send_now(w->zygote, FILTER_WORKER, 1, (struct span){0}, NULL), 0);
+	assert_int_equal(channel_send_now(w->zygote, FILTER_DIED, 1, SPAN("x"), NULL), 0);
+	assert_int_equal(channel_send_now(w->zygote, 999, 1, SPAN("x"), NULL), 0);
+	settle(w);
+	assert_int_equal(pool_size(w->pool), 0);
+	for (int i = 0; i < POOL_WORKERS_MAX + 1; i++) {
+		int at = i % 2;
+
+		worker_comes(w, at);
+		(void)close(w->workers[at]);
+		w->workers[at] = -1;
+	}
+	assert_int_equal(pool_size(w->pool), POOL_WORKERS_MAX);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_result_passes),
+	    TEST(test_one_message_a_worker),
+	    TEST(test_one_death_gives_a_second_try),
+	    TEST(test_same_filter_twice_is_skipped),
+	    TEST(test_two_filters_once_each_are_not_skipped),
+	    TEST(test_a_new_scan_forgets_the_old),
+	    TEST(test_death_outside_a_filter_twice_fails_all),
+	    TEST(test_death_of_another_scan_blames_nobody),
+	    TEST(test_deaths_are_bounded),
+	    TEST(test_death_before_the_channel_closes),
+	    TEST(test_death_of_an_idle_or_unknown_worker),
+	    TEST(test_zygote_dies),
+	    TEST(test_zygote_dies_with_idle_workers),
+	    TEST(test_zygote_is_replaced),
+	    TEST(test_nonsense_kills_and_tries_again),
+	    TEST(test_nonsense_twice_fails_all),
+	    TEST(test_result_out_of_turn_kills),
+	    TEST(test_closed_channel_kills),
+	    TEST(test_pickup),
+	    TEST(test_deadline_while_waiting),
+	    TEST(test_deadline_while_scanning_kills),
+	    TEST(test_cancel_while_waiting),
+	    TEST(test_cancel_while_scanning),
+	    TEST(test_cancelled_scan_dies_with_its_worker),
+	    TEST(test_leaving_worker_gets_no_more),
+	    TEST(test_policies_come_before_scans),
+	    TEST(test_old_policies_are_forgotten),
+	    TEST(test_hostile_zygote),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -76,8 +76,9 @@ void child_send_policy(struct child *c);
 void child_pair(struct child *a, struct child *b);
 
 /* status.c: the JSON of `postern status`, with what roles say of themselves added. */
-void status_begin(const struct supervisor *s, struct buf *to);
+/* Adds the members of a role's own JSON object, each behind a comma. */
 void status_add_role(struct buf *to, struct span object);
-void status_end(struct buf *to);
+/* The whole document; silent: bit for each role that was asked and has not answered. */
+void status_write(const struct supervisor *s, unsigned silent, struct span members, struct buf *to);
 
 #endif

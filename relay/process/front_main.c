@@ -124,6 +124,7 @@ front_policy(struct role *role)
 	must(next != NULL);
 	snapshot_release(&front.snapshot);
 	front.snapshot = next;
+	front.needs_host = snapshot_needs_host(next);
 	buf_clear(&front.bundle);
 	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
 	load_recipients(&front);

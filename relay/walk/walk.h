@@ -13,6 +13,7 @@
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/host_lookup.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
@@ -33,6 +34,7 @@ struct front {
 	struct loop *loop;
 	const struct config *config;
 	struct snapshot *snapshot;
+	bool needs_host; /* a rule of the snapshot looks at the reverse name */
 	struct buf bundle;
 	struct dns_client *dns;
 	struct list_watch *lists;
@@ -103,12 +105,13 @@ struct session {
 	bool may_xclient;
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
-	bool has_host, is_esmtp;
+	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SCAN_TEXT_MAX]; /* empty: not yet said */
 	struct verdict verdict;   /* after connect and helo */
 	struct list_answer answers[POLICY_LISTS_MAX];
 	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	struct host_lookup host_lookup;
 	size_t n_waiting;
 	struct timer *banner_wait, *drain;
 	unsigned errors;

@@ -23,7 +23,7 @@ class Settings:
     def __init__(self, **changes):
         self.hostname = "mx.test.example"
         self.refuse_at = "rcpt"
-        self.connect = ("access", "dnsbl")
+        self.connect = ("access", "dnsbl", "ptr")
         self.filters = ("antivirus", "header", "content", "tag")
         self.flow = ""          # further lines of the flow
         self.xclient = "127.0.0.1"  # who may send XCLIENT

@@ -61,7 +61,8 @@ get_rcpts(struct wire *w, struct queue_entry *e)
 		why = get_span(w, HELD_WHY_MAX);
 		if (!leg_index(gateways, &e->n_legs, gateway, &r->leg))
 			w->failed = true;
-		if (fate == FATE_HELD)
+		r->is_refused = fate == FATE_HELD;
+		if (r->is_refused)
 			rcpt_set(r, RCPT_HELD, why);
 	}
 	e->legs = mem_array(e->n_legs, sizeof(*e->legs));

@@ -70,6 +70,15 @@ rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
 	return span_str(r->reply != NULL ? r->reply : e->legs[r->leg].reply);
 }
 
+bool
+queue_can_be_sent(const struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (!e->rcpts[i].is_refused)
+			return true;
+	return false;
+}
+
 struct queue *
 queue_new(void)
 {

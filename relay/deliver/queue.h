@@ -41,6 +41,7 @@ struct queue_rcpt {
 	uint32_t leg; /* index in legs */
 	enum rcpt_state state;
 	bool is_tried;     /* in the attempt that goes on */
+	bool is_refused;   /* held since the policy refuses this copy: it is never sent as it is */
 	bool is_in_bounce; /* in the bounce that is being made durable */
 	char *reply; /* the gateway's last words to it, or why it is held; NULL: see the leg */
 };
@@ -112,6 +113,8 @@ void leg_set_reply(struct queue_leg *l, struct span reply, const char *server);
 struct span rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r);
 
 struct queue;
+/* Whether a recipient is left that may be sent to: false when the policy refuses all copies. */
+bool queue_can_be_sent(const struct queue_entry *e);
 struct queue *queue_new(void);
 void queue_free(struct queue **q); /* the entries too; nothing of the spool */
 /* 0, or -E_EXISTS (the id is taken). Takes the entry when 0.  QUEUE_MESSAGES_MAX is for whoever

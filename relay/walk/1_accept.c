@@ -43,8 +43,9 @@ decide(struct session *s)
 	for (size_t i = 0; i < facts.n_answers; i++)
 		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
-	s->verdict = (struct verdict){0};
-	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->verdict, NULL, NULL);
+	s->connected = (struct verdict){0};
+	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->connected, NULL, NULL);
+	s->verdict = s->connected;
 	if (s->verdict.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
 		refuse_in_banner(s);
 	else
@@ -170,7 +171,7 @@ accept_begin(struct session *s)
 	s->state = SESSION_CHECKING;
 	memset(s->answers, 0, sizeof(s->answers)); /* LIST_UNKNOWN */
 	if (!is_client_allowed(s)) {
-		session_refuse(s, 554, SPAN("5.7.1"), SPAN("This service is not for your address"));
+		session_refuse_client(s, 554, "5.7.1", "This service is not for your address");
 		session_finish(s);
 		return;
 	}

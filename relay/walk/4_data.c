@@ -47,8 +47,7 @@ data_end(struct session *s)
 {
 	struct transaction *t = s->transaction;
 
-	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, WALK_COMMAND_MS);
+	session_await_command(s);
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_end(&t->content);
 	if (t->data.has_bare)

@@ -97,7 +97,7 @@ void
 deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_HELD)
+		if (e->rcpts[i].state == RCPT_HELD && !e->rcpts[i].is_refused)
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];

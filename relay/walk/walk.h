@@ -108,6 +108,7 @@ struct session {
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SCAN_TEXT_MAX]; /* empty: not yet said */
+	struct verdict connected; /* after connect: what each EHLO begins with */
 	struct verdict verdict;   /* after connect and helo */
 	struct list_answer answers[POLICY_LISTS_MAX];
 	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
@@ -124,9 +125,15 @@ void session_new(struct front *f, int fd, const struct ip *peer, const struct co
 void session_reply(struct session *s, int code, const char *enhanced, const char *text);
 /* The same with the session's or the transaction's id behind the text. */
 void session_refuse(struct session *s, int code, struct span enhanced, struct span text);
+/* A refusal that no rule has decided: the same, and the journal is told. */
+void session_refuse_rcpt(
+    struct session *s, int code, const char *enhanced, const char *text, struct span to);
+void session_refuse_client(struct session *s, int code, const char *enhanced, const char *text);
 void session_mistake(struct session *s, int code, const char *enhanced, const char *text);
-void session_finish(struct session *s); /* after the replies have left */
-void session_go_on(struct session *s);  /* an answer has come: handle the input that waits */
+void session_count_error(struct session *s); /* the last one ends the session */
+void session_finish(struct session *s);      /* after the replies have left */
+void session_await_command(struct session *s);
+void session_go_on(struct session *s); /* an answer has come: handle the input that waits */
 void session_end_transaction(struct session *s);
 void session_drain(struct session *s); /* front is ending */
 struct facts session_facts(const struct session *s);
@@ -151,6 +158,7 @@ void filter_cancel(struct session *s);
 
 /* 6_commit.c: the only place that answers 250 after DATA. */
 void commit_begin(struct session *s, const struct scan_result *result);
+void commit_refuse(struct session *s, const struct verdict *v); /* for all recipients */
 void commit_cancel(struct session *s);
 
 /* --- record.c: what the journal is told --- */

@@ -292,5 +292,8 @@ def program_of(pid):
 
 
 def kill_hard(pid):
-    os.kill(pid, signal.SIGKILL)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it has followed another that was killed
     wait_until(lambda: not is_alive(pid), f"process {pid} to die")

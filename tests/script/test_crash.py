@@ -127,6 +127,13 @@ class Kill(FolderCase):
             relay.start()
         self.check(kill)
 
+    def test_ends_while_the_supervisor_is_away(self):
+        relay, _ = self.pair()
+        for role in ("front", "supervisor"):
+            kill_hard(relay.role(role))
+        wait_until(lambda: relay.events("supervisor died"), "postern run to see it")
+        relay.stop()  # asserts status 0
+
     def test_every_role_is_known(self):
         """A role that is added needs a test here."""
         relay, _ = self.pair()

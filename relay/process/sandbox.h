@@ -39,7 +39,7 @@ int sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, stru
 
 /* The user id a role runs as when the supervisor is root: that of the package's user
  * ("postern-front", …) or, without it, SANDBOX_FIRST_ID + kind. */
-enum { SANDBOX_FIRST_ID = 64800 };
+enum { SANDBOX_FIRST_ID = 60600 };
 unsigned sandbox_uid(enum sandbox_kind kind);
 
 #endif

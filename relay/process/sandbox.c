@@ -36,9 +36,8 @@ static const int calls_common[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(rea
     SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
     SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
     SCMP_SYS(tgkill), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(poll),
-    SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg),
-    SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(fcntl), SCMP_SYS(rseq),
-    SCMP_SYS(set_robust_list), SCMP_SYS(sysinfo) /* glibc's qsort */, SET_END};
+    SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(recvfrom), SCMP_SYS(fcntl),
+    SCMP_SYS(rseq), SCMP_SYS(set_robust_list), SCMP_SYS(sysinfo) /* glibc's qsort */, SET_END};
 
 /* The event loop, and memory files for large payloads: every role but the worker. */
 static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
@@ -242,6 +241,28 @@ allow_sockets(scmp_filter_ctx filter)
 	return r;
 }
 
+/*
+ * A message goes where its socket is connected to: MSG_FASTOPEN would connect (even what was a
+ * listener, once shut down), an address would send elsewhere.  The one in sendmsg's structure
+ * cannot be seen from here; without MSG_FASTOPEN no stream socket goes by it.
+ */
+static int
+allow_sending(scmp_filter_ctx filter, const struct sandbox *box)
+{
+	const struct scmp_arg_cmp to_no_address = SCMP_A5(SCMP_CMP_EQ, 0, 0 /* unused */);
+	bool has_sockets = box->flags & HAS_SOCKETS;
+	int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1,
+	    SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
+
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmmsg), 1,
+		    SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), has_sockets ? 1 : 2,
+		    SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0), to_no_address);
+	return r;
+}
+
 static int
 fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 {
@@ -249,6 +270,8 @@ fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 
 	for (size_t i = 0; r == 0 && box->sets[i] != NULL; i++)
 		r = allow_set(filter, box->sets[i]);
+	if (r == 0)
+		r = allow_sending(filter, box);
 	if (r == 0 && (box->flags & HAS_THREADS))
 		r = allow_threads(filter);
 	if (r == 0 && (box->flags & HAS_SOCKETS))

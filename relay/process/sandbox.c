@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -35,9 +37,9 @@ static const int calls_common[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(rea
     SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(sigaltstack),
     SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
     SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
-    SCMP_SYS(tgkill), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(poll),
-    SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(recvfrom), SCMP_SYS(fcntl),
-    SCMP_SYS(rseq), SCMP_SYS(set_robust_list), SCMP_SYS(sysinfo) /* glibc's qsort */, SET_END};
+    SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(poll), SCMP_SYS(ppoll),
+    SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(recvfrom), SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list), SCMP_SYS(sysinfo) /* glibc's qsort */, SET_END};
 
 /* The event loop, and memory files for large payloads: every role but the worker. */
 static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
@@ -46,12 +48,11 @@ static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), S
 
 /* Sockets that others have opened: accepted clients, listeners. */
 static const int calls_accept[] = {SCMP_SYS(accept4), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
-    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SCMP_SYS(ioctl), SET_END};
+    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SET_END};
 
 /* Connections of its own: lookup to resolvers, spool to gateways (families are checked below). */
 static const int calls_connect[] = {SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(getsockname),
-    SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown),
-    SCMP_SYS(ioctl), SET_END};
+    SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SET_END};
 
 /* Files below the folders that Landlock leaves. */
 static const int calls_read_files[] = {SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(getdents64),
@@ -89,7 +90,7 @@ static const int calls_never[] = {SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
     SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(sethostname),
     SET_END};
 
-enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4 };
+enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4, HAS_WORKERS = 8 };
 
 struct sandbox {
 	const char *name, *user;
@@ -103,7 +104,7 @@ static const struct sandbox sandboxes[] = {
     [SANDBOX_LOOKUP] = {"lookup", "postern-lookup", {calls_common, calls_loop, calls_connect},
 	HAS_SOCKETS},
     [SANDBOX_ZYGOTE] = {"filter", "postern-filter",
-	{calls_common, calls_loop, calls_read_files, calls_write_files, calls_zygote}, 0},
+	{calls_common, calls_loop, calls_read_files, calls_write_files, calls_zygote}, HAS_WORKERS},
     [SANDBOX_WORKER] = {"worker", "postern-filter",
 	{calls_common, calls_read_files, calls_write_files}, 0},
     [SANDBOX_SPOOL] = {"spool", "postern-spool",
@@ -263,6 +264,40 @@ allow_sending(scmp_filter_ctx filter, const struct sandbox *box)
 	return r;
 }
 
+/* abort() and raise() reach the process itself; of the others it knows nothing. */
+static int
+allow_own_signals(scmp_filter_ctx filter, const struct sandbox *box)
+{
+	/* A worker inherits its zygote's filter, under an id of its own. */
+	if (box->flags & HAS_WORKERS)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0 /* unused */));
+}
+
+/* Not among these: what makes the kernel send signals to whomever one names. */
+static int
+allow_descriptor_commands(scmp_filter_ctx filter)
+{
+	static const struct {
+		int call;
+		unsigned command;
+	} rules[] = {{SCMP_SYS(fcntl), F_GETFD}, {SCMP_SYS(fcntl), F_SETFD},
+	    {SCMP_SYS(fcntl), F_GETFL}, {SCMP_SYS(fcntl), F_SETFL},
+	    {SCMP_SYS(fcntl), F_DUPFD_CLOEXEC}, {SCMP_SYS(fcntl), F_GET_SEALS},
+	    {SCMP_SYS(fcntl), F_ADD_SEALS}, {SCMP_SYS(fcntl), F_GETLK}, {SCMP_SYS(fcntl), F_SETLK},
+	    {SCMP_SYS(fcntl), F_SETLKW}, {SCMP_SYS(fcntl), F_OFD_GETLK},
+	    {SCMP_SYS(fcntl), F_OFD_SETLK}, {SCMP_SYS(fcntl), F_OFD_SETLKW},
+	    {SCMP_SYS(ioctl), SIOCOUTQ}, {SCMP_SYS(ioctl), FIONREAD}, {SCMP_SYS(ioctl), FIONBIO},
+	    {SCMP_SYS(ioctl), TCGETS}};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, rules[i].call, 1,
+		    SCMP_A1(SCMP_CMP_EQ, rules[i].command, 0 /* unused */));
+	return r;
+}
+
 static int
 fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 {
@@ -272,6 +307,10 @@ fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 		r = allow_set(filter, box->sets[i]);
 	if (r == 0)
 		r = allow_sending(filter, box);
+	if (r == 0)
+		r = allow_own_signals(filter, box);
+	if (r == 0)
+		r = allow_descriptor_commands(filter);
 	if (r == 0 && (box->flags & HAS_THREADS))
 		r = allow_threads(filter);
 	if (r == 0 && (box->flags & HAS_SOCKETS))

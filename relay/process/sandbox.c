@@ -1,5 +1,4 @@
 #include "relay/process/sandbox.h"
-#include "relay/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,6 +169,7 @@ landlock_path(int ruleset, const struct sandbox_path *path, struct err *err)
 	return r;
 }
 
+/* 0, SANDBOX_NO_LANDLOCK or an error. */
 static int
 enter_landlock(const struct sandbox_path *paths, struct err *err)
 {
@@ -177,11 +177,8 @@ enter_landlock(const struct sandbox_path *paths, struct err *err)
 	struct landlock_ruleset_attr attr = {.handled_access_fs = (1ULL << 13) - 1};
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0), r = 0;
 
-	if (ruleset < 0) {
-		log_event(LOG_WARN, "no Landlock",
-		    KV_STR("do", "use a kernel of 5.13 or later with Landlock enabled"));
-		return 0;
-	}
+	if (ruleset < 0)
+		return SANDBOX_NO_LANDLOCK;
 	for (; r == 0 && paths != NULL && paths->path != NULL; paths++)
 		r = landlock_path(ruleset, paths, err);
 	if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
@@ -353,10 +350,12 @@ int
 sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, struct err *err)
 {
 	const struct sandbox *box = &sandboxes[kind];
+	int landlock;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, E_IO, "no_new_privs: %m");
-	if (enter_landlock(paths, err) < 0)
+	landlock = enter_landlock(paths, err);
+	if (landlock < 0 || enter_seccomp(box, err) < 0)
 		return -err->code;
-	return enter_seccomp(box, err);
+	return landlock;
 }

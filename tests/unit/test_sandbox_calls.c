@@ -9,8 +9,11 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <linux/sockios.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -200,6 +203,52 @@ test_descriptor_commands(void **state)
 		}
 }
 
+/* As on a kernel without it. */
+static void
+take_landlock_away(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (filter == NULL ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(landlock_create_ruleset), 0) <
+		0 ||
+	    seccomp_load(filter) < 0)
+		_exit(NO_SANDBOX);
+	seccomp_release(filter);
+}
+
+static int
+enter_without_landlock(enum sandbox_kind kind, bool is_missing)
+{
+	struct err err = {0};
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (is_missing)
+			take_landlock_away();
+		_exit(sandbox_enter(kind, NULL, &err));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* The rest of the sandbox stands, and the caller knows what is missing. */
+static void
+test_no_landlock_is_told(void **state)
+{
+	bool is_here =
+	    syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+
+	(void)state;
+	assert_int_equal(enter_without_landlock(SANDBOX_SPOOL, true), SANDBOX_NO_LANDLOCK);
+	assert_int_equal(enter_without_landlock(SANDBOX_SUPERVISOR, true), SANDBOX_NO_LANDLOCK);
+	assert_int_equal(
+	    enter_without_landlock(SANDBOX_SPOOL, false), is_here ? 0 : SANDBOX_NO_LANDLOCK);
+}
+
 int
 main(void)
 {
@@ -208,6 +257,7 @@ main(void)
 	    cmocka_unit_test(test_signals),
 	    cmocka_unit_test(test_signals_of_a_worker_below_its_zygote),
 	    cmocka_unit_test(test_descriptor_commands),
+	    cmocka_unit_test(test_no_landlock_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

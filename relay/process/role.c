@@ -2,13 +2,19 @@
 #include "filters/chain/abouts.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
+#include "relay/process/listener.h"
 #include "relay/process/sandbox.h"
 
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EARLY_MAX = 64, START_TIMEOUT_MS = 60000, ROLE_PATHS_MAX = 64 };
+enum {
+	/* Peers that are restarted meanwhile come again. */
+	EARLY_MAX = LISTENERS_MAX + 4 * ROLE_COUNT,
+	START_TIMEOUT_MS = 60000,
+	ROLE_PATHS_MAX = 64
+};
 
 /* Listeners and peers that come before the role has started are kept until it has. */
 struct early {

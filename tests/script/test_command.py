@@ -4,17 +4,20 @@ import ctypes
 import errno
 import json
 import signal
+import socket
 
 import mail
 import smtp
 from case import FolderCase
 from dnslists import Nameserver
+from ports import free_port
 from relay import command
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 HERE = ("run", "check", "explain", "policy", "queue", "status", "reload", "trace")
 LATER = ("gateway", "recipient", "quarantine", "replay", "plan", "user", "seal", "backup", "restore",
          "milter", "selftest")
+MANY = 256  # addresses of one relay
 ALLOW, ANSWER = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(…)
 
 
@@ -132,6 +135,18 @@ class Running(FolderCase):
         self.assertIn("no Landlock", problems[0]["what"])
         self.assertEqual(smtp.send(relay.port, mail.plain("all the same")).code, 250)
         gateway.wait_subject("all the same")
+
+    def test_many_addresses(self):
+        addresses = [f"127.0.1.{i}:{free_port()}" for i in range(1, MANY)]
+        words = ", ".join(f'"{a}"' for a in addresses)
+        relay, gateway = self.pair(sections=f'listen "many" {{ address = {{{words}}} flow = "inbound" }}')
+        for address in (addresses[0], addresses[-1]):
+            host, port = address.split(":")
+            with socket.create_connection((host, int(port)), PATIENCE_S) as client:
+                self.assertEqual(client.recv(4), b"220 ")
+        self.assertEqual(relay.events("role died"), [])
+        self.assertEqual(smtp.send(relay.port, mail.plain("one of many")).code, 250)
+        gateway.wait_subject("one of many")
 
     def test_reload(self):
         relay, gateway = self.pair()

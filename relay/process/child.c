@@ -218,6 +218,22 @@ child_stop(struct child *c)
 	loop_timer(c->supervisor->loop, &c->kill, STOP_MS, kill_now, c);
 }
 
+/* Ending well or not, this process may have spoilt what its successor gets. */
+static void
+check_listeners(struct supervisor *s)
+{
+	struct err err = {0};
+	int r = listener_check_all(&s->listeners, &err);
+
+	if (r > 0)
+		log_event(LOG_ERROR, "listeners were shut down", KV_INT("reopened", r),
+		    KV_STR("do", "look for a role that was taken over"));
+	problem_report(&s->problems, SPAN("listeners"), span_str(err.text),
+	    r < 0 ? SPAN("free the address, then restart the relay") : (struct span){0});
+	if (r < 0)
+		log_event(LOG_ERROR, "listener lost", KV_STR("why", err.text));
+}
+
 void
 child_died(struct child *c, int wait_status)
 {
@@ -240,8 +256,14 @@ child_died(struct child *c, int wait_status)
 			c->failed_starts++;
 		c->restarts++;
 	}
+<<<<<<< HEAD
 	if (!c->supervisor->is_stopping && c->supervisor->renewal != RENEWAL_STOPPING &&
 	    c->is_wanted) {
+=======
+	if (!c->supervisor->is_stopping && (c->role == ROLE_FRONT || c->role == ROLE_WEB))
+		check_listeners(c->supervisor);
+	if (!c->supervisor->is_stopping && c->is_wanted) {
+>>>>>>> sandboxfix
 		loop_timer(
 		    c->supervisor->loop, &c->restart, was_asked ? 0 : c->delay_ms, restart_now, c);
 		if (!was_asked)

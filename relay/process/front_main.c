@@ -4,20 +4,20 @@
  */
 #include "relay/base/log.h"
 #include "relay/ipc/policy_bundle.h"
+#include "relay/process/acceptor.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/walk/walk.h"
 
-#include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENERS = 256, ACCEPTS_A_TURN = 64 };
+enum { LISTENERS = 256 };
 
 struct front_listener {
-	int fd;
-	struct watch *watch;
-	const struct conf_listen *listen;
+	struct acceptor acceptor;
+	const struct conf_listen *listen; /* NULL: not in use */
 	struct front *front;
 };
 
@@ -27,7 +27,7 @@ static struct front_listener listeners[LISTENERS];
 static bool
 is_full(const struct front *f)
 {
-	return f->n_sessions >= WALK_SESSIONS_MAX;
+	return f->n_sessions >= f->sessions_max;
 }
 
 /* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
@@ -42,29 +42,16 @@ turn_away(int fd)
 }
 
 static void
-on_listener(void *arg, unsigned events)
+on_client(void *arg, int fd, const struct sockaddr_storage *sa)
 {
 	struct front_listener *l = arg;
+	struct ip peer;
+	uint16_t port;
 
-	(void)events;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct sockaddr_storage sa;
-		socklen_t n = sizeof(sa);
-		int fd = accept4(l->fd, (struct sockaddr *)&sa, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		struct ip peer;
-		uint16_t port;
-
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE)
-				log_event(LOG_ERROR, "no descriptors",
-				    KV_STR("do", "raise the limit of open files (LimitNOFILE)"));
-			return;
-		}
-		if (is_full(l->front) || !ip_from_sockaddr(&sa, &peer, &port))
-			turn_away(fd);
-		else
-			session_new(l->front, fd, &peer, l->listen);
-	}
+	if (is_full(l->front) || !ip_from_sockaddr(sa, &peer, &port))
+		turn_away(fd);
+	else
+		session_new(l->front, fd, &peer, l->listen);
 }
 
 static const struct conf_listen *
@@ -84,12 +71,12 @@ front_listener(struct role *role, unsigned index, int fd)
 	const struct conf_listen *listen = listen_of(role->config, index);
 	struct front_listener *l = &listeners[index % LISTENERS];
 
-	if (listen == NULL || l->watch != NULL) {
+	if (listen == NULL || l->listen != NULL) {
 		(void)close(fd); /* not one of this configuration */
 		return;
 	}
-	*l = (struct front_listener){.fd = fd, .listen = listen, .front = &front};
-	l->watch = loop_watch(role->loop, fd, LOOP_READ, on_listener, l);
+	*l = (struct front_listener){.listen = listen, .front = &front};
+	acceptor_open(&l->acceptor, role->loop, fd, on_client, l);
 }
 
 static void
@@ -222,7 +209,7 @@ static void
 front_stop(struct role *role)
 {
 	for (size_t i = 0; i < LISTENERS; i++)
-		watch_remove(&listeners[i].watch);
+		acceptor_close(&listeners[i].acceptor);
 	front.is_draining = true;
 	if (front.n_sessions == 0)
 		loop_stop(role->loop);
@@ -240,8 +227,20 @@ static const struct role_ops ops = {
     .stop = front_stop,
 };
 
+/* Asked before the sandbox closes: inside it there is no such call. */
+static size_t
+sessions_max(void)
+{
+	struct rlimit files;
+
+	return clients_sessions_max(
+	    getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : RLIM_INFINITY,
+	    WALK_SESSIONS_MAX);
+}
+
 int
 main(int argc, char **argv)
 {
+	front.sessions_max = sessions_max();
 	return role_main(&ops, argc, argv);
 }

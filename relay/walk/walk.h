@@ -10,6 +10,7 @@
 #include "policy/decide/decide.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
+#include "relay/front/clients.h"
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
@@ -43,7 +44,7 @@ struct front {
 	struct channel *journal;
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
-	size_t n_sessions;
+	size_t n_sessions, sessions_max;
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused;
 };

@@ -242,5 +242,6 @@ int
 main(int argc, char **argv)
 {
 	front.sessions_max = sessions_max();
+	content_set_budget(content_budget_of_machine());
 	return role_main(&ops, argc, argv);
 }

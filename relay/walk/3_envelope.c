@@ -78,7 +78,7 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 503, "5.5.1", "The sender was named already");
 		return;
 	}
-	if (!spool_client_has_room(s->front->spool)) {
+	if (!spool_client_has_room(s->front->spool) || !content_has_room()) {
 		session_refuse(
 		    s, 452, SPAN("4.3.1"), SPAN("No room for mail now, try again later"));
 		return;

@@ -81,6 +81,8 @@ data_input(struct session *s)
 		t->is_too_large = true;
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_add(&t->content, buf_span(&out));
+	if (t->content_error != 0 || t->is_too_large)
+		content_drop(&t->content);
 	if (t->data.is_ended)
 		data_end(s);
 }

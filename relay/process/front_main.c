@@ -7,6 +7,7 @@
 #include "relay/process/acceptor.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
+#include "relay/smtp/reply.h"
 #include "relay/walk/walk.h"
 
 #include <sys/resource.h>
@@ -32,13 +33,19 @@ is_full(const struct front *f)
 
 /* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
 static void
-turn_away(int fd)
+turn_away(int fd, const struct ip *peer, struct span enhanced, struct span text)
 {
-	static const char reply[] = "421 4.3.2 Too many connections, try again later\r\n";
+	struct buf b = BUF_INIT(SMTP_REPLY_LINE_MAX);
+	struct id id = id_new();
+	char ip[IP_TEXT_MAX];
 
-	(void)!send(
-	    fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* it may not hear */
+	(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
+	(void)!send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT);      /* it may not hear */
 	(void)close(fd);
+	buf_free(&b);
+	front.n_refused++;
+	log_event(LOG_INFO, "turned away", KV("id", id_span(&id)),
+	    KV("client", ip_format(peer, ip)), KV_INT("code", 421), KV("why", text));
 }
 
 static void
@@ -48,8 +55,12 @@ on_client(void *arg, int fd, const struct sockaddr_storage *sa)
 	struct ip peer;
 	uint16_t port;
 
-	if (is_full(l->front) || !ip_from_sockaddr(sa, &peer, &port))
-		turn_away(fd);
+	if (!ip_from_sockaddr(sa, &peer, &port))
+		(void)close(fd); /* our listeners are IP's: never here */
+	else if (is_full(l->front))
+		turn_away(fd, &peer, SPAN("4.3.2"), SPAN("Too many connections, try again later"));
+	else if (session_is_counted(&peer, l->listen) && clients_is_full(l->front->clients, &peer))
+		turn_away(fd, &peer, SPAN("4.7.0"), SPAN("Too many connections from your address"));
 	else
 		session_new(l->front, fd, &peer, l->listen);
 }
@@ -139,6 +150,7 @@ front_start(struct role *role)
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop);
 	list_init(&front.sessions);
+	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
 	front_policy(role);
 }
 

@@ -105,6 +105,8 @@ session_free(struct session *s)
 	session_end_transaction(s);
 	timer_cancel(&s->drain);
 	connection_close(&s->connection);
+	if (s->is_counted)
+		clients_leave(f->clients, &s->peer);
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s);
@@ -233,6 +235,12 @@ on_timeout(void *arg)
 
 static const struct connection_events session_events = {on_input, on_gone, on_timeout, on_gone};
 
+bool
+session_is_counted(const struct ip *peer, const struct conf_listen *listen)
+{
+	return !ip_is_loopback(peer) && !nets_have(&listen->xclient, peer);
+}
+
 void
 session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen)
 {
@@ -242,6 +250,9 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	s->id = id_new();
 	s->peer = s->client = *peer;
 	s->may_xclient = nets_have(&listen->xclient, peer);
+	s->is_counted = session_is_counted(peer, listen);
+	if (s->is_counted)
+		clients_enter(f->clients, peer);
 	s->listen = listen;
 	s->snapshot = snapshot_hold(f->snapshot);
 	list_append(&f->sessions, &s->node);

@@ -82,6 +82,7 @@ session_end_transaction(struct session *s)
 		return;
 	filter_cancel(s);
 	commit_cancel(s);
+	timer_cancel(&t->data_limit);
 	for (size_t i = 0; i < t->n_rcpts; i++)
 		mem_free(t->rcpts[i].verdict);
 	for (size_t i = 0; i < t->n_groups; i++)

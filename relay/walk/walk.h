@@ -23,12 +23,13 @@
 
 enum {
 	WALK_SESSIONS_MAX = 20000,
-	WALK_CLIENT_SESSIONS_MAX = 200, /* at once, from one IPv4 address or IPv6 /64 */
-	WALK_ERRORS_MAX = 20,           /* mistakes of one client before 421 */
-	WALK_HOPS_MAX = 50,             /* Received fields: more is a loop (RFC 5321 6.3) */
-	WALK_COMMAND_MS = 300000,       /* RFC 5321 section 4.5.3.2.7 */
-	WALK_DATA_MS = 180000,          /* 4.5.3.2.5 */
-	WALK_DRAIN_MS = 8000            /* how long a message in hand may take when front ends */
+	WALK_CLIENT_SESSIONS_MAX = 200,      /* at once, from one IPv4 address or IPv6 /64 */
+	WALK_ERRORS_MAX = 20,                /* mistakes of one client before 421 */
+	WALK_HOPS_MAX = 50,                  /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_COMMAND_MS = 300000,            /* RFC 5321 section 4.5.3.2.7 */
+	WALK_DATA_MS = 180000,               /* 4.5.3.2.5 */
+	WALK_DATA_TOTAL_MS = 30 * 60 * 1000, /* of one message, however often bytes come */
+	WALK_DRAIN_MS = 8000 /* how long a message in hand may take when front ends */
 };
 
 /* Everything the front role knows; one for the process. */
@@ -75,6 +76,7 @@ struct transaction {
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
 	struct reader_data data;
+	struct timer *data_limit; /* while it is received */
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
 	bool is_too_large;

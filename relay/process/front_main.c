@@ -207,10 +207,11 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	}
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
-	    "\"workers\":%zu,\"idle_workers\":%zu}}",
+	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu}}",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
-	    pool_size(front.workers), pool_idle(front.workers)); /* bounded */
+	    pool_size(front.workers), pool_idle(front.workers),
+	    (unsigned long long)front.n_journal_dropped); /* bounded */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&b);

@@ -49,7 +49,7 @@ struct front {
 	struct clients *clients; /* of the sessions that are counted */
 	size_t n_sessions, sessions_max;
 	bool is_draining;
-	uint64_t n_connections, n_accepted, n_refused;
+	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
 };
 
 struct rcpt {

@@ -297,6 +297,121 @@ test_no_memory_in_data(void **state)
 	expect("250 2.1.0 ");
 }
 
+/* All in one turn of the loop, so that the kernel takes none of it meanwhile. */
+static void
+commit_at_once(struct spool_request *requests, size_t n)
+{
+	static char body[CHANNEL_INLINE_MAX];
+	struct commit_rcpt rcpt = {
+	    .address = SPAN("bob@example.org"), .gateway = SPAN("inside"), .fate = FATE_DELIVER};
+	struct commit c = {.id = SPAN("X"),
+	    .flow = SPAN("inbound"),
+	    .rcpts = &rcpt,
+	    .n_rcpts = 1,
+	    .body_size = sizeof(body),
+	    .is_inline = true,
+	    .body = span_of(body, sizeof(body))};
+
+	for (size_t i = 0; i < n; i++)
+		spool_commit(spool, &requests[i], &c, -1);
+}
+
+static size_t n_durable, n_busy, n_else;
+
+static void
+on_commit_done(struct spool_request *r, const struct refusal *refusal)
+{
+	(void)r;
+	if (refusal == NULL)
+		n_durable++;
+	else if (refusal->code == 452 && span_eq(refusal->enhanced, SPAN("4.3.1")))
+		n_busy++;
+	else
+		n_else++;
+}
+
+/* Half of the queue's maximum is sent, what comes then is refused, and the channel lives. */
+static void
+test_a_slow_spool(void **state)
+{
+	enum { REQUESTS = CHANNEL_QUEUE_MAX / CHANNEL_INLINE_MAX };
+	static struct spool_request requests[2 * REQUESTS];
+
+	(void)state;
+	n_durable = n_busy = n_else = 0;
+	for (size_t i = 0; i < 2 * REQUESTS; i++)
+		requests[i] = (struct spool_request){.on_done = on_commit_done};
+	begin_session("192.0.2.1");
+	say(GREETING);
+	(void)heard();
+	assert_true(spool_client_has_room(spool));
+	commit_at_once(requests, REQUESTS);
+	assert_false(spool_client_has_room(spool));
+	assert_int_equal(n_busy, 0); /* never from inside the call */
+	turn();
+	assert_true(n_busy >= REQUESTS / 2 && n_busy < REQUESTS * 3 / 4);
+	assert_int_equal(n_else, 0);
+	commit_at_once(requests + REQUESTS, REQUESTS); /* for what the kernel has taken meanwhile */
+	say(MAIL);
+	expect("452 4.3.1 ");
+	while (n_durable + n_busy < 2 * REQUESTS)
+		spool_takes();
+	assert_int_equal(n_else, 0);
+	assert_true(spool_client_has_room(spool));
+	say(MAIL);
+	expect("250 2.1.0 ");
+}
+
+static void
+on_journal(void *arg, struct message *m)
+{
+	(void)arg;
+	(void)m;
+}
+
+static size_t n_journal_closed;
+
+static void
+on_journal_close(void *arg)
+{
+	(void)arg;
+	n_journal_closed++;
+}
+
+/* Lines are dropped and counted; the channel never breaks. */
+static void
+test_a_slow_journal(void **state)
+{
+	static const struct channel_events events = {on_journal, on_journal_close};
+	static const struct verdict v = {.action = ACTION_REJECT, .code = 550, .text = "No"};
+	static char filler[CHANNEL_INLINE_MAX];
+	struct session *s;
+	size_t queued;
+	int ends[2];
+
+	(void)state;
+	channel_pair(ends);
+	front.journal = channel_new(loop, ends[0], &events, NULL);
+	begin_session("192.0.2.1");
+	s = LIST_ENTRY(front.sessions.next, struct session, node);
+	record_refusal(s, &v, SPAN("bob@example.org"));
+	assert_int_equal(front.n_journal_dropped, 0);
+	assert_true(channel_queued(front.journal) > 0);
+	while (channel_has_room(front.journal))
+		channel_send(front.journal, 1, 0, span_of(filler, sizeof(filler)), NULL);
+	queued = channel_queued(front.journal);
+	for (size_t i = 0; i < 3; i++)
+		record_refusal(s, &v, SPAN("bob@example.org"));
+	assert_int_equal(front.n_journal_dropped, 3);
+	assert_int_equal(channel_queued(front.journal), queued);
+	assert_true(channel_is_open(front.journal));
+	(void)close(ends[1]);
+	turn();
+	assert_int_equal(n_journal_closed, 1);
+	record_refusal(s, &v, SPAN("bob@example.org")); /* there is none: nothing was dropped */
+	assert_int_equal(front.n_journal_dropped, 3);
+}
+
 int
 main(void)
 {
@@ -309,6 +424,8 @@ main(void)
 		test_the_next_message_has_its_own_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_at_mail, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_in_data, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_slow_spool, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_slow_journal, setup, teardown),
 	};
 
 	loop = loop_new();

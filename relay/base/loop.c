@@ -243,6 +243,8 @@ loop_turn(struct loop *loop, int wait_ms)
 			ready |= w->events & LOOP_READ;
 		if (events[i].events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 			ready |= w->events & LOOP_WRITE;
+		if (events[i].events & (EPOLLHUP | EPOLLERR))
+			ready |= LOOP_GONE;
 		if (ready != 0)
 			w->on_ready(w->arg, ready);
 	}

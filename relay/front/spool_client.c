@@ -4,6 +4,7 @@
 #include "relay/base/mem.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 enum { COMMIT_WAIT_MS = 120000 };
 
@@ -19,6 +20,9 @@ struct spool_client {
 
 static const struct refusal gone = {
     .code = 451, .enhanced = {"4.3.0", 5}, .text = {"The queue is not available, try again", 37}};
+
+static const struct refusal busy = {
+    .code = 452, .enhanced = {"4.3.1", 5}, .text = {"The queue is busy, try again later", 34}};
 
 static void
 end(struct spool_request *r, const struct refusal *refusal)
@@ -114,6 +118,12 @@ fail(void *arg)
 	end(arg, &gone);
 }
 
+static void
+fail_busy(void *arg)
+{
+	end(arg, &busy);
+}
+
 void
 spool_commit(struct spool_client *s, struct spool_request *r, const struct commit *c, int body_fd)
 {
@@ -129,7 +139,11 @@ spool_commit(struct spool_client *s, struct spool_request *r, const struct commi
 		fds[0] = fcntl(body_fd, F_DUPFD_CLOEXEC, 0);
 	if (b.failed || !channel_is_open(s->channel) || (body_fd >= 0 && fds[0] < 0))
 		loop_timer(s->loop, &r->failed, 0, fail, r);
-	else {
+	else if (!channel_has_room(s->channel)) {
+		if (fds[0] >= 0)
+			(void)close(fds[0]); /* a copy: the body is the caller's */
+		loop_timer(s->loop, &r->failed, 0, fail_busy, r);
+	} else {
 		channel_send(s->channel, SPOOL_COMMIT, r->id, buf_span(&b), fds);
 		/* A disk that takes nothing and refuses nothing leaves the client with 451. */
 		loop_timer(s->loop, &r->failed, COMMIT_WAIT_MS, fail, r);
@@ -150,5 +164,5 @@ spool_forget_request(struct spool_request *r)
 bool
 spool_client_has_room(const struct spool_client *s)
 {
-	return s->has_room && channel_is_open(s->channel);
+	return s->has_room && channel_has_room(s->channel);
 }

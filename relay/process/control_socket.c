@@ -2,6 +2,7 @@
 #include "relay/base/list.h"
 #include "relay/base/log.h"
 #include "relay/ipc/control_path.h"
+#include "relay/process/acceptor.h"
 
 #include <grp.h>
 #include <sys/socket.h>
@@ -42,7 +43,7 @@ struct request {
 struct control_socket {
 	struct supervisor *supervisor;
 	int fd, dir_fd;
-	struct watch *watch;
+	struct acceptor acceptor;
 	struct list clients, requests;
 	size_t n_clients, n_requests;
 	uint64_t next_id;
@@ -389,15 +390,12 @@ on_client_close(void *arg)
 static const struct channel_events client_events = {on_client_message, on_client_close};
 
 static void
-on_connection(void *arg, unsigned events)
+on_connection(void *arg, int fd, const struct sockaddr_storage *sa)
 {
 	struct control_socket *cs = arg;
-	int fd = accept4(cs->fd, NULL, NULL, SOCK_CLOEXEC);
 	struct client *c;
 
-	(void)events;
-	if (fd < 0)
-		return;
+	(void)sa; /* who may connect is decided by the socket file's mode */
 	if (cs->n_clients >= CLIENTS_MAX) {
 		(void)close(fd); /* one too many: it sees the end */
 		return;
@@ -456,7 +454,7 @@ control_open(struct supervisor *s, struct err *err)
 		mem_free(cs);
 		return NULL;
 	}
-	cs->watch = loop_watch(s->loop, cs->fd, LOOP_READ, on_connection, cs);
+	acceptor_open(&cs->acceptor, s->loop, cs->fd, on_connection, cs);
 	return cs;
 }
 
@@ -469,7 +467,11 @@ control_close(struct control_socket **c)
 		return;
 	LIST_FOR_SAFE (it, &cs->clients)
 		client_free(LIST_ENTRY(it, struct client, node));
+<<<<<<< HEAD
 	watch_remove(&cs->watch);
+=======
+	acceptor_close(&cs->acceptor);
+>>>>>>> loadfix
 	(void)close(cs->fd);                           /* a socket: nothing to lose */
 	(void)unlinkat(cs->dir_fd, "control.sock", 0); /* a leftover is removed at the next start */
 	(void)close(cs->dir_fd);                       /* O_PATH: nothing to lose */

@@ -109,6 +109,7 @@ session_end_transaction(struct session *s)
 		return;
 	filter_cancel(s);
 	commit_cancel(s);
+	timer_cancel(&t->data_limit);
 	for (size_t i = 0; i < t->n_rcpts; i++)
 		mem_free(t->rcpts[i].verdict);
 	for (size_t i = 0; i < t->n_groups; i++)
@@ -132,7 +133,12 @@ session_free(struct session *s)
 	session_end_transaction(s);
 	timer_cancel(&s->drain);
 	connection_close(&s->connection);
+<<<<<<< HEAD
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
+=======
+	if (s->is_counted)
+		clients_leave(f->clients, &s->peer);
+>>>>>>> loadfix
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s);
@@ -271,6 +277,12 @@ on_timeout(void *arg)
 
 static const struct connection_events session_events = {on_input, on_gone, on_timeout, on_gone};
 
+bool
+session_is_counted(const struct ip *peer, const struct conf_listen *listen)
+{
+	return !ip_is_loopback(peer) && !nets_have(&listen->xclient, peer);
+}
+
 void
 session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen)
 {
@@ -280,6 +292,9 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	s->id = id_new();
 	s->peer = s->client = *peer;
 	s->may_xclient = nets_have(&listen->xclient, peer);
+	s->is_counted = session_is_counted(peer, listen);
+	if (s->is_counted)
+		clients_enter(f->clients, peer);
 	s->listen = listen;
 	s->snapshot = snapshot_hold(f->snapshot);
 	pool_hold_policy(f->workers, snapshot_version(s->snapshot));

@@ -10,6 +10,7 @@
 #include "policy/decide/decide.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
+#include "relay/front/clients.h"
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
@@ -22,11 +23,13 @@
 
 enum {
 	WALK_SESSIONS_MAX = 20000,
-	WALK_ERRORS_MAX = 20,     /* mistakes of one client before 421 */
-	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
-	WALK_COMMAND_MS = 300000, /* RFC 5321 section 4.5.3.2.7 */
-	WALK_DATA_MS = 180000,    /* 4.5.3.2.5 */
-	WALK_DRAIN_MS = 8000      /* how long a message in hand may take when front ends */
+	WALK_CLIENT_SESSIONS_MAX = 200,      /* at once, from one IPv4 address or IPv6 /64 */
+	WALK_ERRORS_MAX = 20,                /* mistakes of one client before 421 */
+	WALK_HOPS_MAX = 50,                  /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_COMMAND_MS = 300000,            /* RFC 5321 section 4.5.3.2.7 */
+	WALK_DATA_MS = 180000,               /* 4.5.3.2.5 */
+	WALK_DATA_TOTAL_MS = 30 * 60 * 1000, /* of one message, however often bytes come */
+	WALK_DRAIN_MS = 8000 /* how long a message in hand may take when front ends */
 };
 
 /* Everything the front role knows; one for the process. */
@@ -43,9 +46,10 @@ struct front {
 	struct channel *journal;
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
-	size_t n_sessions;
+	struct clients *clients; /* of the sessions that are counted */
+	size_t n_sessions, sessions_max;
 	bool is_draining;
-	uint64_t n_connections, n_accepted, n_refused;
+	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
 };
 
 struct rcpt {
@@ -72,6 +76,7 @@ struct transaction {
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
 	struct reader_data data;
+	struct timer *data_limit; /* while it is received */
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
 	bool is_too_large;
@@ -100,9 +105,9 @@ struct session {
 	enum session_state state;
 	bool is_processing; /* session_go_on is at work further up the stack */
 	struct id id;
-	struct ip peer;   /* who is connected */
-	struct ip client; /* who counts: the peer, or whom XCLIENT names */
-	bool may_xclient;
+	struct ip peer;               /* who is connected */
+	struct ip client;             /* who counts: the peer, or whom XCLIENT names */
+	bool may_xclient, is_counted; /* is_counted: in front->clients */
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
@@ -121,6 +126,9 @@ struct session {
 };
 
 /* --- session.c: the life of a session, and which command goes to which stage --- */
+/* Whether sessions of this peer count as its own: those of our host and of who speaks for others
+ * (XCLIENT) do not. */
+bool session_is_counted(const struct ip *peer, const struct conf_listen *listen);
 void session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen);
 void session_reply(struct session *s, int code, const char *enhanced, const char *text);
 /* The same with the session's or the transaction's id behind the text. */

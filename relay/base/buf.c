@@ -8,8 +8,9 @@
 
 enum { BUF_FIRST = 256 };
 
-char *
-buf_room(struct buf *b, size_t n)
+/* Room for n bytes inside the maximum, and for `spare` behind them that are never counted. */
+static char *
+room(struct buf *b, size_t n, size_t spare)
 {
 	size_t need;
 
@@ -17,6 +18,7 @@ buf_room(struct buf *b, size_t n)
 		b->failed = true;
 		return NULL;
 	}
+	need += spare;
 	if (need > b->cap) {
 		size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
 
@@ -26,6 +28,12 @@ buf_room(struct buf *b, size_t n)
 		b->cap = cap;
 	}
 	return b->p + b->n;
+}
+
+char *
+buf_room(struct buf *b, size_t n)
+{
+	return room(b, n, 0);
 }
 
 int
@@ -72,7 +80,7 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
 	must(n >= 0);
-	to = buf_room(b, (size_t)n + 1);
+	to = room(b, (size_t)n, 1); /* for the NUL */
 	if (to == NULL)
 		return -E_LIMIT;
 	va_start(ap, fmt);

@@ -141,7 +141,7 @@ add(struct content *c, struct span bytes)
 	}
 	if (header_is_complete(buf_span(&c->bytes)))
 		r = clean_header(c, header_section_length(buf_span(&c->bytes)));
-	else if (c->bytes.n > HEADER_SECTION_MAX)
+	else if (c->bytes.n > HEADER_SECTION_MAX + 1) /* one byte short of the empty line's end */
 		r = -E_LIMIT;
 	return r < 0 || !c->is_header_done ? r : spill(c);
 }

@@ -256,14 +256,10 @@ child_died(struct child *c, int wait_status)
 			c->failed_starts++;
 		c->restarts++;
 	}
-<<<<<<< HEAD
-	if (!c->supervisor->is_stopping && c->supervisor->renewal != RENEWAL_STOPPING &&
-	    c->is_wanted) {
-=======
 	if (!c->supervisor->is_stopping && (c->role == ROLE_FRONT || c->role == ROLE_WEB))
 		check_listeners(c->supervisor);
-	if (!c->supervisor->is_stopping && c->is_wanted) {
->>>>>>> sandboxfix
+	if (!c->supervisor->is_stopping && c->supervisor->renewal != RENEWAL_STOPPING &&
+	    c->is_wanted) {
 		loop_timer(
 		    c->supervisor->loop, &c->restart, was_asked ? 0 : c->delay_ms, restart_now, c);
 		if (!was_asked)

@@ -467,11 +467,7 @@ control_close(struct control_socket **c)
 		return;
 	LIST_FOR_SAFE (it, &cs->clients)
 		client_free(LIST_ENTRY(it, struct client, node));
-<<<<<<< HEAD
-	watch_remove(&cs->watch);
-=======
 	acceptor_close(&cs->acceptor);
->>>>>>> loadfix
 	(void)close(cs->fd);                           /* a socket: nothing to lose */
 	(void)unlinkat(cs->dir_fd, "control.sock", 0); /* a leftover is removed at the next start */
 	(void)close(cs->dir_fd);                       /* O_PATH: nothing to lose */

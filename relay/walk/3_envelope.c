@@ -78,14 +78,8 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 503, "5.5.1", "The sender was named already");
 		return;
 	}
-<<<<<<< HEAD
-	if (!spool_client_has_room(s->front->spool)) {
-		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
-=======
 	if (!spool_client_has_room(s->front->spool) || !content_has_room()) {
-		session_refuse(
-		    s, 452, SPAN("4.3.1"), SPAN("No room for mail now, try again later"));
->>>>>>> loadfix
+		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
 		return;
 	}
 	begin_transaction(s, c);

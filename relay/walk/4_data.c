@@ -58,13 +58,8 @@ data_end(struct session *s)
 {
 	struct transaction *t = s->transaction;
 
-<<<<<<< HEAD
-	session_await_command(s);
-=======
-	s->state = SESSION_COMMAND;
 	timer_cancel(&t->data_limit);
-	connection_expect(&s->connection, WALK_COMMAND_MS);
->>>>>>> loadfix
+	session_await_command(s);
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_end(&t->content);
 	if (t->data.has_bare)

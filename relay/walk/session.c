@@ -133,12 +133,9 @@ session_free(struct session *s)
 	session_end_transaction(s);
 	timer_cancel(&s->drain);
 	connection_close(&s->connection);
-<<<<<<< HEAD
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
-=======
 	if (s->is_counted)
 		clients_leave(f->clients, &s->peer);
->>>>>>> loadfix
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s);

@@ -23,14 +23,17 @@ complain(int error)
 	if (now_ms < next_ms)
 		return;
 	next_ms = now_ms + ACCEPTOR_LOG_MS;
-	log_event(LOG_ERROR, "no descriptors", KV_STR("why", strerror(error)),
-	    KV_STR("do", "raise the limit of open files (LimitNOFILE)"));
+	log_event(LOG_ERROR, "cannot accept", KV_STR("why", strerror(error)),
+	    KV_STR("do", error == EINVAL ? "restart the relay: the listener was shut down"
+					 : "raise the limit of open files (LimitNOFILE)"));
 }
 
+/* Whether the listener stays ready though nothing can be accepted: a shortage, or its end. */
 static bool
-is_shortage(int error)
+is_lasting(int error)
 {
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+	       error == EINVAL;
 }
 
 static void
@@ -49,7 +52,7 @@ on_ready(void *arg, unsigned events)
 			a->on_accept(a->arg, fd, &sa);
 			continue;
 		}
-		if (is_shortage(errno)) {
+		if (is_lasting(errno)) {
 			complain(errno);
 			watch_remove(&a->watch);
 			loop_timer(a->loop, &a->rest, ACCEPTOR_REST_MS, on_rested, a);

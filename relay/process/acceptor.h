@@ -1,6 +1,6 @@
 /*
  * acceptor.h - accepts the connections of one listening socket; rests when there are no
- * descriptors for more.
+ * descriptors for more or the socket was shut down.
  *
  * Without the rest a listener stays ready for ever and takes the whole processor to say so.  The
  * clients wait in the backlog meanwhile.

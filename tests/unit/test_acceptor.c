@@ -176,6 +176,23 @@ test_closed_while_it_rests(void **state)
 	assert_int_equal(n_accepted, 0);
 }
 
+/* Another holder of the socket has shut it down: ready for ever, and nobody to accept. */
+static void
+test_rests_when_shut_down(void **state)
+{
+	(void)state;
+	loop_turn(loop, 0);
+	assert_int_equal(n_accepted, 1);
+	must(shutdown(listener, SHUT_RDWR) == 0);
+	loop_turn(loop, 0);
+	assert_null(a.watch);
+	assert_int_equal(count_lines(), 1);
+	advance(ACCEPTOR_REST_MS);
+	loop_turn(loop, 0);
+	assert_null(a.watch);
+	assert_int_equal(count_lines(), 1);
+}
+
 int
 main(void)
 {
@@ -184,6 +201,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_rests_without_descriptors, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_complains_once_a_minute, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_closed_while_it_rests, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_rests_when_shut_down, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

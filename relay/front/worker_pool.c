@@ -325,6 +325,26 @@ pool_new(struct loop *loop)
 }
 
 void
+pool_free(struct worker_pool **pool)
+{
+	struct worker_pool *p = *pool;
+
+	if (p == NULL)
+		return;
+	forget_workers(p);
+	must(list_is_empty(&p->waiting));
+	LIST_FOR_SAFE (it, &p->policies) {
+		struct policy_version *v = LIST_ENTRY(it, struct policy_version, node);
+
+		list_remove(&v->node);
+		(void)close(v->fd); /* memory only */
+		mem_free(v);
+	}
+	mem_free(p);
+	*pool = NULL;
+}
+
+void
 pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg)
 {
 	p->on_lost = on_lost;

@@ -41,6 +41,7 @@ struct scan {
 };
 
 struct worker_pool *pool_new(struct loop *loop);
+void pool_free(struct worker_pool **p); /* no scan may be in it */
 /* Called when the zygote's channel closes by itself. */
 void pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg);
 void pool_connect(struct worker_pool *p, int zygote_fd); /* takes the fd */

@@ -116,6 +116,7 @@ teardown(void **state)
 	(void)close(spool_end);
 	turn(); /* the client of the spool sees its end */
 	clients_free(&front.clients);
+	pool_free(&front.workers);
 	snapshot_release(&front.snapshot);
 	channel_free(&front.journal);
 	clock_fake(0, -1);

@@ -125,8 +125,8 @@ clean_header(struct content *c, size_t length)
 static bool
 header_is_complete(struct span bytes)
 {
-	return bytes.n > 0 && (span_starts(bytes, SPAN("\r\n")) ||
-				  memmem(bytes.p, bytes.n, "\r\n\r\n", 4) != NULL);
+	return span_starts(bytes, SPAN("\r\n")) ||
+	       (bytes.n > 0 && memmem(bytes.p, bytes.n, "\r\n\r\n", 4) != NULL);
 }
 
 static int

@@ -18,8 +18,10 @@ enum { TURNS = 20, REPLIES_MAX = 65536 };
 #define RCPT     "RCPT TO:<bob@example.org>\r\n"
 #define BODY     "Subject: x\r\n\r\nhello\r\n.\r\n"
 
-static struct loop *loop; /* this and the spool client live as long as the process */
+/* These live as long as the process. */
+static struct loop *loop;
 static struct spool_client *spool;
+static struct worker_pool *workers;
 static struct front front;
 static struct conf_gateway gateway = {.name = "inside"};
 static struct conf_flow flow;
@@ -53,11 +55,10 @@ set_front(void)
 	    .postmaster = "postmaster@example.org",
 	    .flows = &flow,
 	    .n_flows = 1};
-	front = (struct front){.loop = loop, .config = &config, .spool = spool};
+	front = (struct front){.loop = loop, .config = &config, .spool = spool, .workers = workers};
 	front.snapshot = snapshot_parse(SPAN(""), "p", NULL, NULL, &errors);
 	assert_non_null(front.snapshot);
-	front.workers = pool_new(loop);
-	pool_set_policy(front.workers, snapshot_version(front.snapshot), SPAN(""));
+	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
 	list_init(&front.sessions);
 	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
 	channel_pair(ends);
@@ -116,7 +117,6 @@ teardown(void **state)
 	(void)close(spool_end);
 	turn(); /* the client of the spool sees its end */
 	clients_free(&front.clients);
-	pool_free(&front.workers);
 	snapshot_release(&front.snapshot);
 	channel_free(&front.journal);
 	clock_fake(0, -1);
@@ -433,5 +433,6 @@ main(void)
 
 	loop = loop_new();
 	spool = spool_client_new(loop);
+	workers = pool_new(loop);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 #include "filters/chain/run.h"
 #include "relay/base/clock.h"
-#include "relay/base/log.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,5 @@
 #include "filters/content/content.h"
 #include "filters/content/pattern.h"
-#include "relay/base/buf.h"
 #include "relay/base/mem.h"
 
 #include <stdio.h>

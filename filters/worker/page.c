@@ -1,6 +1,13 @@
 #include "filters/worker/page.h"
 
 void
+page_reset(struct worker_page *p)
+{
+	atomic_store(&p->turn, 0);
+	page_write(p, &(struct worker_doing){.filter = -1});
+}
+
+void
 page_write(struct worker_page *p, const struct worker_doing *d)
 {
 	atomic_fetch_add(&p->turn, 1);

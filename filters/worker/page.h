@@ -26,6 +26,8 @@ struct worker_doing {
 	int64_t since_mono_ms;
 };
 
+/* By the zygote, for a worker to come: whatever the last one left, half a change too, is gone. */
+void page_reset(struct worker_page *p);
 /* By the worker. */
 void page_write(struct worker_page *p, const struct worker_doing *d);
 /* By the zygote; 0, or -1 while the worker is changing it. */

@@ -17,7 +17,8 @@ struct policy {
 
 struct state {
 	const struct worker *w;
-	struct policy policies[WORKER_POLICIES];
+	struct policy policies[WORKER_POLICIES]; /* those received last: front counts along */
+	unsigned next_policy;
 	struct worker_doing doing;
 	struct span *rcpts;
 	struct buf packet, answer;
@@ -58,15 +59,10 @@ blob_of(
 static void
 policy_keep(struct state *s, uint64_t version, struct snapshot *snapshot)
 {
-	struct policy *oldest = &s->policies[0];
+	struct policy *slot = &s->policies[s->next_policy++ % WORKER_POLICIES];
 
-	/* A free place has version 0, so it is the oldest. */
-	for (size_t i = 1; i < WORKER_POLICIES; i++)
-		if (s->policies[i].version < oldest->version)
-			oldest = &s->policies[i];
-	if (oldest->snapshot != NULL)
-		snapshot_release(&oldest->snapshot);
-	*oldest = (struct policy){version, snapshot};
+	snapshot_release(&slot->snapshot);
+	*slot = (struct policy){version, snapshot};
 }
 
 /* The policy's text in a bundle, whatever name (its version) it goes by there. */

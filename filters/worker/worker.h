@@ -11,7 +11,6 @@
 
 enum {
 	WORKER_MESSAGES = 100, /* then a fresh one: what was taken over by one mail ends */
-	WORKER_POLICIES = 4    /* versions kept, the newest */
 };
 
 /* How a worker ends. */

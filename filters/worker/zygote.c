@@ -19,8 +19,8 @@ struct slot {
 	uint64_t number; /* of this worker; front knows it by that */
 	int64_t born_mono_ms, delay_ms;
 	bool was_deadline;
-	struct timer *birth; /* a birth that waits */
-	struct worker_page *page;
+	struct timer *birth;      /* a birth that waits */
+	struct worker_page *page; /* a mapping of its own: its worker keeps this one only */
 };
 
 struct zygote {
@@ -34,7 +34,6 @@ struct zygote {
 	struct timer *tick;
 	uint64_t last_number;
 	struct slot *slots;
-	struct worker_page *pages;
 	bool has_problem;
 };
 
@@ -45,6 +44,31 @@ slot_kill(struct slot *s)
 {
 	if (s->pid > 0 && kill(s->pid, SIGKILL) < 0 && errno != ESRCH)
 		log_event(LOG_ERROR, "cannot kill worker", KV_INT("pid", s->pid));
+}
+
+static struct worker_page *
+page_map(void)
+{
+	void *p = mmap(NULL, sizeof(struct worker_page), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	must(p != MAP_FAILED);
+	return p;
+}
+
+static void
+page_unmap(struct worker_page *p)
+{
+	must(munmap(p, sizeof(*p)) == 0);
+}
+
+/* In the worker: what it could write there would be believed of another. */
+static void
+unmap_others(const struct slot *own)
+{
+	for (unsigned i = 0; i < own->z->settings.n_workers; i++)
+		if (i != own->index)
+			page_unmap(own->z->slots[i].page);
 }
 
 static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int parent)
@@ -59,6 +83,7 @@ static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int pare
 	    .messages_max = z->settings.messages_max,
 	    .sandbox = z->settings.sandbox};
 
+	unmap_others(s);
 	must(snprintf(path, sizeof(path), "%s/%u", z->folder, s->index) < (int)sizeof(path));
 	worker_run(&w);
 }
@@ -88,7 +113,7 @@ slot_fork(struct slot *s)
 	if (z->front == NULL || s->pid != 0)
 		return;
 	channel_pair(ends);
-	page_write(s->page, &(struct worker_doing){.filter = -1});
+	page_reset(s->page);
 	s->number = ++z->last_number;
 	s->was_deadline = false;
 	s->born_mono_ms = clock_mono_ms();
@@ -293,7 +318,7 @@ static const struct channel_events front_events = {on_front_message, on_front_go
 struct zygote *
 zygote_new(struct loop *loop, struct chain *chain, const struct zygote_settings *settings)
 {
-	size_t n = settings->n_workers, bytes = n * sizeof(struct worker_page);
+	size_t n = settings->n_workers;
 	struct zygote *z = mem_alloc(sizeof(*z));
 	sigset_t child;
 
@@ -303,12 +328,10 @@ zygote_new(struct loop *loop, struct chain *chain, const struct zygote_settings 
 	z->settings = *settings;
 	z->folder = mem_dup(span_str(settings->folder));
 	z->slots = mem_array(n, sizeof(z->slots[0]));
-	z->pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	must(z->pages != MAP_FAILED);
 	for (unsigned i = 0; i < n; i++) {
 		z->slots[i].z = z;
 		z->slots[i].index = i;
-		z->slots[i].page = &z->pages[i];
+		z->slots[i].page = page_map();
 	}
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
@@ -332,7 +355,8 @@ zygote_free(struct zygote **zp)
 	timer_cancel(&z->tick);
 	watch_remove(&z->child_watch);
 	(void)close(z->child_fd); /* a signalfd: nothing to lose */
-	(void)munmap(z->pages, z->settings.n_workers * sizeof(z->pages[0])); /* our own */
+	for (unsigned i = 0; i < z->settings.n_workers; i++)
+		page_unmap(z->slots[i].page);
 	mem_free(z->slots);
 	mem_free(z->folder);
 	mem_free(z);

@@ -2,8 +2,6 @@
 #include "policy/config/scalar.h"
 #include "policy/config/schema.h"
 
-#include <stdio.h>
-
 /* A socket's path has 108 bytes (unix(7)); file names of ours go behind run_dir. */
 
 static void

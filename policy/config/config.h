@@ -46,7 +46,7 @@ struct conf_dns {
 
 enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
 enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
-enum { CONNECT_ACCESS = 1, CONNECT_DNSBL = 2 };
+enum { CONNECT_ACCESS = 1, CONNECT_DNSBL = 2, CONNECT_PTR = 4 };
 
 /* outcome -> action of one filter, for a flow, after all overrides; outcomes in the order of the
  * filter's about, and `failure` apart. */

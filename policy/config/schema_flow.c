@@ -51,7 +51,7 @@ static void
 read_connect(struct reading *r, const struct node *n, void *to)
 {
 	static const struct choice choices[] = {{"access", CONNECT_ACCESS, true},
-	    {"dnsbl", CONNECT_DNSBL, true}, {"ptr", 0, false}, {"greet", 0, false},
+	    {"dnsbl", CONNECT_DNSBL, true}, {"ptr", CONNECT_PTR, true}, {"greet", 0, false},
 	    {"rate", 0, false}, {"greylist", 0, false}, {NULL, 0, false}};
 	struct conf_flow *f = to;
 	int value;
@@ -311,7 +311,7 @@ schema_read_flows(struct reading *r)
 		struct conf_flow *f = &c->flows[c->n_flows++];
 
 		f->name = schema_keep_text(r, n->title);
-		f->connect = CONNECT_ACCESS | CONNECT_DNSBL;
+		f->connect = CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR;
 		f->max_size = (uint64_t)MAX_SIZE_MB << 20;
 		f->max_recipients = MAX_RECIPIENTS;
 		schema_read(r, n, flow_rules, f);

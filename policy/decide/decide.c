@@ -2,7 +2,6 @@
  * decide.c - one stage: first what only marks, then the first rule that decides.
  */
 #include "policy/decide/walk.h"
-#include "relay/base/err.h"
 
 #include <stdio.h>
 

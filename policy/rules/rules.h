@@ -53,6 +53,8 @@ void snapshot_release(struct snapshot **s); /* frees at the last release */
 uint64_t snapshot_version(const struct snapshot *s);
 void snapshot_set_version(struct snapshot *s, uint64_t version); /* once, before it is shared */
 size_t snapshot_rule_count(const struct snapshot *s);
+/* Whether any rule looks at the verified reverse name, which costs questions to have. */
+bool snapshot_needs_host(const struct snapshot *s);
 /* Text of the rule with this id, as it was written; ids count rule lines from 1. */
 struct span snapshot_rule_text(const struct snapshot *s, uint32_t id);
 /* Wall milliseconds from which the rule never matches; INT64_MAX: it has no `until`. */

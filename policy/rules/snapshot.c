@@ -169,6 +169,16 @@ snapshot_set_version(struct snapshot *s, uint64_t version)
 	s->version = version;
 }
 
+bool
+snapshot_needs_host(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_rules; i++)
+		for (size_t k = 0; k < s->rules[i].n_facets; k++)
+			if (s->rules[i].facets[k]->facet == FACET_HOST)
+				return true;
+	return false;
+}
+
 size_t
 snapshot_rule_count(const struct snapshot *s)
 {

@@ -1,7 +1,5 @@
 #include "policy/rules/value.h"
 
-#include <stdio.h>
-
 enum value_kind
 value_kind_of(enum facet facet)
 {

@@ -1,6 +1,7 @@
 #include "relay/base/loop.h"
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
+#include "relay/base/heap.h"
 #include "relay/base/list.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
@@ -24,8 +25,7 @@ struct watch {
 struct timer {
 	struct loop *loop;
 	struct timer **slot;
-	int64_t due_ms;
-	size_t at; /* place in the heap */
+	struct heap_node due; /* monotonic */
 	void (*on_time)(void *arg);
 	void *arg;
 };
@@ -39,8 +39,7 @@ struct loop {
 	int epoll_fd;
 	bool is_stopped;
 	struct list removed;
-	struct timer **heap;
-	size_t n_timers, heap_size;
+	struct heap timers;
 	struct end_hook *hooks;
 	size_t n_hooks;
 };
@@ -57,6 +56,14 @@ loop_new(void)
 	return loop;
 }
 
+static struct timer *
+first_timer(const struct loop *loop)
+{
+	struct heap_node *first = heap_first(&loop->timers);
+
+	return first != NULL ? HEAP_ENTRY(first, struct timer, due) : NULL;
+}
+
 static void
 free_removed(struct loop *loop)
 {
@@ -71,10 +78,10 @@ loop_free(struct loop **loop)
 {
 	if (*loop == NULL)
 		return;
-	while ((*loop)->n_timers > 0)
-		timer_cancel((*loop)->heap[0]->slot);
+	while (first_timer(*loop) != NULL)
+		timer_cancel(first_timer(*loop)->slot);
 	free_removed(*loop);
-	mem_free((*loop)->heap);
+	heap_free(&(*loop)->timers);
 	mem_free((*loop)->hooks);
 	(void)close((*loop)->epoll_fd); /* nothing to lose */
 	mem_free(*loop);
@@ -127,44 +134,6 @@ watch_remove(struct watch **w)
 	*w = NULL;
 }
 
-static void
-heap_put(struct loop *loop, size_t at, struct timer *t)
-{
-	loop->heap[at] = t;
-	t->at = at;
-}
-
-static void
-heap_up(struct loop *loop, struct timer *t)
-{
-	size_t at = t->at;
-
-	for (; at > 0 && loop->heap[(at - 1) / 2]->due_ms > t->due_ms; at = (at - 1) / 2)
-		heap_put(loop, at, loop->heap[(at - 1) / 2]);
-	heap_put(loop, at, t);
-}
-
-static void
-heap_down(struct loop *loop, struct timer *t)
-{
-	size_t at = t->at;
-
-	for (;;) {
-		size_t child = at * 2 + 1;
-
-		if (child >= loop->n_timers)
-			break;
-		if (child + 1 < loop->n_timers &&
-		    loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms)
-			child++;
-		if (loop->heap[child]->due_ms >= t->due_ms)
-			break;
-		heap_put(loop, at, loop->heap[child]);
-		at = child;
-	}
-	heap_put(loop, at, t);
-}
-
 void
 loop_timer(
     struct loop *loop, struct timer **slot, int64_t delay_ms, void (*on_time)(void *), void *arg)
@@ -172,37 +141,24 @@ loop_timer(
 	struct timer *t;
 
 	timer_cancel(slot);
-	if (loop->n_timers == loop->heap_size) {
-		loop->heap_size = loop->heap_size ? loop->heap_size * 2 : 64;
-		loop->heap = mem_grow(loop->heap, loop->heap_size * sizeof(*loop->heap));
-	}
 	t = mem_alloc(sizeof(*t));
 	*t = (struct timer){.loop = loop,
 	    .slot = slot,
-	    .due_ms = clock_mono_ms() + delay_ms,
-	    .at = loop->n_timers++,
+	    .due.ms = clock_mono_ms() + delay_ms,
 	    .on_time = on_time,
 	    .arg = arg};
-	heap_put(loop, t->at, t);
-	heap_up(loop, t);
+	heap_add(&loop->timers, &t->due);
 	*slot = t;
 }
 
 void
 timer_cancel(struct timer **slot)
 {
-	struct timer *t = *slot, *last;
-	struct loop *loop;
+	struct timer *t = *slot;
 
 	if (t == NULL)
 		return;
-	loop = t->loop;
-	last = loop->heap[--loop->n_timers];
-	if (last != t) {
-		heap_put(loop, t->at, last);
-		heap_up(loop, last);
-		heap_down(loop, last);
-	}
+	heap_remove(&t->loop->timers, &t->due);
 	*slot = NULL;
 	mem_free(t);
 }
@@ -242,8 +198,9 @@ run_hooks(struct loop *loop)
 static void
 run_timers(struct loop *loop, int64_t now_ms)
 {
-	while (loop->n_timers > 0 && loop->heap[0]->due_ms <= now_ms) {
-		struct timer *t = loop->heap[0];
+	struct timer *t;
+
+	while ((t = first_timer(loop)) != NULL && t->due.ms <= now_ms) {
 		void (*on_time)(void *) = t->on_time;
 		void *arg = t->arg;
 
@@ -255,11 +212,12 @@ run_timers(struct loop *loop, int64_t now_ms)
 static int
 time_to_wait(const struct loop *loop, int wait_ms)
 {
+	const struct heap_node *first = heap_first(&loop->timers);
 	int64_t left;
 
-	if (loop->n_timers == 0)
+	if (first == NULL)
 		return wait_ms;
-	left = loop->heap[0]->due_ms - clock_mono_ms();
+	left = first->ms - clock_mono_ms();
 	if (left < 0)
 		left = 0;
 	if (wait_ms >= 0 && left > wait_ms)
@@ -285,6 +243,8 @@ loop_turn(struct loop *loop, int wait_ms)
 			ready |= w->events & LOOP_READ;
 		if (events[i].events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 			ready |= w->events & LOOP_WRITE;
+		if (events[i].events & (EPOLLHUP | EPOLLERR))
+			ready |= LOOP_GONE;
 		if (ready != 0)
 			w->on_ready(w->arg, ready);
 	}

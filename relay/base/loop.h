@@ -10,7 +10,12 @@
 #include <stdint.h>
 
 enum { LOOP_SLOW_MS = 50 };
-enum { LOOP_READ = 1, LOOP_WRITE = 2 }; /* an error or hang-up arrives as whatever is waited for */
+/*
+ * An error or hang-up arrives as whatever is waited for, and as LOOP_GONE beside it.  LOOP_GONE is
+ * never asked for and always told, also where nothing is waited for: epoll reports it for ever, so
+ * that whoever waits for nothing must let go of the descriptor then.
+ */
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_GONE = 4 };
 
 struct loop;
 struct watch;

@@ -11,13 +11,14 @@
 #include "relay/command/filter_once.h"
 #include "relay/front/content.h"
 #include "relay/ipc/policy_bundle.h"
-#include "relay/lookup/resolver.h"
+#include "relay/front/host_lookup.h"
+#include "relay/front/list_watch.h"
+#include "relay/lookup/service.h"
 #include "relay/process/policy_source.h"
 #include "relay/smtp/command.h"
 #include "relay/walk/findings.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 enum { TO_MAX = 100, MESSAGE_MAX = 100 * 1024 * 1024, OUTPUT_MAX = 16 * 1024 * 1024 };
 
@@ -46,6 +47,8 @@ struct explanation {
 	struct recipients **recipients;
 	struct id id;
 	struct list_answer answers[POLICY_LISTS_MAX];
+	bool is_off[POLICY_LISTS_MAX];
+	char host[LOOKUP_NAME_MAX + 1];
 	size_t n_waiting;
 	bool lacks_fact; /* something could not be had: status 75 */
 	struct loop *loop;
@@ -153,56 +156,105 @@ trace(void *arg, const struct step *s)
 
 /* --- facts --- */
 
-struct list_question {
-	struct explanation *e;
-	size_t index;
-};
-
 static void
-on_list_answer(void *arg, const struct dns_answer *a)
+answer_came(struct explanation *e)
 {
-	struct list_question *q = arg;
-	struct explanation *e = q->e;
-
-	if (a->status == DNS_FOUND || a->status == DNS_NONE)
-		e->answers[q->index] = findings_type_list(e->snapshot, q->index, a);
-	else
-		e->lacks_fact = true;
-	e->n_waiting--;
-	if (e->n_waiting == 0)
+	if (--e->n_waiting == 0)
 		loop_stop(e->loop);
 }
 
-static int
-ask_lists(struct explanation *e)
+static void
+on_list_answer(struct dns_request *r, const struct dns_answer *a)
 {
-	static struct list_question questions[POLICY_LISTS_MAX];
-	size_t n = snapshot_list_count(e->snapshot);
-	struct err err = {0};
-	struct resolver *resolver;
+	struct explanation *e = r->arg;
 
-	if (e->options.is_offline || n == 0 || !(e->flow->connect & CONNECT_DNSBL))
-		return EXIT_OK;
-	e->loop = loop_new();
-	resolver = resolver_new(e->loop, &e->config->dns, &err);
-	if (resolver == NULL)
-		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
-	e->n_waiting = n + 1; /* answers may come at once: the last one is ours */
-	for (size_t i = 0; i < n; i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
-		struct dns_question q = {
-		    .type = DNS_A, .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
+	e->answers[r->index] = findings_type_list(e->snapshot, r->index, a);
+	if (a->status != DNS_FOUND && a->status != DNS_NONE)
+		e->lacks_fact = true;
+	answer_came(e);
+}
+
+/* The same test as the live relay's: a list that lists everyone is not believed. */
+static void
+on_canary(struct dns_request *r, const struct dns_answer *a)
+{
+	struct explanation *e = r->arg;
+
+	e->is_off[r->index] = a->status == DNS_FOUND;
+	answer_came(e);
+}
+
+static void
+on_host(struct host_lookup *h, struct span host, bool is_known)
+{
+	struct explanation *e = h->arg;
+
+	(void)span_copy(host, e->host, sizeof(e->host)); /* as long */
+	if (!is_known)
+		e->lacks_fact = true;
+	answer_came(e);
+}
+
+static void
+ask(struct explanation *e, struct dns_client *dns, struct dns_request *r, size_t i,
+    struct buf *name, void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
+{
+	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
+
+	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
+	*r = (struct dns_request){.on_answer = on_answer, .arg = e, .index = i};
+	e->n_waiting++;
+	dns_ask(dns, r, &q);
+	buf_free(name);
+}
+
+static void
+ask_lists(struct explanation *e, struct dns_client *dns)
+{
+	static struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+
+	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++) {
+		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
 
 		findings_list_name(e->snapshot, i, &e->options.client, &name);
-		q.name = name.failed ? (struct span){0} : buf_span(&name);
-		questions[i] = (struct list_question){e, i};
-		(void)resolver_ask(
-		    resolver, &q, on_list_answer, &questions[i]); /* never cancelled */
-		buf_free(&name);
+		ask(e, dns, &questions[i], i, &name, on_list_answer);
+		list_watch_canary_name(snapshot_list(e->snapshot, i)->zone, &canary);
+		ask(e, dns, &canaries[i], i, &canary, on_canary);
 	}
-	if (--e->n_waiting > 0)
+}
+
+/* A lookup role of our own, without its process. */
+static int
+gather_dns(struct explanation *e)
+{
+	static struct host_lookup host;
+	struct err err = {0};
+	struct service *service;
+	struct dns_client *dns;
+	int ends[2];
+
+	e->loop = loop_new();
+	service = service_new(e->loop, &e->config->dns, &err);
+	if (service == NULL)
+		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
+	channel_pair(ends);
+	service_peer(service, ends[0]);
+	dns = dns_client_new(e->loop);
+	dns_client_connect(dns, ends[1]);
+	if (e->flow->connect & CONNECT_DNSBL)
+		ask_lists(e, dns);
+	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs_host(e->snapshot)) {
+		host.on_done = on_host;
+		host.arg = e;
+		e->n_waiting++;
+		host_lookup_start(
+		    &host, dns, &e->options.client, (uint32_t)e->config->dns.timeout_ms);
+	}
+	if (e->n_waiting > 0)
 		loop_run(e->loop);
-	resolver_free(&resolver);
+	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++)
+		if (e->is_off[i])
+			e->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
 	return EXIT_OK;
 }
 
@@ -212,6 +264,8 @@ facts_of(struct explanation *e)
 	return (struct facts){
 	    .now_wall_ms = clock_wall_ms(),
 	    .client = e->options.client,
+	    .has_host = e->host[0] != '\0',
+	    .host = span_str(e->host),
 	    .has_helo = e->options.helo != NULL,
 	    .helo = span_str(e->options.helo),
 	    .from = span_str(e->options.from),
@@ -330,6 +384,7 @@ run_filters(struct explanation *e)
 		.flow = (uint32_t)(e->flow - e->config->flows),
 		.policy = 1,
 		.client = e->options.client,
+		.host = span_str(e->host),
 		.helo = span_str(e->options.helo),
 		.from = span_str(e->options.from),
 		.rcpts = addresses,
@@ -511,8 +566,8 @@ static int
 exit_status(const struct explanation *e)
 {
 	if (e->lacks_fact)
-		return command_fail(
-		    EXIT_TEMPFAIL, "a DNS list gave no answer; it counts as unknown");
+		return command_fail(EXIT_TEMPFAIL,
+		    "DNS gave no answer to a question; what it asks counts as unknown");
 	if (e->options.n_to == 0)
 		return is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
 	for (size_t i = 0; i < e->options.n_to; i++)
@@ -535,7 +590,7 @@ explain(struct explanation *e)
 		return EXIT_NO;
 	}
 	load_recipients(e);
-	status = ask_lists(e);
+	status = e->options.is_offline ? EXIT_OK : gather_dns(e);
 	if (status == EXIT_OK && e->options.message != NULL)
 		status = run_filters(e);
 	if (status != EXIT_OK)

@@ -5,7 +5,6 @@
 #include "relay/process/sandbox.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>

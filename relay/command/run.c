@@ -55,6 +55,22 @@ pause_ms(int64_t ms)
 	(void)nanosleep(&ts, NULL); /* a signal may shorten it */
 }
 
+/*
+ * Around the fork: a signal waits until there is a process to pass it to.  The supervisor begins
+ * with them held and reads them itself, so that none is lost to the handler of this program.
+ */
+static void
+hold_signals(bool is_held)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set); /* none of these can fail */
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static int
 watch_over(const char *path, const struct command_line *line, bool is_json_log)
 {
@@ -63,17 +79,19 @@ watch_over(const char *path, const struct command_line *line, bool is_json_log)
 
 	for (;;) {
 		int64_t started_ms = clock_mono_ms();
-		pid_t pid = fork();
+		pid_t pid;
 		int status;
 
+		hold_signals(true);
+		if (asked_to_end)
+			return EXIT_OK; /* while there was no supervisor */
+		pid = fork();
 		if (pid < 0)
 			return command_fail(EXIT_NO, "cannot fork: %m");
 		if (pid == 0)
 			exec_supervisor(path, line, is_json_log);
 		supervisor_pid = pid;
-		if (asked_to_end)
-			(void)kill(
-			    pid, SIGTERM); /* the signal came before there was one to pass it to */
+		hold_signals(false);
 		status = wait_for(pid);
 		supervisor_pid = 0;
 		/* Started anew, it may find the addresses still held by roles that are ending. */

@@ -61,7 +61,8 @@ get_rcpts(struct wire *w, struct queue_entry *e)
 		why = get_span(w, HELD_WHY_MAX);
 		if (!leg_index(gateways, &e->n_legs, gateway, &r->leg))
 			w->failed = true;
-		if (fate == FATE_HELD)
+		r->is_refused = fate == FATE_HELD;
+		if (r->is_refused)
 			rcpt_set(r, RCPT_HELD, why);
 	}
 	e->legs = mem_array(e->n_legs, sizeof(*e->legs));
@@ -118,7 +119,7 @@ entry_free(struct queue_entry **e)
 static void
 put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_ms)
 {
-	int64_t due_ms = l->state == LEG_DEFERRED ? l->due_ms : now_ms;
+	int64_t due_ms = l->state == LEG_DEFERRED ? l->due.ms : now_ms;
 
 	put_u32(to, l->attempts);
 	put_i64(to, wall_ms + (due_ms - now_ms));
@@ -183,7 +184,7 @@ walk_note(struct span note, struct queue_entry *e, bool applies)
 		if (!applies)
 			continue;
 		e->legs[i].attempts = attempts;
-		e->legs[i].due_ms = due_from_wall(due_ms);
+		e->legs[i].due.ms = due_from_wall(due_ms);
 		replace(&e->legs[i].reply, reply);
 		replace(&e->legs[i].server, server);
 	}

@@ -7,8 +7,7 @@ struct queue {
 	struct map *by_id;
 	struct list entries;
 	size_t n_entries;
-	struct queue_leg **heap; /* by due_ms */
-	size_t n_heap, heap_size;
+	struct heap deferred; /* legs by their time */
 };
 
 static bool
@@ -71,6 +70,15 @@ rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
 	return span_str(r->reply != NULL ? r->reply : e->legs[r->leg].reply);
 }
 
+bool
+queue_can_be_sent(const struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (!e->rcpts[i].is_refused)
+			return true;
+	return false;
+}
+
 struct queue *
 queue_new(void)
 {
@@ -92,7 +100,7 @@ queue_free(struct queue **q)
 		queue_remove(*q, &e);
 	}
 	map_free(&(*q)->by_id);
-	mem_free((*q)->heap);
+	heap_free(&(*q)->deferred);
 	mem_free(*q);
 	*q = NULL;
 }
@@ -152,86 +160,40 @@ queue_oldest(const struct queue *q)
 	return LIST_ENTRY(q->entries.next, const struct queue_entry, node);
 }
 
-static void
-heap_place(struct queue *q, size_t at, struct queue_leg *l)
-{
-	q->heap[at] = l;
-	l->heap_at = at;
-}
-
-static void
-heap_rise(struct queue *q, struct queue_leg *l)
-{
-	size_t at = l->heap_at;
-
-	while (at > 0 && q->heap[(at - 1) / 2]->due_ms > l->due_ms) {
-		heap_place(q, at, q->heap[(at - 1) / 2]);
-		at = (at - 1) / 2;
-	}
-	heap_place(q, at, l);
-}
-
-static void
-heap_sink(struct queue *q, struct queue_leg *l)
-{
-	size_t at = l->heap_at;
-
-	for (;;) {
-		size_t child = 2 * at + 1;
-
-		if (child + 1 < q->n_heap && q->heap[child + 1]->due_ms < q->heap[child]->due_ms)
-			child++;
-		if (child >= q->n_heap || q->heap[child]->due_ms >= l->due_ms)
-			break;
-		heap_place(q, at, q->heap[child]);
-		at = child;
-	}
-	heap_place(q, at, l);
-}
-
 void
 queue_defer(struct queue *q, struct queue_leg *l, int64_t due_ms)
 {
 	must(l->state != LEG_DEFERRED);
-	if (q->n_heap == q->heap_size) {
-		q->heap_size = q->heap_size > 0 ? 2 * q->heap_size : 256;
-		q->heap = mem_grow(q->heap, q->heap_size * sizeof(*q->heap));
-	}
 	l->state = LEG_DEFERRED;
-	l->due_ms = due_ms;
-	heap_place(q, q->n_heap++, l);
-	heap_rise(q, l);
+	l->due.ms = due_ms;
+	heap_add(&q->deferred, &l->due);
 }
 
 void
 queue_undefer(struct queue *q, struct queue_leg *l)
 {
-	struct queue_leg *last;
-
-	must(l->state == LEG_DEFERRED && q->heap[l->heap_at] == l);
-	last = q->heap[--q->n_heap];
-	if (last != l) {
-		heap_place(q, l->heap_at, last);
-		heap_rise(q, last);
-		heap_sink(q, last);
-	}
+	must(l->state == LEG_DEFERRED);
+	heap_remove(&q->deferred, &l->due);
 	l->state = LEG_IDLE;
 }
 
 int64_t
 queue_next_ms(const struct queue *q)
 {
-	return q->n_heap > 0 ? q->heap[0]->due_ms : -1;
+	const struct heap_node *first = heap_first(&q->deferred);
+
+	return first != NULL ? first->ms : -1;
 }
 
 struct queue_leg *
 queue_take_due(struct queue *q, int64_t now_ms)
 {
+	struct heap_node *first = heap_first(&q->deferred);
 	struct queue_leg *l;
 
-	if (q->n_heap == 0 || q->heap[0]->due_ms > now_ms)
+	if (first == NULL || first->ms > now_ms)
 		return NULL;
-	l = q->heap[0];
+	l = HEAP_ENTRY(first, struct queue_leg, due);
 	queue_undefer(q, l);
 	return l;
 }

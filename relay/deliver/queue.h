@@ -9,6 +9,7 @@
  */
 #ifndef DELIVER_QUEUE_H
 #define DELIVER_QUEUE_H
+#include "relay/base/heap.h"
 #include "relay/base/list.h"
 #include "relay/ipc/front_spool.h"
 #include "relay/spool/spool.h"
@@ -40,13 +41,14 @@ struct queue_rcpt {
 	uint32_t leg; /* index in legs */
 	enum rcpt_state state;
 	bool is_tried;     /* in the attempt that goes on */
+	bool is_refused;   /* held since the policy refuses this copy: it is never sent as it is */
 	bool is_in_bounce; /* in the bounce that is being made durable */
 	char *reply; /* the gateway's last words to it, or why it is held; NULL: see the leg */
 };
 
 enum leg_state {
 	LEG_IDLE,     /* nothing to do: every recipient is settled, held or failed */
-	LEG_DEFERRED, /* in the heap, until due_ms */
+	LEG_DEFERRED, /* in the heap, until `due` */
 	LEG_READY,    /* in its gateway's list */
 	LEG_ACTIVE    /* with a server */
 };
@@ -56,8 +58,7 @@ struct queue_leg {
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	enum leg_state state;
-	size_t heap_at;
-	int64_t due_ms; /* monotonic, while LEG_DEFERRED */
+	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
 	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
 	bool is_unreachable; /* deferred since no server could be reached */
@@ -112,6 +113,8 @@ void leg_set_reply(struct queue_leg *l, struct span reply, const char *server);
 struct span rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r);
 
 struct queue;
+/* Whether a recipient is left that may be sent to: false when the policy refuses all copies. */
+bool queue_can_be_sent(const struct queue_entry *e);
 struct queue *queue_new(void);
 void queue_free(struct queue **q); /* the entries too; nothing of the spool */
 /* 0, or -E_EXISTS (the id is taken). Takes the entry when 0.  QUEUE_MESSAGES_MAX is for whoever

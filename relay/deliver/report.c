@@ -32,6 +32,6 @@ report_rcpt(struct channel *journal, const struct queue_entry *e, const struct q
 	log_event(LOG_INFO, event, KV_STR("id", e->id), KV("from", e->from), KV("to", r->address),
 	    KV("gateway", e->legs[r->leg].gateway), KV_STR("server", server != NULL ? server : ""),
 	    KV_INT("bytes", e->size), KV("reply", reply));
-	if (channel_is_open(journal))
+	if (channel_has_room(journal)) /* one that cannot keep up loses lines: mail goes on */
 		tell_journal(journal, e, r, event, server, reply);
 }

@@ -51,8 +51,8 @@ show_next_attempt(struct json *j, const struct queue_entry *e)
 
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (e->legs[i].state == LEG_DEFERRED &&
-		    (next_ms < 0 || e->legs[i].due_ms < next_ms))
-			next_ms = e->legs[i].due_ms;
+		    (next_ms < 0 || e->legs[i].due.ms < next_ms))
+			next_ms = e->legs[i].due.ms;
 	if (next_ms < 0)
 		json_none(j, "next_attempt");
 	else

@@ -1,5 +1,4 @@
 #include "relay/front/connection.h"
-#include "relay/base/err.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -45,6 +44,25 @@ read_some(struct connection *c)
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+/* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
+static void
+fail_soon(struct connection *c)
+{
+	buf_clear(&c->out);
+	c->is_finishing = true;
+	loop_timer(c->loop, &c->timer, 0, on_time, c);
+}
+
+/* Reset while nothing is read from it: no later event would tell. */
+static void
+on_reset(struct connection *c)
+{
+	if (c->is_finishing)
+		fail_soon(c);
+	else
+		c->events->on_gone(c->arg);
+}
+
 static void
 on_ready(void *arg, unsigned events)
 {
@@ -52,6 +70,10 @@ on_ready(void *arg, unsigned events)
 
 	if (events & LOOP_WRITE)
 		connection_flush(c);
+	if (c->fd >= 0 && (events & LOOP_GONE) && !(events & LOOP_READ)) {
+		on_reset(c);
+		return;
+	}
 	if (c->fd < 0 || !(events & LOOP_READ) || c->is_finishing)
 		return;
 	if (!read_some(c)) {
@@ -90,15 +112,6 @@ connection_send(struct connection *c, struct span bytes)
 {
 	/* A client that lets replies pile up past the maximum loses them, and is found out below. */
 	(void)buf_add_span(&c->out, bytes);
-}
-
-/* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
-static void
-fail_soon(struct connection *c)
-{
-	buf_clear(&c->out);
-	c->is_finishing = true;
-	loop_timer(c->loop, &c->timer, 0, on_time, c);
 }
 
 void

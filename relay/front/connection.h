@@ -19,7 +19,8 @@ enum {
 struct connection_events {
 	/* Input is in c->in: take what is complete with buf_consume. */
 	void (*on_input)(void *arg);
-	/* The client has closed, or the network has failed; c is closed when this returns. */
+	/* The client has closed, or the network has failed; c is closed when this returns.  A reset
+	 * is told while paused too. */
 	void (*on_gone)(void *arg);
 	/* The time set with connection_expect has passed without input. */
 	void (*on_timeout)(void *arg);

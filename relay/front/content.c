@@ -11,6 +11,55 @@
 
 enum { FILE_CHUNK = 256 * 1024 };
 
+static uint64_t budget = CONTENT_BYTES_MAX, held_by_all;
+
+uint64_t
+content_budget_of_machine(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t quarter;
+
+	if (pages <= 0 || page <= 0)
+		return CONTENT_BYTES_MAX;
+	quarter = (uint64_t)pages / 4 * (uint64_t)page;
+	return quarter < CONTENT_BYTES_MAX ? quarter : CONTENT_BYTES_MAX;
+}
+
+void
+content_set_budget(uint64_t bytes)
+{
+	budget = bytes;
+}
+
+uint64_t
+content_held(void)
+{
+	return held_by_all;
+}
+
+bool
+content_has_room(void)
+{
+	return held_by_all < budget;
+}
+
+/* What its buffers take, not what stands in them: they keep their memory. */
+static void
+count(struct content *c)
+{
+	uint64_t now = c->bytes.cap + c->section.cap + c->in_file;
+
+	held_by_all = held_by_all - c->held + now;
+	c->held = now;
+}
+
+/* Room that a buffer has already is counted already; what goes to the file comes on top. */
+static bool
+fits_budget(const struct content *c, size_t n)
+{
+	return held_by_all + n <= budget || (c->fd < 0 && n <= c->bytes.cap - c->bytes.n);
+}
+
 void
 content_start(struct content *c, const char *hostname)
 {
@@ -33,6 +82,7 @@ write_out(struct content *c)
 			return -E_IO;
 		left = span_skip(left, (size_t)n);
 	}
+	c->in_file += c->bytes.n;
 	buf_clear(&c->bytes);
 	return 0;
 }
@@ -75,11 +125,12 @@ clean_header(struct content *c, size_t length)
 static bool
 header_is_complete(struct span bytes)
 {
-	return span_starts(bytes, SPAN("\r\n")) || memmem(bytes.p, bytes.n, "\r\n\r\n", 4) != NULL;
+	return span_starts(bytes, SPAN("\r\n")) ||
+	       (bytes.n > 0 && memmem(bytes.p, bytes.n, "\r\n\r\n", 4) != NULL);
 }
 
-int
-content_add(struct content *c, struct span bytes)
+static int
+add(struct content *c, struct span bytes)
 {
 	int r = 0;
 
@@ -97,7 +148,16 @@ content_add(struct content *c, struct span bytes)
 }
 
 int
-content_end(struct content *c)
+content_add(struct content *c, struct span bytes)
+{
+	int r = fits_budget(c, bytes.n) ? add(c, bytes) : -E_FULL;
+
+	count(c);
+	return r;
+}
+
+static int
+finish(struct content *c)
 {
 	int r = c->is_header_done ? 0 : clean_header(c, header_section_length(buf_span(&c->bytes)));
 
@@ -106,20 +166,39 @@ content_end(struct content *c)
 	r = spill(c);
 	if (r == 0 && c->bytes.n > 0)
 		r = write_out(c);
+	buf_free(&c->bytes); /* all of it is in the file */
 	if (r == 0 &&
 	    fcntl(c->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		r = -E_IO;
 	return r;
 }
 
+int
+content_end(struct content *c)
+{
+	int r = finish(c);
+
+	count(c);
+	return r;
+}
+
 void
-content_free(struct content *c)
+content_drop(struct content *c)
 {
 	if (c->fd >= 0)
 		(void)close(c->fd); /* memory only */
 	c->fd = -1;
+	c->in_file = 0;
 	buf_free(&c->bytes);
+	count(c);
+}
+
+void
+content_free(struct content *c)
+{
+	content_drop(c);
 	buf_free(&c->section);
+	count(c);
 }
 
 struct span

@@ -8,6 +8,8 @@ struct dns_client {
 	struct channel *channel;
 	struct map *pending; /* id -> struct dns_request */
 	uint64_t next_id;
+	void (*on_lost)(void *arg);
+	void *lost_arg;
 };
 
 static const struct dns_answer failure = {.status = DNS_FAILED};
@@ -35,9 +37,8 @@ on_message(void *arg, struct message *m)
 
 /* No answer is an answer: every asker goes on without. */
 static void
-on_close(void *arg)
+fail_all(struct dns_client *d)
 {
-	struct dns_client *d = arg;
 	struct span key;
 	void *value;
 	size_t at = 0;
@@ -47,6 +48,16 @@ on_close(void *arg)
 		answer(value, &failure);
 		at = 0; /* the callbacks may have changed the map */
 	}
+}
+
+static void
+on_close(void *arg)
+{
+	struct dns_client *d = arg;
+
+	fail_all(d);
+	if (d->on_lost != NULL)
+		d->on_lost(d->lost_arg);
 }
 
 static const struct channel_events lookup_events = {on_message, on_close};
@@ -63,10 +74,17 @@ dns_client_new(struct loop *loop)
 }
 
 void
+dns_client_on_lost(struct dns_client *d, void (*on_lost)(void *arg), void *arg)
+{
+	d->on_lost = on_lost;
+	d->lost_arg = arg;
+}
+
+void
 dns_client_connect(struct dns_client *d, int fd)
 {
 	if (d->channel != NULL)
-		on_close(d);
+		fail_all(d);
 	d->channel = channel_new(d->loop, fd, &lookup_events, d);
 }
 

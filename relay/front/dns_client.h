@@ -23,6 +23,8 @@ struct dns_request {
 };
 
 struct dns_client *dns_client_new(struct loop *loop);
+/* Called when the channel closes by itself. */
+void dns_client_on_lost(struct dns_client *d, void (*on_lost)(void *arg), void *arg);
 void dns_client_connect(struct dns_client *d, int fd); /* takes the fd; an older channel closes */
 /* Set on_answer and arg first.  The answer comes at most a little after q->timeout_ms. */
 void dns_ask(struct dns_client *d, struct dns_request *r, const struct dns_question *q);

@@ -4,6 +4,7 @@
 #include "relay/base/mem.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 enum { COMMIT_WAIT_MS = 120000 };
 
@@ -12,11 +13,16 @@ struct spool_client {
 	struct channel *channel;
 	struct map *pending; /* id -> struct spool_request */
 	uint64_t next_id;
+	void (*on_lost)(void *arg);
+	void *lost_arg;
 	bool has_room;
 };
 
 static const struct refusal gone = {
     .code = 451, .enhanced = {"4.3.0", 5}, .text = {"The queue is not available, try again", 37}};
+
+static const struct refusal busy = {
+    .code = 452, .enhanced = {"4.3.1", 5}, .text = {"The queue is busy, try again later", 34}};
 
 static void
 end(struct spool_request *r, const struct refusal *refusal)
@@ -53,9 +59,8 @@ on_message(void *arg, struct message *m)
 
 /* What was not answered was perhaps kept: the client tries again, at worst a duplicate. */
 static void
-on_close(void *arg)
+fail_all(struct spool_client *s)
 {
-	struct spool_client *s = arg;
 	struct span key;
 	void *value;
 	size_t at = 0;
@@ -65,6 +70,16 @@ on_close(void *arg)
 		end(value, &gone);
 		at = 0; /* the callbacks may have changed the map */
 	}
+}
+
+static void
+on_close(void *arg)
+{
+	struct spool_client *s = arg;
+
+	fail_all(s);
+	if (s->on_lost != NULL)
+		s->on_lost(s->lost_arg);
 }
 
 static const struct channel_events spool_events = {on_message, on_close};
@@ -82,10 +97,17 @@ spool_client_new(struct loop *loop)
 }
 
 void
+spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *arg)
+{
+	s->on_lost = on_lost;
+	s->lost_arg = arg;
+}
+
+void
 spool_client_connect(struct spool_client *s, int fd)
 {
 	if (s->channel != NULL)
-		on_close(s);
+		fail_all(s);
 	s->channel = channel_new(s->loop, fd, &spool_events, s);
 	s->has_room = true;
 }
@@ -94,6 +116,12 @@ static void
 fail(void *arg)
 {
 	end(arg, &gone);
+}
+
+static void
+fail_busy(void *arg)
+{
+	end(arg, &busy);
 }
 
 void
@@ -111,7 +139,11 @@ spool_commit(struct spool_client *s, struct spool_request *r, const struct commi
 		fds[0] = fcntl(body_fd, F_DUPFD_CLOEXEC, 0);
 	if (b.failed || !channel_is_open(s->channel) || (body_fd >= 0 && fds[0] < 0))
 		loop_timer(s->loop, &r->failed, 0, fail, r);
-	else {
+	else if (!channel_has_room(s->channel)) {
+		if (fds[0] >= 0)
+			(void)close(fds[0]); /* a copy: the body is the caller's */
+		loop_timer(s->loop, &r->failed, 0, fail_busy, r);
+	} else {
 		channel_send(s->channel, SPOOL_COMMIT, r->id, buf_span(&b), fds);
 		/* A disk that takes nothing and refuses nothing leaves the client with 451. */
 		loop_timer(s->loop, &r->failed, COMMIT_WAIT_MS, fail, r);
@@ -132,5 +164,5 @@ spool_forget_request(struct spool_request *r)
 bool
 spool_client_has_room(const struct spool_client *s)
 {
-	return s->has_room && channel_is_open(s->channel);
+	return s->has_room && channel_has_room(s->channel);
 }

@@ -19,8 +19,10 @@ struct spool_request {
 };
 
 struct spool_client *spool_client_new(struct loop *loop);
+/* Called when the channel closes by itself. */
+void spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *arg);
 void spool_client_connect(struct spool_client *s, int fd); /* takes the fd */
-/* Set on_done and arg first.  body_fd: of the caller, sealed; -1 when the body is inline. */
+/* Set on_done and arg first.  A spool that takes nothing for long is answered for: 452 4.3.1.  body_fd: of the caller, sealed; -1 when the body is inline. */
 void spool_commit(
     struct spool_client *s, struct spool_request *r, const struct commit *c, int body_fd);
 /* The client has gone: nobody is told, the message may still become durable (and is delivered). */

@@ -17,11 +17,15 @@ struct pool_worker {
 	uint64_t scan_id;
 	bool is_busy, is_leaving;
 	struct timer *pickup;
+	uint64_t known[WORKER_POLICIES]; /* versions it has, as it keeps them itself */
+	unsigned next_known;
 };
 
 struct policy_version {
+	struct list node;
 	uint64_t version;
 	int fd;
+	size_t holders;
 };
 
 struct worker_pool {
@@ -29,9 +33,10 @@ struct worker_pool {
 	struct channel *zygote;
 	struct list workers, waiting;
 	size_t n_workers;
-	struct policy_version policies[POOL_POLICIES];
-	size_t n_policies;
+	struct list policies; /* the current one last, before it those that sessions hold */
 	uint64_t next_scan;
+	void (*on_lost)(void *arg);
+	void *lost_arg;
 };
 
 static void give_work(struct worker_pool *p);
@@ -172,18 +177,53 @@ on_worker_close(void *arg)
 	}
 	worker_free(w);
 	if (s != NULL)
-		scan_wait_again(p, s);
+		scan_wait_again(p, s); /* which forgets the worker */
 }
 
 static const struct channel_events worker_events = {on_worker_message, on_worker_close};
 
+static bool
+knows_policy(const struct pool_worker *w, uint64_t version)
+{
+	for (size_t i = 0; i < WORKER_POLICIES; i++)
+		if (w->known[i] == version)
+			return true;
+	return false;
+}
+
 static void
 send_policy(struct pool_worker *w, const struct policy_version *v)
 {
-	int fds[CHANNEL_FDS] = {fcntl(v->fd, F_DUPFD_CLOEXEC, 0), -1};
+	int fds[CHANNEL_FDS] = {-1, -1};
 
-	if (fds[0] >= 0)
-		channel_send(w->channel, WORKER_POLICY, v->version, (struct span){0}, fds);
+	if (knows_policy(w, v->version))
+		return;
+	fds[0] = fcntl(v->fd, F_DUPFD_CLOEXEC, 0);
+	/* Without the descriptor the worker ends at the scan that needs it, and the scan goes on. */
+	if (fds[0] < 0)
+		return;
+	channel_send(w->channel, WORKER_POLICY, v->version, (struct span){0}, fds);
+	w->known[w->next_known++ % WORKER_POLICIES] = v->version;
+}
+
+static struct policy_version *
+find_policy(const struct worker_pool *p, uint64_t version)
+{
+	LIST_FOR (it, &p->policies) {
+		struct policy_version *v = LIST_ENTRY(it, struct policy_version, node);
+
+		if (v->version == version)
+			return v;
+	}
+	return NULL;
+}
+
+static struct policy_version *
+current_policy(const struct worker_pool *p)
+{
+	return list_is_empty(&p->policies)
+		   ? NULL
+		   : LIST_ENTRY(p->policies.prev, struct policy_version, node);
 }
 
 static void
@@ -200,8 +240,8 @@ add_worker(struct worker_pool *p, struct message *m)
 	m->fds[0] = -1;
 	list_append(&p->workers, &w->node);
 	p->n_workers++;
-	for (size_t i = 0; i < p->n_policies; i++)
-		send_policy(w, &p->policies[i]);
+	if (current_policy(p) != NULL)
+		send_policy(w, current_policy(p));
 }
 
 static void
@@ -224,8 +264,10 @@ worker_died(struct worker_pool *p, struct message *m)
 			    KV_STR("deadline", death.was_deadline ? "yes" : "no"),
 			    KV("id", s != NULL ? s->request.id : SPAN("-")));
 		worker_free(w);
-		if (s != NULL)
-			scan_lost(p, s, death.scan == s->id ? death.filter : -1);
+		if (s == NULL)
+			return;
+		s->worker = NULL;
+		scan_lost(p, s, death.scan == s->id ? death.filter : -1);
 		return;
 	}
 }
@@ -244,10 +286,8 @@ on_zygote_message(void *arg, struct message *m)
 
 /* The zygote has died and its workers with it: what they had waits for new ones. */
 static void
-on_zygote_close(void *arg)
+forget_workers(struct worker_pool *p)
 {
-	struct worker_pool *p = arg;
-
 	channel_free(&p->zygote);
 	LIST_FOR_SAFE (it, &p->workers) {
 		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
@@ -257,6 +297,16 @@ on_zygote_close(void *arg)
 		if (s != NULL)
 			scan_wait_again(p, s);
 	}
+}
+
+static void
+on_zygote_close(void *arg)
+{
+	struct worker_pool *p = arg;
+
+	forget_workers(p);
+	if (p->on_lost != NULL)
+		p->on_lost(p->lost_arg);
 }
 
 static const struct channel_events zygote_events = {on_zygote_message, on_zygote_close};
@@ -269,36 +319,71 @@ pool_new(struct loop *loop)
 	p->loop = loop;
 	list_init(&p->workers);
 	list_init(&p->waiting);
+	list_init(&p->policies);
 	p->next_scan = 1;
 	return p;
+}
+
+void
+pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg)
+{
+	p->on_lost = on_lost;
+	p->lost_arg = arg;
 }
 
 void
 pool_connect(struct worker_pool *p, int zygote_fd)
 {
 	if (p->zygote != NULL)
-		on_zygote_close(p);
+		forget_workers(p);
 	p->zygote = channel_new(p->loop, zygote_fd, &zygote_events, p);
+}
+
+static void
+policy_drop_unused(struct worker_pool *p, struct policy_version *v)
+{
+	if (v == NULL || v->holders > 0 || v == current_policy(p))
+		return;
+	list_remove(&v->node);
+	(void)close(v->fd); /* memory only */
+	mem_free(v);
 }
 
 void
 pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle)
 {
-	struct policy_version v = {version, channel_seal(bundle, "policy")};
+	struct policy_version *v = mem_alloc(sizeof(*v)), *before = current_policy(p);
 
-	must(v.fd >= 0);
-	if (p->n_policies == POOL_POLICIES) {
-		(void)close(p->policies[0].fd); /* memory only */
-		memmove(p->policies, p->policies + 1, (POOL_POLICIES - 1) * sizeof(p->policies[0]));
-		p->n_policies--;
-	}
-	p->policies[p->n_policies++] = v;
+	v->version = version;
+	v->fd = channel_seal(bundle, "policy");
+	must(v->fd >= 0);
+	list_append(&p->policies, &v->node);
+	policy_drop_unused(p, before);
 	LIST_FOR (it, &p->workers) {
 		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
 
 		if (w->channel != NULL)
-			send_policy(w, &v);
+			send_policy(w, v);
 	}
+}
+
+void
+pool_hold_policy(struct worker_pool *p, uint64_t version)
+{
+	struct policy_version *v = find_policy(p, version);
+
+	must(v != NULL);
+	v->holders++;
+}
+
+void
+pool_release_policy(struct worker_pool *p, uint64_t version)
+{
+	struct policy_version *v = find_policy(p, version);
+
+	must(v != NULL && v->holders > 0);
+	v->holders--;
+	policy_drop_unused(p, v);
 }
 
 static void
@@ -307,6 +392,8 @@ send_scan(struct pool_worker *w, struct scan *s)
 	struct buf b = BUF_INIT(REQUEST_MAX);
 	int fds[CHANNEL_FDS] = {-1, -1};
 
+	if (find_policy(w->pool, s->request.policy) != NULL)
+		send_policy(w, find_policy(w->pool, s->request.policy));
 	if (s->body_fd >= 0)
 		fds[0] = fcntl(s->body_fd, F_DUPFD_CLOEXEC, 0);
 	scan_request_put(&b, &s->request);

@@ -16,7 +16,6 @@ enum {
 	POOL_WAIT_MS = 30000,  /* beyond the filters' own deadlines: for a worker to be free */
 	POOL_PICKUP_MS = 3000, /* for a worker to begin: one that does not even read hangs */
 	POOL_DEATHS_MAX = 6,   /* workers that one message may cost */
-	POOL_POLICIES = 4,     /* versions that running sessions may still need */
 	POOL_WORKERS_MAX = 64
 };
 
@@ -42,9 +41,14 @@ struct scan {
 };
 
 struct worker_pool *pool_new(struct loop *loop);
+/* Called when the zygote's channel closes by itself. */
+void pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg);
 void pool_connect(struct worker_pool *p, int zygote_fd); /* takes the fd */
-/* The bundle of a new policy version; sent to each worker ahead of the messages that need it. */
+/* The bundle of a new policy version, which is the current one from now on. */
 void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);
+/* A session needs this version as long as it lives, also when it is not the current one any more. */
+void pool_hold_policy(struct worker_pool *p, uint64_t version);
+void pool_release_policy(struct worker_pool *p, uint64_t version);
 void pool_scan(struct worker_pool *p, struct scan *s);
 void pool_cancel(struct scan *s); /* the client has gone; the worker finishes for nobody */
 size_t pool_idle(const struct worker_pool *p);

@@ -423,6 +423,12 @@ channel_queued(const struct channel *c)
 }
 
 bool
+channel_has_room(const struct channel *c)
+{
+	return channel_is_open(c) && c->queued <= CHANNEL_QUEUE_MAX / 2;
+}
+
+bool
 channel_is_unread(const struct channel *c)
 {
 	int unread = 0;

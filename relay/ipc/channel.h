@@ -46,7 +46,10 @@ void channel_send(
     struct channel *c, uint16_t type, uint64_t id, struct span payload, const int fds[CHANNEL_FDS]);
 bool channel_is_open(const struct channel *c);
 size_t channel_queued(const struct channel *c); /* bytes not yet taken by the kernel */
-void channel_flush(struct channel *c);          /* before an exit; else the loop does it */
+/* Open, and with at most half of CHANNEL_QUEUE_MAX waiting.  Who sends at the pace of others asks
+ * this first: a peer that is only slow is no reason to lose the channel.  NULL: false. */
+bool channel_has_room(const struct channel *c);
+void channel_flush(struct channel *c); /* before an exit; else the loop does it */
 /* Whether the peer has not yet read all that it was sent. */
 bool channel_is_unread(const struct channel *c);
 

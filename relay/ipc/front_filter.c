@@ -1,5 +1,4 @@
 #include "relay/ipc/front_filter.h"
-#include "relay/base/err.h"
 #include "relay/ipc/channel.h"
 
 static void

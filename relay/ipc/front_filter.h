@@ -27,6 +27,9 @@ enum worker_type {
 	WORKER_LEAVING /* worker: exits after the result that follows; no more messages, please */
 };
 
+/* A worker keeps the policies it has received last; front sends one again when it needs to. */
+enum { WORKER_POLICIES = 4 };
+
 struct worker_death {
 	int32_t signal, exit_status; /* signal 0: it exited */
 	int32_t filter;              /* index in the flow of the filter that ran, -1: none */

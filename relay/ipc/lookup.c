@@ -1,5 +1,4 @@
 #include "relay/ipc/lookup.h"
-#include "relay/base/err.h"
 
 enum { NAMES_MAX = sizeof(((struct dns_answer *)0)->names) / (LOOKUP_NAME_MAX + 1) };
 

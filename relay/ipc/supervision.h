@@ -14,8 +14,9 @@ enum supervision_type {
 	ROLE_PEER,     /* to the role: id = enum role_id, fds[0] = channel to it */
 	ROLE_GO,       /* to the role: that was all, start */
 	ROLE_STOP,     /* to the role: finish and exit */
-	ROLE_READY,  /* from the role: started, inside its sandbox; id = policy version in force */
-	ROLE_PROBLEM /* from the role: payload = struct role_problem_report */
+	ROLE_READY, /* from the role: started, inside its sandbox; id = policy version in force */
+	ROLE_PEER_LOST, /* from the role: its channel to peer `id` has closed */
+	ROLE_PROBLEM    /* from the role: payload = struct role_problem_report */
 };
 
 enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };

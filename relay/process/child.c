@@ -127,22 +127,19 @@ are_peers(enum role_id a, enum role_id b)
 	return false;
 }
 
-static void
-connect_peers(struct child *c)
+void
+child_pair(struct child *a, struct child *b)
 {
-	for (int i = 0; i < ROLE_COUNT; i++) {
-		struct child *peer = &c->supervisor->children[i];
-		int ends[2], mine[CHANNEL_FDS], theirs[CHANNEL_FDS];
+	int ends[2], for_a[CHANNEL_FDS], for_b[CHANNEL_FDS];
 
-		if (peer == c || peer->channel == NULL || !are_peers(c->role, peer->role))
-			continue;
-		channel_pair(ends);
-		mine[0] = ends[0];
-		theirs[0] = ends[1];
-		mine[1] = theirs[1] = -1;
-		channel_send(c->channel, ROLE_PEER, peer->role, (struct span){0}, mine);
-		channel_send(peer->channel, ROLE_PEER, c->role, (struct span){0}, theirs);
-	}
+	if (a == b || a->channel == NULL || b->channel == NULL || !are_peers(a->role, b->role))
+		return;
+	channel_pair(ends);
+	for_a[0] = ends[0];
+	for_b[0] = ends[1];
+	for_a[1] = for_b[1] = -1;
+	channel_send(a->channel, ROLE_PEER, b->role, (struct span){0}, for_a);
+	channel_send(b->channel, ROLE_PEER, a->role, (struct span){0}, for_b);
 }
 
 static void
@@ -188,7 +185,8 @@ child_start(struct child *c)
 	send_config(c);
 	child_send_policy(c);
 	send_listeners(c);
-	connect_peers(c);
+	for (int i = 0; i < ROLE_COUNT; i++)
+		child_pair(c, &c->supervisor->children[i]);
 	channel_send(c->channel, ROLE_GO, 0, (struct span){0}, NULL);
 	supervisor_child_changed(c->supervisor, c);
 }
@@ -220,6 +218,22 @@ child_stop(struct child *c)
 	loop_timer(c->supervisor->loop, &c->kill, STOP_MS, kill_now, c);
 }
 
+/* Ending well or not, this process may have spoilt what its successor gets. */
+static void
+check_listeners(struct supervisor *s)
+{
+	struct err err = {0};
+	int r = listener_check_all(&s->listeners, &err);
+
+	if (r > 0)
+		log_event(LOG_ERROR, "listeners were shut down", KV_INT("reopened", r),
+		    KV_STR("do", "look for a role that was taken over"));
+	problem_report(&s->problems, SPAN("listeners"), span_str(err.text),
+	    r < 0 ? SPAN("free the address, then restart the relay") : (struct span){0});
+	if (r < 0)
+		log_event(LOG_ERROR, "listener lost", KV_STR("why", err.text));
+}
+
 void
 child_died(struct child *c, int wait_status)
 {
@@ -242,7 +256,10 @@ child_died(struct child *c, int wait_status)
 			c->failed_starts++;
 		c->restarts++;
 	}
-	if (!c->supervisor->is_stopping && c->is_wanted) {
+	if (!c->supervisor->is_stopping && (c->role == ROLE_FRONT || c->role == ROLE_WEB))
+		check_listeners(c->supervisor);
+	if (!c->supervisor->is_stopping && c->supervisor->renewal != RENEWAL_STOPPING &&
+	    c->is_wanted) {
 		loop_timer(
 		    c->supervisor->loop, &c->restart, was_asked ? 0 : c->delay_ms, restart_now, c);
 		if (!was_asked)

@@ -2,13 +2,20 @@
 #include "relay/base/list.h"
 #include "relay/base/log.h"
 #include "relay/ipc/control_path.h"
+#include "relay/process/acceptor.h"
 
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 64, REQUESTS_MAX = 1024, STATUS_MAX = 1024 * 1024, ROLE_STATUS_MAX = 65536 };
+enum {
+	CLIENTS_MAX = 64,
+	REQUESTS_MAX = 1024,
+	STATUS_MAX = 1024 * 1024,
+	ROLE_STATUS_MAX = 65536,
+	STATUS_WAIT_MS = 2000
+};
 
 struct client {
 	struct list node;
@@ -19,6 +26,7 @@ struct client {
 /* One request that waits for a role, for several (status), or for a policy to be live. */
 struct request {
 	struct list node;
+	struct control_socket *owner;
 	uint64_t id;              /* ours */
 	struct channel **channel; /* where the answer goes; *channel NULL: has gone */
 	struct client *client;    /* NULL: a role asked */
@@ -28,13 +36,14 @@ struct request {
 	uint64_t generation;
 	bool is_status;
 	unsigned waits_for; /* bit for each role asked */
-	struct buf status;
+	struct buf status;  /* what roles have said of themselves so far */
+	struct timer *patience;
 };
 
 struct control_socket {
 	struct supervisor *supervisor;
 	int fd, dir_fd;
-	struct watch *watch;
+	struct acceptor acceptor;
 	struct list clients, requests;
 	size_t n_clients, n_requests;
 	uint64_t next_id;
@@ -74,6 +83,7 @@ static void
 request_free(struct control_socket *cs, struct request *r)
 {
 	list_remove(&r->node);
+	timer_cancel(&r->patience);
 	cs->n_requests--;
 	buf_free(&r->status);
 	mem_free(r);
@@ -123,6 +133,7 @@ request_new(const struct asker *a)
 		return NULL;
 	}
 	r = mem_alloc(sizeof(*r));
+	r->owner = a->cs;
 	r->id = a->cs->next_id++;
 	r->client = a->client;
 	r->asker = a->child != NULL ? a->child->role : ROLE_SUPERVISOR;
@@ -163,9 +174,21 @@ ask_role(const struct asker *a, enum role_id role, const struct control_request 
 static void
 status_finish(struct control_socket *cs, struct request *r)
 {
-	status_end(&r->status);
-	reply_chunks(answer_to(r), r->asker_id, buf_span(&r->status));
+	struct buf document = BUF_INIT(2 * STATUS_MAX);
+
+	status_write(cs->supervisor, r->waits_for, buf_span(&r->status), &document);
+	reply_chunks(answer_to(r), r->asker_id, buf_span(&document));
+	buf_free(&document);
 	request_end(cs, r, EXIT_OK, (struct span){0});
+}
+
+/* Whoever has not answered by now is named in the answer. */
+static void
+on_status_late(void *arg)
+{
+	struct request *r = arg;
+
+	status_finish(r->owner, r);
 }
 
 static void
@@ -178,12 +201,14 @@ ask_status(const struct asker *a)
 	if (r == NULL)
 		return;
 	r->is_status = true;
-	status_begin(a->cs->supervisor, &r->status);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		(void)pass_on(
 		    a->cs, r, roles[i], &words); /* a role that is down has nothing to add */
 	if (r->waits_for == 0)
 		status_finish(a->cs, r);
+	else
+		loop_timer(
+		    a->cs->supervisor->loop, &r->patience, STATUS_WAIT_MS, on_status_late, r);
 }
 
 static void
@@ -365,15 +390,12 @@ on_client_close(void *arg)
 static const struct channel_events client_events = {on_client_message, on_client_close};
 
 static void
-on_connection(void *arg, unsigned events)
+on_connection(void *arg, int fd, const struct sockaddr_storage *sa)
 {
 	struct control_socket *cs = arg;
-	int fd = accept4(cs->fd, NULL, NULL, SOCK_CLOEXEC);
 	struct client *c;
 
-	(void)events;
-	if (fd < 0)
-		return;
+	(void)sa; /* who may connect is decided by the socket file's mode */
 	if (cs->n_clients >= CLIENTS_MAX) {
 		(void)close(fd); /* one too many: it sees the end */
 		return;
@@ -432,7 +454,7 @@ control_open(struct supervisor *s, struct err *err)
 		mem_free(cs);
 		return NULL;
 	}
-	cs->watch = loop_watch(s->loop, cs->fd, LOOP_READ, on_connection, cs);
+	acceptor_open(&cs->acceptor, s->loop, cs->fd, on_connection, cs);
 	return cs;
 }
 
@@ -445,10 +467,10 @@ control_close(struct control_socket **c)
 		return;
 	LIST_FOR_SAFE (it, &cs->clients)
 		client_free(LIST_ENTRY(it, struct client, node));
-	watch_remove(&cs->watch);
-	(void)close(cs->fd); /* a socket: nothing to lose */
+	acceptor_close(&cs->acceptor);
+	(void)close(cs->fd);                           /* a socket: nothing to lose */
 	(void)unlinkat(cs->dir_fd, "control.sock", 0); /* a leftover is removed at the next start */
-	(void)close(cs->dir_fd); /* O_PATH: nothing to lose */
+	(void)close(cs->dir_fd);                       /* O_PATH: nothing to lose */
 	mem_free(cs);
 	*c = NULL;
 }

@@ -4,20 +4,21 @@
  */
 #include "relay/base/log.h"
 #include "relay/ipc/policy_bundle.h"
+#include "relay/process/acceptor.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
+#include "relay/smtp/reply.h"
 #include "relay/walk/walk.h"
 
-#include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENERS = 256, ACCEPTS_A_TURN = 64 };
+enum { LISTENERS = 256 };
 
 struct front_listener {
-	int fd;
-	struct watch *watch;
-	const struct conf_listen *listen;
+	struct acceptor acceptor;
+	const struct conf_listen *listen; /* NULL: not in use */
 	struct front *front;
 };
 
@@ -27,44 +28,41 @@ static struct front_listener listeners[LISTENERS];
 static bool
 is_full(const struct front *f)
 {
-	return f->n_sessions >= WALK_SESSIONS_MAX;
+	return f->n_sessions >= f->sessions_max;
 }
 
 /* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
 static void
-turn_away(int fd)
+turn_away(int fd, const struct ip *peer, struct span enhanced, struct span text)
 {
-	static const char reply[] = "421 4.3.2 Too many connections, try again later\r\n";
+	struct buf b = BUF_INIT(SMTP_REPLY_LINE_MAX);
+	struct id id = id_new();
+	char ip[IP_TEXT_MAX];
 
-	(void)!send(
-	    fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* it may not hear */
+	(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
+	(void)!send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT);      /* it may not hear */
 	(void)close(fd);
+	buf_free(&b);
+	front.n_refused++;
+	log_event(LOG_INFO, "turned away", KV("id", id_span(&id)),
+	    KV("client", ip_format(peer, ip)), KV_INT("code", 421), KV("why", text));
 }
 
 static void
-on_listener(void *arg, unsigned events)
+on_client(void *arg, int fd, const struct sockaddr_storage *sa)
 {
 	struct front_listener *l = arg;
+	struct ip peer;
+	uint16_t port;
 
-	(void)events;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct sockaddr_storage sa;
-		socklen_t n = sizeof(sa);
-		int fd = accept4(l->fd, (struct sockaddr *)&sa, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		struct ip peer;
-		uint16_t port;
-
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE)
-				log_event(LOG_ERROR, "no descriptors",
-				    KV_STR("do", "raise the limit of open files (LimitNOFILE)"));
-			return;
-		}
-		if (is_full(l->front) || !ip_from_sockaddr(&sa, &peer, &port))
-			turn_away(fd);
-		else
-			session_new(l->front, fd, &peer, l->listen);
-	}
+	if (!ip_from_sockaddr(sa, &peer, &port))
+		(void)close(fd); /* our listeners are IP's: never here */
+	else if (is_full(l->front))
+		turn_away(fd, &peer, SPAN("4.3.2"), SPAN("Too many connections, try again later"));
+	else if (session_is_counted(&peer, l->listen) && clients_is_full(l->front->clients, &peer))
+		turn_away(fd, &peer, SPAN("4.7.0"), SPAN("Too many connections from your address"));
+	else
+		session_new(l->front, fd, &peer, l->listen);
 }
 
 static const struct conf_listen *
@@ -84,12 +82,12 @@ front_listener(struct role *role, unsigned index, int fd)
 	const struct conf_listen *listen = listen_of(role->config, index);
 	struct front_listener *l = &listeners[index % LISTENERS];
 
-	if (listen == NULL || l->watch != NULL) {
+	if (listen == NULL || l->listen != NULL) {
 		(void)close(fd); /* not one of this configuration */
 		return;
 	}
-	*l = (struct front_listener){.fd = fd, .listen = listen, .front = &front};
-	l->watch = loop_watch(role->loop, fd, LOOP_READ, on_listener, l);
+	*l = (struct front_listener){.listen = listen, .front = &front};
+	acceptor_open(&l->acceptor, role->loop, fd, on_client, l);
 }
 
 static void
@@ -124,6 +122,7 @@ front_policy(struct role *role)
 	must(next != NULL);
 	snapshot_release(&front.snapshot);
 	front.snapshot = next;
+	front.needs_host = snapshot_needs_host(next);
 	buf_clear(&front.bundle);
 	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
 	load_recipients(&front);
@@ -140,6 +139,24 @@ report_list(void *arg, const char *name, const char *what, const char *do_this)
 }
 
 static void
+lost_lookup(void *arg)
+{
+	role_peer_lost(arg, ROLE_LOOKUP);
+}
+
+static void
+lost_filter(void *arg)
+{
+	role_peer_lost(arg, ROLE_FILTER);
+}
+
+static void
+lost_spool(void *arg)
+{
+	role_peer_lost(arg, ROLE_SPOOL);
+}
+
+static void
 front_start(struct role *role)
 {
 	front.loop = role->loop;
@@ -150,7 +167,11 @@ front_start(struct role *role)
 	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop);
+	dns_client_on_lost(front.dns, lost_lookup, role);
+	pool_on_lost(front.workers, lost_filter, role);
+	spool_client_on_lost(front.spool, lost_spool, role);
 	list_init(&front.sessions);
+	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
 	front_policy(role);
 }
 
@@ -164,9 +185,10 @@ on_journal_message(void *arg, struct message *m)
 static void
 on_journal_close(void *arg)
 {
-	struct front *f = arg;
+	struct role *role = arg;
 
-	channel_free(&f->journal);
+	channel_free(&front.journal);
+	role_peer_lost(role, ROLE_JOURNAL);
 }
 
 static const struct channel_events journal_events = {on_journal_message, on_journal_close};
@@ -186,7 +208,7 @@ front_peer(struct role *role, enum role_id peer, int fd)
 		break;
 	case ROLE_JOURNAL:
 		channel_free(&front.journal);
-		front.journal = channel_new(role->loop, fd, &journal_events, &front);
+		front.journal = channel_new(role->loop, fd, &journal_events, role);
 		break;
 	case ROLE_SUPERVISOR:
 	case ROLE_FRONT:
@@ -207,10 +229,11 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	}
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
-	    "\"workers\":%zu,\"idle_workers\":%zu}}",
+	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu}}",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
-	    pool_size(front.workers), pool_idle(front.workers)); /* bounded */
+	    pool_size(front.workers), pool_idle(front.workers),
+	    (unsigned long long)front.n_journal_dropped); /* bounded */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&b);
@@ -221,7 +244,7 @@ static void
 front_stop(struct role *role)
 {
 	for (size_t i = 0; i < LISTENERS; i++)
-		watch_remove(&listeners[i].watch);
+		acceptor_close(&listeners[i].acceptor);
 	front.is_draining = true;
 	if (front.n_sessions == 0)
 		loop_stop(role->loop);
@@ -239,8 +262,21 @@ static const struct role_ops ops = {
     .stop = front_stop,
 };
 
+/* Asked before the sandbox closes: inside it there is no such call. */
+static size_t
+sessions_max(void)
+{
+	struct rlimit files;
+
+	return clients_sessions_max(
+	    getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : RLIM_INFINITY,
+	    WALK_SESSIONS_MAX);
+}
+
 int
 main(int argc, char **argv)
 {
+	front.sessions_max = sessions_max();
+	content_set_budget(content_budget_of_machine());
 	return role_main(&ops, argc, argv);
 }

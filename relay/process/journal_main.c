@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	PATH_SIZE = 4096,

@@ -75,7 +75,8 @@ static void
 close_all(struct listener_set *set)
 {
 	for (size_t i = 0; i < set->n; i++) {
-		(void)close(set->items[i].fd); /* a socket: nothing to lose */
+		if (set->items[i].fd >= 0)
+			(void)close(set->items[i].fd); /* a socket: nothing to lose */
 		mem_free((char *)(uintptr_t)set->items[i].address.text);
 	}
 	set->n = 0;
@@ -99,5 +100,38 @@ listener_open_all(struct listener_set *now, const struct config *config, struct 
 		close_all(next);
 	}
 	mem_free(next);
+	return r;
+}
+
+static bool
+is_listening(int fd)
+{
+	socklen_t n = sizeof(int);
+	int is_on = 0;
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_on, &n) == 0 && is_on;
+}
+
+int
+listener_check_all(struct listener_set *set, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		struct listener *l = &set->items[i];
+
+		if (is_listening(l->fd))
+			continue;
+		/* Not listen() again: whatever else was done to this socket would stay. */
+		if (l->fd >= 0)
+			(void)close(l->fd); /* frees the address; nobody waits there */
+		l->fd = open_one(&l->address, err);
+		if (l->fd < 0) {
+			r = l->fd;
+			l->fd = -1;
+		} else if (r >= 0) {
+			r++;
+		}
+	}
 	return r;
 }

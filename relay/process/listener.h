@@ -11,7 +11,7 @@ enum { LISTENERS_MAX = 256, LISTENER_BACKLOG = 1024 };
 struct listener {
 	struct endpoint address; /* text is our own copy */
 	bool is_web;
-	int fd;
+	int fd; /* -1: lost, and could not be opened again yet */
 };
 
 struct listener_set {
@@ -26,5 +26,12 @@ struct listener_set {
  * sentence that says what to do.
  */
 int listener_open_all(struct listener_set *now, const struct config *config, struct err *err);
+
+/*
+ * A role that was taken over can end the listening of a socket for all who hold it, its successor
+ * too.  Opens again what does not listen any more, after that role has ended.  How many that were,
+ * or an error about one that stays closed until the next call.
+ */
+int listener_check_all(struct listener_set *set, struct err *err);
 
 #endif

@@ -1,15 +1,20 @@
 #include "relay/process/role.h"
 #include "filters/chain/abouts.h"
 #include "relay/base/log.h"
-#include "relay/ipc/policy_bundle.h"
 #include "relay/ipc/supervision.h"
+#include "relay/process/listener.h"
 #include "relay/process/sandbox.h"
 
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EARLY_MAX = 64, START_TIMEOUT_MS = 60000, ROLE_PATHS_MAX = 64 };
+enum {
+	/* Peers that are restarted meanwhile come again. */
+	EARLY_MAX = LISTENERS_MAX + 4 * ROLE_COUNT,
+	START_TIMEOUT_MS = 60000,
+	ROLE_PATHS_MAX = 64
+};
 
 /* Listeners and peers that come before the role has started are kept until it has. */
 struct early {
@@ -241,6 +246,7 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 	struct sandbox_path paths[ROLE_PATHS_MAX] = {0};
 	enum sandbox_kind kind = role_kinds[ops->id];
 	struct err err = {0};
+	int r;
 
 	(void)argc;
 	(void)argv;
@@ -259,8 +265,14 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 	if (ops->prepare != NULL && ops->prepare(&role, &err) < 0)
 		die("%s", err.text);
 	role_paths(&role, paths);
-	if (sandbox_enter(kind, paths, &err) < 0)
+	r = sandbox_enter(kind, paths, &err);
+	if (r < 0)
 		die("%s", err.text);
+	if (r == SANDBOX_NO_LANDLOCK)
+		role_problem(&role, "sandbox",
+		    "this kernel has no Landlock: a role that is taken over can reach every file "
+		    "of its user",
+		    "use a kernel of 5.13 or later with Landlock enabled");
 	if (ops->start != NULL)
 		ops->start(&role);
 	for (size_t i = 0; i < start.n; i++)
@@ -292,6 +304,12 @@ role_reply_end(struct role *role, uint64_t id, int status, struct span text)
 	    &b, &(struct control_end){(uint8_t)status, span_take(text, CONTROL_WORD_MAX)});
 	channel_send(role->control, CONTROL_END, id, buf_span(&b), NULL);
 	buf_free(&b);
+}
+
+void
+role_peer_lost(struct role *role, enum role_id peer)
+{
+	channel_send(role->control, ROLE_PEER_LOST, peer, (struct span){0}, NULL);
 }
 
 void

@@ -63,6 +63,9 @@ int role_main(const struct role_ops *ops, int argc, char **argv);
 
 void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
 void role_reply_end(struct role *, uint64_t id, int status, struct span text);
+/* The channel to this peer has closed.  When the peer lives (the channel broke), a new one comes;
+ * when it died, one comes with its successor anyway. */
+void role_peer_lost(struct role *, enum role_id peer);
 /* Tells the supervisor something that `status` shows: a problem with its remedy, or (do == NULL)
  * that the problem of this name is over. */
 void role_problem(struct role *, const char *name, const char *what, const char *do_this);

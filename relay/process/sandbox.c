@@ -1,13 +1,14 @@
 #include "relay/process/sandbox.h"
-#include "relay/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -35,10 +36,9 @@ static const int calls_common[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(rea
     SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(sigaltstack),
     SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
     SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
-    SCMP_SYS(tgkill), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(poll),
-    SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg),
-    SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(fcntl), SCMP_SYS(rseq),
-    SCMP_SYS(set_robust_list), SET_END};
+    SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(poll), SCMP_SYS(ppoll),
+    SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(recvfrom), SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list), SCMP_SYS(sysinfo) /* glibc's qsort */, SET_END};
 
 /* The event loop, and memory files for large payloads: every role but the worker. */
 static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
@@ -47,12 +47,11 @@ static const int calls_loop[] = {SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), S
 
 /* Sockets that others have opened: accepted clients, listeners. */
 static const int calls_accept[] = {SCMP_SYS(accept4), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
-    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SCMP_SYS(ioctl), SET_END};
+    SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SET_END};
 
 /* Connections of its own: lookup to resolvers, spool to gateways (families are checked below). */
 static const int calls_connect[] = {SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(getsockname),
-    SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown),
-    SCMP_SYS(ioctl), SET_END};
+    SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(shutdown), SET_END};
 
 /* Files below the folders that Landlock leaves. */
 static const int calls_read_files[] = {SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(getdents64),
@@ -90,7 +89,7 @@ static const int calls_never[] = {SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
     SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(sethostname),
     SET_END};
 
-enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4 };
+enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4, HAS_WORKERS = 8 };
 
 struct sandbox {
 	const char *name, *user;
@@ -104,7 +103,7 @@ static const struct sandbox sandboxes[] = {
     [SANDBOX_LOOKUP] = {"lookup", "postern-lookup", {calls_common, calls_loop, calls_connect},
 	HAS_SOCKETS},
     [SANDBOX_ZYGOTE] = {"filter", "postern-filter",
-	{calls_common, calls_loop, calls_read_files, calls_write_files, calls_zygote}, 0},
+	{calls_common, calls_loop, calls_read_files, calls_write_files, calls_zygote}, HAS_WORKERS},
     [SANDBOX_WORKER] = {"worker", "postern-filter",
 	{calls_common, calls_read_files, calls_write_files}, 0},
     [SANDBOX_SPOOL] = {"spool", "postern-spool",
@@ -170,6 +169,7 @@ landlock_path(int ruleset, const struct sandbox_path *path, struct err *err)
 	return r;
 }
 
+/* 0, SANDBOX_NO_LANDLOCK or an error. */
 static int
 enter_landlock(const struct sandbox_path *paths, struct err *err)
 {
@@ -177,11 +177,8 @@ enter_landlock(const struct sandbox_path *paths, struct err *err)
 	struct landlock_ruleset_attr attr = {.handled_access_fs = (1ULL << 13) - 1};
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0), r = 0;
 
-	if (ruleset < 0) {
-		log_event(LOG_WARN, "no Landlock",
-		    KV_STR("do", "use a kernel of 5.13 or later with Landlock enabled"));
-		return 0;
-	}
+	if (ruleset < 0)
+		return SANDBOX_NO_LANDLOCK;
 	for (; r == 0 && paths != NULL && paths->path != NULL; paths++)
 		r = landlock_path(ruleset, paths, err);
 	if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
@@ -242,6 +239,62 @@ allow_sockets(scmp_filter_ctx filter)
 	return r;
 }
 
+/*
+ * A message goes where its socket is connected to: MSG_FASTOPEN would connect (even what was a
+ * listener, once shut down), an address would send elsewhere.  The one in sendmsg's structure
+ * cannot be seen from here; without MSG_FASTOPEN no stream socket goes by it.
+ */
+static int
+allow_sending(scmp_filter_ctx filter, const struct sandbox *box)
+{
+	const struct scmp_arg_cmp to_no_address = SCMP_A5(SCMP_CMP_EQ, 0, 0 /* unused */);
+	bool has_sockets = box->flags & HAS_SOCKETS;
+	int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1,
+	    SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
+
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmmsg), 1,
+		    SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), has_sockets ? 1 : 2,
+		    SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0), to_no_address);
+	return r;
+}
+
+/* abort() and raise() reach the process itself; of the others it knows nothing. */
+static int
+allow_own_signals(scmp_filter_ctx filter, const struct sandbox *box)
+{
+	/* A worker inherits its zygote's filter, under an id of its own. */
+	if (box->flags & HAS_WORKERS)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0 /* unused */));
+}
+
+/* Not among these: what makes the kernel send signals to whomever one names. */
+static int
+allow_descriptor_commands(scmp_filter_ctx filter)
+{
+	static const struct {
+		int call;
+		unsigned command;
+	} rules[] = {{SCMP_SYS(fcntl), F_GETFD}, {SCMP_SYS(fcntl), F_SETFD},
+	    {SCMP_SYS(fcntl), F_GETFL}, {SCMP_SYS(fcntl), F_SETFL},
+	    {SCMP_SYS(fcntl), F_DUPFD_CLOEXEC}, {SCMP_SYS(fcntl), F_GET_SEALS},
+	    {SCMP_SYS(fcntl), F_ADD_SEALS}, {SCMP_SYS(fcntl), F_GETLK}, {SCMP_SYS(fcntl), F_SETLK},
+	    {SCMP_SYS(fcntl), F_SETLKW}, {SCMP_SYS(fcntl), F_OFD_GETLK},
+	    {SCMP_SYS(fcntl), F_OFD_SETLK}, {SCMP_SYS(fcntl), F_OFD_SETLKW},
+	    {SCMP_SYS(ioctl), SIOCOUTQ}, {SCMP_SYS(ioctl), FIONREAD}, {SCMP_SYS(ioctl), FIONBIO},
+	    {SCMP_SYS(ioctl), TCGETS}};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, rules[i].call, 1,
+		    SCMP_A1(SCMP_CMP_EQ, rules[i].command, 0 /* unused */));
+	return r;
+}
+
 static int
 fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 {
@@ -249,6 +302,12 @@ fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 
 	for (size_t i = 0; r == 0 && box->sets[i] != NULL; i++)
 		r = allow_set(filter, box->sets[i]);
+	if (r == 0)
+		r = allow_sending(filter, box);
+	if (r == 0)
+		r = allow_own_signals(filter, box);
+	if (r == 0)
+		r = allow_descriptor_commands(filter);
 	if (r == 0 && (box->flags & HAS_THREADS))
 		r = allow_threads(filter);
 	if (r == 0 && (box->flags & HAS_SOCKETS))
@@ -291,10 +350,12 @@ int
 sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, struct err *err)
 {
 	const struct sandbox *box = &sandboxes[kind];
+	int landlock;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, E_IO, "no_new_privs: %m");
-	if (enter_landlock(paths, err) < 0)
+	landlock = enter_landlock(paths, err);
+	if (landlock < 0 || enter_seccomp(box, err) < 0)
 		return -err->code;
-	return enter_seccomp(box, err);
+	return landlock;
 }

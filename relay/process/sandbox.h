@@ -31,15 +31,18 @@ struct sandbox_path {
 /* As root: to `kind`'s own user and group, all capabilities gone; else nothing.  0 or an error. */
 int sandbox_drop_user(enum sandbox_kind kind, struct err *err);
 
+/* The process is in its sandbox, but no folder is out of its reach. */
+enum { SANDBOX_NO_LANDLOCK = 1 };
+
 /*
- * Gives up everything else, in this order: Landlock (only `paths`), no_new_privs, seccomp.  0 or
- * an error; a kernel without Landlock is a logged warning.  Before any thread is started.
+ * Gives up everything else, in this order: no_new_privs, Landlock (only `paths`), seccomp.  0, an
+ * error, or SANDBOX_NO_LANDLOCK, which the caller tells the admin.  Before any thread is started.
  */
 int sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, struct err *err);
 
 /* The user id a role runs as when the supervisor is root: that of the package's user
  * ("postern-front", …) or, without it, SANDBOX_FIRST_ID + kind. */
-enum { SANDBOX_FIRST_ID = 64800 };
+enum { SANDBOX_FIRST_ID = 60600 };
 unsigned sandbox_uid(enum sandbox_kind kind);
 
 #endif

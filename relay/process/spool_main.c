@@ -230,6 +230,7 @@ on_lookup_close(void *arg)
 
 	resolve_attach(s->delivery.resolver, NULL);
 	channel_free(&s->lookup);
+	role_peer_lost(s->role, ROLE_LOOKUP);
 }
 
 /* The journal says nothing to us. */
@@ -247,6 +248,7 @@ on_journal_close(void *arg)
 
 	s->delivery.journal = NULL;
 	channel_free(&s->journal);
+	role_peer_lost(s->role, ROLE_JOURNAL);
 }
 
 static const struct channel_events front_events = {on_front_message, on_front_close};

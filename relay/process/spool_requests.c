@@ -94,6 +94,12 @@ queue_retry(struct role *role, struct delivery *d, uint64_t id, struct span whic
 		e = find_or_say(role, d, id, which);
 		if (e == NULL)
 			return;
+		if (!queue_can_be_sent(e)) {
+			role_reply_end(role, id, EXIT_NO,
+			    SPAN("the policy refuses this copy; releasing it is not in this "
+				 "version"));
+			return;
+		}
 		deliver_now(d, e);
 	}
 	role_reply_end(role, id, EXIT_OK, (struct span){0});

@@ -30,7 +30,24 @@ add_roles(const struct supervisor *s, struct json *j)
 }
 
 static void
-add_problems(const struct supervisor *s, struct json *j)
+add_silent(struct json *j, unsigned silent)
+{
+	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
+		struct buf what = BUF_INIT(256);
+
+		if (!(silent & (1U << i)))
+			continue;
+		(void)buf_addf(&what, "%s does not answer", role_name((enum role_id)i)); /* short */
+		json_open(j, NULL, '{');
+		json_text(j, "what", buf_span(&what));
+		json_str(j, "do", "see what holds it up; if it hangs, end it: it is started again");
+		json_close(j, '}');
+		buf_free(&what);
+	}
+}
+
+static void
+add_problems(const struct supervisor *s, struct json *j, unsigned silent)
 {
 	json_open(j, "problems", '[');
 	for (size_t i = 0; i < s->problems.n; i++) {
@@ -53,22 +70,25 @@ add_problems(const struct supervisor *s, struct json *j)
 		json_close(j, '}');
 		buf_free(&what);
 	}
+	add_silent(j, silent);
 	json_close(j, ']');
 }
 
 void
-status_begin(const struct supervisor *s, struct buf *to)
+status_write(const struct supervisor *s, unsigned silent, struct span members, struct buf *to)
 {
 	struct json j = {.to = to};
 
 	json_open(&j, NULL, '{');
-	json_bool(&j, "ok", supervisor_is_ready(s) && s->problems.n == 0);
+	json_bool(&j, "ok", supervisor_is_ready(s) && s->problems.n == 0 && silent == 0);
 	json_time(&j, "started", s->started_wall_ms);
 	json_time(&j, "now", clock_wall_ms());
 	json_str(&j, "hostname", s->config->hostname);
 	json_int(&j, "policy_version", (int64_t)s->policy_version);
-	add_problems(s, &j);
+	add_problems(s, &j, silent);
 	add_roles(s, &j);
+	(void)buf_add_span(to, members); /* sticky: bounded by whoever gathered them */
+	(void)buf_add_str(to, "}\n");
 }
 
 /* A role answers with an object; its members become ours. */
@@ -80,10 +100,4 @@ status_add_role(struct buf *to, struct span object)
 		return;
 	(void)buf_add_char(to, ','); /* sticky: the caller tests */
 	(void)buf_add(to, object.p + 1, object.n - 2);
-}
-
-void
-status_end(struct buf *to)
-{
-	(void)buf_add_str(to, "}\n"); /* sticky: the caller tests */
 }

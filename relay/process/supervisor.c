@@ -14,7 +14,11 @@
 static const enum role_id essential[] = {
     ROLE_FRONT, ROLE_LOOKUP, ROLE_FILTER, ROLE_SPOOL, ROLE_JOURNAL};
 
-enum { ESSENTIAL = sizeof(essential) / sizeof(essential[0]), FAILED_STARTS_MAX = 3 };
+enum {
+	ESSENTIAL = sizeof(essential) / sizeof(essential[0]),
+	FAILED_STARTS_MAX = 3,
+	FRONT_WAITS_MS = 5000
+};
 
 bool
 supervisor_is_ready(const struct supervisor *s)
@@ -47,26 +51,30 @@ become_ready(struct supervisor *s)
 	    KV_INT("policy", s->policy_version));
 }
 
+/*
+ * Front and web go first, so that nothing new comes in; then who has mail in hand, and last who is
+ * told of it.  Stops the first of these groups that still runs; false when all are down.
+ */
 static bool
-is_all_down(const struct supervisor *s)
+stop_next(struct supervisor *s)
 {
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
-		if (s->children[i].pid >= 0)
-			return false;
-	return true;
-}
+	static const enum role_id groups[][2] = {
+	    {ROLE_FRONT, ROLE_WEB}, {ROLE_FILTER, ROLE_SPOOL}, {ROLE_JOURNAL, ROLE_LOOKUP}};
 
-/* Front and web go first, so that nothing new comes in; the rest finishes what is in hand. */
-static void
-stop_the_rest(struct supervisor *s)
-{
-	if (s->children[ROLE_FRONT].pid >= 0 || s->children[ROLE_WEB].pid >= 0)
-		return;
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
-		if (s->children[i].state != CHILD_STOPPING)
-			child_stop(&s->children[i]);
-	if (is_all_down(s))
-		loop_stop(s->loop);
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		bool is_up = false;
+
+		for (int k = 0; k < 2; k++) {
+			struct child *c = &s->children[groups[i][k]];
+
+			is_up |= c->pid >= 0;
+			if (c->pid >= 0 && c->state != CHILD_STOPPING)
+				child_stop(c);
+		}
+		if (is_up)
+			return true;
+	}
+	return false;
 }
 
 void
@@ -80,44 +88,44 @@ supervisor_stop(struct supervisor *s, int exit_status)
 	notify_systemd("STOPPING=1");
 	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
 		timer_cancel(&s->children[i].restart);
-	child_stop(&s->children[ROLE_FRONT]);
-	child_stop(&s->children[ROLE_WEB]);
-	stop_the_rest(s);
+	if (!stop_next(s))
+		loop_stop(s->loop);
 }
 
-/* Front has ended: the others follow, each in its own good way. */
 static void
-renew_others(struct supervisor *s)
+start_front(void *arg)
 {
-	if (s->children[ROLE_FRONT].pid >= 0)
-		return;
-	s->children[ROLE_FRONT].is_wanted = true;
-	for (int i = ROLE_FRONT + 1; i < ROLE_COUNT; i++) {
-		struct child *c = &s->children[i];
-
-		if (c->pid >= 0)
-			child_stop(c);
-		else if (c->is_wanted)
-			child_start(c);
-	}
-}
-
-/* The others have come back: front may, too. */
-static void
-renew_front(struct supervisor *s)
-{
+	struct supervisor *s = arg;
 	struct child *front = &s->children[ROLE_FRONT];
 
-	if (!front->is_wanted) {
-		renew_others(s);
-		return;
+	s->renewal = RENEWAL_NONE;
+	timer_cancel(&s->front_waits);
+	if (front->pid < 0)
+		child_start(front);
+}
+
+/*
+ * A changed configuration needs new processes.  All end in order; then the others come back, and
+ * front last: meanwhile clients wait in the listeners' backlog, and nobody is told 451 for want of
+ * a spool.  Who takes long to come back is not waited for: front knows how to do without.
+ */
+static void
+renew_next(struct supervisor *s)
+{
+	if (s->renewal == RENEWAL_STOPPING) {
+		if (stop_next(s))
+			return;
+		s->renewal = RENEWAL_STARTING;
+		s->children[ROLE_WEB].is_wanted = s->config->web.is_on;
+		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_front, s);
+		for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
+			if (s->children[i].is_wanted)
+				child_start(&s->children[i]);
 	}
 	for (size_t i = 0; i < ESSENTIAL; i++)
 		if (essential[i] != ROLE_FRONT && s->children[essential[i]].state != CHILD_UP)
 			return;
-	s->is_renewing = false;
-	if (front->pid < 0)
-		child_start(front);
+	start_front(s);
 }
 
 void
@@ -126,11 +134,12 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 	if (c->state == CHILD_DOWN && s->control != NULL)
 		control_role_gone(s->control, c->role);
 	if (s->is_stopping) {
-		stop_the_rest(s);
+		if (!stop_next(s))
+			loop_stop(s->loop);
 		return;
 	}
-	if (s->is_renewing)
-		renew_front(s);
+	if (s->renewal != RENEWAL_NONE)
+		renew_next(s);
 	if (!s->was_ready && supervisor_is_ready(s))
 		become_ready(s);
 	if (!s->was_ready && is_essential(c->role) && c->failed_starts >= FAILED_STARTS_MAX) {
@@ -154,6 +163,10 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		control_policy_live(s->control);
 		supervisor_child_changed(s, c);
 		break;
+	case ROLE_PEER_LOST:
+		if (m->id < ROLE_COUNT)
+			child_pair(c, &s->children[m->id]);
+		break;
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)
 			problem_report(&s->problems, p.name, p.what, p.do_this);
@@ -175,20 +188,6 @@ static bool
 is_same(const struct buf *a, const struct buf *b)
 {
 	return span_eq(buf_span(a), buf_span(b));
-}
-
-/*
- * A changed configuration needs new processes.  Front ends first and comes back last: meanwhile
- * clients wait in the listeners' backlog, and nobody is told 451 for want of a spool.
- */
-static void
-renew_roles(struct supervisor *s)
-{
-	s->children[ROLE_WEB].is_wanted = s->config->web.is_on;
-	s->children[ROLE_FRONT].is_wanted = false;
-	s->is_renewing = true;
-	child_stop(&s->children[ROLE_FRONT]);
-	renew_others(s);
 }
 
 struct loaded {
@@ -238,6 +237,14 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		unload(&l);
 		return -E_CONFIG;
 	}
+	if (strcmp(l.config->state_dir, s->config->state_dir) != 0 ||
+	    strcmp(l.config->run_dir, s->config->run_dir) != 0) {
+		(void)buf_addf(errors,
+		    "%s: state_dir and run_dir cannot change while the relay runs; restart it\n",
+		    s->config_file); /* bounded */
+		unload(&l);
+		return -E_CONFIG;
+	}
 	has_new_config = !is_same(&l.config_text, &s->config_text);
 	has_new_policy = !is_same(&l.bundle, &s->bundle);
 	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
@@ -254,9 +261,11 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	s->policy_version = l.policy_version;
 	if (has_new_policy || has_new_config)
 		s->generation++;
-	if (has_new_config)
-		renew_roles(s);
-	else if (has_new_policy)
+	if (has_new_config) {
+		s->renewal = RENEWAL_STOPPING;
+		renew_next(s);
+	} else if (has_new_policy) {
 		child_send_policy(&s->children[ROLE_FRONT]);
+	}
 	return 0;
 }

@@ -28,6 +28,9 @@ struct child {
 	uint64_t restarts, failed_starts;
 };
 
+/* A new configuration is being put in force. */
+enum renewal { RENEWAL_NONE, RENEWAL_STOPPING, RENEWAL_STARTING };
+
 struct supervisor {
 	struct loop *loop;
 	char *config_file;
@@ -46,7 +49,8 @@ struct supervisor {
 	struct watch *signals;
 	int signal_fd;
 	bool was_ready, is_stopping;
-	bool is_renewing; /* a new configuration: front waits until the others have it */
+	enum renewal renewal;
+	struct timer *front_waits;
 	int exit_status;
 	int64_t started_wall_ms;
 };
@@ -68,10 +72,13 @@ void child_start(struct child *c);
 void child_stop(struct child *c); /* asks; kills after a while */
 void child_died(struct child *c, int wait_status);
 void child_send_policy(struct child *c);
+/* A new channel between the two, when both are there and have something to say to each other. */
+void child_pair(struct child *a, struct child *b);
 
 /* status.c: the JSON of `postern status`, with what roles say of themselves added. */
-void status_begin(const struct supervisor *s, struct buf *to);
+/* Adds the members of a role's own JSON object, each behind a comma. */
 void status_add_role(struct buf *to, struct span object);
-void status_end(struct buf *to);
+/* The whole document; silent: bit for each role that was asked and has not answered. */
+void status_write(const struct supervisor *s, unsigned silent, struct span members, struct buf *to);
 
 #endif

@@ -2,7 +2,6 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>

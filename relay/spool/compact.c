@@ -3,7 +3,6 @@
  * A copy is an item like any other: its source stays pinned until it is durable, and recovery keeps
  * the newest of two.
  */
-#include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/spool/store.h"
 

@@ -4,7 +4,6 @@
  * memory: after a failure all of it is written again, in order, into a fresh segment.  That is
  * safe, because every mark is true whether it survived or not.
  */
-#include "relay/base/err.h"
 #include "relay/base/mem.h"
 #include "relay/spool/crc32c.h"
 #include "relay/spool/store.h"

@@ -1,5 +1,4 @@
 #include "relay/spool/spool.h"
-#include "relay/base/log.h"
 #include "relay/base/mem.h"
 #include "relay/spool/recover.h"
 #include "relay/spool/store.h"

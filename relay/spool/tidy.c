@@ -1,6 +1,5 @@
 /* Segments come and go: blank files are made ahead of need, dead segments erased or removed. */
 #include "relay/base/err.h"
-#include "relay/base/mem.h"
 #include "relay/base/rng.h"
 #include "relay/spool/store.h"
 

@@ -43,8 +43,9 @@ decide(struct session *s)
 	for (size_t i = 0; i < facts.n_answers; i++)
 		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
-	s->verdict = (struct verdict){0};
-	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->verdict, NULL, NULL);
+	s->connected = (struct verdict){0};
+	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->connected, NULL, NULL);
+	s->verdict = s->connected;
 	if (s->verdict.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
 		refuse_in_banner(s);
 	else
@@ -121,17 +122,34 @@ ask_lists(struct session *s)
 		list_watch_canary_name(zone_of(s, i), &canary);
 		ask(s, &s->canaries[i], i, &canary, on_canary);
 	}
-	if (s->n_waiting == 0)
-		decide(s);
-	else
-		loop_timer(s->front->loop, &s->banner_wait, s->front->config->dns.banner_wait_ms,
-		    on_banner_wait, s);
+}
+
+static void
+on_host(struct host_lookup *h, struct span host, bool is_known)
+{
+	struct session *s = h->arg;
+
+	(void)is_known; /* without a verified name the fact is unknown either way */
+	s->has_host = host.n > 0;
+	(void)span_copy(host, s->host, sizeof(s->host)); /* as long */
+	answer_came(s);
+}
+
+static void
+ask_host(struct session *s)
+{
+	s->host_lookup.on_done = on_host;
+	s->host_lookup.arg = s;
+	s->n_waiting++;
+	host_lookup_start(
+	    &s->host_lookup, s->front->dns, &s->client, (uint32_t)s->front->config->dns.timeout_ms);
 }
 
 void
 accept_cancel(struct session *s)
 {
 	timer_cancel(&s->banner_wait);
+	host_lookup_cancel(&s->host_lookup);
 	for (size_t i = 0; i < POLICY_LISTS_MAX; i++) {
 		dns_cancel(&s->questions[i]);
 		dns_cancel(&s->canaries[i]);
@@ -153,12 +171,17 @@ accept_begin(struct session *s)
 	s->state = SESSION_CHECKING;
 	memset(s->answers, 0, sizeof(s->answers)); /* LIST_UNKNOWN */
 	if (!is_client_allowed(s)) {
-		session_refuse(s, 554, SPAN("5.7.1"), SPAN("This service is not for your address"));
+		session_refuse_client(s, 554, "5.7.1", "This service is not for your address");
 		session_finish(s);
 		return;
 	}
-	if ((s->listen->flow->connect & CONNECT_DNSBL) && snapshot_list_count(s->snapshot) > 0)
+	if (s->listen->flow->connect & CONNECT_DNSBL)
 		ask_lists(s);
-	else
+	if ((s->listen->flow->connect & CONNECT_PTR) && s->front->needs_host && !s->has_host)
+		ask_host(s);
+	if (s->n_waiting == 0)
 		decide(s);
+	else
+		loop_timer(s->front->loop, &s->banner_wait, s->front->config->dns.banner_wait_ms,
+		    on_banner_wait, s);
 }

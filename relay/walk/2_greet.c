@@ -34,6 +34,7 @@ hello(struct session *s, const struct smtp_command *c)
 	(void)span_copy(c->argument, s->helo, sizeof(s->helo)); /* longer names are cut */
 	s->is_esmtp = c->verb == SMTP_EHLO;
 	facts = session_facts(s);
+	s->verdict = s->connected;
 	decide_stage(s->snapshot, STAGE_HELO, &facts, &s->verdict, NULL, NULL);
 	if (s->verdict.action >= ACTION_TEMPFAIL &&
 	    s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
@@ -47,8 +48,15 @@ hello(struct session *s, const struct smtp_command *c)
 	}
 }
 
+/* What XCLIENT says, until all of it is known to be right. */
+struct named_client {
+	struct ip ip;
+	bool has_host;
+	char host[LOOKUP_NAME_MAX + 1], helo[SCAN_TEXT_MAX];
+};
+
 static bool
-xclient_attribute(struct session *s, const struct smtp_param *p)
+xclient_attribute(struct named_client *s, const struct smtp_param *p)
 {
 	char text[LOOKUP_NAME_MAX + 1];
 	size_t n;
@@ -63,7 +71,7 @@ xclient_attribute(struct session *s, const struct smtp_param *p)
 	if (span_eq_nocase(p->name, SPAN("ADDR"))) {
 		if (span_starts_nocase(value, SPAN("IPV6:")))
 			value = span_skip(value, 5);
-		return ip_parse(value, &s->client);
+		return ip_parse(value, &s->ip);
 	}
 	if (span_eq_nocase(p->name, SPAN("NAME"))) {
 		s->has_host = !is_absent && smtp_domain_is_valid(value);
@@ -81,6 +89,8 @@ xclient_attribute(struct session *s, const struct smtp_param *p)
 static void
 xclient(struct session *s, const struct smtp_command *c)
 {
+	struct named_client named = {0};
+
 	if (!s->may_xclient) {
 		session_mistake(s, 550, "5.7.1", "XCLIENT is not for your address");
 		return;
@@ -91,12 +101,16 @@ xclient(struct session *s, const struct smtp_command *c)
 					   : "Say XCLIENT with ADDR, NAME or HELO");
 		return;
 	}
-	s->helo[0] = '\0';
+	named.ip = s->client;
 	for (size_t i = 0; i < c->n_params; i++)
-		if (!xclient_attribute(s, &c->params[i])) {
+		if (!xclient_attribute(&named, &c->params[i])) {
 			session_mistake(s, 501, "5.5.4", "XCLIENT knows ADDR, NAME and HELO");
 			return;
 		}
+	s->client = named.ip;
+	s->has_host = named.has_host;
+	(void)span_copy(span_str(named.host), s->host, sizeof(s->host)); /* the same sizes */
+	(void)span_copy(span_str(named.helo), s->helo, sizeof(s->helo));
 	s->id = id_new();
 	accept_begin(s);
 }

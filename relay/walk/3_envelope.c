@@ -78,9 +78,8 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 503, "5.5.1", "The sender was named already");
 		return;
 	}
-	if (!spool_client_has_room(s->front->spool)) {
-		session_refuse(
-		    s, 452, SPAN("4.3.1"), SPAN("No room for mail now, try again later"));
+	if (!spool_client_has_room(s->front->spool) || !content_has_room()) {
+		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
 		return;
 	}
 	begin_transaction(s, c);
@@ -90,13 +89,6 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	}
 	facts = session_facts(s);
 	decide_stage(s->snapshot, STAGE_MAIL, &facts, &s->transaction->verdict, NULL, NULL);
-	if (s->transaction->verdict.action >= ACTION_TEMPFAIL &&
-	    s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
-		record_refusal(s, &s->transaction->verdict, (struct span){0});
-		session_speak(s, &s->transaction->verdict);
-		session_end_transaction(s);
-		return;
-	}
 	session_reply(s, 250, "2.1.0", "Sender OK");
 }
 
@@ -161,8 +153,9 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 	found =
 	    route_find(s->front->config, s->listen->flow, s->front->recipients, c->path, &route);
 	if (found != ROUTE_FOUND) {
-		session_refuse(
-		    s, 550, span_str(route_enhanced(found)), span_str(route_text(found)));
+		session_refuse_rcpt(s, 550, route_enhanced(found), route_text(found), c->path);
+		/* Many unknown recipients are somebody who guesses. */
+		session_count_error(s);
 		return;
 	}
 	r.address = arena_copy(&t->memory, route.address);

@@ -6,6 +6,16 @@
 
 enum { DATA_PIECE = CONNECTION_IN_MAX + 16 };
 
+/* A byte a minute keeps every read in time, and a session and its memory for ever. */
+static void
+on_data_limit(void *arg)
+{
+	struct session *s = arg;
+
+	session_refuse(s, 421, SPAN("4.4.2"), SPAN("The message takes too long"));
+	session_finish(s);
+}
+
 void
 data_begin(struct session *s)
 {
@@ -24,6 +34,7 @@ data_begin(struct session *s)
 	s->state = SESSION_DATA;
 	session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
 	connection_expect(&s->connection, WALK_DATA_MS);
+	loop_timer(s->front->loop, &t->data_limit, WALK_DATA_TOTAL_MS, on_data_limit, s);
 }
 
 static void
@@ -47,8 +58,8 @@ data_end(struct session *s)
 {
 	struct transaction *t = s->transaction;
 
-	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, WALK_COMMAND_MS);
+	timer_cancel(&t->data_limit);
+	session_await_command(s);
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_end(&t->content);
 	if (t->data.has_bare)
@@ -81,6 +92,8 @@ data_input(struct session *s)
 		t->is_too_large = true;
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_add(&t->content, buf_span(&out));
+	if (t->content_error != 0 || t->is_too_large)
+		content_drop(&t->content);
 	if (t->data.is_ended)
 		data_end(s);
 }

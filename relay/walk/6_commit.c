@@ -128,7 +128,7 @@ add_tags(const struct session *s, const struct verdict *v, struct buf *to)
 		(void)tags_add(to, &line);
 	}
 	(void)tags_add_verdict(
-	    to, v->action == ACTION_TAG, v->score_milli, id_span(&s->transaction->id));
+	    to, v->action != ACTION_PASS, v->score_milli, id_span(&s->transaction->id));
 	if (v->is_spam)
 		(void)tags_add_spam_flag(to);
 }
@@ -152,8 +152,7 @@ finish(struct session *s, int code, struct span enhanced, struct span text)
 {
 	session_refuse(s, code, enhanced, text); /* the reply with the id, whatever it says */
 	session_end_transaction(s);
-	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, WALK_COMMAND_MS);
+	session_await_command(s);
 	session_go_on(s);
 }
 
@@ -222,8 +221,8 @@ commit_group(struct session *s, size_t index, struct span prefix)
 	buf_free(&id);
 }
 
-static void
-refuse_all(struct session *s, const struct verdict *v)
+void
+commit_refuse(struct session *s, const struct verdict *v)
 {
 	struct verdict copy = *v;
 
@@ -251,7 +250,7 @@ commit_groups(struct session *s, const struct scan_result *result)
 		r = make_prefix(s, &t->groups[i], result, &prefixes[i]);
 	}
 	if (r < 0) {
-		refuse_all(s, &too_long);
+		commit_refuse(s, &too_long);
 	} else {
 		t->n_to_commit = n;
 		t->commits = mem_array(n, sizeof(*t->commits));
@@ -279,7 +278,7 @@ commit_begin(struct session *s, const struct scan_result *result)
 	mem_free(findings);
 	refusal = refusal_of_all(t);
 	if (refusal != NULL)
-		refuse_all(s, refusal);
+		commit_refuse(s, refusal);
 	else
 		commit_groups(s, result);
 }

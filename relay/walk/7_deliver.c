@@ -90,14 +90,14 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_has(&e->legs[i], RCPT_FAILED))
-			queue_defer(d->queue, &e->legs[i], e->legs[i].due_ms);
+			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 }
 
 void
 deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_HELD)
+		if (e->rcpts[i].state == RCPT_HELD && !e->rcpts[i].is_refused)
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];

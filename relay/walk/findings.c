@@ -29,8 +29,15 @@ findings_type_list(const struct snapshot *s, size_t i, const struct dns_answer *
 void
 findings_add_failures(struct scan_result *result, const struct conf_flow *flow, uint32_t failed)
 {
-	for (size_t i = 0; i < flow->n_filters && result->n_outcomes < SCAN_OUTCOMES_MAX; i++)
-		if (failed & (1U << i))
+	size_t n = 0;
+
+	for (size_t i = 0; i < flow->n_filters; i++)
+		n += failed >> i & 1;
+	/* In a full table they take the last places: without them a failed filter had no say. */
+	if (result->n_outcomes > SCAN_OUTCOMES_MAX - n)
+		result->n_outcomes = SCAN_OUTCOMES_MAX - n;
+	for (size_t i = 0; i < flow->n_filters; i++)
+		if (failed >> i & 1)
 			result->outcomes[result->n_outcomes++] = (struct scan_outcome){
 			    (uint8_t)i, -1, SPAN("crashed, took too long or was not available")};
 }

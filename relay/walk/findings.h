@@ -22,7 +22,8 @@ void findings_list_name(
 /* The typed answer of list `i`: DNS_FOUND or DNS_NONE, else unknown. */
 struct list_answer findings_type_list(
     const struct snapshot *s, size_t i, const struct dns_answer *answer);
-/* Adds the outcome `failure` for each filter whose bit is set. */
+/* Adds the outcome `failure` for each filter whose bit is set, in a full table instead of its last
+ * outcomes. */
 void findings_add_failures(
     struct scan_result *result, const struct conf_flow *flow, uint32_t failed);
 void findings_gather(

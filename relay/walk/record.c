@@ -55,9 +55,14 @@ begin(struct json *j, const struct session *s, const char *event)
 static void
 end(struct json *j, const struct session *s)
 {
+	struct front *f = s->front;
+
 	json_close(j, '}');
-	if (!j->to->failed && channel_is_open(s->front->journal))
-		channel_send(s->front->journal, JOURNAL_EVENT, 0, buf_span(j->to), NULL);
+	/* A journal that cannot keep up loses lines, not its channel: mail goes on. */
+	if (!j->to->failed && channel_has_room(f->journal))
+		channel_send(f->journal, JOURNAL_EVENT, 0, buf_span(j->to), NULL);
+	else if (channel_is_open(f->journal))
+		f->n_journal_dropped++;
 	buf_free(j->to);
 }
 

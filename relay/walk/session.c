@@ -40,6 +40,27 @@ session_refuse(struct session *s, int code, struct span enhanced, struct span te
 }
 
 void
+session_refuse_rcpt(
+    struct session *s, int code, const char *enhanced, const char *text, struct span to)
+{
+	struct verdict v = {.action = code >= 500 ? ACTION_REJECT : ACTION_TEMPFAIL,
+	    .stage = s->transaction != NULL ? STAGE_RCPT : STAGE_CONNECT,
+	    .code = code,
+	    .by = SPAN("relay")};
+
+	(void)span_copy(span_str(enhanced), v.enhanced, sizeof(v.enhanced)); /* ours: they fit */
+	(void)span_copy(span_str(text), v.text, sizeof(v.text));
+	record_refusal(s, &v, to);
+	session_speak(s, &v);
+}
+
+void
+session_refuse_client(struct session *s, int code, const char *enhanced, const char *text)
+{
+	session_refuse_rcpt(s, code, enhanced, text, (struct span){0});
+}
+
+void
 session_speak(struct session *s, const struct verdict *v)
 {
 	session_refuse(s, v->code, span_str(v->enhanced), span_str(v->text));
@@ -49,6 +70,12 @@ void
 session_mistake(struct session *s, int code, const char *enhanced, const char *text)
 {
 	session_refuse(s, code, span_str(enhanced), span_str(text));
+	session_count_error(s);
+}
+
+void
+session_count_error(struct session *s)
+{
 	if (++s->errors < WALK_ERRORS_MAX)
 		return;
 	session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
@@ -82,6 +109,7 @@ session_end_transaction(struct session *s)
 		return;
 	filter_cancel(s);
 	commit_cancel(s);
+	timer_cancel(&t->data_limit);
 	for (size_t i = 0; i < t->n_rcpts; i++)
 		mem_free(t->rcpts[i].verdict);
 	for (size_t i = 0; i < t->n_groups; i++)
@@ -105,6 +133,9 @@ session_free(struct session *s)
 	session_end_transaction(s);
 	timer_cancel(&s->drain);
 	connection_close(&s->connection);
+	pool_release_policy(f->workers, snapshot_version(s->snapshot));
+	if (s->is_counted)
+		clients_leave(f->clients, &s->peer);
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s);
@@ -120,6 +151,16 @@ session_finish(struct session *s)
 	session_end_transaction(s);
 	s->state = SESSION_ENDING;
 	connection_finish(&s->connection);
+}
+
+/* A command is due; when front is ending, the session ends now that nothing is in hand. */
+void
+session_await_command(struct session *s)
+{
+	s->state = SESSION_COMMAND;
+	connection_expect(&s->connection, WALK_COMMAND_MS);
+	if (s->front->is_draining)
+		session_drain(s);
 }
 
 static void
@@ -233,6 +274,12 @@ on_timeout(void *arg)
 
 static const struct connection_events session_events = {on_input, on_gone, on_timeout, on_gone};
 
+bool
+session_is_counted(const struct ip *peer, const struct conf_listen *listen)
+{
+	return !ip_is_loopback(peer) && !nets_have(&listen->xclient, peer);
+}
+
 void
 session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen)
 {
@@ -242,8 +289,12 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	s->id = id_new();
 	s->peer = s->client = *peer;
 	s->may_xclient = nets_have(&listen->xclient, peer);
+	s->is_counted = session_is_counted(peer, listen);
+	if (s->is_counted)
+		clients_enter(f->clients, peer);
 	s->listen = listen;
 	s->snapshot = snapshot_hold(f->snapshot);
+	pool_hold_policy(f->workers, snapshot_version(s->snapshot));
 	list_append(&f->sessions, &s->node);
 	f->n_sessions++;
 	f->n_connections++;

@@ -10,9 +10,11 @@
 #include "policy/decide/decide.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
+#include "relay/front/clients.h"
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/host_lookup.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
@@ -21,11 +23,13 @@
 
 enum {
 	WALK_SESSIONS_MAX = 20000,
-	WALK_ERRORS_MAX = 20,     /* mistakes of one client before 421 */
-	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
-	WALK_COMMAND_MS = 300000, /* RFC 5321 section 4.5.3.2.7 */
-	WALK_DATA_MS = 180000,    /* 4.5.3.2.5 */
-	WALK_DRAIN_MS = 8000      /* how long a message in hand may take when front ends */
+	WALK_CLIENT_SESSIONS_MAX = 200,      /* at once, from one IPv4 address or IPv6 /64 */
+	WALK_ERRORS_MAX = 20,                /* mistakes of one client before 421 */
+	WALK_HOPS_MAX = 50,                  /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_COMMAND_MS = 300000,            /* RFC 5321 section 4.5.3.2.7 */
+	WALK_DATA_MS = 180000,               /* 4.5.3.2.5 */
+	WALK_DATA_TOTAL_MS = 30 * 60 * 1000, /* of one message, however often bytes come */
+	WALK_DRAIN_MS = 8000 /* how long a message in hand may take when front ends */
 };
 
 /* Everything the front role knows; one for the process. */
@@ -33,6 +37,7 @@ struct front {
 	struct loop *loop;
 	const struct config *config;
 	struct snapshot *snapshot;
+	bool needs_host; /* a rule of the snapshot looks at the reverse name */
 	struct buf bundle;
 	struct dns_client *dns;
 	struct list_watch *lists;
@@ -41,9 +46,10 @@ struct front {
 	struct channel *journal;
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
-	size_t n_sessions;
+	struct clients *clients; /* of the sessions that are counted */
+	size_t n_sessions, sessions_max;
 	bool is_draining;
-	uint64_t n_connections, n_accepted, n_refused;
+	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
 };
 
 struct rcpt {
@@ -70,6 +76,7 @@ struct transaction {
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
 	struct reader_data data;
+	struct timer *data_limit; /* while it is received */
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
 	bool is_too_large;
@@ -98,17 +105,19 @@ struct session {
 	enum session_state state;
 	bool is_processing; /* session_go_on is at work further up the stack */
 	struct id id;
-	struct ip peer;   /* who is connected */
-	struct ip client; /* who counts: the peer, or whom XCLIENT names */
-	bool may_xclient;
+	struct ip peer;               /* who is connected */
+	struct ip client;             /* who counts: the peer, or whom XCLIENT names */
+	bool may_xclient, is_counted; /* is_counted: in front->clients */
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
-	bool has_host, is_esmtp;
+	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SCAN_TEXT_MAX]; /* empty: not yet said */
+	struct verdict connected; /* after connect: what each EHLO begins with */
 	struct verdict verdict;   /* after connect and helo */
 	struct list_answer answers[POLICY_LISTS_MAX];
 	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	struct host_lookup host_lookup;
 	size_t n_waiting;
 	struct timer *banner_wait, *drain;
 	unsigned errors;
@@ -117,13 +126,22 @@ struct session {
 };
 
 /* --- session.c: the life of a session, and which command goes to which stage --- */
+/* Whether sessions of this peer count as its own: those of our host and of who speaks for others
+ * (XCLIENT) do not. */
+bool session_is_counted(const struct ip *peer, const struct conf_listen *listen);
 void session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen);
 void session_reply(struct session *s, int code, const char *enhanced, const char *text);
 /* The same with the session's or the transaction's id behind the text. */
 void session_refuse(struct session *s, int code, struct span enhanced, struct span text);
+/* A refusal that no rule has decided: the same, and the journal is told. */
+void session_refuse_rcpt(
+    struct session *s, int code, const char *enhanced, const char *text, struct span to);
+void session_refuse_client(struct session *s, int code, const char *enhanced, const char *text);
 void session_mistake(struct session *s, int code, const char *enhanced, const char *text);
-void session_finish(struct session *s); /* after the replies have left */
-void session_go_on(struct session *s);  /* an answer has come: handle the input that waits */
+void session_count_error(struct session *s); /* the last one ends the session */
+void session_finish(struct session *s);      /* after the replies have left */
+void session_await_command(struct session *s);
+void session_go_on(struct session *s); /* an answer has come: handle the input that waits */
 void session_end_transaction(struct session *s);
 void session_drain(struct session *s); /* front is ending */
 struct facts session_facts(const struct session *s);
@@ -148,6 +166,7 @@ void filter_cancel(struct session *s);
 
 /* 6_commit.c: the only place that answers 250 after DATA. */
 void commit_begin(struct session *s, const struct scan_result *result);
+void commit_refuse(struct session *s, const struct verdict *v); /* for all recipients */
 void commit_cancel(struct session *s);
 
 /* --- record.c: what the journal is told --- */

@@ -210,7 +210,7 @@ def main():
     parser.add_argument("--once", action="store_true", default=os.environ.get("DEMO") == "once",
                         help="end after the table; status 0 only if all went as it should")
     parser.add_argument("--conf", default=os.environ.get("DEMO_CONF") or os.path.join(HERE, "demo.conf"))
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT: ignored in background jobs
         signal.signal(name, interrupt)
     try:
         return demonstrate(parser.parse_args())

@@ -13,7 +13,7 @@ use(struct queue_entry *e)
 
 	must(queue_add(q, e) == 0);
 	for (size_t i = 0; i < e->n_legs; i++)
-		queue_defer(q, &e->legs[i], e->legs[i].due_ms);
+		queue_defer(q, &e->legs[i], e->legs[i].due.ms);
 	show_entry(&line, e, true);
 	note_put(&note, e);
 	must(!line.failed && !note.failed);

@@ -11,7 +11,7 @@ import tree
 from ports import free_port
 from waiting import wait_until
 
-TYPE_A, TYPE_SOA = 1, 6
+TYPE_A, TYPE_SOA, TYPE_PTR = 1, 6, 12
 
 
 def query(port, name, kind=TYPE_A, patience_s=1.0):
@@ -83,7 +83,7 @@ class Rbldnsd:
 
 
 class Nameserver:
-    """A server of our own: answers(name, kind) gives a list of addresses (empty: NXDOMAIN), None for
+    """A server of our own: answers(name, kind) gives addresses or PTR names (empty: NXDOMAIN), None for
     silence, or "servfail"; `delay_s` is waited before each answer."""
 
     def __init__(self, answers, delay_s=0.0):
@@ -103,6 +103,10 @@ class Nameserver:
             at += 1 + packet[at]
         return ".".join(labels).lower(), struct.unpack(">H", packet[at + 1:at + 3])[0], at + 5
 
+    @staticmethod
+    def _name(text):
+        return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
     def _answer(self, packet, sender):
         name, kind, end = self._question(packet)
         self.asked.append((name, kind))
@@ -111,9 +115,10 @@ class Nameserver:
             return
         time.sleep(self.delay_s)
         code = 2 if found == "servfail" else 0 if found else 3
-        records = [] if found == "servfail" or kind != TYPE_A else found
+        records = [] if found == "servfail" or kind not in (TYPE_A, TYPE_PTR) else found
         head = packet[:2] + struct.pack(">HHHHH", 0x8480 | code, 1, len(records), 0, 0)
-        body = b"".join(struct.pack(">HHHIH", 0xC00C, TYPE_A, 1, 60, 4) + socket.inet_aton(a) for a in records)
+        values = [socket.inet_aton(r) if kind == TYPE_A else self._name(r) for r in records]
+        body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, 60, len(v)) + v for v in values)
         try:
             self.socket.sendto(head + packet[12:end] + body, sender)
         except OSError:

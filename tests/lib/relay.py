@@ -11,7 +11,7 @@ import tree
 from ports import free_port
 from waiting import PATIENCE_S, wait_until
 
-ROLES = ("front", "lookup", "filter", "spool", "journal", "web")
+ROLES = ("supervisor", "front", "lookup", "filter", "spool", "journal", "web")
 STOP_S = 60
 # What no log of a run may hold: a sanitizer's report or a failed must().
 ALARMS = re.compile(rb"(AddressSanitizer|LeakSanitizer|runtime error:|must failed|SUMMARY: )[^\n]*")
@@ -23,7 +23,7 @@ class Settings:
     def __init__(self, **changes):
         self.hostname = "mx.test.example"
         self.refuse_at = "rcpt"
-        self.connect = ("access", "dnsbl")
+        self.connect = ("access", "dnsbl", "ptr")
         self.filters = ("antivirus", "header", "content", "tag")
         self.flow = ""          # further lines of the flow
         self.xclient = "127.0.0.1"  # who may send XCLIENT
@@ -292,5 +292,8 @@ def program_of(pid):
 
 
 def kill_hard(pid):
-    os.kill(pid, signal.SIGKILL)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it has followed another that was killed
     wait_until(lambda: not is_alive(pid), f"process {pid} to die")

@@ -8,7 +8,7 @@ POSTERN = os.path.join(BUILD, "postern")
 SINK = os.path.join(BUILD, "tests", "sink")
 PYTHON = "/usr/bin/python3"
 IS_ROOT = os.geteuid() == 0
-PLAIN_USER = 64790  # for programs that should not be root when the tests are
+PLAIN_USER = 60599  # for programs that should not be root when the tests are
 
 
 def plain_user():

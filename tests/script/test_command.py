@@ -1,18 +1,34 @@
 """The `postern` command: exit statuses, help, JSON."""
 
+import ctypes
+import errno
 import json
 import signal
+import socket
 
 import mail
 import smtp
 from case import FolderCase
 from dnslists import Nameserver
+from ports import free_port
 from relay import command
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 HERE = ("run", "check", "explain", "policy", "queue", "status", "reload", "trace")
 LATER = ("gateway", "recipient", "quarantine", "replay", "plan", "user", "seal", "backup", "restore",
          "milter", "selftest")
+MANY = 256  # addresses of one relay
+ALLOW, ANSWER = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(…)
+
+
+def take_landlock_away():
+    """In a new process: the kernel answers as one that has no Landlock."""
+    library = ctypes.CDLL("libseccomp.so.2")
+    library.seccomp_init.restype = ctypes.c_void_p
+    seccomp_filter = ctypes.c_void_p(library.seccomp_init(ALLOW))
+    call = library.seccomp_syscall_resolve_name(b"landlock_create_ruleset")
+    if library.seccomp_rule_add(seccomp_filter, ANSWER | errno.ENOSYS, call, 0) or library.seccomp_load(seccomp_filter):
+        raise OSError("no seccomp filter")
 
 
 class Usage(FolderCase):
@@ -108,6 +124,29 @@ class Running(FolderCase):
         self.assertIs(done.json["ok"], True)
         self.assertEqual(done.json["problems"], [])
         self.assertEqual(relay.command("status").status, 0)
+
+    def test_kernel_without_landlock(self):
+        gateway = self.starting(self.gateway())
+        relay = self.relay(gateway)
+        relay.popen["preexec_fn"] = take_landlock_away
+        self.starting(relay)
+        problems = wait_until(lambda: relay.command("status", "--json").json["problems"], "a problem")
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn("no Landlock", problems[0]["what"])
+        self.assertEqual(smtp.send(relay.port, mail.plain("all the same")).code, 250)
+        gateway.wait_subject("all the same")
+
+    def test_many_addresses(self):
+        addresses = [f"127.0.1.{i}:{free_port()}" for i in range(1, MANY)]
+        words = ", ".join(f'"{a}"' for a in addresses)
+        relay, gateway = self.pair(sections=f'listen "many" {{ address = {{{words}}} flow = "inbound" }}')
+        for address in (addresses[0], addresses[-1]):
+            host, port = address.split(":")
+            with socket.create_connection((host, int(port)), PATIENCE_S) as client:
+                self.assertEqual(client.recv(4), b"220 ")
+        self.assertEqual(relay.events("role died"), [])
+        self.assertEqual(smtp.send(relay.port, mail.plain("one of many")).code, 250)
+        gateway.wait_subject("one of many")
 
     def test_reload(self):
         relay, gateway = self.pair()

@@ -117,11 +117,22 @@ class Kill(FolderCase):
         self.check(kill)
 
     def test_supervisor(self):
-        """Its roles end with it; whoever supervises it starts it again."""
+        """`postern run` starts it again, and it its roles."""
+        self.check(self.kill_role("supervisor"))
+
+    def test_postern_run(self):
+        """All ends with it; whoever supervises it starts it again."""
         def kill(relay):
             relay.kill()
             relay.start()
         self.check(kill)
+
+    def test_ends_while_the_supervisor_is_away(self):
+        relay, _ = self.pair()
+        for role in ("front", "supervisor"):
+            kill_hard(relay.role(role))
+        wait_until(lambda: relay.events("supervisor died"), "postern run to see it")
+        relay.stop()  # asserts status 0
 
     def test_every_role_is_known(self):
         """A role that is added needs a test here."""

@@ -8,7 +8,7 @@ import threading
 import mail
 import smtp
 from case import FolderCase, RelayCase
-from dnslists import TYPE_A, Nameserver, Rbldnsd
+from dnslists import TYPE_A, TYPE_PTR, Nameserver, Rbldnsd
 
 POLICY = r"""
 # every rule of this text has its own client, sender or subject, so that one policy serves all cases
@@ -314,6 +314,27 @@ class Dnsbl(FolderCase):
         problems = json.dumps(relay.command("status", "--json").json["problems"])
         self.assertIn("broken.test", problems)
         self.assertIn("everyone.test", problems)
+
+    def test_verified_reverse_name(self):
+        """A name counts when it leads back to the address; without one neither `host x` nor `host !x` matches."""
+        names = {"7.113.0.203.in-addr.arpa": ["pc7.dynamic.isp.test"], "pc7.dynamic.isp.test": ["203.0.113.7"],
+                 "8.113.0.203.in-addr.arpa": ["other.test", "pc8.dynamic.isp.test"], "other.test": ["192.0.2.1"],
+                 "pc8.dynamic.isp.test": ["203.0.113.8"],
+                 "9.113.0.203.in-addr.arpa": ["pc9.dynamic.isp.test"], "pc9.dynamic.isp.test": ["192.0.2.1"],
+                 "11.113.0.203.in-addr.arpa": ["mail.good.test"], "mail.good.test": ["203.0.113.11"]}
+
+        def answers(name, kind):
+            is_reverse = name.endswith(".arpa")
+            return names.get(name, []) if kind == (TYPE_PTR if is_reverse else TYPE_A) else []
+
+        dns = self.starting(Nameserver(answers))
+        relay, _ = self.pair(dns_port=dns.port, policy="reject host .dynamic.isp.test\ntempfail host !.good.test\n")
+        for client, code in (("203.0.113.7", 550), ("203.0.113.8", 550), ("203.0.113.9", 250), ("203.0.113.10", 250),
+                             ("203.0.113.11", 250)):
+            with self.subTest(client=client):
+                self.assertEqual(smtp.send(relay.port, mail.plain(), client=client).code, code)
+                done = relay.command("explain", "--client", client, "--to", "bob@example.org")
+                self.assertEqual(done.status, 0 if code == 250 else 1, done)
 
     def test_late_answers_do_not_hold_the_banner(self):
         """The list answers only after the message is through: its answer can have mattered to nobody."""

@@ -592,9 +592,9 @@ test_not_in_this_version(void **state)
 		"\"proxy_protocol\" is not in this version; remove it\nt.conf:8: \"auth\" is not "
 		"in this version; remove it\nt.conf:9: \"users\" is not in this version; remove "
 		"it\n"},
-	    {"flow \"b\" { connect = {\"access\", \"ptr\",\n\"greet\", \"rate\",\n\"greylist\"} "
+	    {"flow \"b\" { connect = {\"access\",\n\"greet\", \"rate\",\n\"greylist\"} "
 	     "}\n",
-		"t.conf:6: connect \"ptr\" is not in this version; remove it\nt.conf:7: connect "
+		"t.conf:7: connect "
 		"\"greet\" is not in this version; remove it\nt.conf:7: connect \"rate\" is not in "
 		"this version; remove it\nt.conf:8: connect \"greylist\" is not in this version; "
 		"remove it\n"},

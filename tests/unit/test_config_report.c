@@ -10,7 +10,6 @@ test_contract_example(void **state)
 		    *word; /* a line has all of `line`, its error begins with `word` */
 	} expected[] = {
 	    {"tls {", "\"tls\""},
-	    {"connect   =", "connect \"ptr\""},
 	    {"connect   =", "connect \"greet\""},
 	    {"connect   =", "connect \"rate\""},
 	    {"rate      {", "\"rate\""},

@@ -241,8 +241,8 @@ test_hang_up_comes_as_what_is_waited_for(void **state)
 		w->ends[i][1] = -1;
 	}
 	loop_turn(w->loop, 0);
-	assert_int_equal(w->ones[0].events, LOOP_READ);
-	assert_int_equal(w->ones[1].events, LOOP_WRITE);
+	assert_int_equal(w->ones[0].events, LOOP_READ | LOOP_GONE);
+	assert_int_equal(w->ones[1].events, LOOP_WRITE | LOOP_GONE);
 }
 
 /* Whichever comes first of three that are ready removes the two others, or itself too. */

@@ -118,8 +118,8 @@ test_note(void **state)
 	assert_int_equal(note_get(buf_span(&note), back), 0);
 	assert_true(back->is_warned);
 	assert_int_equal(back->legs[0].attempts, 3);
-	assert_true(back->legs[0].due_ms == NOW_MS + 7 + 200000);
-	assert_true(back->legs[1].due_ms == NOW_MS + 7);
+	assert_true(back->legs[0].due.ms == NOW_MS + 7 + 200000);
+	assert_true(back->legs[1].due.ms == NOW_MS + 7);
 	assert_string_equal(back->legs[0].reply, "451 later");
 	assert_string_equal(back->legs[0].server, "10.0.0.1:25");
 	assert_int_equal(back->rcpts[0].state, RCPT_DELIVERED);
@@ -166,7 +166,7 @@ test_note_from_a_wrong_clock(void **state)
 	note_put(&note, e);
 	clock_fake(NOW_MS, WALL_MS);
 	assert_int_equal(note_get(buf_span(&note), e), 0);
-	assert_true(e->legs[0].due_ms <= NOW_MS + 30LL * 24 * 3600 * 1000);
+	assert_true(e->legs[0].due.ms <= NOW_MS + 30LL * 24 * 3600 * 1000);
 	entry_free(&e);
 	buf_free(&note);
 }
@@ -207,9 +207,9 @@ test_order_of_attempts(void **state)
 	}
 	assert_null(queue_take_due(q, -1));
 	while ((leg = queue_take_due(q, 1000)) != NULL) {
-		assert_true(leg->due_ms >= last_ms);
+		assert_true(leg->due.ms >= last_ms);
 		assert_int_equal(leg->state, LEG_IDLE);
-		last_ms = leg->due_ms;
+		last_ms = leg->due.ms;
 		n++;
 	}
 	assert_int_equal(n, expected);

@@ -29,6 +29,35 @@ fake_load(const struct pnf_host *h, const struct pnf_config *c, void **self, cha
 	return PNF_LOADED;
 }
 
+/* The pages of workers that this process can write; the last of them. */
+static int
+count_pages(struct worker_page **page)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
+		if (strstr(line, " rw-s ") != NULL && strstr(line, "/dev/zero") != NULL) {
+			*page = (struct worker_page *)(uintptr_t)strtoull(line, NULL, 16);
+			n++;
+		}
+	if (maps != NULL)
+		(void)fclose(maps);
+	return n;
+}
+
+/* Dies inside of page_write(). */
+static void
+die_writing(void)
+{
+	struct worker_page *page = NULL;
+
+	if (count_pages(&page) == 1)
+		atomic_fetch_add(&page->turn, 1);
+	(void)raise(SIGKILL);
+}
+
 static void
 fake_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 {
@@ -40,7 +69,10 @@ fake_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 			(void)pause();
 	if (span_ends_nocase(body, SPAN("crash")))
 		(void)raise(SIGKILL); /* as a sandbox's kill or a bug: no handler runs */
-	if (span_ends_nocase(body, SPAN("fail")))
+	if (span_ends_nocase(body, SPAN("torn")))
+		die_writing();
+	if (span_ends_nocase(body, SPAN("fail")) ||
+	    (span_ends_nocase(body, SPAN("alone")) && count_pages(&(struct worker_page *){0}) != 1))
 		(void)host->outcome(m, "failure", (struct pnf_span){"said so", 7});
 	else
 		(void)host->outcome(m, "seen", (struct pnf_span){"ok", 2});
@@ -344,6 +376,48 @@ test_deadline(void **state)
 	(void)close(w.fd);
 }
 
+/* A worker that dies while it writes its page leaves the next one a deadline. */
+static void
+test_deadline_after_a_torn_page(void **state)
+{
+	struct state *s = *state;
+	struct arrival w, died;
+
+	start(s, 1);
+	w = expect(s, FILTER_WORKER);
+	send_policy(w.fd, 1);
+	send_scan(w.fd, 41, "Subject: x\r\n\r\ntorn", true);
+	died = expect(s, FILTER_DIED);
+	assert_int_equal(died.death.scan, 0); /* nobody can tell */
+	assert_int_equal(died.death.filter, -1);
+	(void)close(w.fd);
+	w = expect(s, FILTER_WORKER);
+	send_policy(w.fd, 1);
+	send_scan(w.fd, 42, "Subject: x\r\n\r\nhang", true);
+	died = expect(s, FILTER_DIED);
+	assert_true(died.death.was_deadline);
+	assert_int_equal(died.death.filter, 1);
+	assert_int_equal(died.death.scan, 42);
+	(void)close(w.fd);
+}
+
+static void
+test_a_worker_has_its_own_page_only(void **state)
+{
+	struct state *s = *state;
+	struct arrival w[3];
+
+	start(s, 3);
+	for (size_t i = 0; i < 3; i++)
+		w[i] = expect(s, FILTER_WORKER);
+	for (size_t i = 0; i < 3; i++) {
+		send_policy(w[i].fd, 1);
+		send_scan(w[i].fd, i + 1, "Subject: x\r\n\r\nalone", true);
+		assert_result(s, w[i].fd, i + 1, 0);
+		(void)close(w[i].fd);
+	}
+}
+
 static void
 test_front_may_kill(void **state)
 {
@@ -402,6 +476,11 @@ test_page(void **state)
 	assert_int_equal(out.since_mono_ms, 99);
 	atomic_fetch_add(&page.turn, 1);
 	assert_int_equal(page_read(&page, &out), -1);
+	page_reset(&page);
+	assert_int_equal(page_read(&page, &out), 0);
+	assert_int_equal(out.scan, 0);
+	assert_int_equal(out.filter, -1);
+	assert_int_equal(out.since_mono_ms, 0);
 }
 
 static void
@@ -434,6 +513,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(
 		test_crash_is_laid_at_its_filters_door, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_deadline_after_a_torn_page, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_worker_has_its_own_page_only, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_front_may_kill, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_workers_end_with_their_front, setup, teardown),
 	    cmocka_unit_test(test_page),

@@ -1,5 +1,4 @@
 /* web: the console.  It shows what the supervisor tells and decides nothing. */
-#include "relay/base/log.h"
 #include "relay/process/role.h"
 #include "web/server/server.h"
 

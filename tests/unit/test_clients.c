@@ -1,0 +1,105 @@
+/* How many sessions there is room for, in all and from one client. */
+#include "relay/front/clients.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void
+test_sessions_max(void **state)
+{
+	static const struct {
+		uint64_t n_files;
+		size_t wanted, max;
+	} rows[] = {
+	    {0, 20000, 1},
+	    {64, 20000, 1},
+	    {66, 20000, 1},
+	    {67, 20000, 1},
+	    {69, 20000, 1},
+	    {70, 20000, 2},
+	    {1024, 20000, 320},
+	    {60063, 20000, 19999},
+	    {60064, 20000, 20000},
+	    {60067, 20000, 20000},
+	    {UINT64_MAX, 20000, 20000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (clients_sessions_max(rows[i].n_files, rows[i].wanted) != rows[i].max)
+			fail_msg("row %zu", i);
+}
+
+static struct ip
+ip_of(const char *text)
+{
+	struct ip ip;
+
+	assert_true(ip_parse(span_str(text), &ip));
+	return ip;
+}
+
+/* Which addresses are the same client: one of them fills it for the other. */
+static void
+test_who_is_one_client(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool is_same;
+	} rows[] = {
+	    {"192.0.2.1", "192.0.2.1", true},
+	    {"192.0.2.1", "::ffff:192.0.2.1", true},
+	    {"192.0.2.1", "192.0.2.2", false},
+	    {"2001:db8:0:1::1", "2001:db8:0:1::1", true},
+	    {"2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
+	    {"2001:db8:0:1::1", "2001:db8:0:2::1", false},
+	    {"192.0.2.1", "::1:c000:201", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct clients *c = clients_new(1);
+		struct ip a = ip_of(rows[i].a), b = ip_of(rows[i].b);
+
+		clients_enter(c, &a);
+		if (clients_is_full(c, &b) != rows[i].is_same)
+			fail_msg("%s and %s", rows[i].a, rows[i].b);
+		clients_free(&c);
+	}
+}
+
+static void
+test_edge_of_one_client(void **state)
+{
+	struct clients *c = clients_new(3);
+	struct ip a = ip_of("192.0.2.1"), b = ip_of("192.0.2.2");
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_false(clients_is_full(c, &a));
+		clients_enter(c, &a);
+	}
+	assert_true(clients_is_full(c, &a));
+	assert_false(clients_is_full(c, &b));
+	clients_leave(c, &a);
+	assert_false(clients_is_full(c, &a));
+	assert_int_equal(clients_count(c), 1);
+	clients_leave(c, &a);
+	clients_leave(c, &a);
+	assert_int_equal(clients_count(c), 0); /* nothing is kept of who has gone */
+	clients_free(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_sessions_max),
+	    cmocka_unit_test(test_who_is_one_client),
+	    cmocka_unit_test(test_edge_of_one_client),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,225 +1,299 @@
-/* A client's connection over loopback, and what becomes of it when the client resets it. */
 #include "relay/front/connection.h"
+#include "relay/base/clock.h"
 #include "relay/base/err.h"
+#include "relay/base/mem.h"
 
-#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <cmocka.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+enum { SETTLE = 6 };
 
-enum { TURNS = 200, TURN_MS = 10 };
-
-static struct loop *loop;
-static struct connection c;
-static int client, n_gone, n_finished, n_input, n_timeout;
+struct world {
+	struct loop *loop;
+	struct connection c;
+	int client;
+	int64_t now_ms;
+	size_t n_in;
+	unsigned n_input, n_gone, n_timeout, n_finished;
+	bool takes_input;
+};
 
 static void
 on_input(void *arg)
 {
-	(void)arg;
-	n_input++;
-	buf_clear(&c.in);
+	struct world *w = arg;
+
+	w->n_input++;
+	if (w->takes_input) {
+		w->n_in += w->c.in.n;
+		buf_consume(&w->c.in, w->c.in.n);
+	}
+	connection_flush(&w->c); /* as every owner does: also looks at what may be read now */
 }
 
 static void
 on_gone(void *arg)
 {
-	(void)arg;
-	n_gone++;
-	connection_close(&c);
+	struct world *w = arg;
+
+	w->n_gone++;
+	connection_close(&w->c);
 }
 
 static void
 on_timeout(void *arg)
 {
-	(void)arg;
-	n_timeout++;
+	struct world *w = arg;
+
+	w->n_timeout++;
 }
 
 static void
 on_finished(void *arg)
 {
-	(void)arg;
-	n_finished++;
-	connection_close(&c);
+	struct world *w = arg;
+
+	w->n_finished++;
+	connection_close(&w->c);
 }
 
 static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished};
 
+static void
+pass_time(struct world *w, int64_t ms)
+{
+	w->now_ms += ms;
+	clock_fake(w->now_ms, 1);
+	for (int i = 0; i < SETTLE; i++)
+		loop_turn(w->loop, 0);
+}
+
 static int
 setup(void **state)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t n = sizeof(sa);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	struct world *w = mem_alloc(sizeof(*w));
+	int ends[2];
 
-	(void)state;
-	must(bind(listener, (struct sockaddr *)&sa, n) == 0 && listen(listener, 1) == 0);
-	must(getsockname(listener, (struct sockaddr *)&sa, &n) == 0);
-	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	must(connect(client, (struct sockaddr *)&sa, n) == 0);
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	must(fd >= 0);
-	(void)close(listener);
-	n_gone = n_finished = n_input = n_timeout = 0;
-	loop = loop_new();
-	connection_open(&c, loop, fd, &events, NULL);
+	w->now_ms = 1;
+	clock_fake(w->now_ms, 1);
+	w->loop = loop_new();
+	w->takes_input = true;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	connection_open(&w->c, w->loop, ends[0], &events, w);
+	w->client = ends[1];
+	*state = w;
 	return 0;
 }
 
 static int
 teardown(void **state)
 {
-	(void)state;
-	connection_close(&c);
-	loop_free(&loop);
-	if (client >= 0)
-		(void)close(client);
+	struct world *w = *state;
+
+	connection_close(&w->c);
+	connection_close(&w->c); /* harmless */
+	if (w->client >= 0)
+		(void)close(w->client);
+	loop_free(&w->loop);
+	clock_fake(0, -1);
+	mem_free(w);
 	return 0;
 }
 
 static void
-reset_client(void)
+client_sends(const struct world *w, struct span s)
 {
-	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
-	must(setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0);
-	(void)close(client);
-	client = -1;
+	assert_int_equal(write(w->client, s.p, s.n), s.n);
 }
 
 static void
-turn_until(const int *count)
+client_goes(struct world *w)
 {
-	for (int i = 0; i < TURNS && *count == 0; i++)
-		loop_turn(loop, TURN_MS);
+	(void)close(w->client);
+	w->client = -1;
+	pass_time(w, 0);
+}
+
+/* All that the client can read now; -1: nothing, and not the end either. */
+static ssize_t
+client_reads(const struct world *w)
+{
+	char bytes[65536];
+	ssize_t n, sum = 0;
+
+	while ((n = read(w->client, bytes, sizeof(bytes))) > 0)
+		sum += n;
+	return sum > 0 || n == 0 ? sum : -1;
 }
 
 static void
-test_reset_while_reading(void **state)
+test_in_and_out(void **state)
 {
-	(void)state;
-	reset_client();
-	turn_until(&n_gone);
-	assert_int_equal(n_gone, 1);
+	struct world *w = *state;
+
+	client_sends(w, SPAN("hello"));
+	pass_time(w, 0);
+	assert_int_equal(w->n_in, 5);
+	connection_send(&w->c, SPAN("one"));
+	connection_send(&w->c, SPAN("two"));
+	assert_int_equal(client_reads(w), -1); /* gathered */
+	connection_flush(&w->c);
+	assert_int_equal(client_reads(w), 6);
+	client_goes(w);
+	assert_int_equal(w->n_gone, 1);
+	assert_int_equal(w->c.fd, -1);
+	connection_flush(&w->c); /* of a closed one: nothing */
+	connection_finish(&w->c);
 }
 
 static void
-test_reset_while_paused(void **state)
+test_timeouts(void **state)
 {
-	(void)state;
-	connection_pause(&c, true);
-	reset_client();
-	turn_until(&n_gone);
-	assert_int_equal(n_gone, 1);
-	assert_int_equal(c.fd, -1);
-}
+	struct world *w = *state;
 
-/* Input that came before the reset waits for nobody: there is no one to answer. */
-static void
-test_reset_while_paused_with_input(void **state)
-{
-	(void)state;
-	connection_pause(&c, true);
-	assert_int_equal(send(client, "QUIT\r\n", 6, 0), 6);
-	reset_client();
-	turn_until(&n_gone);
-	assert_int_equal(n_gone, 1);
-	assert_int_equal(n_input, 0);
-}
-
-/* As much output as the kernel takes, and more: the connection lingers for it. */
-static void
-test_reset_while_finishing(void **state)
-{
-	static char bytes[CONNECTION_OUT_MAX - 1];
-	int small = 4096;
-
-	(void)state;
-	must(setsockopt(c.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)) == 0);
-	must(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)) == 0);
-	connection_send(&c, span_of(bytes, sizeof(bytes)));
-	connection_finish(&c);
-	assert_true(c.out.n > 0);
-	loop_turn(loop, 0);
-	assert_int_equal(n_finished, 0);
-	reset_client();
-	turn_until(&n_finished);
-	assert_int_equal(n_finished, 1);
-	assert_int_equal(n_gone, 0);
-}
-
-/* The client has ended its half only: it still reads, and what it has asked for is done. */
-static void
-test_half_closed_while_paused(void **state)
-{
-	(void)state;
-	connection_pause(&c, true);
-	must(shutdown(client, SHUT_WR) == 0);
-	for (int i = 0; i < 5; i++)
-		loop_turn(loop, 0);
-	assert_int_equal(n_gone, 0);
-	connection_pause(&c, false);
-	turn_until(&n_gone);
-	assert_int_equal(n_gone, 1);
-}
-
-/* --- the loop itself ------------------------------------------------------------------------------ */
-
-static unsigned seen;
-static int n_seen;
-
-static void
-on_seen(void *arg, unsigned what)
-{
-	(void)arg;
-	seen |= what;
-	n_seen++;
+	connection_expect(&w->c, 1000);
+	pass_time(w, 999);
+	assert_int_equal(w->n_timeout, 0);
+	client_sends(w, SPAN("x")); /* each input starts it anew */
+	pass_time(w, 0);
+	pass_time(w, 999);
+	assert_int_equal(w->n_timeout, 0);
+	pass_time(w, 1);
+	assert_int_equal(w->n_timeout, 1);
+	connection_expect(&w->c, 0);
+	pass_time(w, 1000000);
+	assert_int_equal(w->n_timeout, 1);
 }
 
 static void
-test_loop_tells_gone(void **state)
+test_pause(void **state)
 {
-	static const struct {
-		unsigned wanted, told;
-	} rows[] = {
-	    {0, LOOP_GONE},
-	    {LOOP_READ, LOOP_READ | LOOP_GONE},
-	    {LOOP_WRITE, LOOP_WRITE | LOOP_GONE},
-	    {LOOP_READ | LOOP_WRITE, LOOP_READ | LOOP_WRITE | LOOP_GONE},
-	};
+	struct world *w = *state;
 
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int ends[2];
-		struct watch *w;
+	connection_pause(&w->c, true);
+	client_sends(w, SPAN("x"));
+	pass_time(w, 0);
+	assert_int_equal(w->n_input, 0);
+	connection_pause(&w->c, false);
+	pass_time(w, 0);
+	assert_int_equal(w->n_in, 1);
+}
 
-		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-		(void)close(ends[1]);
-		seen = 0;
-		n_seen = 0;
-		w = loop_watch(loop, ends[0], rows[i].wanted, on_seen, NULL);
-		loop_turn(loop, 0);
-		assert_int_equal(n_seen, 1);
-		assert_int_equal(seen, rows[i].told);
-		watch_remove(&w);
-		(void)close(ends[0]);
+/* Input that its owner leaves lying is bounded, and comes when there is room again. */
+static void
+test_input_limit(void **state)
+{
+	static char bytes[32768];
+	struct world *w = *state;
+	size_t sent = 0;
+
+	w->takes_input = false;
+	for (int i = 0; i < 100; i++) {
+		ssize_t n = write(w->client, bytes, sizeof(bytes));
+
+		sent += n > 0 ? (size_t)n : 0;
+		pass_time(w, 0);
+		assert_true(w->c.in.n <= CONNECTION_IN_MAX);
 	}
+	assert_true(sent > 0 && w->n_gone == 0);
+	w->takes_input = true;
+	w->n_in = w->c.in.n;
+	buf_consume(&w->c.in, w->c.in.n);
+	connection_flush(&w->c);
+	for (int i = 0; i < 40; i++)
+		pass_time(w, 0);
+	assert_int_equal(w->n_in, sent);
 }
+
+static void
+test_client_that_reads_nothing(void **state)
+{
+	static const struct span line = {
+	    "250 a line of fifty bytes, or perhaps a few less\r\n", 50};
+	struct world *w = *state;
+
+	for (int i = 0; i < 100000 && w->n_finished == 0; i++) {
+		connection_send(&w->c, line);
+		if (i % 100 == 0) {
+			connection_flush(&w->c);
+			pass_time(w, 0);
+		}
+		assert_true(w->c.out.n <= CONNECTION_OUT_MAX);
+	}
+	assert_int_equal(w->n_finished + w->n_gone, 1);
+	assert_int_equal(w->c.fd, -1);
+}
+
+static void
+test_finish(void **state)
+{
+	struct world *w = *state;
+
+	connection_expect(&w->c, 1000);
+	connection_send(&w->c, SPAN("221 bye\r\n"));
+	connection_finish(&w->c);
+	assert_int_equal(w->n_finished, 0); /* never from inside */
+	client_sends(w, SPAN("more"));
+	pass_time(w, 0);
+	assert_int_equal(w->n_finished, 1);
+	assert_int_equal(w->n_input, 0);
+	assert_int_equal(client_reads(w), 9);
+}
+
+static void
+test_finish_of_a_slow_reader(void **state)
+{
+	static char bytes[4096];
+	struct world *w = *state;
+
+	while (w->c.out.n < CONNECTION_OUT_MAX / 2) {
+		connection_send(&w->c, span_of(bytes, sizeof(bytes)));
+		if (w->c.out.n < 65536)
+			connection_flush(&w->c);
+		if (w->c.out.n >= CONNECTION_OUT_MAX / 4)
+			break;
+	}
+	connection_finish(&w->c);
+	pass_time(w, CONNECTION_LINGER_MS - 1);
+	if (w->n_finished == 0) { /* the kernel did not take all of it */
+		pass_time(w, 1);
+		assert_int_equal(w->n_timeout, 0);
+	}
+	assert_int_equal(w->n_finished, 1);
+}
+
+static void
+test_send_to_a_client_that_went(void **state)
+{
+	struct world *w = *state;
+
+	connection_pause(&w->c, true);
+	connection_send(&w->c, SPAN("250 ok\r\n"));
+	(void)close(w->client);
+	w->client = -1;
+	connection_flush(&w->c);
+	assert_int_equal(w->n_gone + w->n_finished, 0); /* not from inside */
+	pass_time(w, 0);
+	assert_int_equal(w->n_gone + w->n_finished, 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(test_reset_while_reading, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reset_while_paused, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reset_while_paused_with_input, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reset_while_finishing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_half_closed_while_paused, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_loop_tells_gone, setup, teardown),
+	    TEST(test_in_and_out),
+	    TEST(test_timeouts),
+	    TEST(test_pause),
+	    TEST(test_input_limit),
+	    TEST(test_client_that_reads_nothing),
+	    TEST(test_finish),
+	    TEST(test_finish_of_a_slow_reader),
+	    TEST(test_send_to_a_client_that_went),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

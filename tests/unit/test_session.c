@@ -56,6 +56,8 @@ set_front(void)
 	front = (struct front){.loop = loop, .config = &config, .spool = spool};
 	front.snapshot = snapshot_parse(SPAN(""), "p", NULL, NULL, &errors);
 	assert_non_null(front.snapshot);
+	front.workers = pool_new(loop);
+	pool_set_policy(front.workers, snapshot_version(front.snapshot), SPAN(""));
 	list_init(&front.sessions);
 	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
 	channel_pair(ends);

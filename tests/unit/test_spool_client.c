@@ -1,0 +1,275 @@
+/* Front's side of the spool's channel, against a scripted spool, on a clock of ours. */
+#include "relay/front/spool_client.h"
+#include "relay/base/clock.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <unistd.h>
+
+enum { SETTLE = 4, WAIT_MS = 120000 };
+
+struct world {
+	struct loop *loop;
+	struct spool_client *client;
+	struct spool_request a, b;
+	int spool;
+	struct buf buf;
+	int64_t now_ms;
+	unsigned n_done, n_durable;
+	uint16_t code;
+};
+
+/* A client lives as long as its process: kept, so that a leak checker still sees it. */
+static struct spool_client *kept[16];
+static size_t n_kept;
+
+static void
+pass_time(struct world *w, int64_t ms)
+{
+	w->now_ms += ms;
+	clock_fake(w->now_ms, 1);
+	for (int i = 0; i < SETTLE; i++)
+		loop_turn(w->loop, 0);
+}
+
+static void
+on_done(struct spool_request *r, const struct refusal *refusal)
+{
+	struct world *w = r->arg;
+
+	assert_null(r->client);
+	w->n_done++;
+	w->n_durable += refusal == NULL;
+	w->code = refusal != NULL ? refusal->code : 0;
+}
+
+static void
+connect_spool(struct world *w)
+{
+	int ends[2];
+
+	channel_pair(ends);
+	w->spool = ends[1];
+	spool_client_connect(w->client, ends[0]);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = mem_alloc(sizeof(*w));
+
+	w->now_ms = 1;
+	clock_fake(w->now_ms, 1);
+	w->loop = loop_new();
+	w->client = kept[n_kept++] = spool_client_new(w->loop);
+	w->a.on_done = w->b.on_done = on_done;
+	w->a.arg = w->b.arg = w;
+	connect_spool(w);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	spool_forget_request(&w->a);
+	spool_forget_request(&w->b);
+	if (w->spool >= 0)
+		(void)close(w->spool);
+	pass_time(w, 0);
+	loop_free(&w->loop);
+	buf_free(&w->buf);
+	clock_fake(0, -1);
+	mem_free(w);
+	return 0;
+}
+
+static void
+commit(struct world *w, struct spool_request *r, int body_fd)
+{
+	static const struct commit_rcpt rcpts[] = {{.address = {"a@b.example", 11}}};
+	struct commit c = {.id = SPAN("id"),
+	    .rcpts = rcpts,
+	    .n_rcpts = 1,
+	    .body_size = 4,
+	    .is_inline = body_fd < 0,
+	    .body = SPAN("x\r\ny")};
+
+	spool_commit(w->client, r, &c, body_fd);
+	pass_time(w, 0);
+}
+
+static uint64_t
+expect_commit(struct world *w, bool has_fd)
+{
+	struct commit_rcpt rcpts[2];
+	struct commit c;
+	struct message m;
+
+	assert_int_equal(channel_receive(w->spool, &m, &w->buf, 0), 0);
+	assert_int_equal(m.type, SPOOL_COMMIT);
+	assert_int_equal(commit_get(m.payload, &c, rcpts, 2), 0);
+	assert_int_equal(m.fds[0] >= 0, has_fd);
+	if (has_fd)
+		(void)close(m.fds[0]);
+	return m.id;
+}
+
+static void
+say(struct world *w, uint16_t type, uint64_t id, struct span payload)
+{
+	assert_int_equal(channel_send_now(w->spool, type, id, payload, NULL), 0);
+	pass_time(w, 0);
+}
+
+static void
+expect_done(const struct world *w, unsigned n, unsigned n_durable, uint16_t code)
+{
+	assert_int_equal(w->n_done, n);
+	assert_int_equal(w->n_durable, n_durable);
+	assert_int_equal(w->code, code);
+}
+
+static void
+test_committed(void **state)
+{
+	struct world *w = *state;
+	int fd = channel_seal(SPAN("x\r\ny"), "body");
+	uint64_t a, b;
+
+	commit(w, &w->a, -1);
+	commit(w, &w->b, fd);
+	assert_int_equal(close(fd), 0); /* still ours */
+	a = expect_commit(w, false);
+	b = expect_commit(w, true);
+	assert_int_equal(w->n_done, 0);
+	say(w, SPOOL_COMMITTED, b, SPAN(""));
+	expect_done(w, 1, 1, 0);
+	assert_null(w->b.client);
+	assert_non_null(w->a.client);
+	say(w, SPOOL_COMMITTED, b, SPAN("")); /* twice finds nobody */
+	say(w, SPOOL_COMMITTED, a + 100, SPAN(""));
+	expect_done(w, 1, 1, 0);
+	say(w, SPOOL_COMMITTED, a, SPAN(""));
+	expect_done(w, 2, 2, 0);
+}
+
+static void
+test_refused(void **state)
+{
+	struct refusal r = {452, SPAN("4.3.1"), SPAN("full")};
+	struct buf b = BUF_INIT(1000);
+	struct world *w = *state;
+
+	refusal_put(&b, &r);
+	commit(w, &w->a, -1);
+	say(w, SPOOL_REFUSED, expect_commit(w, false), buf_span(&b));
+	expect_done(w, 1, 0, 452);
+	commit(w, &w->a, -1);
+	say(w, SPOOL_REFUSED, expect_commit(w, false), SPAN("nonsense"));
+	expect_done(w, 2, 0, 451);
+	buf_free(&b);
+}
+
+static void
+test_no_answer(void **state)
+{
+	struct world *w = *state;
+	uint64_t id;
+
+	commit(w, &w->a, -1);
+	id = expect_commit(w, false);
+	pass_time(w, WAIT_MS - 1);
+	assert_int_equal(w->n_done, 0);
+	pass_time(w, 1);
+	expect_done(w, 1, 0, 451);
+	say(w, SPOOL_COMMITTED, id, SPAN("")); /* too late: at worst a duplicate */
+	expect_done(w, 1, 0, 451);
+}
+
+static void
+test_spool_goes_and_comes(void **state)
+{
+	struct world *w = *state;
+
+	commit(w, &w->a, -1);
+	commit(w, &w->b, -1);
+	(void)close(w->spool);
+	w->spool = -1;
+	pass_time(w, 0);
+	expect_done(w, 2, 0, 451);
+	assert_false(spool_client_has_room(w->client));
+	commit(w, &w->a, -1); /* refused from the loop */
+	expect_done(w, 3, 0, 451);
+	connect_spool(w);
+	assert_true(spool_client_has_room(w->client));
+	commit(w, &w->a, -1);
+	say(w, SPOOL_COMMITTED, expect_commit(w, false), SPAN(""));
+	expect_done(w, 4, 1, 0);
+}
+
+static void
+test_spool_is_replaced(void **state)
+{
+	struct world *w = *state;
+	int old = w->spool;
+
+	commit(w, &w->a, -1);
+	connect_spool(w);
+	expect_done(w, 1, 0, 451);
+	(void)close(old);
+	commit(w, &w->a, -1);
+	(void)expect_commit(w, false);
+}
+
+static void
+test_room(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(spool_client_has_room(w->client));
+	say(w, SPOOL_ROOM, 0, SPAN(""));
+	assert_false(spool_client_has_room(w->client));
+	say(w, SPOOL_ROOM, 1, SPAN(""));
+	assert_true(spool_client_has_room(w->client));
+	say(w, 99, 0, SPAN(""));
+	assert_true(spool_client_has_room(w->client));
+}
+
+static void
+test_forgotten(void **state)
+{
+	struct world *w = *state;
+	uint64_t id;
+
+	commit(w, &w->a, -1);
+	id = expect_commit(w, false);
+	spool_forget_request(&w->a);
+	spool_forget_request(&w->a); /* harmless */
+	say(w, SPOOL_COMMITTED, id, SPAN(""));
+	pass_time(w, WAIT_MS);
+	assert_int_equal(w->n_done, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_committed),
+	    TEST(test_refused),
+	    TEST(test_no_answer),
+	    TEST(test_spool_goes_and_comes),
+	    TEST(test_spool_is_replaced),
+	    TEST(test_room),
+	    TEST(test_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

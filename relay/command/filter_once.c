@@ -185,6 +185,7 @@ filter_once(struct filter_job *job, struct err *err)
 	if (r == 0)
 		r = run_role(&run, err);
 	pool_cancel(&job->scan);
+	pool_free(&run.pool);
 	if (run.pid > 0) {
 		(void)kill(run.pid, SIGKILL); /* ours: not waited for yet */
 		(void)waitpid(run.pid, NULL, 0);

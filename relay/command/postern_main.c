@@ -28,15 +28,15 @@ static const struct subcommand subcommands[] = {
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
     {"policy", "list | export | import FILE [--comment TEXT]",
-	"show or replace the policy (FILE may be -)", command_policy},
+	"show or replace the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
 	command_queue},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
-    {"reload", "", "put a changed configuration, policy list or recipient file in force",
+    {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
     {"trace",
-	"[ID] [--client IP] [--from ADDRESS] [--to ADDRESS] [--verdict WORD]\n"
-	"                       [--since TIME] [--until TIME]",
+	"[ID] [--client IP] [--from ADDRESS] [--to ADDRESS] [--subject TEXT]\n"
+	"                     [--verdict WORD] [--since TIME] [--until TIME]",
 	"what happened to mail, refused connections too", command_trace},
 };
 
@@ -83,8 +83,9 @@ command_config(const struct command_line *line, struct buf *text)
 static void
 print_usage(const struct subcommand *s)
 {
-	printf("usage: postern [-c FILE] %s %s%s\n\n  %s\n", s->name, s->usage,
-	    s->run != command_run && s->run != command_check ? " [--json]" : "", s->summary);
+	printf("usage: postern [-c FILE] %s%s%s%s\n\n  %s\n", s->name, s->usage[0] ? " " : "",
+	    s->usage, s->run != command_run && s->run != command_check ? " [--json]" : "",
+	    s->summary);
 }
 
 static int

@@ -27,7 +27,9 @@ static const struct subcommand subcommands[] = {
 	"--client IP [--helo NAME] [--from ADDRESS] [--to ADDRESS]... [--policy FILE]\n"
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
-    {"policy", "list | export | import FILE [--comment TEXT]",
+    {"policy",
+	"list | query FACET VALUE | export | history |\n"
+	"                       import FILE | add \"RULE\" | remove ID | rollback VERSION",
 	"show or replace the policy (FILE may be -)", command_policy},
     {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
 	command_queue},

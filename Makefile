@@ -157,7 +157,7 @@ install: all
 	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(ROLES) $(DESTDIR)$(PREFIX)/libexec/postern
 	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/postern
+	install -m 644 README.md LICENSE $(wildcard docs/*.md) docs/postern.conf.example $(DESTDIR)$(PREFIX)/share/doc/postern
 
 # --- housekeeping ---------------------------------------------------------------------------------
 

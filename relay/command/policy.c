@@ -1,34 +1,12 @@
-/*
- * postern policy: list, export, import.  An import is checked whole, stored as one version, and
- * live when the command returns; anything wrong changes nothing.
- */
+/* postern policy: shows the policy and its versions, and words each change as a whole new text. */
 #include "policy/rules/rules.h"
 #include "policy/store/store.h"
+#include "relay/base/clock.h"
 #include "relay/base/json.h"
-#include "relay/command/ask.h"
+#include "relay/command/policy_change.h"
 #include "relay/process/policy_source.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* The store belongs to whom state_dir belongs, also when root imports for a relay of another. */
-static int
-become_owner(const struct config *config)
-{
-	struct stat st;
-
-	if (mkdir(config->state_dir, 0755) < 0 && errno != EEXIST)
-		return command_fail(EXIT_NO, "cannot make %s: %m", config->state_dir);
-	if (geteuid() != 0 || stat(config->state_dir, &st) < 0 || st.st_uid == 0)
-		return EXIT_OK;
-	if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
-		return command_fail(
-		    EXIT_NO, "cannot act for the owner of %s: %m", config->state_dir);
-	return EXIT_OK;
-}
 
 static int
 read_current(const struct config *config, struct buf *text, uint64_t *version)
@@ -42,12 +20,13 @@ read_current(const struct config *config, struct buf *text, uint64_t *version)
 }
 
 static int
-export_policy(const struct config *config)
+export_policy(const struct config *config, const struct command_line *line)
 {
 	struct buf text = BUF_INIT(POLICY_TEXT_MAX);
 	uint64_t version;
 	int status = read_current(config, &text, &version);
 
+	(void)line;
 	if (status == EXIT_OK && text.n > 0 && fwrite(text.p, 1, text.n, stdout) != text.n)
 		status = command_fail(EXIT_NO, "cannot write: %m");
 	buf_free(&text);
@@ -73,8 +52,9 @@ print_rule(const struct snapshot *s, uint32_t id, bool is_json)
 	buf_free(&b);
 }
 
-static int
-list_policy(const struct config *config, bool is_json)
+/* The policy in force; NULL after its errors were printed. */
+static struct snapshot *
+load_current(const struct config *config)
 {
 	struct buf bundle = BUF_INIT(0), errors = BUF_INIT(0);
 	struct snapshot *s = NULL;
@@ -82,136 +62,227 @@ list_policy(const struct config *config, bool is_json)
 
 	if (policy_source_read(config, &bundle, &version, &errors) == 0)
 		s = policy_source_compile(buf_span(&bundle), version);
-	for (uint32_t id = 1; s != NULL && id <= snapshot_rule_count(s); id++)
-		print_rule(s, id, is_json);
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
 	buf_free(&bundle);
 	buf_free(&errors);
+	return s;
+}
+
+struct printer {
+	const struct snapshot *snapshot;
+	bool is_json;
+};
+
+static void
+print_found(void *arg, uint32_t id)
+{
+	const struct printer *p = arg;
+
+	print_rule(p->snapshot, id, p->is_json);
+}
+
+static int
+list_policy(const struct config *config, const struct command_line *line)
+{
+	struct snapshot *s = load_current(config);
+
 	if (s == NULL)
 		return EXIT_CONFIG;
+	for (uint32_t id = 1; id <= snapshot_rule_count(s); id++)
+		print_rule(s, id, line->is_json);
 	snapshot_release(&s);
 	return EXIT_OK;
 }
 
 static int
-read_text(const char *file, struct buf *text)
+query_policy(const struct config *config, const struct command_line *line)
+{
+	struct snapshot *s = load_current(config);
+	struct printer p = {s, line->is_json};
+	struct err err = {0};
+	int status = EXIT_OK;
+
+	if (s == NULL)
+		return EXIT_CONFIG;
+	if (snapshot_query(
+		s, span_str(line->words[1]), span_str(line->words[2]), print_found, &p, &err) < 0)
+		status = command_fail(EXIT_USAGE, "%s", err.text);
+	snapshot_release(&s);
+	return status;
+}
+
+static void
+print_version(void *arg, const struct store_version *v)
+{
+	const struct command_line *line = arg;
+	struct buf b = BUF_INIT(4 * STORE_WORD_MAX * 6);
+	struct json j = {.to = &b};
+
+	json_open(&j, NULL, '{');
+	json_int(&j, "version", (int64_t)v->version);
+	json_time(&j, "time", v->wall_ms);
+	json_text(&j, "author", v->author);
+	json_text(&j, "comment", v->comment);
+	json_int(&j, "size", (int64_t)v->size);
+	json_close(&j, '}');
+	if (line->is_json) {
+		printf("%.*s\n", (int)b.n, b.p);
+	} else {
+		buf_clear(&b);
+		(void)clock_add_rfc3339(&b, v->wall_ms); /* short */
+		printf("%5llu  %.*s  %-12.*s %.*s\n", (unsigned long long)v->version, (int)b.n, b.p,
+		    SPAN_ARG(v->author), SPAN_ARG(v->comment));
+	}
+	buf_free(&b);
+}
+
+static int
+show_history(const struct config *config, const struct command_line *line)
+{
+	struct err err = {0};
+	struct store *store = store_open(config->state_dir, false, &err);
+	int r = -E_IO;
+
+	if (store != NULL)
+		r = store_history(store, print_version, (void *)(uintptr_t)line, &err);
+	store_close(&store);
+	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
+}
+
+/* --- changes: each makes the new text, policy_change does the rest --- */
+
+static int
+import_text(const struct config *config, const struct command_line *line, struct buf *text)
 {
 	struct err err = {0};
 
-	if (file_read(file, POLICY_TEXT_MAX, text, &err) < 0)
+	(void)config;
+	if (file_read(line->words[1], POLICY_TEXT_MAX, text, &err) < 0)
 		return command_fail(EXIT_NO, "%s", err.text);
 	return EXIT_OK;
 }
 
 static int
-store_text_as_version(const struct config *config, struct span text, const char *comment,
-    uint64_t *version, bool *is_new)
+added_text(const struct config *config, const struct command_line *line, struct buf *text)
 {
-	const char *author = getenv("SUDO_USER") != NULL ? getenv("SUDO_USER") : getenv("USER");
+	struct snapshot *s = load_current(config);
 	struct err err = {0};
-	struct store *store = store_open(config->state_dir, true, &err);
+	int r;
+
+	if (s == NULL)
+		return EXIT_CONFIG;
+	r = snapshot_text_add(s, span_str(line->words[1]), text, &err);
+	snapshot_release(&s);
+	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
+}
+
+static int
+removed_text(const struct config *config, const struct command_line *line, struct buf *text)
+{
+	struct snapshot *s = load_current(config);
+	struct err err = {0};
+	uint64_t id;
+	int r = -E_NOT_FOUND;
+
+	if (s == NULL)
+		return EXIT_CONFIG;
+	if (span_to_u64(span_str(line->words[1]), &id) && id <= UINT32_MAX)
+		r = snapshot_text_remove(s, (uint32_t)id, text, &err);
+	else
+		r = err_set(&err, E_NOT_FOUND, "no rule %.20s; \"policy list\" shows their numbers",
+		    line->words[1]);
+	snapshot_release(&s);
+	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
+}
+
+static int
+older_text(const struct config *config, const struct command_line *line, struct buf *text)
+{
+	struct err err = {0};
+	struct store *store = store_open(config->state_dir, false, &err);
+	uint64_t version;
 	int r = -E_IO;
 
-	if (store != NULL)
-		r = store_import(store, text, author != NULL ? span_str(author) : SPAN("unknown"),
-		    span_str(comment), version, is_new, &err);
+	if (store != NULL && !span_to_u64(span_str(line->words[1]), &version))
+		r = err_set(&err, E_NOT_FOUND,
+		    "no version %.20s; \"policy history\" shows their numbers", line->words[1]);
+	else if (store != NULL)
+		r = store_text(store, version, text, &err);
 	store_close(&store);
-	return r < 0 ? command_fail(EXIT_NO, "%s; the policy is as it was", err.text) : EXIT_OK;
+	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
 }
 
+struct verb {
+	const char *name;
+	size_t n_words; /* behind it */
+	int (*show)(const struct config *config, const struct command_line *line);
+	/* or: fills the new text */
+	int (*change)(
+	    const struct config *config, const struct command_line *line, struct buf *text);
+};
+
+static const struct verb verbs[] = {
+    {"list", 0, list_policy, NULL},
+    {"export", 0, export_policy, NULL},
+    {"query", 2, query_policy, NULL},
+    {"history", 0, show_history, NULL},
+    {"import", 1, NULL, import_text},
+    {"add", 1, NULL, added_text},
+    {"remove", 1, NULL, removed_text},
+    {"rollback", 1, NULL, older_text},
+};
+
 static int
-make_live(const struct config *config)
+change(const struct verb *v, const struct config *config, const struct command_line *line)
 {
-	static const char *const words[] = {"reload"};
-	struct buf answer = BUF_INIT(0);
-	int status = EXIT_OK;
+	struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+	const char *comment = line->n_words > v->n_words + 1 ? line->words[v->n_words + 2] : "";
+	int status = v->change(config, line, &text);
 
-	if (ask_is_running(config))
-		status = ask_relay(config, words, 1, &answer);
-	fprintf(stderr, "%.*s", (int)answer.n, answer.n ? answer.p : "");
-	buf_free(&answer);
-	return status;
-}
-
-static int
-import_policy(const struct config *config, const char *file, const char *comment, bool is_json)
-{
-	struct buf text = BUF_INIT(POLICY_TEXT_MAX), bundle = BUF_INIT(0), errors = BUF_INIT(0);
-	uint64_t version = 0;
-	bool is_new = false;
-	int status = read_text(file, &text);
-
-	if (status == EXIT_OK &&
-	    policy_source_bundle(config, buf_span(&text), file, 0, &bundle, &errors) < 0) {
-		fprintf(stderr, "%.*s", (int)errors.n, errors.p);
-		status = command_fail(EXIT_NO, "refused; the policy is as it was");
-	}
 	if (status == EXIT_OK)
-		status = store_text_as_version(config, buf_span(&text), comment, &version, &is_new);
-	if (status == EXIT_OK)
-		status = make_live(config);
-	if (status == EXIT_OK && is_json)
-		printf("{\"version\":%llu,\"is_new\":%s}\n", (unsigned long long)version,
-		    is_new ? "true" : "false");
-	else if (status == EXIT_OK)
-		printf("policy version %llu%s\n", (unsigned long long)version,
-		    is_new ? "" : " (nothing has changed)");
+		status = policy_change(config, buf_span(&text),
+		    v->change == import_text ? line->words[1] : "policy", comment, line->is_json);
 	buf_free(&text);
-	buf_free(&bundle);
-	buf_free(&errors);
 	return status;
 }
 
-static int
-act(const struct config *config, const struct command_line *line)
+/* NULL after saying what would be right. */
+static const struct verb *
+find_verb(const struct command_line *line)
 {
-	const char *verb = line->words[0], *comment = "";
-	int status;
+	const char *name = line->n_words > 0 ? line->words[0] : "";
 
-	if (strcmp(verb, "list") == 0 && line->n_words == 1)
-		return list_policy(config, line->is_json);
-	if (strcmp(verb, "export") == 0 && line->n_words == 1)
-		return export_policy(config);
-	if (line->n_words == 4 && strcmp(line->words[2], "--comment") == 0)
-		comment = line->words[3];
-	status = become_owner(config);
-	if (status != EXIT_OK)
-		return status;
-	return import_policy(config, line->words[1], comment, line->is_json);
-}
+	if (strcmp(name, "diff") == 0) {
+		(void)command_fail(0, "policy diff is not in this version");
+		return NULL;
+	}
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		const struct verb *v = &verbs[i];
+		bool has_comment = v->change != NULL && line->n_words == v->n_words + 3 &&
+				   strcmp(line->words[v->n_words + 1], "--comment") == 0;
 
-/* The words before any file is touched: EXIT_OK when they are right. */
-static int
-check_words(const struct command_line *line)
-{
-	static const char *const later[] = {
-	    "query", "add", "remove", "history", "diff", "rollback"};
-	const char *verb = line->n_words > 0 ? line->words[0] : "";
-	bool has_comment = line->n_words == 4 && strcmp(line->words[2], "--comment") == 0;
-
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-		if (strcmp(verb, later[i]) == 0)
-			return command_fail(EXIT_USAGE, "policy %s is not in this version", verb);
-	if ((strcmp(verb, "list") == 0 || strcmp(verb, "export") == 0) && line->n_words == 1)
-		return EXIT_OK;
-	if (strcmp(verb, "import") == 0 && (line->n_words == 2 || has_comment))
-		return EXIT_OK;
-	return command_fail(
-	    EXIT_USAGE, "say policy list, policy export or policy import FILE [--comment TEXT]");
+		if (strcmp(name, v->name) == 0 && (line->n_words == v->n_words + 1 || has_comment))
+			return v;
+	}
+	(void)command_fail(0, "say policy list, query FACET VALUE, export, history, import FILE, "
+			      "add \"RULE\", remove "
+			      "ID or rollback VERSION; changes take --comment TEXT");
+	return NULL;
 }
 
 int
 command_policy(const struct command_line *line)
 {
+	const struct verb *v = find_verb(line);
 	struct config *config;
-	int status = check_words(line);
+	int status;
 
-	if (status != EXIT_OK)
-		return status;
+	if (v == NULL)
+		return EXIT_USAGE;
 	config = command_config(line, NULL);
 	if (config == NULL)
 		return EXIT_CONFIG;
-	status = act(config, line);
+	status = v->show != NULL ? v->show(config, line) : change(v, config, line);
 	config_free(&config);
 	return status;
 }

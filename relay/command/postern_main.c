@@ -27,8 +27,11 @@ static const struct subcommand subcommands[] = {
 	"--client IP [--helo NAME] [--from ADDRESS] [--to ADDRESS]... [--policy FILE]\n"
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
-    {"policy", "list | export | import FILE [--comment TEXT]",
-	"show or replace the policy (FILE may be -: standard input)", command_policy},
+    {"policy",
+	"list | query FACET VALUE | export | history |\n"
+	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
+	"[--comment TEXT]",
+	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
 	command_queue},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},

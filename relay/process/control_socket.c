@@ -194,7 +194,7 @@ on_status_late(void *arg)
 static void
 ask_status(const struct asker *a)
 {
-	static const enum role_id roles[] = {ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL};
+	static const enum role_id roles[] = {ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL};
 	struct control_request words = {.words = {SPAN("status")}, .n_words = 1};
 	struct request *r = request_new(a);
 
@@ -212,7 +212,7 @@ ask_status(const struct asker *a)
 }
 
 static void
-ask_reload(const struct asker *a)
+ask_reload(const struct asker *a, bool is_policy_only)
 {
 	struct supervisor *s = a->cs->supervisor;
 	struct buf errors = BUF_INIT(0);
@@ -222,7 +222,8 @@ ask_reload(const struct asker *a)
 		buf_free(&errors);
 		return;
 	}
-	if (supervisor_reload(s, &errors) < 0) {
+	if ((is_policy_only ? supervisor_reload_policy(s, &errors)
+			    : supervisor_reload(s, &errors)) < 0) {
 		reply_chunks(answer_to(r), r->asker_id, buf_span(&errors));
 		request_end(a->cs, r, EXIT_CONFIG, SPAN("nothing was changed"));
 	} else if (s->live_generation >= s->generation && supervisor_is_ready(s)) {
@@ -275,7 +276,7 @@ on_request(const struct asker *a, struct message *m)
 	else if (span_eq(words.words[0], SPAN("status")))
 		ask_status(a);
 	else if (span_eq(words.words[0], SPAN("reload")))
-		ask_reload(a);
+		ask_reload(a, words.n_words == 2 && span_eq(words.words[1], SPAN("policy")));
 	else if (span_eq(words.words[0], SPAN("queue")))
 		ask_role(a, ROLE_SPOOL, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))

@@ -269,3 +269,26 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	}
 	return 0;
 }
+
+int
+supervisor_reload_policy(struct supervisor *s, struct buf *errors)
+{
+	struct buf bundle = BUF_INIT(0);
+	uint64_t version;
+
+	if (policy_source_read(s->config, &bundle, &version, errors) < 0) {
+		buf_free(&bundle);
+		return -E_CONFIG;
+	}
+	log_event(LOG_INFO, "reload", KV_INT("policy", version));
+	s->policy_version = version;
+	if (is_same(&bundle, &s->bundle)) {
+		buf_free(&bundle);
+		return 0;
+	}
+	buf_free(&s->bundle);
+	s->bundle = bundle;
+	s->generation++;
+	child_send_policy(&s->children[ROLE_FRONT]);
+	return 0;
+}

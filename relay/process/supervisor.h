@@ -61,6 +61,8 @@ bool supervisor_is_ready(const struct supervisor *s);
  * as a line in `errors`; then nothing has changed.  `is_live` at once when nothing had changed,
  * else live_generation tells. */
 int supervisor_reload(struct supervisor *s, struct buf *errors);
+/* The same for the policy alone: the configuration stays the one in force. */
+int supervisor_reload_policy(struct supervisor *s, struct buf *errors);
 void supervisor_stop(struct supervisor *s, int exit_status);
 /* Called by child.c when a role has come up or died. */
 void supervisor_child_changed(struct supervisor *s, struct child *c);

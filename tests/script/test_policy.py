@@ -199,6 +199,31 @@ class Import(FolderCase):
         relay.policy(text)
         self.assertEqual(relay.command("policy", "list").out, before)
 
+    def test_single_changes_are_live(self):
+        relay, _ = self.pair(policy="# ours\n")
+
+        def code(client):
+            return smtp.send(relay.port, mail.plain(), client=client).code
+
+        self.assertEqual(code("203.0.113.7"), 250)
+        self.assertEqual(relay.command("policy", "add", "reject client 203.0.113.7", "--comment", "spam").status, 0)
+        self.assertEqual(relay.command("policy", "add", "reject client 203.0.113.8").status, 0)
+        self.assertEqual((code("203.0.113.7"), code("203.0.113.8"), code("203.0.113.9")), (550, 550, 250))
+        found = relay.command("policy", "query", "client", "203.0.113.8", "--json").json
+        self.assertEqual((found["id"], found["rule"]), (2, "reject client 203.0.113.8"))
+        self.assertEqual(relay.command("policy", "remove", "1").status, 0)
+        self.assertEqual((code("203.0.113.7"), code("203.0.113.8")), (250, 550))
+        history = relay.command("policy", "history", "--json").out.splitlines()
+        version = [json.loads(line)["version"] for line in history if json.loads(line)["comment"] == "spam"]
+        self.assertEqual(relay.command("policy", "rollback", str(version[0])).status, 0)
+        self.assertEqual((code("203.0.113.7"), code("203.0.113.8")), (550, 250))
+        self.assertEqual(relay.command("policy", "export").out, "# ours\nreject client 203.0.113.7\n")
+        for words, status in ((("add", "rejekt client 1.2.3.4"), 1), (("remove", "9"), 1), (("rollback", "99"), 1),
+                              (("query", "nonsense", "x"), 64), (("diff", "1", "2"), 64)):
+            with self.subTest(words=words):
+                self.assertEqual(relay.command("policy", *words).status, status)
+        self.assertEqual(relay.command("policy", "export").out, "# ours\nreject client 203.0.113.7\n")
+
     def test_policy_survives_a_restart(self):
         relay, _ = self.pair(policy="reject from a@sender.example\n")
         relay.restart()

@@ -407,6 +407,8 @@ refuse(struct explanation *e, struct outcome *o, enum route_result found)
 	o->verdict.action = ACTION_REJECT;
 	o->verdict.stage = STAGE_RCPT;
 	o->verdict.rule = 0;
+	o->verdict.by = found == ROUTE_NO_SUCH ? SPAN("recipient") : SPAN("relay");
+	o->verdict.why[0] = '\0';
 	o->verdict.code = 550;
 	(void)span_copy(span_str(route_enhanced(found)), o->verdict.enhanced,
 	    sizeof(o->verdict.enhanced)); /* ours: they fit */

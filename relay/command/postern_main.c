@@ -108,15 +108,20 @@ static int
 unknown_subcommand(const char *name)
 {
 	const char *names[SUBCOMMANDS];
+	size_t at;
 
 	for (size_t i = 0; i < LATER; i++)
 		if (strcmp(later[i], name) == 0)
 			return command_fail(EXIT_USAGE, "%s is not in this version", name);
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
 		names[i] = subcommands[i].name;
+	at = nearest_word(span_str(name), names, SUBCOMMANDS);
+	if (nearest_distance(span_str(name), span_str(names[at])) * 2 > strlen(name))
+		return command_fail(
+		    EXIT_USAGE, "no sub-command \"%.40s\"; \"postern --help\" lists them", name);
 	return command_fail(EXIT_USAGE,
 	    "no sub-command \"%.40s\"; did you mean %s? \"postern --help\" lists them", name,
-	    names[nearest_word(span_str(name), names, SUBCOMMANDS)]);
+	    names[at]);
 }
 
 struct parsed {

@@ -4,6 +4,7 @@
 #include "relay/command/command.h"
 #include "relay/command/table.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -32,7 +33,10 @@ read_journal(const struct config *config, const struct journal_filter *filter, s
 	(void)snprintf(path, sizeof(path), "%s/journal", config->state_dir); /* cut: not there */
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return command_fail(EXIT_NO, "%s: %m; the relay makes it at its first start", path);
+		return command_fail(EXIT_NO,
+		    errno == ENOENT ? "%s: not there; the relay makes it at its first start"
+				    : "%s: %m; become root or the user postern-journal",
+		    path);
 	r = journal_read(dir, filter, keep_line, lines, &err);
 	(void)close(dir); /* read only */
 	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
@@ -58,6 +62,8 @@ command_trace(const struct command_line *line)
 	if (config == NULL)
 		return EXIT_CONFIG;
 	status = read_journal(config, &filter, &lines);
+	if (status == EXIT_OK && filter.id[0] != '\0' && lines.n == 0)
+		status = command_fail(EXIT_NO, "nothing is known of %s", filter.id);
 	if (status == EXIT_OK && line->is_json)
 		printf("%.*s", (int)lines.n, lines.n ? lines.p : "");
 	else if (status == EXIT_OK)

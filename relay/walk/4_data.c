@@ -47,7 +47,7 @@ refuse(struct session *s, int code, struct span enhanced, struct span text)
 
 	(void)span_copy(enhanced, v.enhanced, sizeof(v.enhanced)); /* ours: they fit */
 	(void)span_copy(text, v.text, sizeof(v.text));
-	record_message(s, "refused", &v, code);
+	record_message(s, "refused", &v, code, NULL);
 	session_refuse(s, code, enhanced, text);
 	session_end_transaction(s);
 }

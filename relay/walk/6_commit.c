@@ -173,7 +173,7 @@ on_committed(struct spool_request *r, const struct refusal *refusal)
 	if (t->n_committed < t->n_to_commit)
 		return;
 	if (t->was_refused) {
-		record_message(s, "deferred", &t->groups[0].verdict, t->refusal_code);
+		record_message(s, "deferred", &t->groups[0].verdict, t->refusal_code, NULL);
 		finish(
 		    s, t->refusal_code, span_str(t->refusal_enhanced), span_str(t->refusal_text));
 		return;
@@ -181,7 +181,8 @@ on_committed(struct spool_request *r, const struct refusal *refusal)
 	s->n_messages++;
 	s->front->n_accepted++;
 	for (size_t i = 0; i < t->n_groups; i++)
-		record_message(s, "accepted", &t->groups[i].verdict, 250);
+		record_message(s, is_delivered(&t->groups[i].verdict) ? "accepted" : "held",
+		    &t->groups[i].verdict, 250, &t->groups[i]);
 	finish(s, 250, SPAN("2.0.0"), SPAN("Queued"));
 }
 
@@ -226,7 +227,7 @@ commit_refuse(struct session *s, const struct verdict *v)
 {
 	struct verdict copy = *v;
 
-	record_message(s, "refused", &copy, copy.code);
+	record_message(s, "refused", &copy, copy.code, NULL);
 	finish(s, copy.code, span_str(copy.enhanced), span_str(copy.text));
 }
 

@@ -33,12 +33,16 @@ void
 settle_refused_rcpt(
     void *arg, const struct carriage *carriage, size_t i, int code, struct span reply)
 {
-	struct queue_entry *e = carriage->leg->entry;
+	struct queue_rcpt *r = &carriage->leg->entry->rcpts[carriage->rcpts[i]];
 
 	(void)arg;
 	leg_set_reply(carriage->leg, reply, carriage->server);
-	rcpt_set(
-	    &e->rcpts[carriage->rcpts[i]], is_for_good(code) ? RCPT_FAILED : RCPT_WAITING, reply);
+	rcpt_set(r, is_for_good(code) ? RCPT_FAILED : RCPT_WAITING, reply);
+	if (r->state != RCPT_WAITING)
+		return;
+	/* For now is for this server: within the same attempt, another may take it. */
+	r->is_tried = false;
+	carriage->leg->tried |= UINT64_C(1) << carriage->target;
 }
 
 /* The same for everyone in the transaction who was not refused by name. */

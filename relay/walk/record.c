@@ -103,18 +103,20 @@ add_subject(struct json *j, const struct transaction *t)
 }
 
 void
-record_message(struct session *s, const char *event, const struct verdict *v, int code)
+record_message(struct session *s, const char *event, const struct verdict *v, int code,
+    const struct group *group)
 {
 	const struct transaction *t = s->transaction;
 	struct buf b = BUF_INIT(JOURNAL_EVENT_MAX);
 	struct json j = {.to = &b};
+	size_t n_rcpts = group != NULL ? group->n_rcpts : s->transaction->n_rcpts;
 	char ip[IP_TEXT_MAX];
 
 	begin(&j, s, event);
 	json_text(&j, "from", t->from);
 	json_open(&j, "to", '[');
-	for (size_t i = 0; i < t->n_rcpts && i < RCPTS_RECORDED; i++)
-		json_text(&j, NULL, t->rcpts[i].address);
+	for (size_t i = 0; i < n_rcpts && i < RCPTS_RECORDED; i++)
+		json_text(&j, NULL, t->rcpts[group != NULL ? group->rcpts[i] : i].address);
 	json_close(&j, ']');
 	add_subject(&j, t);
 	json_int(&j, "size", (int64_t)t->content.size);
@@ -122,7 +124,7 @@ record_message(struct session *s, const char *event, const struct verdict *v, in
 	add_verdict(&j, v);
 	end(&j, s);
 	log_event(LOG_INFO, event, KV("id", session_current_id(s)),
-	    KV("client", ip_format(&s->client, ip)), KV("from", t->from),
-	    KV_INT("rcpts", t->n_rcpts), KV_INT("size", t->content.size), KV_INT("code", code),
+	    KV("client", ip_format(&s->client, ip)), KV("from", t->from), KV_INT("rcpts", n_rcpts),
+	    KV_INT("size", t->content.size), KV_INT("code", code),
 	    KV_STR("verdict", action_name(v->action)), KV_STR("why", v->why));
 }

@@ -171,6 +171,8 @@ void commit_cancel(struct session *s);
 
 /* --- record.c: what the journal is told --- */
 void record_refusal(struct session *s, const struct verdict *v, struct span to);
-void record_message(struct session *s, const char *event, const struct verdict *v, int code);
+/* group NULL: the outcome is everybody's. */
+void record_message(struct session *s, const char *event, const struct verdict *v, int code,
+    const struct group *group);
 
 #endif

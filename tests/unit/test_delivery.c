@@ -418,14 +418,14 @@ static void
 test_expiry_bounces(void **state)
 {
 	(void)state;
-	fakes[0].rcpt = "451 4.2.1 full\r\n";
+	fakes[0].rcpt = fakes[1].rcpt = "451 4.2.1 full\r\n";
 	accept_mail(SENDER, false, good, 1);
 	run();
 	for (int64_t ms = 0; ms < 24 * HOUR_MS; ms += 15 * MINUTE_MS)
 		run_at(ms);
 	assert_non_null(mail());
 	assert_true(mail()->is_warned);
-	fakes[0].rcpt = "250 ok\r\n"; /* for the notices */
+	fakes[0].rcpt = fakes[1].rcpt = "250 ok\r\n"; /* for the notices */
 	assert_int_equal(fake_spool.n, 2);
 	fakes[0].mail = fakes[1].mail = "451 4.2.1 full\r\n";
 	run_at(24 * HOUR_MS);
@@ -523,7 +523,7 @@ test_recovery(void **state)
 	struct spool_message *m = &fake_spool.messages[0];
 
 	(void)state;
-	fakes[0].bad_rcpt = "451 4.2.1 later\r\n";
+	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "451 4.2.1 later\r\n";
 	accept_mail(SENDER, false, mixed, 2);
 	run();
 	assert_int_equal(mail()->rcpts[0].state, RCPT_DELIVERED);
@@ -534,7 +534,7 @@ test_recovery(void **state)
 	assert_non_null(mail());
 	assert_int_equal(mail()->legs[0].attempts, 1);
 	assert_int_equal(fakes[0].n_messages, 1); /* not before its time */
-	fakes[0].bad_rcpt = "250 ok\r\n";
+	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "250 ok\r\n";
 	run_at(5 * MINUTE_MS);
 	assert_null(mail());
 	assert_int_equal(fakes[0].n_messages, 2); /* only who was missing: see the commands */

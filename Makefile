@@ -20,7 +20,7 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-are
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
 	libclang-rt-14-dev procps
-PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix
+PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace
 
 comma := ,
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \

@@ -84,6 +84,23 @@ def measure(server, sink, case, n):
             "others": said["others"], "cpu_s": (after - before) * 1000 / n if server.cpu else None}
 
 
+def count_syncs(folder, sink):
+    """{case: {server: syncs a message}} of servers of their own, started under strace."""
+    results = {}
+    for server in (Postern(folder, sink.port, "traced", "Postern", is_traced=True),
+                   Postfix(folder, sink.port, "traced-postfix", is_traced=True)):
+        try:
+            server.start()
+            measure(server, sink, CASES[0], WARM_UP)
+            for case in CASES:
+                n, before = messages_for(server, case), server.syncs.count()
+                measure(server, sink, case, n)
+                results.setdefault(case[0], {})[server.title] = (server.syncs.count() - before) / n
+        finally:
+            server.stop()
+    return results
+
+
 def messages_for(server, case):
     return max(100, int(MESSAGES * case[4] / server.share))
 
@@ -127,6 +144,11 @@ def table(servers, results):
     return "\n".join(lines)
 
 
+def sync_table(syncs):
+    return "\n".join(["| syncs a message, counted in a run apart | Postern | Postfix |", "| --- | --- | --- |"] + [
+        f"| {case} | {found['Postern']:.3f} | {found['Postfix']:.2f} |" for case, found in syncs.items()])
+
+
 def file_system(folder):
     done = subprocess.run(["df", "--output=fstype", folder], capture_output=True, text=True, check=True)
     return done.stdout.split()[-1]
@@ -142,33 +164,45 @@ def write_result(folder, results, about):
     return path
 
 
+def compare(folder, sink):
+    """The rounds: servers and results."""
+    servers = [Postern(folder, sink.port, "postern", "Postern, no filters"),
+               Postern(folder, sink.port, "filtered", "Postern, header content tag",
+                       ("header", "content", "tag")),
+               Postfix(folder, sink.port), Nothing(folder, sink.port)]
+    started = []
+    try:
+        for server in servers:
+            started.append(server)
+            server.start()
+        return servers, rounds(servers, sink)
+    finally:
+        for server in reversed(started):
+            server.stop()
+
+
 def main():
     if not tree.IS_ROOT:
         sys.exit("bench: Postfix starts as root only")
     folder = fresh_folder()
     begun = time.time()
+    load = os.getloadavg()
     sink = Sink()
-    started = []
     try:
-        servers = [Postern(folder, sink.port, "postern", "Postern, no filters", ()),
-                   Postern(folder, sink.port, "filtered", "Postern, header content tag",
-                           ("header", "content", "tag")),
-                   Postfix(folder, sink.port), Nothing(folder, sink.port)]
-        for server in servers:
-            started.append(server)
-            server.start()
-        results = rounds(servers, sink)
-        about = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "rounds": ROUNDS,
-                 "messages": MESSAGES, "cores": os.cpu_count(), "kernel": os.uname().release,
-                 "load": os.getloadavg(), "file_system": file_system(folder), "cpu_by": servers[0].cpu.how}
-        print(table(servers, results))
-        print(f"\nMedian (lowest-highest) of {ROUNDS} alternating rounds; ratio to Postfix within each round; "
-              f"{about['file_system']}, {about['cores']} cores, {time.time() - begun:.0f} s.")
-        print(write_result(folder, results, about))
+        servers, results = compare(folder, sink)
+        syncs = count_syncs(folder, sink)
     finally:
-        for server in reversed(started):
-            server.stop()
         sink.stop()
+    about = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "rounds": ROUNDS,
+             "messages": MESSAGES, "cores": os.cpu_count(), "kernel": os.uname().release,
+             "load_before": load, "file_system": file_system(folder), "cpu_by": servers[0].cpu.how,
+             "syncs_a_message": syncs}
+    print(table(servers, results))
+    print(f"\n{sync_table(syncs)}")
+    print(f"\nMedian (lowest-highest) of {ROUNDS} alternating rounds; ratio to Postfix within each round; "
+          f"{about['file_system']}, {about['cores']} cores, load before {load[0]:.1f}, "
+          f"{time.time() - begun:.0f} s.")
+    print(write_result(folder, results, about))
 
 
 if __name__ == "__main__":

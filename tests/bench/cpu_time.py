@@ -29,11 +29,6 @@ class CpuTime:
         root = _cgroup_root()
         self.group = root and os.path.join(root, f"postern-bench-{os.getpid()}-{name}")
         self.pid = None  # without cgroups: the root of the tree
-        if self.group:
-            try:
-                os.mkdir(self.group)
-            except OSError:
-                self.group = None  # a read-only hierarchy, as in many containers
 
     @property
     def how(self):
@@ -42,6 +37,11 @@ class CpuTime:
     @contextlib.contextmanager
     def entered(self):
         """We go there ourselves for the time: a child that drops root could not."""
+        try:
+            if self.group:
+                os.mkdir(self.group)
+        except OSError:
+            self.group = None  # a read-only hierarchy, as in many containers
         if not self.group:
             yield
             return

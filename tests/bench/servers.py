@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import signatures
 import tree
 from cpu_time import CpuTime
 from ports import free_port
-from relay import Relay, Settings
+from relay import Relay, Settings, environment
 from waiting import wait_until
 
 DOMAIN = "example.org"
@@ -22,6 +23,36 @@ def is_listening(port):
     except OSError:
         return False
     return True
+
+
+SYNC_CALL = re.compile(rb"^\d+ +(?:fsync|fdatasync|syncfs|sync_file_range|msync|sync)\(", re.M)
+
+
+class SyncTrace:
+    """Counts the syncs of a server started under strace, which looks at these calls only."""
+
+    def __init__(self, path):
+        self.path = path
+        # -D: the server is our child, and strace a process apart that ends with the last of its.
+        self.words = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", path,
+                      "-e", "trace=fsync,fdatasync,syncfs,sync_file_range,msync,sync"]
+
+    def count(self):
+        with open(self.path, "rb") as f:
+            return len(SYNC_CALL.findall(f.read()))
+
+
+class TracedRelay(Relay):
+    def trace(self):
+        self.syncs = SyncTrace(os.path.join(self.folder, "trace"))
+        return self
+
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [*self.syncs.words, tree.POSTERN, "run", "-c", self.conf, "--log=json"],
+                stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), **self.popen)
+        return self
 
 
 class Nothing:
@@ -43,13 +74,16 @@ class Nothing:
 class Postern:
     share = 1
 
-    def __init__(self, folder, sink_port, name, title, filters):
+    def __init__(self, folder, sink_port, name, title, filters=(), is_traced=False):
         self.name, self.title = name, title
         self.cpu = CpuTime(name)
         place = os.path.join(folder, name)
         os.makedirs(place)
         settings = Settings(connect=(), filters=filters, gateways=[(f"127.0.0.1:{sink_port}", 10)])
-        self.relay = Relay(place, signatures.write(os.path.join(folder, "signatures")), settings)
+        known = signatures.write(os.path.join(folder, "signatures"))
+        self.relay = (TracedRelay(place, known, settings).trace() if is_traced
+                      else Relay(place, known, settings))
+        self.syncs = self.relay.syncs if is_traced else None
         self.port = self.relay.port
         self.relay.popen = {"start_new_session": True, **tree.plain_user()}
         for path in (place, self.relay.conf):
@@ -116,39 +150,44 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    name, title, share = "postfix", "Postfix", 5
+    share = 5
 
-    def __init__(self, folder, sink_port):
+    def __init__(self, folder, sink_port, name="postfix", title="Postfix", is_traced=False):
+        self.name, self.title = name, title
         self.port = free_port()
-        self.folder = os.path.join(folder, "postfix")
+        self.folder = os.path.join(folder, name)
         self.conf = os.path.join(self.folder, "conf")
         self.cpu = CpuTime(self.name)
         self.is_started = False
-        for name in ("conf", "queue", "data"):
-            os.makedirs(os.path.join(self.folder, name))
+        for part in ("conf", "queue", "data"):
+            os.makedirs(os.path.join(self.folder, part))
+        self.syncs = SyncTrace(os.path.join(self.folder, "trace")) if is_traced else None
         owner = pwd.getpwnam("postfix")
         os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
         words = {"folder": self.folder, "domain": DOMAIN, "sink": sink_port, "port": self.port}
-        for name, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
-            with open(os.path.join(self.conf, name), "w", encoding="ascii") as f:
+        for part, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
+            with open(os.path.join(self.conf, part), "w", encoding="ascii") as f:
                 f.write(text.format(**words))
 
-    def _postfix(self, word, **options):
-        done = subprocess.run(["/usr/sbin/postfix", "-c", self.conf, word], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, check=False, **options)
+    def _postfix(self, word, before=()):
+        with open(os.path.join(self.folder, "said"), "ab") as said:  # no pipe: what it starts keeps it open
+            done = subprocess.run([*before, "/usr/sbin/postfix", "-c", self.conf, word], check=False,
+                                  stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
         if done.returncode != 0:
-            raise AssertionError(f"postfix {word}: {done.stdout}{done.stderr}{self.log()}")
+            raise AssertionError(f"postfix {word}: {self.log()}")
 
     def log(self):
-        path = os.path.join(self.folder, "log")
-        if not os.path.exists(path):
-            return ""
-        with open(path, encoding="utf-8", errors="replace") as f:
-            return f.read()[-2000:]
+        text = ""
+        for name in ("said", "log"):
+            path = os.path.join(self.folder, name)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    text += f.read()[-2000:]
+        return text
 
     def start(self):
         with self.cpu.entered():
-            self._postfix("start", start_new_session=True)
+            self._postfix("start", self.syncs.words if self.syncs else ())
         self.is_started = True
         wait_until(lambda: is_listening(self.port), lambda: f"Postfix: {self.log()}")
         with open(os.path.join(self.folder, "queue", "pid", "master.pid"), encoding="ascii") as f:

@@ -20,6 +20,7 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-are
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
 	libclang-rt-14-dev procps
+PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace
 
 comma := ,
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -46,11 +47,12 @@ ARCHIVE   := $(BUILD)/libpostern.a
 COMMAND   := $(patsubst relay/command/%_main.c,$(BUILD)/%,$(filter relay/command/%,$(MAINS)))
 ROLES     := $(patsubst %_main.c,$(BUILD)/libexec/postern/%,$(notdir $(filter-out relay/command/%,$(MAINS))))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %_main.c,$(wildcard tests/lib/*.c)))
-TOOLS     := $(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(wildcard tests/lib/*_main.c))
+TOOL_MAINS := $(wildcard tests/lib/*_main.c tests/bench/*_main.c)
+TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+.PHONY: all help bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
 	install clean tools
 all: $(COMMAND) $(ROLES)
 
@@ -65,6 +67,7 @@ help:
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
+## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
 ## make install     DESTDIR= PREFIX=
 ##
 ## V=1 shows the commands; BUILD=dir, SAN=address,undefined|thread, CC=clang as one would expect
@@ -87,7 +90,7 @@ $(1): $$(BUILD)/obj/$(2).o $(3) $$(ARCHIVE)
 endef
 $(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst relay/command/%_main.c,$(BUILD)/%,$(m)),$(m:.c=))))
 $(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
-$(foreach m,$(wildcard tests/lib/*_main.c),$(eval $(call program,$(patsubst tests/lib/%_main.c,$(BUILD)/tests/%,$(m)),$(m:.c=),$(TOOL_OBJECTS))))
+$(foreach m,$(TOOL_MAINS),$(eval $(call program,$(BUILD)/tests/$(notdir $(m:_main.c=)),$(m:.c=),$(TOOL_OBJECTS))))
 
 tools: $(TOOLS)
 
@@ -108,6 +111,9 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(ARCHIVE)
 	$(if $(V),,@echo '  ld  $@';)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LDLIBS)
 
 fuzzers: $(FUZZERS)
+
+BENCH_ROUNDS ?= 5
+BENCH_MESSAGES ?= 10000
 
 # PYTHON is the system's: what the tests use is in its standard library.
 PYTHON = /usr/bin/python3 -B
@@ -150,6 +156,12 @@ fuzz-seeds:
 fuzz:
 	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
+
+# An installed Postfix without a configuration of its own runs nothing; another mail server is never removed.
+bench:
+	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) $(PYTHON) tests/bench/bench.py
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \

@@ -1,0 +1,214 @@
+"""What is measured: Postern in two configurations, Postfix as Debian ships it, and no relay at all."""
+
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+
+import signatures
+import tree
+from cpu_time import CpuTime
+from ports import free_port
+from relay import Relay, Settings, environment
+from waiting import wait_until
+
+DOMAIN = "example.org"
+
+
+def is_listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+SYNC_CALL = re.compile(rb"^\d+ +(?:fsync|fdatasync|syncfs|sync_file_range|msync|sync)\(", re.M)
+
+
+class SyncTrace:
+    """Counts the syncs of a server started under strace, which looks at these calls only."""
+
+    def __init__(self, path):
+        self.path = path
+        # -D: the server is our child, and strace a process apart that ends with the last of its.
+        self.words = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", path,
+                      "-e", "trace=fsync,fdatasync,syncfs,sync_file_range,msync,sync"]
+
+    def count(self):
+        with open(self.path, "rb") as f:
+            return len(SYNC_CALL.findall(f.read()))
+
+
+class TracedRelay(Relay):
+    def trace(self):
+        self.syncs = SyncTrace(os.path.join(self.folder, "trace"))
+        return self
+
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [*self.syncs.words, tree.POSTERN, "run", "-c", self.conf, "--log=json"],
+                stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), **self.popen)
+        return self
+
+
+class Nothing:
+    """The generator straight to the sink: the ceiling of every other number."""
+
+    name, title, share = "none", "no relay", 1
+
+    def __init__(self, _folder, sink_port):
+        self.port = sink_port
+        self.cpu = None
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
+
+
+class Postern:
+    share = 1
+
+    def __init__(self, folder, sink_port, name, title, filters=(), is_traced=False):
+        self.name, self.title = name, title
+        self.cpu = CpuTime(name)
+        place = os.path.join(folder, name)
+        os.makedirs(place)
+        settings = Settings(connect=(), filters=filters, gateways=[(f"127.0.0.1:{sink_port}", 10)])
+        known = signatures.write(os.path.join(folder, "signatures"))
+        self.relay = (TracedRelay(place, known, settings).trace() if is_traced
+                      else Relay(place, known, settings))
+        self.syncs = self.relay.syncs if is_traced else None
+        self.port = self.relay.port
+        self.relay.popen = {"start_new_session": True, **tree.plain_user()}
+        for path in (place, self.relay.conf):
+            os.chown(path, tree.PLAIN_USER, tree.PLAIN_USER)
+
+    def start(self):
+        with self.cpu.entered():
+            self.relay.start()
+        self.cpu.pid = self.relay.process.pid
+
+    def stop(self):
+        self.relay.stop()
+        self.cpu.close()
+
+
+MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+meta_directory = /etc/postfix
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {folder}/log
+maillog_file_prefixes = {folder}
+myhostname = mx.test.example
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mydestination =
+mynetworks = 127.0.0.1/32
+alias_maps =
+alias_database =
+local_recipient_maps =
+relay_domains = {domain}
+relay_recipient_maps =
+transport_maps = inline:{{ {{ {domain} = relay:[127.0.0.1]:{sink} }} }}
+smtpd_relay_restrictions = reject_unauth_destination
+smtpd_client_connection_count_limit = 0
+"""
+
+# Debian's master.cf less what nothing here uses, without chroot.
+MASTER_CF = """\
+127.0.0.1:{port} inet n - n - - smtpd
+cleanup   unix n - n - 0 cleanup
+qmgr      unix n - n 300 1 qmgr
+tlsmgr    unix - - n 1000? 1 tlsmgr
+rewrite   unix - - n - - trivial-rewrite
+bounce    unix - - n - 0 bounce
+defer     unix - - n - 0 bounce
+trace     unix - - n - 0 bounce
+verify    unix - - n - 1 verify
+flush     unix n - n 1000? 0 flush
+proxymap  unix - - n - - proxymap
+smtp      unix - - n - - smtp
+relay     unix - - n - - smtp
+error     unix - - n - - error
+retry     unix - - n - - error
+discard   unix - - n - - discard
+anvil     unix - - n - 1 anvil
+scache    unix - - n - 1 scache
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    share = 5
+
+    def __init__(self, folder, sink_port, name="postfix", title="Postfix", is_traced=False):
+        self.name, self.title = name, title
+        self.port = free_port()
+        self.folder = os.path.join(folder, name)
+        self.conf = os.path.join(self.folder, "conf")
+        self.cpu = CpuTime(self.name)
+        self.is_started = False
+        for part in ("conf", "queue", "data"):
+            os.makedirs(os.path.join(self.folder, part))
+        self.syncs = SyncTrace(os.path.join(self.folder, "trace")) if is_traced else None
+        owner = pwd.getpwnam("postfix")
+        os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
+        words = {"folder": self.folder, "domain": DOMAIN, "sink": sink_port, "port": self.port}
+        for part, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
+            with open(os.path.join(self.conf, part), "w", encoding="ascii") as f:
+                f.write(text.format(**words))
+
+    def _postfix(self, word, before=()):
+        with open(os.path.join(self.folder, "said"), "ab") as said:  # no pipe: what it starts keeps it open
+            done = subprocess.run([*before, "/usr/sbin/postfix", "-c", self.conf, word], check=False,
+                                  stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        if done.returncode != 0:
+            raise AssertionError(f"postfix {word}: {self.log()}")
+
+    def log(self):
+        text = ""
+        for name in ("said", "log"):
+            path = os.path.join(self.folder, name)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    text += f.read()[-2000:]
+        return text
+
+    def start(self):
+        with self.cpu.entered():
+            self._postfix("start", self.syncs.words if self.syncs else ())
+        self.is_started = True
+        wait_until(lambda: is_listening(self.port), lambda: f"Postfix: {self.log()}")
+        with open(os.path.join(self.folder, "queue", "pid", "master.pid"), encoding="ascii") as f:
+            self.cpu.pid = int(f.read())
+
+    def stop(self):
+        if self.is_started:
+            self._postfix("stop")
+            self.is_started = False
+        self.cpu.close()
+
+
+def fresh_folder():
+    """BUILD/bench, emptied; SystemExit where the users of the servers cannot enter it."""
+    kept = os.path.join(tree.BUILD, "bench")
+    shutil.rmtree(kept, ignore_errors=True)
+    os.makedirs(kept, mode=0o755)
+    os.chmod(kept, 0o755)
+    try:
+        subprocess.run([tree.POSTERN, "--help"], check=True, capture_output=True, **tree.plain_user())
+    except (OSError, subprocess.SubprocessError):
+        raise SystemExit("bench: other users cannot enter this folder, and neither server runs as root; "
+                         "put the tree elsewhere") from None
+    return kept

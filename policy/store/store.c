@@ -206,14 +206,16 @@ insert(struct store *s, struct span text, struct span author, struct span commen
 
 /* Inside the transaction. */
 static int
-import_locked(struct store *s, struct span text, struct span author, struct span comment,
-    uint64_t *version, bool *is_new, struct err *err)
+import_locked(struct store *s, const uint64_t *base, struct span text, struct span author,
+    struct span comment, uint64_t *version, bool *is_new, struct err *err)
 {
 	struct buf now = BUF_INIT(STORE_TEXT_MAX);
 	int rc = store_current(s, &now, version, err);
 	bool is_equal = rc == 0 && span_eq(buf_span(&now), text);
 
 	buf_free(&now);
+	if (rc == 0 && base != NULL && *version != *base)
+		return err_set(err, E_AGAIN, "somebody else has changed the policy meanwhile");
 	if (rc < 0 || is_equal)
 		return rc;
 	rc = insert(s, text, author, comment, err);
@@ -224,9 +226,9 @@ import_locked(struct store *s, struct span text, struct span author, struct span
 	return 0;
 }
 
-int
-store_import(struct store *s, struct span text, struct span author, struct span comment,
-    uint64_t *version, bool *is_new, struct err *err)
+static int
+import(struct store *s, const uint64_t *base, struct span text, struct span author,
+    struct span comment, uint64_t *version, bool *is_new, struct err *err)
 {
 	struct err own = {0};
 	int rc;
@@ -240,7 +242,7 @@ store_import(struct store *s, struct span text, struct span author, struct span 
 		    STORE_TEXT_MAX, STORE_WORD_MAX);
 	if (run(s, "BEGIN IMMEDIATE", err) < 0)
 		return -err->code;
-	rc = import_locked(s, text, author, comment, version, is_new, err);
+	rc = import_locked(s, base, text, author, comment, version, is_new, err);
 	if (rc == 0)
 		rc = run(s, "COMMIT", err);
 	if (rc < 0) {
@@ -249,6 +251,20 @@ store_import(struct store *s, struct span text, struct span author, struct span 
 		    s->db, "ROLLBACK", NULL, NULL, NULL); /* the first error counts */
 	}
 	return rc;
+}
+
+int
+store_import(struct store *s, struct span text, struct span author, struct span comment,
+    uint64_t *version, bool *is_new, struct err *err)
+{
+	return import(s, NULL, text, author, comment, version, is_new, err);
+}
+
+int
+store_import_on(struct store *s, uint64_t base, struct span text, struct span author,
+    struct span comment, uint64_t *version, bool *is_new, struct err *err)
+{
+	return import(s, &base, text, author, comment, version, is_new, err);
 }
 
 static struct span

@@ -41,6 +41,10 @@ int store_text(struct store *s, uint64_t version, struct buf *text, struct err *
  */
 int store_import(struct store *s, struct span text, struct span author, struct span comment,
     uint64_t *version, bool *is_new, struct err *err);
+/* The same, but only while `base` is still the newest version (0: the default): -E_AGAIN when
+ * somebody else has changed the policy since. */
+int store_import_on(struct store *s, uint64_t base, struct span text, struct span author,
+    struct span comment, uint64_t *version, bool *is_new, struct err *err);
 /* Newest first; the spans live during the call only. 0 or -E_IO. */
 int store_history(struct store *s, void (*on_version)(void *arg, const struct store_version *v),
     void *arg, struct err *err);

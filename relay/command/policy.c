@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+enum { CHANGE_TRIES = 50 };
+
 static int
 read_current(const struct config *config, struct buf *text, uint64_t *version)
 {
@@ -152,18 +154,21 @@ show_history(const struct config *config, const struct command_line *line)
 /* --- changes: each makes the new text, policy_change does the rest --- */
 
 static int
-import_text(const struct config *config, const struct command_line *line, struct buf *text)
+import_text(
+    const struct config *config, const struct command_line *line, struct buf *text, uint64_t *base)
 {
 	struct err err = {0};
 
 	(void)config;
+	(void)base; /* it replaces whatever is there */
 	if (file_read(line->words[1], POLICY_TEXT_MAX, text, &err) < 0)
 		return command_fail(EXIT_NO, "%s", err.text);
 	return EXIT_OK;
 }
 
 static int
-added_text(const struct config *config, const struct command_line *line, struct buf *text)
+added_text(
+    const struct config *config, const struct command_line *line, struct buf *text, uint64_t *base)
 {
 	struct snapshot *s = load_current(config);
 	struct err err = {0};
@@ -171,13 +176,15 @@ added_text(const struct config *config, const struct command_line *line, struct 
 
 	if (s == NULL)
 		return EXIT_CONFIG;
+	*base = snapshot_version(s);
 	r = snapshot_text_add(s, span_str(line->words[1]), text, &err);
 	snapshot_release(&s);
 	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
 }
 
 static int
-removed_text(const struct config *config, const struct command_line *line, struct buf *text)
+removed_text(
+    const struct config *config, const struct command_line *line, struct buf *text, uint64_t *base)
 {
 	struct snapshot *s = load_current(config);
 	struct err err = {0};
@@ -186,6 +193,7 @@ removed_text(const struct config *config, const struct command_line *line, struc
 
 	if (s == NULL)
 		return EXIT_CONFIG;
+	*base = snapshot_version(s);
 	if (span_to_u64(span_str(line->words[1]), &id) && id <= UINT32_MAX)
 		r = snapshot_text_remove(s, (uint32_t)id, text, &err);
 	else
@@ -196,13 +204,15 @@ removed_text(const struct config *config, const struct command_line *line, struc
 }
 
 static int
-older_text(const struct config *config, const struct command_line *line, struct buf *text)
+older_text(
+    const struct config *config, const struct command_line *line, struct buf *text, uint64_t *base)
 {
 	struct err err = {0};
 	struct store *store = store_open(config->state_dir, false, &err);
 	uint64_t version;
 	int r = -E_IO;
 
+	(void)base; /* it replaces whatever is there */
 	if (store != NULL && !span_to_u64(span_str(line->words[1]), &version))
 		r = err_set(&err, E_NOT_FOUND,
 		    "no version %.20s; \"policy history\" shows their numbers", line->words[1]);
@@ -217,32 +227,42 @@ struct verb {
 	size_t n_words; /* behind it */
 	int (*show)(const struct config *config, const struct command_line *line);
 	/* or: fills the new text */
-	int (*change)(
-	    const struct config *config, const struct command_line *line, struct buf *text);
+	int (*change)(const struct config *config, const struct command_line *line,
+	    struct buf *text, uint64_t *base);
+	bool is_edit; /* of the newest version: made again when somebody else was faster */
 };
 
 static const struct verb verbs[] = {
-    {"list", 0, list_policy, NULL},
-    {"export", 0, export_policy, NULL},
-    {"query", 2, query_policy, NULL},
-    {"history", 0, show_history, NULL},
-    {"import", 1, NULL, import_text},
-    {"add", 1, NULL, added_text},
-    {"remove", 1, NULL, removed_text},
-    {"rollback", 1, NULL, older_text},
+    {"list", 0, list_policy, NULL, false},
+    {"export", 0, export_policy, NULL, false},
+    {"query", 2, query_policy, NULL, false},
+    {"history", 0, show_history, NULL, false},
+    {"import", 1, NULL, import_text, false},
+    {"add", 1, NULL, added_text, true},
+    {"remove", 1, NULL, removed_text, true},
+    {"rollback", 1, NULL, older_text, false},
 };
 
 static int
 change(const struct verb *v, const struct config *config, const struct command_line *line)
 {
-	struct buf text = BUF_INIT(POLICY_TEXT_MAX);
 	const char *comment = line->n_words > v->n_words + 1 ? line->words[v->n_words + 2] : "";
-	int status = v->change(config, line, &text);
+	const char *file = v->change == import_text ? line->words[1] : "policy";
+	int status = POLICY_CHANGE_AGAIN;
 
-	if (status == EXIT_OK)
-		status = policy_change(config, buf_span(&text),
-		    v->change == import_text ? line->words[1] : "policy", comment, line->is_json);
-	buf_free(&text);
+	for (int i = 0; status == POLICY_CHANGE_AGAIN && i < CHANGE_TRIES; i++) {
+		struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+		uint64_t base = 0;
+
+		status = v->change(config, line, &text, &base);
+		if (status == EXIT_OK)
+			status = policy_change(config, buf_span(&text), v->is_edit ? &base : NULL,
+			    file, comment, line->is_json);
+		buf_free(&text);
+	}
+	if (status == POLICY_CHANGE_AGAIN)
+		return command_fail(
+		    EXIT_TEMPFAIL, "the policy is being changed by others; try again");
 	return status;
 }
 

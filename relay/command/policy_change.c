@@ -33,8 +33,8 @@ become_owner(const struct config *config)
 }
 
 static int
-store_text_as_version(const struct config *config, struct span text, const char *comment,
-    uint64_t *version, bool *is_new)
+store_text_as_version(const struct config *config, struct span text, const uint64_t *base,
+    const char *comment, uint64_t *version, bool *is_new)
 {
 	const struct passwd *user = getpwuid(getuid());
 	const char *sudo = getenv("SUDO_USER");
@@ -45,9 +45,14 @@ store_text_as_version(const struct config *config, struct span text, const char 
 	struct store *store = store_open(config->state_dir, true, &err);
 	int r = -E_IO;
 
-	if (store != NULL)
+	if (store != NULL && base != NULL)
+		r = store_import_on(
+		    store, *base, text, author, span_str(comment), version, is_new, &err);
+	else if (store != NULL)
 		r = store_import(store, text, author, span_str(comment), version, is_new, &err);
 	store_close(&store);
+	if (r == -E_AGAIN)
+		return POLICY_CHANGE_AGAIN;
 	return r < 0 ? command_fail(EXIT_NO, "%s; the policy is as it was", err.text) : EXIT_OK;
 }
 
@@ -66,8 +71,8 @@ make_live(const struct config *config)
 }
 
 int
-policy_change(const struct config *config, struct span text, const char *file, const char *comment,
-    bool is_json)
+policy_change(const struct config *config, struct span text, const uint64_t *base, const char *file,
+    const char *comment, bool is_json)
 {
 	struct buf bundle = BUF_INIT(0), errors = BUF_INIT(0);
 	uint64_t version = 0;
@@ -80,7 +85,7 @@ policy_change(const struct config *config, struct span text, const char *file, c
 		status = command_fail(EXIT_NO, "refused; the policy is as it was");
 	}
 	if (status == EXIT_OK)
-		status = store_text_as_version(config, text, comment, &version, &is_new);
+		status = store_text_as_version(config, text, base, comment, &version, &is_new);
 	if (status == EXIT_OK)
 		status = make_live(config);
 	if (status == EXIT_OK && is_json)

@@ -186,6 +186,7 @@ main(int argc, char **argv)
 	if (p.subcommand == NULL)
 		return command_fail(EXIT_USAGE, "say what to do; \"postern --help\" lists it");
 	status = p.subcommand->run(&p.line);
+	mem_free(p.line.words);
 	if (fflush(stdout) != 0)
 		return command_fail(EXIT_NO, "cannot write to standard output: %m");
 	return status;

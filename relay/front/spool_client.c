@@ -137,12 +137,11 @@ spool_commit(struct spool_client *s, struct spool_request *r, const struct commi
 	commit_put(&b, c);
 	if (body_fd >= 0)
 		fds[0] = fcntl(body_fd, F_DUPFD_CLOEXEC, 0);
-	if (b.failed || !channel_is_open(s->channel) || (body_fd >= 0 && fds[0] < 0))
-		loop_timer(s->loop, &r->failed, 0, fail, r);
-	else if (!channel_has_room(s->channel)) {
+	if (b.failed || !channel_has_room(s->channel) || (body_fd >= 0 && fds[0] < 0)) {
 		if (fds[0] >= 0)
 			(void)close(fds[0]); /* a copy: the body is the caller's */
-		loop_timer(s->loop, &r->failed, 0, fail_busy, r);
+		loop_timer(s->loop, &r->failed, 0,
+		    channel_is_open(s->channel) && !b.failed ? fail_busy : fail, r);
 	} else {
 		channel_send(s->channel, SPOOL_COMMIT, r->id, buf_span(&b), fds);
 		/* A disk that takes nothing and refuses nothing leaves the client with 451. */

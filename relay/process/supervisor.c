@@ -98,8 +98,10 @@ start_front(void *arg)
 	struct supervisor *s = arg;
 	struct child *front = &s->children[ROLE_FRONT];
 
-	s->renewal = RENEWAL_NONE;
 	timer_cancel(&s->front_waits);
+	if (s->renewal != RENEWAL_STARTING || s->is_stopping)
+		return;
+	s->renewal = RENEWAL_NONE;
 	if (front->pid < 0)
 		child_start(front);
 }
@@ -263,6 +265,7 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		s->generation++;
 	if (has_new_config) {
 		s->renewal = RENEWAL_STOPPING;
+		timer_cancel(&s->front_waits); /* of a renewal that this one overtakes */
 		renew_next(s);
 	} else if (has_new_policy) {
 		child_send_policy(&s->children[ROLE_FRONT]);

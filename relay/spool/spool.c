@@ -48,6 +48,7 @@ spool_answer(struct spool *s, struct item *i, struct spool_message *m, int code)
 		if (own != NULL)
 			own->is_copying = false;
 		i->source->jobs--;
+		tidy_consider(s, i->source); /* its last message may have been settled meanwhile */
 		item_free(&i);
 		return;
 	}

@@ -50,6 +50,7 @@ refuse(struct session *s, int code, struct span enhanced, struct span text)
 	record_message(s, "refused", &v, code, NULL);
 	session_refuse(s, code, enhanced, text);
 	session_end_transaction(s);
+	session_await_command(s);
 }
 
 /* The true end has come: is it a message at all? */
@@ -59,7 +60,7 @@ data_end(struct session *s)
 	struct transaction *t = s->transaction;
 
 	timer_cancel(&t->data_limit);
-	session_await_command(s);
+	s->state = SESSION_COMMAND;
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_end(&t->content);
 	if (t->data.has_bare)

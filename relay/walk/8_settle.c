@@ -357,9 +357,23 @@ write_note(struct delivery *d, struct queue_entry *e)
 	buf_free(&note);
 }
 
+static bool
+is_under_way(const struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_legs; i++)
+		if (e->legs[i].state == LEG_ACTIVE)
+			return true;
+	return false;
+}
+
 void
 settle_entry(struct delivery *d, struct queue_entry *e)
 {
+	/* A gateway may still speak of it: its leg's end settles the rest. */
+	if (is_under_way(e)) {
+		write_note(d, e);
+		return;
+	}
 	if (entry_has(e, RCPT_FAILED) && !e->is_notice_in_flight)
 		report_failed(d, e);
 	if (is_delayed(d, e) && !e->is_notice_in_flight)

@@ -15,7 +15,8 @@ enum {
 	RESTART_FIRST_MS = 100,
 	RESTART_MAX_MS = 30000,
 	STEADY_MS = 10000, /* up that long: the delay begins anew */
-	STOP_MS = 15000    /* asked to end and still there: killed */
+	PAIR_AGAIN_MS = 1000,
+	STOP_MS = 15000 /* asked to end and still there: killed */
 };
 
 void
@@ -143,6 +144,41 @@ child_pair(struct child *a, struct child *b)
 }
 
 static void
+pair_now(void *arg)
+{
+	struct child *a = arg;
+
+	/* Whichever of its timers has just fired is NULL, as are those never set: pair what is due. */
+	for (int i = 0; i < ROLE_COUNT; i++)
+		if (a->is_pair_due[i] && a->pair_again[i] == NULL) {
+			a->is_pair_due[i] = false;
+			child_pair(a, &a->supervisor->children[i]);
+		}
+}
+
+void
+child_pair_later(struct child *a, enum role_id b)
+{
+	if (a->is_pair_due[b])
+		return;
+	a->is_pair_due[b] = true;
+	loop_timer(a->supervisor->loop, &a->pair_again[b], PAIR_AGAIN_MS, pair_now, a);
+}
+
+/* A start makes all its channels anew: what was due is done by that. */
+static void
+forget_pairs(struct child *c)
+{
+	for (int i = 0; i < ROLE_COUNT; i++) {
+		struct child *peer = &c->supervisor->children[i];
+
+		timer_cancel(&c->pair_again[i]);
+		timer_cancel(&peer->pair_again[c->role]);
+		c->is_pair_due[i] = peer->is_pair_due[c->role] = false;
+	}
+}
+
+static void
 on_message(void *arg, struct message *m)
 {
 	struct child *c = arg;
@@ -168,6 +204,7 @@ child_start(struct child *c)
 
 	must(c->pid < 0);
 	timer_cancel(&c->restart);
+	forget_pairs(c);
 	channel_pair(ends);
 	c->pid = fork();
 	if (c->pid == 0)

@@ -167,7 +167,7 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		break;
 	case ROLE_PEER_LOST:
 		if (m->id < ROLE_COUNT)
-			child_pair(c, &s->children[m->id]);
+			child_pair_later(c, (enum role_id)m->id);
 		break;
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)

@@ -24,6 +24,8 @@ struct child {
 	int pid;
 	struct channel *channel;
 	struct timer *restart, *kill;
+	struct timer *pair_again[ROLE_COUNT]; /* a channel that broke is made anew in a moment */
+	bool is_pair_due[ROLE_COUNT];
 	int64_t delay_ms, started_ms;
 	uint64_t restarts, failed_starts;
 };
@@ -74,6 +76,9 @@ void child_start(struct child *c);
 void child_stop(struct child *c); /* asks; kills after a while */
 void child_died(struct child *c, int wait_status);
 void child_send_policy(struct child *c);
+/* The same a moment later, unless one of the two is started anew before: peers that break every
+ * channel must not keep us busy. */
+void child_pair_later(struct child *a, enum role_id b);
 /* A new channel between the two, when both are there and have something to say to each other. */
 void child_pair(struct child *a, struct child *b);
 

@@ -9,7 +9,12 @@
 #include "policy/config/config.h"
 #include "relay/deliver/queue.h"
 
-enum { BOUNCE_TEXT_MAX = 1024 * 1024, BOUNCE_HEADER_MAX = 64 * 1024 };
+enum {
+	BOUNCE_HEADER_MAX = 64 * 1024,
+	/* COMMIT_RCPTS_MAX recipients, each with its address and QUEUE_REPLY_MAX bytes of reply in the
+	 * text and again in the status part, beside the header section: always enough. */
+	BOUNCE_TEXT_MAX = 32 * 1024 * 1024
+};
 
 struct bounce_route {
 	struct span to;

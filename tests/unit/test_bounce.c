@@ -181,6 +181,51 @@ test_delay_report(void **state)
 	entry_free(&e);
 }
 
+/* The most recipients there may be, each with the longest address and reply, all in one report. */
+static void
+test_largest_report(void **state)
+{
+	static struct commit_rcpt many[COMMIT_RCPTS_MAX];
+	static char addresses[COMMIT_RCPTS_MAX][COMMIT_ADDRESS_MAX];
+	char reply[QUEUE_REPLY_MAX];
+	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct envelope envelope = {.kind = MAIL_RELAYED,
+	    .flow = SPAN("inbound"),
+	    .from = SPAN("s@example.org"),
+	    .received_ms = WALL_MS - 5000,
+	    .rcpts = many,
+	    .n_rcpts = COMMIT_RCPTS_MAX};
+	struct queue_entry *e;
+	struct bounce_route route;
+
+	(void)state;
+	memset(reply, 'r', sizeof(reply));
+	memcpy(reply, "550 5.1.1 ", 10);
+	for (size_t i = 0; i < COMMIT_RCPTS_MAX; i++) {
+		memset(addresses[i], 'a', sizeof(addresses[i]));
+		memcpy(addresses[i] + 60, "@", 1);
+		many[i] = rcpts[0];
+		many[i].address = span_of(addresses[i], sizeof(addresses[i]));
+	}
+	envelope_put(&bytes, &envelope);
+	e = entry_new(SPAN("ID1"), buf_span(&bytes));
+	assert_non_null(e);
+	spool_put(&fake_spool, 1, SPAN("ID1"), SPAN("e"), SPAN("Subject: secret\r\n\r\n"),
+	    SPAN("the body\r\n"), -1, 0, 10);
+	e->msg = &fake_spool.messages[fake_spool.n - 1];
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		rcpt_set(&e->rcpts[i], RCPT_FAILED, span_of(reply, sizeof(reply)));
+		e->rcpts[i].is_in_bounce = true;
+	}
+	route = bounce_route(&config, e);
+	assert_int_equal(
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &text), 0);
+	assert_true(text.n > COMMIT_RCPTS_MAX * sizeof(reply));
+	buf_free(&text);
+	buf_free(&bytes);
+	entry_free(&e);
+}
+
 /* A notice of ours is all body: its own header section is found in there. */
 static void
 test_report_about_a_report(void **state)
@@ -210,6 +255,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_route, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_failure_report, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_delay_report, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_largest_report, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_report_about_a_report, set_up, tear_down),
 	};
 

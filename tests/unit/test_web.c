@@ -232,6 +232,7 @@ test_routes(void **state)
 	    {"GET", "/sign-in", "", 400, "not complete"},
 	    {"GET", "/sign-in?token=bad", "", 403, "used already"},
 	    {"GET", "/sign-in?token=a%0d%0ab", "", 400, "not complete"},
+	    {"HEAD", "/sign-in?token=bad", "", 401, "Content-Length"},
 	    {"GET", "/sign-in?token=eviltoken", "", 503, "did not answer"},
 	    {"GET", "/etc/passwd", "", 404, "no such page"},
 	    {"GET", "//", "", 404, "no such page"},

@@ -185,6 +185,11 @@ static struct site_wait *
 sign_in(struct asks *asks, const struct site_request *request, struct site_reply *reply,
     void (*done)(void *), void *arg)
 {
+	/* A look ahead, as mail and chat programs take at links, does not use the link up. */
+	if (span_eq(request->method, SPAN("HEAD"))) {
+		ask_to_sign_in(reply, NULL);
+		return NULL;
+	}
 	if (is_token(request->token))
 		return ask(
 		    wait_new(asks, reply, finish_sign_in, done, arg), "sign-in", request->token);

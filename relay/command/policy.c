@@ -41,14 +41,16 @@ print_rule(const struct snapshot *s, uint32_t id, bool is_json)
 	struct span text = snapshot_rule_text(s, id);
 	struct buf b = BUF_INIT(POLICY_TEXT_MAX);
 	struct json j = {.to = &b};
+	bool is_expired = snapshot_rule_expires_ms(s, id) <= clock_wall_ms();
 
 	if (!is_json) {
-		printf("%5u  %.*s\n", id, SPAN_ARG(text));
+		printf("%5u  %s%.*s\n", id, is_expired ? "(expired) " : "", SPAN_ARG(text));
 		return;
 	}
 	json_open(&j, NULL, '{');
 	json_int(&j, "id", id);
 	json_text(&j, "rule", text);
+	json_bool(&j, "expired", is_expired);
 	json_close(&j, '}');
 	printf("%.*s\n", (int)b.n, b.p);
 	buf_free(&b);

@@ -224,6 +224,13 @@ class Import(FolderCase):
                 self.assertEqual(relay.command("policy", *words).status, status)
         self.assertEqual(relay.command("policy", "export").out, "# ours\nreject client 203.0.113.7\n")
 
+    def test_expired_rules_stay_listed_and_marked(self):
+        relay, _ = self.pair(policy="reject client 203.0.113.7 until 2020-01-31\nreject client 203.0.113.8\n")
+        rules = relay.command("policy", "list", "--json").lines
+        self.assertEqual([(r["id"], r["expired"]) for r in rules], [(1, True), (2, False)])
+        self.assertIn("(expired) reject client 203.0.113.7", relay.command("policy", "list").out)
+        self.assertEqual(smtp.send(relay.port, mail.plain(), client="203.0.113.7").code, 250)
+
     def test_policy_survives_a_restart(self):
         relay, _ = self.pair(policy="reject from a@sender.example\n")
         relay.restart()

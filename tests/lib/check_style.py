@@ -19,7 +19,7 @@ LAYERS = [
     ["relay/base", "policy/default"],
     ["filters/postern_filter.h", "filters/worker/interpose.h", "filters/worker/interpose.c"],
     ["policy/config"],
-    ["policy/dnsbl/answer.h", "policy/dnsbl/answer.c", "relay/ipc", "relay/smtp"],
+    ["policy/dnsbl/answer.h", "policy/dnsbl/answer.c", "relay/ipc", "relay/smtp", "relay/tls"],
     ["policy/rules"],
     ["policy/dnsbl", "policy/recipient", "policy/store", "policy/journal", "relay/message"],
     ["policy/decide", "relay/spool", "relay/lookup", "filters/chain"],

@@ -27,8 +27,10 @@ struct spool_role {
 	struct role *role;
 	struct delivery delivery;
 	struct channel *front, *lookup, *journal;
-	uint64_t front_life; /* counts front's channels */
-	bool has_room;
+	uint64_t front_life;   /* counts front's channels */
+	bool has_room;         /* for a small message: front is told */
+	bool is_short_of_room; /* for one that was refused: the admin is told */
+	uint64_t refused_size; /* the smallest that did not fit, 0: none since there was room */
 	struct timer *room_timer, *stop_timer;
 	int64_t stop_by_ms;
 };
@@ -76,6 +78,14 @@ body_is_sound(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
+/* `watch_room` tells the admin until a message of this size would fit. */
+static void
+note_refused_size(struct spool_role *s, uint64_t size)
+{
+	if (s->refused_size == 0 || size < s->refused_size)
+		s->refused_size = size;
+}
+
 static void
 take_commit(struct spool_role *s, struct message *m)
 {
@@ -99,6 +109,7 @@ take_commit(struct spool_role *s, struct message *m)
 	}
 	if (!spool_has_room(d->spool, commit_prefixes(&c) + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
+		note_refused_size(s, commit_prefixes(&c) + c.body_size);
 		refuse(s, m->id, true);
 		return;
 	}
@@ -188,11 +199,19 @@ watch_room(void *arg)
 	bool has_room = spool_has_room(s->delivery.spool, 0) &&
 			queue_count(s->delivery.queue) < QUEUE_MESSAGES_MAX;
 
+	bool is_short = !has_room || (s->refused_size > 0 &&
+					 !spool_has_room(s->delivery.spool, s->refused_size));
+
 	if (has_room != s->has_room) {
 		s->has_room = has_room;
 		tell_room(s);
+	}
+	if (!is_short)
+		s->refused_size = 0;
+	if (is_short != s->is_short_of_room) {
+		s->is_short_of_room = is_short;
 		role_problem(s->role, "spool-room", "no room for new mail: clients are told 452",
-		    has_room ? NULL : "free disk space under state_dir, or lower queue.min_free");
+		    is_short ? "free disk space under state_dir, or lower queue.min_free" : NULL);
 	}
 	loop_timer(s->role->loop, &s->room_timer, ROOM_EVERY_MS, watch_room, s);
 }

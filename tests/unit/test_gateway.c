@@ -46,7 +46,7 @@ set_up(void **state)
 	    .preference = 5,
 	    .weight = 1};
 	conf = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 3};
-	g = gateway_new(&conf);
+	g = gateway_new(&conf, 0);
 	rng_seed(42);
 	return 0;
 }
@@ -64,7 +64,7 @@ must_pick(uint64_t tried)
 {
 	size_t index = 99;
 
-	assert_int_equal(gateway_pick(g, tried, &index), PICK_OK);
+	assert_int_equal(gateway_pick(g, tried, 0, &index), PICK_OK);
 	return index;
 }
 
@@ -110,14 +110,14 @@ test_next_server(void **state)
 	(void)state;
 	assert_int_equal(must_pick(1u << A), B);
 	assert_int_equal(must_pick(1u << A | 1u << B), BACKUP);
-	assert_int_equal(gateway_pick(g, 7, &index), PICK_NONE);
+	assert_int_equal(gateway_pick(g, 7, 0, &index), PICK_NONE);
 	assert_true(target_down(&g->targets[B], 0));
 	assert_int_equal(must_pick(1u << A), BACKUP);
 	assert_true(target_down(&g->targets[A], 0));
-	assert_true(gateway_is_up(g));
+	assert_true(gateway_is_usable(g));
 	assert_true(target_down(&g->targets[BACKUP], 0));
-	assert_false(gateway_is_up(g));
-	assert_int_equal(gateway_pick(g, 0, &index), PICK_NONE);
+	assert_false(gateway_is_usable(g));
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_NONE);
 }
 
 /* Busy is not failed: the backup is no overflow for a busy main server. */
@@ -127,10 +127,10 @@ test_busy(void **state)
 	size_t index;
 
 	(void)state;
-	g->targets[A].n_connections = GATEWAY_CONNECTIONS_MAX;
+	g->targets[A].n_connections = g->targets[A].health.limit;
 	assert_int_equal(must_pick(0), B);
-	g->targets[B].n_connections = GATEWAY_CONNECTIONS_MAX;
-	assert_int_equal(gateway_pick(g, 0, &index), PICK_WAIT);
+	g->targets[B].n_connections = g->targets[B].health.limit;
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_WAIT);
 	g->targets[A].n_idle = 1;
 	assert_int_equal(must_pick(0), A);
 }
@@ -156,8 +156,8 @@ test_health(void **state)
 		backoff_ms = backoff_ms < 32000 ? backoff_ms * 2 : GATEWAY_BACKOFF_MAX_MS;
 	}
 	t->is_in_trial = true;
-	assert_true(target_up(t));
-	assert_false(target_up(t));
+	assert_true(target_up(t, 0));
+	assert_false(target_up(t, 0));
 	assert_true(gateway_next_trial_ms(g) == -1);
 	assert_true(target_down(t, now_ms));
 	assert_true(gateway_next_trial_ms(g) == now_ms + GATEWAY_BACKOFF_MIN_MS); /* afresh */
@@ -171,7 +171,7 @@ test_losses(void **state)
 	(void)state;
 	assert_false(target_lost(t, 0));
 	assert_false(target_lost(t, 0));
-	assert_false(target_up(t)); /* a good one between */
+	assert_false(target_up(t, 0)); /* a good one between */
 	assert_false(target_lost(t, 0));
 	assert_false(target_lost(t, 0));
 	assert_true(target_lost(t, 0));
@@ -183,7 +183,7 @@ use_name(void)
 {
 	gateway_free(&g);
 	conf.n_servers = 4;
-	g = gateway_new(&conf);
+	g = gateway_new(&conf, 0);
 }
 
 static void
@@ -196,7 +196,7 @@ test_name(void **state)
 
 	(void)state;
 	use_name();
-	assert_int_equal(gateway_pick(g, 0, &index), PICK_WAIT); /* it may be the best */
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_WAIT); /* it may be the best */
 	gateway_set_addresses(g, NAMED, first, 2, 60000, 0);
 	count_picks(0, counts, 1000);
 	assert_in_range(counts[3], 400, 600);

@@ -141,21 +141,25 @@ note_pace(struct connection *c, int64_t now_ms)
 		tell_health(c, target_of(c)->is_slow ? TARGET_SLOW : TARGET_UP, (struct span){0});
 }
 
-/* Other connections to the same server that are fine: it is there, and does not want more. */
 static unsigned
-others_greeted(const struct connection *c)
+others(const struct connection *c)
 {
-	return target_of(c)->n_greeted - c->is_greeted;
+	return target_of(c)->n_connections - 1;
 }
 
-/* The connection, or the message on it, was refused only since there are too many. */
+/* The connection, or the message on it, was refused only since there are too many: others to the
+ * same server are fine, or the server itself says so and others have still to hear from it. */
 static bool
 is_one_too_many(const struct connection *c, const struct client_end *end)
 {
-	if (others_greeted(c) == 0)
+	bool is_said = health_is_overload(end->code, end->reply);
+
+	if (c->is_trial || others(c) == 0)
 		return false;
-	return end->outcome == CLIENT_UNREACHABLE ||
-	       (end->outcome == CLIENT_LOST && end->code == 421);
+	if (end->outcome == CLIENT_LOST)
+		return end->code == 421;
+	return end->outcome == CLIENT_UNREACHABLE &&
+	       (is_said || target_of(c)->n_greeted > c->is_greeted);
 }
 
 static void
@@ -169,7 +173,7 @@ note_failure(struct connection *c, const struct client_end *end)
 		return;
 	(void)span_copy(end->reply, t->last_reply, sizeof(t->last_reply)); /* cut */
 	if (is_one_too_many(c, end))
-		health_refused(&t->health, others_greeted(c), now_ms);
+		health_refused(&t->health, others(c), now_ms);
 	else if (end->outcome == CLIENT_UNREACHABLE)
 		is_down = target_down(t, now_ms);
 	else if (end->outcome == CLIENT_LOST || end->outcome == CLIENT_UNCERTAIN)

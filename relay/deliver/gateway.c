@@ -11,14 +11,6 @@ enum {
 	TTL_MAX_MS = 24 * 3600 * 1000
 };
 
-/* How many connections one server may get at most. */
-static unsigned
-most_connections(const struct gateway *g)
-{
-	(void)g; /* the same for all */
-	return GATEWAY_CONNECTIONS_MAX;
-}
-
 static enum target_state
 state_of(const struct target *t)
 {
@@ -77,7 +69,7 @@ add_target(struct gateway *g, const struct conf_server *server, const struct ip 
 	if (t == NULL)
 		return;
 	*t = (struct target){.server = server, .ip = *ip, .is_up = true, .since_ms = now_ms};
-	health_init(&t->health, most_connections(g));
+	health_init(&t->health, g->conf->connections);
 	text = ip_format(ip, address);
 	(void)snprintf(t->text, sizeof(t->text), ip_is_v4(ip) ? "%.*s:%u" : "[%.*s]:%u",
 	    SPAN_ARG(text), server->port);

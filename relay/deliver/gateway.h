@@ -15,9 +15,8 @@
 #include "relay/deliver/health.h"
 
 enum {
-	GATEWAY_TARGETS_MAX = 64,     /* bits of queue_leg.tried */
-	GATEWAY_ADDRESSES_MAX = 16,   /* of one name */
-	GATEWAY_CONNECTIONS_MAX = 20, /* to one target */
+	GATEWAY_TARGETS_MAX = 64,   /* bits of queue_leg.tried */
+	GATEWAY_ADDRESSES_MAX = 16, /* of one name */
 	GATEWAY_BACKOFF_MIN_MS = 1000,
 	GATEWAY_BACKOFF_MAX_MS = 60 * 1000,
 	GATEWAY_LOSSES_MAX = 3, /* connections broken in a row before a target counts as down */

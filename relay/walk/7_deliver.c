@@ -83,6 +83,8 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 {
 	struct queue_entry *e = entry_new(spool_message_id(m), envelope);
 
+	if (e != NULL && e->prefixes > spool_message_size(m))
+		entry_free(&e);
 	if (e == NULL) {
 		d->on_problem(d->arg, "envelope",
 		    "a spooled message has an envelope this version cannot read",
@@ -90,7 +92,7 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 		return;
 	}
 	e->msg = m;
-	e->size = spool_message_size(m);
+	entry_set_size(e, spool_message_size(m));
 	if (note.n > 0 && note_get(note, e) < 0)
 		log_event(LOG_WARN, "note unreadable", KV_STR("id", e->id));
 	if (queue_find(d->queue, span_str(e->id)) != NULL) {
@@ -111,7 +113,8 @@ void
 deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_HELD && !e->rcpts[i].is_refused)
+		if (e->rcpts[i].state == RCPT_HELD &&
+		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER)
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];
@@ -153,7 +156,7 @@ static void
 hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
 {
 	leg->state = LEG_IDLE;
-	if (spool_verify(d->spool, leg->entry->msg) < 0) {
+	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",
 		    "it is held: see `postern queue list`; check the disk");
@@ -192,18 +195,34 @@ dispatch_first(struct delivery *d, struct gateway *g, struct list *legs, int64_t
 	       dispatch_leg(d, g, LIST_ENTRY(legs->next, struct queue_leg, node), now_ms);
 }
 
+/* Each was refused by other servers than the next one: all are looked at, those that wait behind
+ * the rest then.  A leg's end may free others of its message: no place in the list is kept. */
+static void
+dispatch_again(struct delivery *d, struct gateway *g, int64_t now_ms)
+{
+	struct list end;
+
+	if (list_is_empty(&g->again))
+		return;
+	list_append(&g->again, &end);
+	for (unsigned n = 0; n < AGAIN_LEGS && g->again.next != &end; n++) {
+		struct list *first = g->again.next;
+
+		if (dispatch_leg(d, g, LIST_ENTRY(first, struct queue_leg, node), now_ms))
+			continue;
+		list_remove(first);
+		list_append(&g->again, first);
+	}
+	list_remove(&end);
+}
+
 static void
 dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 {
 	struct list *const lists[] = {&g->ready, &g->parked};
-	unsigned n = 0;
 
-	LIST_FOR_SAFE (it, &g->again) {
-		(void)dispatch_leg(d, g, LIST_ENTRY(it, struct queue_leg, node), now_ms);
-		if (++n == AGAIN_LEGS)
-			break;
-	}
-	for (n = 0; n < TURN_LEGS; n++) {
+	dispatch_again(d, g, now_ms);
+	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		bool first = g->is_parked_next;
 
 		if (!dispatch_first(d, g, lists[first], now_ms) &&
@@ -344,6 +363,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	d->gateways = mem_array(config->n_gateways, sizeof(*d->gateways));
 	for (size_t i = 0; i < config->n_gateways; i++)
 		d->gateways[i] = gateway_new(&config->gateways[i], clock_mono_ms());
+	list_init(&d->transits);
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */
@@ -356,6 +376,11 @@ delivery_free(struct delivery *d)
 	timer_cancel(&d->wake);
 	for (size_t i = 0; i < d->n_gateways; i++)
 		courier_drop(d->courier, d->gateways[i]);
+	LIST_FOR_SAFE (it, &d->transits) {
+		struct transit *t = LIST_ENTRY(it, struct transit, node);
+
+		transit_free(&t);
+	}
 	queue_free(&d->queue);
 	resolve_free(&d->resolver);
 	for (size_t i = 0; i < d->n_gateways; i++)

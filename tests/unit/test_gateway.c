@@ -48,7 +48,8 @@ set_up(void **state)
 	    .is_name = true,
 	    .preference = 5,
 	    .weight = 1};
-	conf = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 3};
+	conf = (struct conf_gateway){
+	    .name = "exchange", .servers = servers, .n_servers = 3, .connections = 20};
 	g = gateway_new(&conf, 0);
 	rng_seed(42);
 	return 0;

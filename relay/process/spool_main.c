@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
 #include "relay/walk/delivery.h"
@@ -354,6 +355,7 @@ spool_start(struct role *role)
 	if (d->spool == NULL)
 		die("%s", err.text);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
+	gateway_requests_start(d);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }

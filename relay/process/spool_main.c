@@ -26,6 +26,7 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct trust *trust; /* towards gateways */
 	struct channel *front, *lookup, *journal;
 	uint64_t front_life; /* counts front's channels */
 	bool has_room;
@@ -280,6 +281,14 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+/* Authorities are files that the sandbox hides. */
+static int
+spool_prepare(struct role *role, struct err *err)
+{
+	self.trust = trust_new(role->config, err);
+	return self.trust != NULL ? 0 : -err->code;
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -302,6 +311,7 @@ spool_start(struct role *role)
 	if (d->spool == NULL)
 		die("%s", err.text);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
+	courier_use_trust(d->courier, s->trust);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }
@@ -313,6 +323,7 @@ end_role(struct spool_role *s)
 	channel_free(&s->front);
 	channel_free(&s->lookup);
 	delivery_free(&s->delivery);
+	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
 		channel_flush(s->journal);
@@ -356,6 +367,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .prepare = spool_prepare,
     .start = spool_start,
     .peer = spool_peer,
     .request = on_request,

@@ -76,7 +76,10 @@ set_up(void **state)
 		    .weight = 1};
 		must(ip_parse(SPAN("127.0.0.1"), &servers[i].ip));
 	}
-	gateways[0] = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 2};
+	gateways[0] = (struct conf_gateway){.name = "exchange",
+	    .servers = servers,
+	    .n_servers = 2,
+	    .timeouts = conf_timeouts_default};
 	domains[0] = (struct conf_domain){.name = "example.org", .gateway = &gateways[0]};
 	flows[0] = (struct conf_flow){.name = "inbound", .relay = RELAY_DOMAINS};
 	config = (struct config){.hostname = "mx.example.org",
@@ -496,7 +499,7 @@ test_connection_limit(void **state)
 		loop_turn(loop, 1);
 	assert_int_equal(fakes[0].n_connections, GATEWAY_CONNECTIONS_MAX);
 	assert_int_equal(fakes[1].n_connections, 0); /* busy is not down */
-	run_at(CLIENT_GREETING_MS);                  /* but silence is */
+	run_at(conf_timeouts_default.greeting_ms);   /* but silence is */
 	assert_int_equal(queue_count(d.queue), 0);
 	assert_int_equal(fakes[1].n_messages, N);
 	assert_true(fakes[1].n_connections <= GATEWAY_CONNECTIONS_MAX);

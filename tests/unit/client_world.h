@@ -154,4 +154,12 @@ has_command(const char *line)
 	return c->n > 0 && memmem(c->p, c->n, line, strlen(line)) != NULL;
 }
 
+static inline void
+run_until_idle(void)
+{
+	for (int i = 0; i < TURNS_MAX && !client_is_idle(t.client); i++)
+		loop_turn(t.loop, 50);
+	assert_true(client_is_idle(t.client));
+}
+
 #endif

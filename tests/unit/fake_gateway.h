@@ -32,6 +32,7 @@ struct fake_connection {
 	bool is_in_chunk;
 	struct tls *tls; /* from STARTTLS on */
 	bool is_secured;
+	bool is_mute; /* its 220 to STARTTLS was the last it said */
 };
 
 struct fake {
@@ -42,7 +43,7 @@ struct fake {
 	struct fake_connection connections[FAKE_CONNECTIONS];
 	size_t n_connections; /* ever made */
 	size_t n_messages;
-	struct ssl_ctx_st *tls_ctx; /* NULL: whatever STARTTLS is told, there is no TLS */
+	struct ssl_ctx_st *tls_ctx; /* NULL: silence behind the 220 to STARTTLS */
 	size_t n_secured, n_resumed;
 	const char *starttls, *ehlo_tls; /* ehlo_tls NULL: as in clear */
 	bool closes_in_handshake;
@@ -114,6 +115,7 @@ fake_start_tls(struct fake_connection *c)
 		return c->fd >= 0;
 	if (f->tls_ctx != NULL)
 		c->tls = tls_new_server(f->tls_ctx, c->fd);
+	c->is_mute = f->tls_ctx == NULL;
 	if (f->closes_in_handshake)
 		fake_close(c);
 	return false;
@@ -150,6 +152,7 @@ fake_begin_chunk(struct fake_connection *c, struct span line)
 {
 	uint64_t n;
 
+	line = span_trim(line);
 	(void)span_word(&line);
 	must(span_to_u64(span_word(&line), &n) && span_eq(span_word(&line), SPAN("LAST")));
 	c->chunk = (size_t)n;
@@ -200,7 +203,7 @@ fake_take_data(struct fake_connection *c)
 static inline void
 fake_take_input(struct fake_connection *c)
 {
-	while (c->fd >= 0 && (c->in.n > 0 || c->is_in_chunk)) {
+	while (c->fd >= 0 && !c->is_mute && (c->in.n > 0 || c->is_in_chunk)) {
 		struct span line = buf_span(&c->in);
 		size_t end;
 

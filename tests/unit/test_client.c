@@ -130,14 +130,6 @@ test_some_recipients(void **state)
 }
 
 static void
-run_until_idle(void)
-{
-	for (int i = 0; i < TURNS_MAX && !client_is_idle(t.client); i++)
-		loop_turn(t.loop, 50);
-	assert_true(client_is_idle(t.client));
-}
-
-static void
 test_reuse(void **state)
 {
 	(void)state;

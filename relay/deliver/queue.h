@@ -78,8 +78,9 @@ struct queue_leg {
 };
 
 struct queue_entry {
-	struct list node; /* in queue->entries, oldest first */
-	struct spool_message *msg;
+	struct list node;          /* in queue->entries, oldest first */
+	struct spool_message *msg; /* NULL: not durable (yet), see `transit` */
+	struct transit *transit;   /* its bytes in memory while its gateways are asked first */
 	char id[SPOOL_ID_MAX + 1];
 	enum mail_kind kind;
 	struct span flow, from;

@@ -379,6 +379,10 @@ is_under_way(const struct queue_entry *e)
 void
 settle_entry(struct delivery *d, struct queue_entry *e)
 {
+	if (e->transit != NULL) {
+		through_settle(d, e);
+		return;
+	}
 	/* A gateway may still speak of it: its leg's end settles the rest. */
 	if (is_under_way(e)) {
 		write_note(d, e);

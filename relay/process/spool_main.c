@@ -27,6 +27,7 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct trust *trust; /* towards gateways */
 	struct channel *front, *lookup, *journal;
 	uint64_t front_life;   /* counts front's channels */
 	bool has_room;         /* for a small message: front is told */
@@ -332,6 +333,14 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+/* Authorities are files that the sandbox hides. */
+static int
+spool_prepare(struct role *role, struct err *err)
+{
+	self.trust = trust_new(role->config, err);
+	return self.trust != NULL ? 0 : -err->code;
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -356,6 +365,7 @@ spool_start(struct role *role)
 		die("%s", err.text);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
+	courier_use_trust(d->courier, s->trust);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }
@@ -367,6 +377,7 @@ end_role(struct spool_role *s)
 	channel_free(&s->front);
 	channel_free(&s->lookup);
 	delivery_free(&s->delivery);
+	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
 		channel_flush(s->journal);
@@ -411,6 +422,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .prepare = spool_prepare,
     .start = spool_start,
     .peer = spool_peer,
     .request = on_request,

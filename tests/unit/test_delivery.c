@@ -542,7 +542,7 @@ test_connection_limit(void **state)
 		loop_turn(loop, 1);
 	assert_int_equal(fakes[0].n_connections, HEALTH_START); /* nothing has gone well yet */
 	assert_int_equal(fakes[1].n_connections, 0);            /* busy is not down */
-	run_at(CLIENT_GREETING_MS);                             /* but silence is */
+	run_at(conf_timeouts_default.greeting_ms);              /* but silence is */
 	assert_int_equal(queue_count(d.queue), 0);
 	assert_int_equal(fakes[1].n_messages, N);
 	assert_true(fakes[1].n_connections <= CONNECTIONS);

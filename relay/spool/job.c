@@ -3,6 +3,7 @@
 #include "relay/base/mem.h"
 #include "relay/spool/commit.h"
 #include "relay/spool/crc32c.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/record.h"
 
 #include <errno.h>
@@ -18,6 +19,49 @@ struct writer {
 	uint64_t offset; /* of the first vector */
 	uint64_t next;   /* behind the last */
 };
+
+void
+item_free(struct item **i)
+{
+	if (*i == NULL)
+		return;
+	if ((*i)->fd >= 0 && (*i)->source == NULL)
+		(void)close((*i)->fd); /* a memfd: nothing to lose */
+	list_remove(&(*i)->node);
+	mem_free((*i)->head);
+	mem_free(*i);
+	*i = NULL;
+}
+
+struct job *
+job_new(enum job_kind kind, struct segment *seg)
+{
+	struct job *j = mem_alloc(sizeof(*j));
+
+	list_init(&j->node);
+	list_init(&j->items);
+	j->kind = kind;
+	j->seg = seg;
+	j->fd = seg != NULL ? seg->fd : -1;
+	if (seg != NULL)
+		memcpy(j->name, seg->name, sizeof(j->name));
+	return j;
+}
+
+void
+job_free(struct job **j)
+{
+	if (*j == NULL)
+		return;
+	LIST_FOR_SAFE (it, &(*j)->items) {
+		struct item *i = LIST_ENTRY(it, struct item, node);
+
+		item_free(&i);
+	}
+	list_remove(&(*j)->node);
+	mem_free(*j);
+	*j = NULL;
+}
 
 static int
 flush_writer(struct writer *w)
@@ -92,7 +136,8 @@ write_void(struct writer *w, struct item *i)
 static int
 write_streamed(struct writer *w, struct item *i)
 {
-	unsigned char *chunk = mem_alloc(COMMIT_CHUNK), old[RECORD_HEADER] = {0};
+	size_t size = i->n < COMMIT_CHUNK ? (size_t)i->n : COMMIT_CHUNK;
+	unsigned char *chunk = mem_alloc(size), old[RECORD_HEADER] = {0};
 	struct record was = {.nonce = 0};
 	uint32_t crc, old_crc = 0;
 	uint64_t done = 0;
@@ -107,7 +152,7 @@ write_streamed(struct writer *w, struct item *i)
 		old_crc = record_crc_of_header(old);
 	}
 	while (done < i->n && !is_bad && failed == 0) {
-		size_t n = i->n - done < COMMIT_CHUNK ? (size_t)(i->n - done) : COMMIT_CHUNK;
+		size_t n = i->n - done < size ? (size_t)(i->n - done) : size;
 
 		is_bad = read_source(w, i, chunk, n, i->from + done) != 0;
 		if (is_bad)
@@ -162,6 +207,15 @@ write_batch(struct job *j, const struct spool_io *io)
 	return failed != 0 ? failed : flush_writer(&w);
 }
 
+static bool
+has_copies(const struct job *j)
+{
+	LIST_FOR (it, &j->items)
+		if (LIST_ENTRY(it, struct item, node)->source != NULL)
+			return true;
+	return false;
+}
+
 static int
 run_batch(struct job *j, const struct spool_io *io, int dir, uint64_t *n_syncs)
 {
@@ -174,13 +228,16 @@ run_batch(struct job *j, const struct spool_io *io, int dir, uint64_t *n_syncs)
 	}
 	j->is_touched = true;
 	failed = write_batch(j, io);
-	if (failed == 0) {
+	if (failed == 0 && !PLANTED(PLANT_ACK_BEFORE_SYNC) &&
+	    !(PLANTED(PLANT_COPY_NOT_SYNCED) && has_copies(j))) {
 		(*n_syncs)++;
 		failed = io->sync_data(io->arg, j->fd);
 	}
-	if (failed == 0 && j->is_create)
+	if (failed != 0 && PLANTED(PLANT_SYNC_RETRIED))
+		failed = io->sync_data(io->arg, j->fd);
+	if (failed == 0 && j->is_create && !PLANTED(PLANT_DIR_NOT_SYNCED))
 		failed = io->sync_dir(io->arg, dir);
-	return failed;
+	return PLANTED(PLANT_SYNC_ERROR_IGNORED) ? 0 : failed;
 }
 
 static int
@@ -236,6 +293,8 @@ run_retire(struct job *j, const struct spool_io *io, int dir)
 		iov = (struct iovec){.iov_base = block, .iov_len = SEGMENT_HEADER};
 		failed = io_write_all(io, j->fd, &iov, 1, 0);
 		mem_free(block);
+		if (PLANTED(PLANT_ERASE_NOT_SYNCED))
+			return failed;
 		return failed != 0 ? failed : io->sync_data(io->arg, j->fd);
 	case RETIRE_UNLINK:
 		failed = io->unlink_file(io->arg, dir, j->name);
@@ -263,6 +322,8 @@ job_run(struct job *j, const struct spool_io *io, int dir, uint64_t *n_syncs)
 		return;
 	case JOB_SYNC:
 		for (int i = 0; i < j->n_fds && j->failed == 0; i++) {
+			if (PLANTED(PLANT_MARKS_NOT_SYNCED))
+				break;
 			(*n_syncs)++;
 			j->failed = io->sync_data(io->arg, j->fds[i]);
 		}

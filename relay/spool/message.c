@@ -77,6 +77,14 @@ spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void
 	return io_read_all(s->io, fd, to, n, start + offset) == 0 ? 0 : -E_IO;
 }
 
+static size_t
+chunk_size(const struct spool_message *m)
+{
+	uint64_t size = record_size(record_message_length(&m->parts));
+
+	return size < COMMIT_CHUNK ? (size_t)size : COMMIT_CHUNK;
+}
+
 /* 0, -E_IO or -E_CORRUPT. */
 static int
 check_record(struct spool *s, int fd, const struct spool_message *m, unsigned char *chunk)
@@ -92,7 +100,7 @@ check_record(struct spool *s, int fd, const struct spool_message *m, unsigned ch
 		return -E_CORRUPT;
 	crc = record_crc_of_header(chunk);
 	while (left > 0) {
-		size_t n = left < COMMIT_CHUNK ? (size_t)left : COMMIT_CHUNK;
+		size_t n = left < chunk_size(m) ? (size_t)left : chunk_size(m);
 
 		if (io_read_all(s->io, fd, chunk, n, at) != 0)
 			return -E_IO;
@@ -117,7 +125,7 @@ spool_verify(struct spool *s, const struct spool_message *m)
 	fd = tidy_fd(s, m->home);
 	if (fd < 0)
 		return -E_IO;
-	chunk = mem_alloc(COMMIT_CHUNK);
+	chunk = mem_alloc(chunk_size(m));
 	result = check_record(s, fd, m, chunk);
 	mem_free(chunk);
 	own->is_verified = result == 0;

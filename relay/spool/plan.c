@@ -5,6 +5,7 @@
  */
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/store.h"
 
 static uint64_t
@@ -310,11 +311,14 @@ batch_lost(struct spool *s, struct job *j)
 	seg->end = j->start;
 	if (s->active == seg)
 		s->active = NULL;
-	notes_seal(s, seg);
+	if (!PLANTED(PLANT_SEAL_NOT_WRITTEN))
+		notes_seal(s, seg);
 	doom(s, j);
 	seg->jobs--;
 	tidy_consider(s, seg);
 	notes_sync(s);
+	if (PLANTED(PLANT_SEAL_NOT_SYNCED) || PLANTED(PLANT_SEAL_NOT_WRITTEN))
+		plan_release(s);
 	spool_problem(s, &s->is_disk_bad, true, "spool-disk",
 	    "a write to the spool failed; its messages were refused",
 	    "look at the disk (dmesg, smartctl); mail is taken again once writing succeeds");
@@ -350,7 +354,7 @@ plan_release(struct spool *s)
 	LIST_FOR_SAFE (it, &s->doomed) {
 		struct doomed *d = LIST_ENTRY(it, struct doomed, node);
 
-		if (d->seq > s->synced_seq)
+		if (d->seq > s->synced_seq && !PLANTED(PLANT_SEAL_NOT_SYNCED))
 			continue;
 		list_remove(it);
 		answer_all(s, &d->items, d->code);

@@ -1,6 +1,7 @@
 #include "relay/spool/recover.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/scan.h"
 #include "relay/spool/store.h"
 
@@ -228,6 +229,8 @@ on_mark(void *arg, const struct record *r, uint64_t offset, struct span peek)
 	}
 	if (m == NULL)
 		return;
+	if (PLANTED(PLANT_OLDEST_NOTE) && r->type == RECORD_NOTE && m->note_home != NULL)
+		return;
 	message_drop_note(m);
 	if (r->type == RECORD_NOTE) {
 		message_set_note(m, p->seg, offset, (size_t)r->length - RECORD_HOMES);
@@ -279,6 +282,8 @@ is_whole(struct pass *p, const struct segment *seg, const struct record_seal *se
 {
 	if (scan->unreadable > 0)
 		return false;
+	if (PLANTED(PLANT_TAIL_IGNORED))
+		return true;
 	if (seal == NULL)
 		return scan->gaps == 0 || is_newest(p->s, seg);
 	return scan->gaps <= seal->gaps && scan->end == scan->limit &&
@@ -289,7 +294,8 @@ static void
 scan_messages(struct pass *p, struct segment *seg)
 {
 	const struct record_seal *seal = seal_of(p, seg);
-	uint64_t limit = seal != NULL ? seal->end : UINT64_MAX;
+	uint64_t limit =
+	    seal != NULL && !PLANTED(PLANT_SEAL_IGNORED) ? seal->end : UINT64_MAX;
 	struct scan scan;
 	bool is_bad;
 
@@ -308,6 +314,55 @@ scan_messages(struct pass *p, struct segment *seg)
 		    "spool segment has places without a record", KV_STR("file", seg->name),
 		    KV_INT("gaps", scan.gaps), KV_INT("unreadable", scan.unreadable),
 		    KV_INT("end", scan.end));
+}
+
+/* The same bytes once more, and a sync: a sync that failed before the last end may have left pages
+ * that look written, and a sync alone would not write them. */
+static int
+write_again(struct spool *s, struct segment *seg)
+{
+	uint64_t end = seg->end < seg->size ? seg->end : seg->size, at = 0;
+	size_t size = end < COMMIT_CHUNK ? (size_t)end : COMMIT_CHUNK;
+	unsigned char *chunk = mem_alloc(size);
+	int failed = seg->fd < 0 ? -EBADF : 0;
+
+	while (at < end && failed == 0) {
+		size_t n = end - at < size ? (size_t)(end - at) : size;
+		struct iovec iov = {.iov_base = chunk, .iov_len = n};
+
+		failed = io_read_all(s->io, seg->fd, chunk, n, at);
+		if (failed == 0)
+			failed = io_write_all(s->io, seg->fd, &iov, 1, at);
+		at += n;
+	}
+	mem_free(chunk);
+	return failed != 0 ? failed : s->io->sync_data(s->io->arg, seg->fd);
+}
+
+/*
+ * After kill -9 what was found may be in the page cache only: the newest of two copies, or marks.
+ * All of it is made durable before anything older may go.
+ */
+static int
+make_durable(struct spool *s, const struct pass *p, struct err *err)
+{
+	if (PLANTED(PLANT_RECOVERY_UNSYNCED))
+		return 0;
+	LIST_FOR (it, &s->segments) {
+		struct segment *seg = LIST_ENTRY(it, struct segment, node);
+
+		if (seg->is_unreadable ||
+		    (seg->header.kind == SEGMENT_MESSAGES && seal_of(p, seg) != NULL))
+			continue;
+		(void)tidy_fd(s, seg); /* looked at below */
+		if (write_again(s, seg) != 0)
+			return err_set(err, E_IO,
+			    "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
+			    seg->name);
+	}
+	if (s->io->sync_dir(s->io->arg, s->dir) != 0)
+		return err_set(err, E_IO, "spool folder cannot be synced");
+	return 0;
 }
 
 int
@@ -339,6 +394,8 @@ recover_run(struct spool *s, struct err *err)
 	}
 	if (result == 0)
 		result = scan_notes(&pass, on_mark, err);
+	if (result == 0)
+		result = make_durable(s, &pass, err);
 	/* Where the segments end is known for good once it is written down. */
 	LIST_FOR (it, &s->segments) {
 		struct segment *seg = LIST_ENTRY(it, struct segment, node);
@@ -396,8 +453,9 @@ recover_announce(struct spool *s)
 	LIST_FOR (it, &s->segments) {
 		struct segment *seg = LIST_ENTRY(it, struct segment, node);
 
-		/* A blank file may be born while we are at it: those of this run are open. */
-		if (!seg->is_sealed && seg->state == SEGMENT_CLOSED &&
+		/* A blank file may be born while we are at it: those of this run are open.  Where
+		 * one ends that the disk did not give is for a later start to see. */
+		if (!seg->is_sealed && !seg->is_unreadable && seg->state == SEGMENT_CLOSED &&
 		    seg->header.kind == SEGMENT_MESSAGES)
 			notes_seal(s, seg);
 	}

@@ -92,6 +92,17 @@ plan_own(struct spool *s)
 	s->open = NULL;
 }
 
+/* Where a closed segment ends is written down once all of it is synced. */
+static void
+seal_whole(struct spool *s, struct segment *seg)
+{
+	if (seg->state != SEGMENT_CLOSED || seg->safe != seg->end || seg->is_failed ||
+	    seg->is_sealed)
+		return;
+	seg->is_sealed = true;
+	notes_seal(s, seg);
+}
+
 static void
 close_active(struct spool *s)
 {
@@ -100,8 +111,7 @@ close_active(struct spool *s)
 	seg->state = SEGMENT_CLOSED;
 	s->active = NULL;
 	s->open = NULL;
-	if (seg->jobs == 0 && !seg->is_failed)
-		notes_seal(s, seg);
+	seal_whole(s, seg);
 	tidy_consider(s, seg);
 }
 
@@ -208,8 +218,7 @@ batch_kept(struct spool *s, struct job *j)
 	struct item *last = LIST_ENTRY(j->items.prev, struct item, node);
 
 	seg->safe = last->offset + item_size(last);
-	if (seg->state == SEGMENT_CLOSED && seg->safe == seg->end && !seg->is_failed)
-		notes_seal(s, seg);
+	seal_whole(s, seg);
 	/* Held until every answer is given: a callback may settle the only message in it. */
 	seg->jobs++;
 	while (!list_is_empty(&j->items)) {
@@ -252,6 +261,7 @@ unplan(struct spool *s, struct job *j)
 	}
 	seg->end = j->start;
 	seg->state = SEGMENT_CLOSED;
+	seal_whole(s, seg);
 	tidy_consider(s, seg);
 }
 

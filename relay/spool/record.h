@@ -12,7 +12,7 @@
  *     NOTE  u64 home, u64 former (numbers of segments that hold the message), then the note
  *     DONE  u64 home, u64 former
  *     SEAL  u64 number, u64 nonce, u64 end, u64 gaps: that segment's records end there, whatever
- *           follows, and so many places before hold no record
+ *           follows, and so many bytes before are in no record
  *     VOID  bytes that never became a record
  */
 #ifndef SPOOL_RECORD_H

@@ -360,6 +360,16 @@ make_durable(struct spool *s, const struct pass *p, struct err *err)
 			    "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
 			    seg->name);
 	}
+	/* Blank ones too: an erased header may still be on the disk, and the marks of that life gone. */
+	LIST_FOR (it, &s->free) {
+		struct segment *seg = LIST_ENTRY(it, struct segment, node);
+
+		seg->end = SEGMENT_HEADER;
+		if (write_again(s, seg) != 0)
+			return err_set(err, E_IO,
+			    "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
+			    seg->name);
+	}
 	if (s->io->sync_dir(s->io->arg, s->dir) != 0)
 		return err_set(err, E_IO, "spool folder cannot be synced");
 	return 0;

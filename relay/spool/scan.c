@@ -100,22 +100,18 @@ scan_run(struct scan *s)
 	struct window w = {.size = all < SCAN_WINDOW ? (size_t)all : SCAN_WINDOW};
 	uint64_t at = s->start;
 	struct record r;
-	bool is_in_gap = false;
 
 	w.bytes = mem_alloc(w.size);
 	s->end = s->start;
 	s->gaps = s->unreadable = 0;
 	while (at < s->limit && s->limit - at >= RECORD_HEADER) {
 		if (!good_record(s, &w, at, &r)) {
-			is_in_gap = true;
 			if (s->limit - at < RECORD_ALIGN + RECORD_HEADER)
 				break;
 			at = find_nonce(s, &w, at + RECORD_ALIGN);
 			continue;
 		}
-		if (is_in_gap)
-			s->gaps++;
-		is_in_gap = false;
+		s->gaps += at - s->end;
 		s->on_record(s->arg, &r, at,
 		    span_take(look(s, &w, at + RECORD_HEADER, RECORD_PEEK),
 			r.length < RECORD_PEEK ? (size_t)r.length : RECORD_PEEK));

@@ -18,7 +18,7 @@ struct scan {
 	void *arg;
 	/* results */
 	uint64_t end;        /* behind the last good record */
-	unsigned gaps;       /* places before `end` that hold no good record */
+	uint64_t gaps;       /* bytes before `end` that are in no good record */
 	unsigned unreadable; /* blocks that the disk did not give */
 };
 

@@ -68,6 +68,7 @@ be_born(struct spool *s, struct segment *seg, enum segment_kind kind)
 	    .first_serial = s->next_serial};
 	seg->state = SEGMENT_OPEN;
 	seg->end = seg->safe = SEGMENT_HEADER;
+	seg->is_sealed = false;
 	seg->last_seq = seg->need_seq = seg->gaps = 0;
 	list_append(&s->segments, &seg->node);
 	(void)map_set_u64(s->by_number, seg->header.number, seg); /* numbers are new */

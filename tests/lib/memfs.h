@@ -59,7 +59,7 @@ struct memfs {
 	struct spool_io io;
 	uint64_t calls, fail_at; /* the call that fails; 0: none */
 	int fail_with, fails;    /* how many from fail_at on; errno */
-	uint64_t n_failed;
+	uint64_t n_failed, n_failed_syncs;
 	uint64_t noise; /* of a repeatable sequence of its own, under the lock */
 	struct spool_space space;
 	uint64_t used_limit; /* bytes all files may have; over it: ENOSPC */
@@ -432,6 +432,7 @@ memfs_sync_data(void *arg, int fd)
 	int failed = memfs_begin(fs, MEMFS_SYNC);
 	struct memfs_file *f = &fs->files[fd];
 
+	fs->n_failed_syncs += failed != 0;
 	for (size_t s = 0; s < f->n_cells; s++) {
 		if (!f->cells[s].is_dirty)
 			continue;
@@ -457,9 +458,10 @@ memfs_sync_dir(void *arg, int dir)
 
 		if (!f->is_name_dirty)
 			continue;
-		f->is_name_dirty = false;
+		/* A journal that fails stays failed: there is no later success that hides it. */
 		if (failed != 0 && memfs_chance(fs, 128))
 			continue;
+		f->is_name_dirty = false;
 		f->is_kept_named = f->is_named;
 		memcpy(f->kept_name, f->name, sizeof(f->name));
 	}

@@ -13,6 +13,12 @@
 #include "tests/lib/sim_commit.h"
 #include "tests/lib/spool_ledger.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SIM_IS_SLOW = 1 };
+#else
+enum { SIM_IS_SLOW = 0 };
+#endif
+
 enum {
 	SIM_SEGMENT = 16384,
 	SIM_SHOT_EVERY = 7,   /* calls, about */
@@ -21,7 +27,12 @@ enum {
 	SIM_DAMAGES = 3,      /* images with a bad sector, after each settling */
 	SIM_BACK = 40,        /* messages among which the next to be settled is chosen */
 	SIM_KEEP = 50,        /* of those before, most go */
-	SIM_MESSAGES = 1400   /* then a run ends */
+	SIM_MESSAGES = 1400,  /* then a run ends */
+	SIM_STEPS = 120,      /* of a run */
+	SIM_ROUND = 1000,     /* points of a campaign, before the other */
+	SIM_NTH_SEED = 7000,
+	SIM_NTH_STEPS = 36,
+	SIM_NTH_CALLS = 1009 /* a prime, about the calls of such a run */
 };
 
 /* What a run does most. */
@@ -536,6 +547,72 @@ sim_free(struct sim **sim)
 	mem_free((*sim)->found);
 	mem_free(*sim);
 	*sim = NULL;
+}
+
+/* --- campaigns ---------------------------------------------------------------------------------- */
+
+struct sim_result {
+	uint64_t n_points;
+	uint64_t seed, nth; /* the last ones taken */
+	char wrong[800];    /* "": nothing */
+};
+
+static void
+sim_finish(struct sim *sim, struct sim_result *to)
+{
+	to->n_points += sim->n_points;
+	memcpy(to->wrong, sim->wrong, sizeof(to->wrong));
+	sim_free(&sim);
+}
+
+/* So many points with one seed after the other, each in another mood, the half of them with calls
+ * that fail now and then. */
+static void
+sim_any_call(struct sim_result *to, uint64_t points)
+{
+	points += to->n_points;
+	for (uint64_t seed = ++to->seed; to->n_points < points && to->wrong[0] == '\0'; seed = ++to->seed) {
+		struct sim *sim =
+		    sim_new(seed, (enum sim_mood)(seed % SIM_MOODS), points - to->n_points);
+
+		sim->has_faults = ((seed ^ seed / SIM_MOODS) & 1) != 0;
+		sim_run(sim, SIM_STEPS);
+		sim_finish(sim, to);
+	}
+}
+
+/* So many points with the same work over and over, its n-th call failing; n in an order that spreads
+ * the first few over the run. */
+static void
+sim_nth_call(struct sim_result *to, uint64_t points)
+{
+	static const struct {
+		int fails, with;
+	} sets[] = {{1, EIO}, {2, EIO}, {12, ENOSPC}, {1 << 30, EIO}};
+	enum { SETS = sizeof(sets) / sizeof(sets[0]) };
+
+	points += to->n_points;
+	for (uint64_t i = to->nth++; to->n_points < points && to->wrong[0] == '\0'; i = to->nth++) {
+		enum sim_mood mood = (enum sim_mood)(i % SIM_MOODS);
+		struct sim *sim = sim_new(SIM_NTH_SEED + mood, mood, UINT64_MAX);
+
+		sim->is_quiet = true;
+		sim->fs->fail_at = 1 + i / (SETS * SIM_MOODS) * 97 % SIM_NTH_CALLS;
+		sim->fs->fails = sets[i / SIM_MOODS % SETS].fails;
+		sim->fs->fail_with = sets[i / SIM_MOODS % SETS].with;
+		sim_run(sim, SIM_NTH_STEPS);
+		sim_finish(sim, to);
+	}
+}
+
+/* Of both in turn. */
+static inline void
+sim_both(struct sim_result *to, uint64_t points)
+{
+	while (to->n_points < points && to->wrong[0] == '\0') {
+		sim_any_call(to, SIM_ROUND);
+		sim_nth_call(to, SIM_ROUND);
+	}
 }
 
 #endif

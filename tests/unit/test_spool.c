@@ -1,5 +1,6 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/spool/segment.h"
 #include "tests/lib/spool_ledger.h"
 
 #include <dirent.h>
@@ -178,7 +179,7 @@ test_marks_are_there_after_kill(void **state)
 	ledger_note(f->l, f->s, 3);
 	ledger_note(f->l, f->s, 3);
 	ledger_forget(f->l, f->s, 4);
-	f->fs = memfs_clone_live(before, 2);
+	f->fs = memfs_clone(before, 2);
 	f->l->is_exact = true;
 	open_spool(f);
 	ledger_check(f->l, f->s);
@@ -201,8 +202,8 @@ test_marks_are_synced_within_a_second(void **state)
 	ledger_note(f->l, f->s, 3);
 	ledger_forget(f->l, f->s, 4);
 	settle(f);
-	f->fs = memfs_clone_live(before, 2);
-	memfs_lose_power(f->fs, 0);
+	f->fs = memfs_clone(before, 2);
+	memfs_lose_power(f->fs, MEMFS_LOSE_ALL);
 	f->l->is_exact = true;
 	open_spool(f);
 	ledger_check(f->l, f->s);
@@ -246,8 +247,8 @@ test_bad_record_is_set_aside(void **state)
 {
 	struct fixture *f = *state;
 	unsigned char needle[40];
-	struct memfs_file *file = NULL;
-	unsigned char *at = NULL;
+	struct memfs_file *file;
+	uint64_t at = 0;
 
 	for (int i = 0; i < 5; i++)
 		(void)ledger_put(f->l, f->s, 700, false);
@@ -255,12 +256,10 @@ test_bad_record_is_set_aside(void **state)
 	reopen(f); /* now its end is written down */
 	spool_close(&f->s);
 	ledger_body(2, 0, needle, sizeof(needle));
-	for (int i = 0; i < MEMFS_FILES && at == NULL; i++) {
-		file = &f->fs->files[i];
-		at = file->is_named ? memmem(file->now, file->size, needle, sizeof(needle)) : NULL;
-	}
-	assert_non_null(at);
-	at[5] ^= 0x40;
+	file = memfs_search(f->fs, needle, sizeof(needle), &at);
+	assert_non_null(file);
+	needle[5] ^= 0x40;
+	memfs_damage(file, needle, sizeof(needle), at);
 	f->l->entries[2].told = TOLD_SETTLED; /* it is not to be found */
 	open_spool(f);
 	assert_int_equal(f->l->n_found, 4);
@@ -280,20 +279,18 @@ static void
 test_torn_tail_is_dropped(void **state)
 {
 	struct fixture *f = *state;
-	unsigned char needle[40];
-	unsigned char *at = NULL;
+	unsigned char needle[40], zeros[700] = {0};
+	struct memfs_file *file;
+	uint64_t at = 0;
 
 	for (int i = 0; i < 5; i++)
 		(void)ledger_put(f->l, f->s, 700, false);
 	ledger_wait(f->l, f->loop, 4);
 	spool_close(&f->s);
 	ledger_body(4, 0, needle, sizeof(needle));
-	for (int i = 0; i < MEMFS_FILES && at == NULL; i++)
-		if (f->fs->files[i].is_named)
-			at = memmem(
-			    f->fs->files[i].now, f->fs->files[i].size, needle, sizeof(needle));
-	assert_non_null(at);
-	memset(at + 100, 0, 700);
+	file = memfs_search(f->fs, needle, sizeof(needle), &at);
+	assert_non_null(file);
+	memfs_damage(file, zeros, sizeof(zeros), at + 100);
 	f->l->entries[4].told = TOLD_SETTLED;
 	open_spool(f);
 	assert_int_equal(f->l->n_found, 4);
@@ -308,17 +305,19 @@ test_record_in_a_body(void **state)
 {
 	struct fixture *f = *state;
 	struct spool_message *m;
+	struct memfs_file *file;
 	unsigned char stolen[600];
+	uint64_t at;
 	int fd = -1;
 	size_t number = ledger_put(f->l, f->s, 200, false);
 
 	ledger_wait(f->l, f->loop, number);
 	m = f->l->entries[number].m;
 	/* The record as it lies on disk, of an earlier life of the file. */
-	for (int i = 0; i < MEMFS_FILES; i++)
-		if (f->fs->files[i].is_named && f->fs->files[i].now[4096] != 0 &&
-		    f->fs->files[i].now[8] == 1)
-			memcpy(stolen, f->fs->files[i].now + 4096, sizeof(stolen));
+	ledger_body(number, 0, stolen, 40);
+	file = memfs_search(f->fs, stolen, 40, &at);
+	assert_non_null(file);
+	assert_int_equal(memfs_get(file, stolen, sizeof(stolen), SEGMENT_HEADER), sizeof(stolen));
 	stolen[0] ^= 1; /* a sender cannot know the nonce */
 	stolen[16] ^= 0x55;
 	f->l->entries[f->l->n++] = (struct entry){.size = 0};

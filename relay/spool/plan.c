@@ -165,7 +165,7 @@ plan_run(struct spool *s)
 static void
 copy_done(struct spool *s, struct item *i, struct segment *seg)
 {
-	struct spool_message *m = map_get_u64(s->by_serial, i->serial);
+	struct spool_message *m = serials_get(&s->by_serial, i->serial);
 	struct segment *source = i->source;
 
 	source->jobs--;
@@ -181,7 +181,7 @@ copy_done(struct spool *s, struct item *i, struct segment *seg)
 		source->is_compact = true;
 	if (m != NULL && i->err == 0) {
 		message_leave(m);
-		m->former = source->header.number;
+		m->former = (uint32_t)source->header.number;
 		message_enter(s, m, seg, i->offset);
 	}
 	item_free(&i);
@@ -191,7 +191,7 @@ copy_done(struct spool *s, struct item *i, struct segment *seg)
 static void
 drop_copy(struct spool *s, struct item *i)
 {
-	struct spool_message *m = map_get_u64(s->by_serial, i->serial);
+	struct spool_message *m = serials_get(&s->by_serial, i->serial);
 
 	i->source->jobs--;
 	if (m != NULL)

@@ -131,7 +131,7 @@ unreadable:
 }
 
 static int
-scan_segment(struct pass *p, struct segment *seg, uint64_t limit,
+scan_segment(struct pass *p, struct segment *seg, uint64_t limit, bool has_bodies,
     void (*on_record)(void *, const struct record *, uint64_t, struct span), struct scan *scan)
 {
 	int fd = tidy_fd(p->s, seg);
@@ -142,6 +142,7 @@ scan_segment(struct pass *p, struct segment *seg, uint64_t limit,
 	    .nonce = seg->header.nonce,
 	    .start = SEGMENT_HEADER,
 	    .limit = limit < seg->size ? limit : seg->size,
+	    .has_bodies = has_bodies,
 	    .on_record = on_record,
 	    .arg = p};
 	if (fd < 0)
@@ -192,13 +193,10 @@ on_message(void *arg, const struct record *r, uint64_t offset, struct span peek)
 		s->next_serial = r->serial + 1;
 	if (r->type != RECORD_MSG)
 		return;
-	if (record_decode_message(peek, r->length, &parts) != 0) {
-		p->seg->is_damaged = true;
-		return;
-	}
-	m = map_get_u64(s->by_serial, r->serial);
+	must(record_decode_message(peek, r->length, &parts) == 0); /* or the scan passes it by */
+	m = serials_get(&s->by_serial, r->serial);
 	if (m != NULL) {
-		m->former = m->home->header.number;
+		m->former = (uint32_t)m->home->header.number; /* at most SEGMENT_NUMBER_MAX */
 		message_leave(m);
 	} else {
 		m = mem_alloc(sizeof(*m));
@@ -206,8 +204,7 @@ on_message(void *arg, const struct record *r, uint64_t offset, struct span peek)
 		list_init(&m->in_notes);
 		m->serial = r->serial;
 	}
-	m->parts = parts;
-	memcpy(m->id, peek.p + RECORD_LENGTHS, parts.id_n);
+	message_set_parts(m, &parts);
 	message_enter(s, m, p->seg, offset);
 }
 
@@ -216,7 +213,7 @@ on_mark(void *arg, const struct record *r, uint64_t offset, struct span peek)
 {
 	struct pass *p = arg;
 	struct spool *s = p->s;
-	struct spool_message *m = map_get_u64(s->by_serial, r->serial);
+	struct spool_message *m = serials_get(&s->by_serial, r->serial);
 	struct record_homes homes;
 
 	if ((r->type != RECORD_NOTE && r->type != RECORD_DONE) ||
@@ -237,7 +234,7 @@ on_mark(void *arg, const struct record *r, uint64_t offset, struct span peek)
 		return;
 	}
 	message_leave(m);
-	(void)map_remove_u64(s->by_serial, m->serial); /* it is there */
+	serials_remove(&s->by_serial, m->serial);
 	mem_free(m);
 }
 
@@ -251,7 +248,7 @@ scan_notes(struct pass *p, void (*on_record)(void *, const struct record *, uint
 
 		if (seg->header.kind != SEGMENT_NOTES)
 			continue;
-		if (scan_segment(p, seg, UINT64_MAX, on_record, &scan) != 0 || scan.unreadable > 0)
+		if (scan_segment(p, seg, UINT64_MAX, false, on_record, &scan) != 0 || scan.unreadable > 0)
 			return err_set(err, E_IO,
 			    "spool file %s cannot be read; move it away to start without it "
 			    "(settled mail may be sent again)",
@@ -299,7 +296,8 @@ scan_messages(struct pass *p, struct segment *seg)
 	struct scan scan;
 	bool is_bad;
 
-	if (scan_segment(p, seg, limit, on_message, &scan) != 0) {
+	/* Bodies are looked at where a write may have been torn: a good head proves nothing there. */
+	if (scan_segment(p, seg, limit, seal == NULL || seal->gaps > 0, on_message, &scan) != 0) {
 		seg->is_unreadable = true;
 		return;
 	}
@@ -314,65 +312,6 @@ scan_messages(struct pass *p, struct segment *seg)
 		    "spool segment has places without a record", KV_STR("file", seg->name),
 		    KV_INT("gaps", scan.gaps), KV_INT("unreadable", scan.unreadable),
 		    KV_INT("end", scan.end));
-}
-
-/* The same bytes once more, and a sync: a sync that failed before the last end may have left pages
- * that look written, and a sync alone would not write them. */
-static int
-write_again(struct spool *s, struct segment *seg)
-{
-	uint64_t end = seg->end < seg->size ? seg->end : seg->size, at = 0;
-	size_t size = end < COMMIT_CHUNK ? (size_t)end : COMMIT_CHUNK;
-	unsigned char *chunk = mem_alloc(size);
-	int failed = seg->fd < 0 ? -EBADF : 0;
-
-	while (at < end && failed == 0) {
-		size_t n = end - at < size ? (size_t)(end - at) : size;
-		struct iovec iov = {.iov_base = chunk, .iov_len = n};
-
-		failed = io_read_all(s->io, seg->fd, chunk, n, at);
-		if (failed == 0)
-			failed = io_write_all(s->io, seg->fd, &iov, 1, at);
-		at += n;
-	}
-	mem_free(chunk);
-	return failed != 0 ? failed : s->io->sync_data(s->io->arg, seg->fd);
-}
-
-/*
- * After kill -9 what was found may be in the page cache only: the newest of two copies, or marks.
- * All of it is made durable before anything older may go.
- */
-static int
-make_durable(struct spool *s, const struct pass *p, struct err *err)
-{
-	if (PLANTED(PLANT_RECOVERY_UNSYNCED))
-		return 0;
-	LIST_FOR (it, &s->segments) {
-		struct segment *seg = LIST_ENTRY(it, struct segment, node);
-
-		if (seg->is_unreadable ||
-		    (seg->header.kind == SEGMENT_MESSAGES && seal_of(p, seg) != NULL))
-			continue;
-		(void)tidy_fd(s, seg); /* looked at below */
-		if (write_again(s, seg) != 0)
-			return err_set(err, E_IO,
-			    "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
-			    seg->name);
-	}
-	/* Blank ones too: an erased header may still be on the disk, and the marks of that life gone. */
-	LIST_FOR (it, &s->free) {
-		struct segment *seg = LIST_ENTRY(it, struct segment, node);
-
-		seg->end = SEGMENT_HEADER;
-		if (write_again(s, seg) != 0)
-			return err_set(err, E_IO,
-			    "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
-			    seg->name);
-	}
-	if (s->io->sync_dir(s->io->arg, s->dir) != 0)
-		return err_set(err, E_IO, "spool folder cannot be synced");
-	return 0;
 }
 
 int
@@ -404,8 +343,6 @@ recover_run(struct spool *s, struct err *err)
 	}
 	if (result == 0)
 		result = scan_notes(&pass, on_mark, err);
-	if (result == 0)
-		result = make_durable(s, &pass, err);
 	/* Where the segments end is known for good once it is written down. */
 	LIST_FOR (it, &s->segments) {
 		struct segment *seg = LIST_ENTRY(it, struct segment, node);
@@ -414,74 +351,4 @@ recover_run(struct spool *s, struct err *err)
 	}
 	mem_free(pass.seals);
 	return result;
-}
-
-static bool
-read_part(struct spool *s, struct segment *seg, uint64_t offset, size_t n, struct buf *to)
-{
-	int fd = tidy_fd(s, seg);
-	char *room = buf_room(to, n);
-
-	if (fd < 0 || room == NULL || io_read_all(s->io, fd, room, n, offset) != 0)
-		return false;
-	to->n += n;
-	return true;
-}
-
-static void
-announce(struct spool *s, struct spool_message *m)
-{
-	struct buf envelope = BUF_INIT(SPOOL_ENVELOPE_MAX), note = BUF_INIT(SPOOL_NOTE_MAX);
-	uint64_t at = m->offset + RECORD_HEADER + RECORD_LENGTHS + m->parts.id_n;
-	bool is_read = read_part(s, m->home, at, m->parts.envelope_n, &envelope);
-
-	if (m->note_home != NULL)
-		is_read =
-		    is_read && read_part(s, m->note_home,
-				   m->note_offset + RECORD_HEADER + RECORD_HOMES, m->note_n, &note);
-	s->stats.messages++;
-	s->stats.bytes += spool_message_size(m);
-	if (is_read) {
-		s->events.on_recovered(s->arg, m, buf_span(&envelope), buf_span(&note));
-	} else {
-		/* It stays where it is, for a start on which the disk can read it. */
-		s->stats.set_aside++;
-		log_event(LOG_ERROR, "spooled message cannot be read",
-		    KV("id", spool_message_id(m)), KV_STR("file", m->home->name));
-	}
-	buf_free(&envelope);
-	buf_free(&note);
-}
-
-void
-recover_announce(struct spool *s)
-{
-	size_t n = map_count(s->by_serial), filled = 0, at = 0;
-	uint64_t *serials = mem_array(n, sizeof(*serials));
-	void *value;
-
-	LIST_FOR (it, &s->segments) {
-		struct segment *seg = LIST_ENTRY(it, struct segment, node);
-
-		/* A blank file may be born while we are at it: those of this run are open.  Where
-		 * one ends that the disk did not give is for a later start to see. */
-		if (!seg->is_sealed && !seg->is_unreadable && seg->state == SEGMENT_CLOSED &&
-		    seg->header.kind == SEGMENT_MESSAGES)
-			notes_seal(s, seg);
-	}
-	s->open_seq = s->mark_seq;
-	notes_sync(s);
-	while (filled < n && map_next(s->by_serial, &at, NULL, &value))
-		serials[filled++] = ((struct spool_message *)value)->serial;
-	if (filled > 1)
-		qsort(serials, filled, sizeof(*serials), by_value);
-	for (size_t i = 0; i < filled; i++) {
-		struct spool_message *m = map_get_u64(s->by_serial, serials[i]);
-
-		if (m != NULL)
-			announce(s, m);
-	}
-	mem_free(serials);
-	LIST_FOR (it, &s->segments)
-		tidy_consider(s, LIST_ENTRY(it, struct segment, node));
 }

@@ -46,22 +46,38 @@ look(struct scan *s, struct window *w, uint64_t at, size_t want)
 	return span_of(w->bytes + (at - w->at), w->n - (size_t)(at - w->at));
 }
 
-static bool
-crc_fits(struct scan *s, struct window *w, uint64_t offset, const struct record *r)
+static uint32_t
+crc_of(struct scan *s, struct window *w, uint32_t crc, uint64_t at, uint64_t n)
 {
-	struct span bytes = look(s, w, offset, RECORD_HEADER);
-	uint32_t crc = record_crc_of_header((const unsigned char *)bytes.p);
-	uint64_t left = r->length, at = offset + RECORD_HEADER;
+	while (n > 0) {
+		struct span bytes = look(s, w, at, n < SCAN_BLOCK ? (size_t)n : SCAN_BLOCK);
 
-	while (left > 0 && r->type != RECORD_VOID) {
-		bytes = look(s, w, at, left < SCAN_BLOCK ? (size_t)left : SCAN_BLOCK);
-		if (bytes.n > left)
-			bytes.n = (size_t)left;
+		if (bytes.n > n)
+			bytes.n = (size_t)n;
 		crc = crc32c(crc, bytes.p, bytes.n);
 		at += bytes.n;
-		left -= bytes.n;
+		n -= bytes.n;
 	}
-	return crc == r->crc || PLANTED(PLANT_CRC_UNCHECKED);
+	return crc;
+}
+
+static bool
+crcs_fit(struct scan *s, struct window *w, uint64_t offset, const struct record *r)
+{
+	struct span bytes = look(s, w, offset, RECORD_HEADER + RECORD_LENGTHS);
+	uint64_t at = offset + RECORD_HEADER, head = r->type == RECORD_VOID ? 0 : r->length;
+	uint32_t crc = record_crc_of_header((const unsigned char *)bytes.p);
+	struct record_message m = {0};
+
+	if (r->type == RECORD_MSG) {
+		if (record_decode_message(span_skip(bytes, RECORD_HEADER), r->length, &m) != 0)
+			return false;
+		head = record_message_head(&m);
+	}
+	if (crc_of(s, w, crc, at, head) != r->crc && !PLANTED(PLANT_CRC_UNCHECKED))
+		return false;
+	return r->type != RECORD_MSG || !s->has_bodies || PLANTED(PLANT_CRC_UNCHECKED) ||
+	       crc_of(s, w, 0, at + head, r->length - head) == m.body_crc;
 }
 
 static bool
@@ -70,8 +86,8 @@ good_record(struct scan *s, struct window *w, uint64_t offset, struct record *r)
 	struct span bytes = look(s, w, offset, RECORD_HEADER);
 
 	return bytes.n >= RECORD_HEADER && record_decode((const unsigned char *)bytes.p, r) &&
-	       (r->nonce == s->nonce || PLANTED(PLANT_NONCE_UNCHECKED)) && r->length <= s->limit - offset - RECORD_HEADER &&
-	       crc_fits(s, w, offset, r);
+	       (r->nonce == s->nonce || PLANTED(PLANT_NONCE_UNCHECKED)) &&
+	       r->length <= s->limit - offset - RECORD_HEADER && crcs_fit(s, w, offset, r);
 }
 
 /* The next place at or behind `offset` with the nonce; the limit: none. */

@@ -15,6 +15,7 @@ enum {
 	SEGMENT_COPY_AT = 2048, /* of the header's second copy, in a sector of its own */
 	SEGMENT_NAME_SIZE = 32
 };
+#define SEGMENT_NUMBER_MAX UINT32_MAX /* 256 PiB of mail in segments of 64 MiB */
 
 enum segment_kind { SEGMENT_MESSAGES = 1, SEGMENT_NOTES };
 

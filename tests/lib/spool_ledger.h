@@ -90,11 +90,12 @@ ledger_forge(unsigned char to[128], enum record_type type, uint64_t nonce, uint6
 	struct record_homes homes = {.home = 1};
 	struct record r = {.nonce = nonce, .serial = serial, .type = type, .length = RECORD_HOMES};
 	unsigned char *payload = to + RECORD_HEADER;
+	uint64_t covered = RECORD_HOMES;
 	uint32_t crc;
 
 	memset(to, 0, 128);
 	if (type == RECORD_MSG) {
-		r.length = record_message_length(&parts);
+		covered = r.length = record_message_length(&parts); /* no prefix, no body */
 		record_encode_message(&parts, payload);
 		memcpy(payload + RECORD_LENGTHS, "forgedforged", 12);
 	} else {
@@ -102,7 +103,7 @@ ledger_forge(unsigned char to[128], enum record_type type, uint64_t nonce, uint6
 	}
 	record_encode(&r, to);
 	crc = record_crc_of_header(to);
-	record_set_crc(to, crc32c(crc, payload, (size_t)r.length));
+	record_set_crc(to, crc32c(crc, payload, (size_t)covered));
 	return (size_t)record_size(r.length);
 }
 
@@ -295,13 +296,14 @@ ledger_check_note(struct ledger *l, struct span note, uint64_t number)
 }
 
 static inline void
-ledger_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+ledger_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
 {
 	struct ledger *l = arg;
 	uint64_t number, other = 0, version;
 	struct entry *e;
 
-	if (!ledger_number(spool_message_id(m), "id", &number, &version) || number >= l->n) {
+	if (!ledger_number(id, "id", &number, &version) || number >= l->n) {
 		ledger_wrong(l, "unknown id", 0);
 		return;
 	}

@@ -186,6 +186,7 @@ sim_damage_image(struct sim *sim)
 	struct memfs *image;
 	size_t number = sim_below(sim, sim->l->n);
 	struct spool_message *m = sim->l->entries[number].m;
+	struct record_message parts;
 	struct memfs_file *file;
 	struct spool *s;
 	unsigned char byte;
@@ -197,7 +198,8 @@ sim_damage_image(struct sim *sim)
 	memfs_lose_power(image, MEMFS_LOSE_ALL);
 	file = memfs_find(image, m->home->name);
 	must(file != NULL);
-	at = m->offset + sim_below(sim, RECORD_HEADER + record_message_length(&m->parts));
+	parts = message_parts(m);
+	at = message_offset(m) + sim_below(sim, RECORD_HEADER + record_message_length(&parts));
 	(void)memfs_get(file, &byte, 1, at);
 	byte ^= (unsigned char)(1 + sim_below(sim, 255));
 	memfs_damage(file, &byte, 1, at);
@@ -360,11 +362,12 @@ sim_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct 
 }
 
 static void
-sim_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+sim_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
 {
 	struct sim *sim = arg;
 
-	ledger_recovered(sim->l, m, envelope, note);
+	ledger_recovered(sim->l, m, id, envelope, note);
 }
 
 static void

@@ -1,6 +1,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/spool/segment.h"
+#include "relay/spool/store.h"
 #include "tests/lib/spool_ledger.h"
 
 #include <dirent.h>
@@ -241,12 +242,13 @@ test_segments_are_recycled(void **state)
 	assert_true(spool_stats(f->s).segments < 24);
 }
 
-/* A bad record costs one message; the others, and the admin's knowledge of it, stay. */
-static void
-test_bad_record_is_set_aside(void **state)
+/* Puts five messages, gives their segment its seal, and makes a byte of message 2's envelope or
+ * body bad on the disk. */
+static struct memfs_file *
+spoil_third(struct fixture *f, bool is_body)
 {
-	struct fixture *f = *state;
-	unsigned char needle[40];
+	char needle[40];
+	size_t n = 7;
 	struct memfs_file *file;
 	uint64_t at = 0;
 
@@ -255,12 +257,24 @@ test_bad_record_is_set_aside(void **state)
 	ledger_wait(f->l, f->loop, 4);
 	reopen(f); /* now its end is written down */
 	spool_close(&f->s);
-	ledger_body(2, 0, needle, sizeof(needle));
-	file = memfs_search(f->fs, needle, sizeof(needle), &at);
+	(void)ledger_text(needle, "env", 2, 0);
+	if (is_body)
+		ledger_body(2, 0, (unsigned char *)needle, n = sizeof(needle));
+	file = memfs_search(f->fs, needle, n, &at);
 	assert_non_null(file);
-	needle[5] ^= 0x40;
-	memfs_damage(file, needle, sizeof(needle), at);
-	f->l->entries[2].told = TOLD_SETTLED; /* it is not to be found */
+	needle[5] = (char)(needle[5] ^ 0x40);
+	memfs_damage(file, needle, n, at);
+	f->l->entries[2].is_spoilt = true;
+	return file;
+}
+
+/* A bad record costs one message; the others, and the admin's knowledge of it, stay. */
+static void
+test_bad_record_is_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct memfs_file *file = spoil_third(f, false);
+
 	open_spool(f);
 	assert_int_equal(f->l->n_found, 4);
 	assert_int_equal(spool_stats(f->s).set_aside, 1);
@@ -273,6 +287,34 @@ test_bad_record_is_set_aside(void **state)
 			ledger_forget(f->l, f->s, i);
 	settle(f);
 	assert_non_null(strstr(file->name, ".damaged"));
+}
+
+/* A recovery does not read bodies: a bad one is found before it is sent. */
+static void
+test_bad_body_is_found_by_verify(void **state)
+{
+	struct fixture *f = *state;
+	struct spool_message *m;
+
+	(void)spoil_third(f, true);
+	open_spool(f);
+	assert_int_equal(f->l->n_found, 5);
+	m = f->l->entries[2].m;
+	assert_int_equal(spool_verify(f->s, m), -E_CORRUPT);
+	assert_int_equal(spool_verify(f->s, m), -E_CORRUPT);
+	assert_int_equal(spool_verify(f->s, f->l->entries[3].m), 0);
+	assert_int_equal(spool_verify(f->s, f->l->entries[3].m), 0);
+	reopen(f);
+	assert_int_equal(f->l->n_found, 5);
+	assert_int_equal(spool_verify(f->s, f->l->entries[2].m), -E_CORRUPT);
+}
+
+/* What a queued message costs is the budget of the queue. */
+static void
+test_a_message_takes_little_memory(void **state)
+{
+	(void)state;
+	assert_true(sizeof(struct spool_message) <= 88);
 }
 
 static void
@@ -472,6 +514,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_marks_are_synced_within_a_second, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_segments_are_recycled, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bad_record_is_set_aside, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_bad_body_is_found_by_verify, setup, teardown),
+	    cmocka_unit_test(test_a_message_takes_little_memory),
 	    cmocka_unit_test_setup_teardown(test_torn_tail_is_dropped, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_record_in_a_body, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_limits_are_refused, setup, teardown),

@@ -575,7 +575,7 @@ test_recovery(void **state)
 	assert_int_equal(mail()->rcpts[0].state, RCPT_DELIVERED);
 	delivery_free(&d); /* killed, and started again */
 	start_delivery();
-	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 	run();
 	assert_non_null(mail());
 	assert_int_equal(mail()->legs[0].attempts, 1);

@@ -50,6 +50,7 @@ struct client_end {
 	int code;          /* of the reply, 0: there was none */
 	struct span reply; /* "550 5.7.1 text", or what happened instead; during the call only */
 	bool is_over;      /* the connection too: the owner frees the client, now or later */
+	bool has_dsn; /* the gateway offers DSN: what was asked for about reports is its task now */
 };
 
 struct client_events {

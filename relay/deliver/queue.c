@@ -13,7 +13,7 @@ struct queue {
 static bool
 state_is_settled(enum rcpt_state state)
 {
-	return state == RCPT_DELIVERED || state == RCPT_BOUNCED;
+	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED;
 }
 
 bool
@@ -43,6 +43,18 @@ leg_has(const struct queue_leg *l, enum rcpt_state state)
 		if (&e->legs[e->rcpts[i].leg] == l && e->rcpts[i].state == state)
 			return true;
 	return false;
+}
+
+bool
+entry_owes_report(const struct queue_entry *e)
+{
+	return entry_has(e, RCPT_FAILED) || entry_has(e, RCPT_RELAYED);
+}
+
+bool
+leg_owes_report(const struct queue_leg *l)
+{
+	return leg_has(l, RCPT_FAILED) || leg_has(l, RCPT_RELAYED);
 }
 
 void

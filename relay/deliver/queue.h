@@ -26,7 +26,9 @@ enum rcpt_state {
 	RCPT_FAILED, /* for good; the sender is still to be told */
 	RCPT_HELD,   /* stays here until an admin decides; its reply says why */
 	RCPT_DELIVERED,
-	RCPT_BOUNCED /* the sender's bounce is durable */
+	RCPT_BOUNCED, /* the sender's bounce is durable */
+	RCPT_RELAYED, /* delivered to a server that tells nobody; the sender is still to be told */
+	RCPT_DELETED  /* by an admin, and nobody is told */
 };
 
 /* What kind of mail it is, which decides who is told when it fails. */
@@ -136,6 +138,9 @@ const struct queue_copy *rcpt_copy(const struct queue_entry *e, const struct que
 bool entry_is_settled(const struct queue_entry *e); /* every recipient delivered or bounced */
 bool entry_has(const struct queue_entry *e, enum rcpt_state state);
 bool leg_has(const struct queue_leg *l, enum rcpt_state state);
+/* Whether the sender is still to be told of somebody's failure or success. */
+bool entry_owes_report(const struct queue_entry *e);
+bool leg_owes_report(const struct queue_leg *l);
 void rcpt_set(struct queue_rcpt *r, enum rcpt_state state, struct span reply);
 void leg_set_reply(struct queue_leg *l, struct span reply, const char *server);
 /* What was last said about a recipient, its own reply or its leg's; may be empty. */

@@ -2,10 +2,14 @@
 #include "relay/base/clock.h"
 #include "relay/base/json.h"
 
-enum { STATE_COUNT = 5 };
-
-static const char *const rcpt_states[STATE_COUNT] = {
-    "waiting", "failed", "held", "delivered", "bounced"};
+/* Whether its sender is still to be told is no matter of the recipient's. */
+static const char *const rcpt_states[] = {[RCPT_WAITING] = "waiting",
+    [RCPT_FAILED] = "failed",
+    [RCPT_HELD] = "held",
+    [RCPT_DELIVERED] = "delivered",
+    [RCPT_BOUNCED] = "bounced",
+    [RCPT_RELAYED] = "delivered",
+    [RCPT_DELETED] = "deleted"};
 
 static bool
 has_leg_in(const struct queue_entry *e, enum leg_state state)

@@ -26,6 +26,7 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct queue_jobs *jobs;
 	struct channel *front, *lookup, *journal;
 	uint64_t front_life; /* counts front's channels */
 	bool has_room;
@@ -300,6 +301,7 @@ spool_start(struct role *role)
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
+	s->jobs = queue_jobs_new(role, d);
 	d->intake = intake_new(on_arrival, s);
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
@@ -315,6 +317,7 @@ end_role(struct spool_role *s)
 	timer_cancel(&s->room_timer);
 	channel_free(&s->front);
 	channel_free(&s->lookup);
+	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
@@ -355,7 +358,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	struct spool_role *s = role->self;
 
-	spool_request(role, &s->delivery, id, r);
+	spool_request(role, &s->delivery, s->jobs, id, r);
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,

@@ -100,7 +100,8 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		if (e->rcpts[i].state == RCPT_HELD &&
-		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER)
+		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER &&
+		    !rcpt_is_held_by_admin(e, &e->rcpts[i]))
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];

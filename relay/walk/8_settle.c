@@ -394,6 +394,7 @@ write_note(struct delivery *d, struct queue_entry *e)
 {
 	struct buf note = BUF_INIT(SPOOL_NOTE_MAX);
 
+	queue_recount(d->queue, e);
 	note_put(&note, e);
 	if (!note.failed)
 		spool_note(d->spool, e->msg, buf_span(&note));

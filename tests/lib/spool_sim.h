@@ -9,6 +9,7 @@
 #ifndef TESTS_SPOOL_SIM_H
 #define TESTS_SPOOL_SIM_H
 #include "relay/base/clock.h"
+#include "relay/spool/fsck.h"
 #include "relay/spool/store.h"
 #include "tests/lib/sim_commit.h"
 #include "tests/lib/spool_ledger.h"
@@ -24,6 +25,7 @@ enum {
 	SIM_SHOT_EVERY = 7,   /* calls, about */
 	SIM_SHOT_NEAR = 8,    /* calls after a failure: all */
 	SIM_SETTLE_EVERY = 9, /* steps */
+	SIM_FSCK_EVERY = 6,   /* images */
 	SIM_DAMAGES = 3,      /* images with a bad sector, after each settling */
 	SIM_BACK = 40,        /* messages among which the next to be settled is chosen */
 	SIM_KEEP = 50,        /* of those before, most go */
@@ -104,19 +106,48 @@ sim_recover(struct sim *sim, struct memfs *image, const char *when)
 	return s;
 }
 
+static void
+sim_on_finding(void *arg, const struct fsck_finding *finding)
+{
+	struct sim *sim = arg;
+	/* A write that failed in the middle of a header leaves a file nobody knows. */
+	bool is_stump = finding->kind == FSCK_FILE_UNKNOWN && (sim->has_faults || sim->is_quiet);
+
+	if (finding->is_damage && !is_stump)
+		sim_wrong(sim, "fsck", finding->text);
+}
+
+/* What a crash leaves is no damage, and the check of a folder counts what a start recovers. */
+static void
+sim_fsck(struct sim *sim, struct memfs *image, uint64_t *n_messages)
+{
+	struct fsck_summary sum;
+	struct err err = {0};
+
+	if (fsck_run(&image->io, "x", false, sim_on_finding, sim, &sum, &err) != 0)
+		sim_wrong(sim, "fsck", err.text);
+	*n_messages = sum.messages;
+}
+
 /* Recovers; then the power fails again, at once or after a call of the recovery failed, and the
  * second recovery must find what the first one said. */
 static void
 sim_check(struct sim *sim, struct memfs *image, const char *when)
 {
+	bool is_counted = sim_below(sim, SIM_FSCK_EVERY) == 0;
+	uint64_t n_messages = 0;
 	struct memfs *again;
 	struct spool *s;
 
-	if (sim_below(sim, 4) == 0) {
+	if (is_counted) {
+		sim_fsck(sim, image, &n_messages);
+	} else if (sim_below(sim, 4) == 0) {
 		image->fail_at = 1 + sim_below(sim, 60);
 		image->fails = 1 + (int)sim_below(sim, 3);
 	}
 	s = sim_recover(sim, image, when);
+	if (is_counted && sim->found->n_found != n_messages)
+		sim_wrong(sim, when, "fsck counts otherwise than a start recovers");
 	again = memfs_clone(image, sim_below(sim, 1 << 30));
 	memfs_lose_power(again, (enum memfs_loss)sim_below(sim, MEMFS_LOSSES));
 	if (s != NULL) {

@@ -110,7 +110,6 @@ entry_new(struct span id, struct span envelope)
 	struct queue_entry *e = mem_alloc(sizeof(*e));
 	struct wire w;
 
-	list_init(&e->node);
 	e->envelope = mem_dup(envelope);
 	w = wire_over(span_of(e->envelope, envelope.n));
 	if (get_u8(&w) != ENVELOPE_VERSION)

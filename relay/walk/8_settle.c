@@ -285,6 +285,7 @@ settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 	if (is_unreachable && was_parked && !is_delayed(d, leg->entry) &&
 	    time_left(d, leg->entry) > 0) {
 		park(d, leg, g); /* nothing is new: nothing is told or written */
+		deliver_rest(d, leg->entry);
 		return;
 	}
 	if (leg->tried == 0)
@@ -293,7 +294,7 @@ settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 }
 
 void
-settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
+settle_hold(struct delivery *d, struct queue_leg *leg, struct span why)
 {
 	struct queue_entry *e = leg->entry;
 
@@ -306,7 +307,13 @@ settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
 		rcpt_set(r, RCPT_HELD, why);
 		tell(d, e, r, "held");
 	}
-	settle_entry(d, e);
+}
+
+void
+settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
+{
+	settle_hold(d, leg, why);
+	settle_entry(d, leg->entry);
 }
 
 /* --- what is left of a message ----------------------------------------------------------------- */
@@ -420,8 +427,8 @@ is_delayed(const struct delivery *d, const struct queue_entry *e)
 	return false;
 }
 
-static void
-write_note(struct delivery *d, struct queue_entry *e)
+void
+settle_write_note(struct delivery *d, struct queue_entry *e)
 {
 	struct buf note = BUF_INIT(SPOOL_NOTE_MAX);
 
@@ -450,7 +457,7 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 	}
 	/* A gateway may still speak of it: its leg's end settles the rest. */
 	if (is_under_way(e)) {
-		write_note(d, e);
+		settle_write_note(d, e);
 		return;
 	}
 	if (entry_owes_report(e) && !e->is_notice_in_flight)
@@ -458,7 +465,8 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 	if (is_delayed(d, e) && !e->is_notice_in_flight)
 		report_delay(d, e);
 	if (!entry_is_settled(e)) {
-		write_note(d, e);
+		settle_write_note(d, e);
+		deliver_rest(d, e);
 		return;
 	}
 	spool_forget(d->spool, &e->msg);

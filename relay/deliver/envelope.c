@@ -191,7 +191,9 @@ leg_place(const struct queue_leg *l, uint64_t offset, size_t *n)
 static void
 put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_ms)
 {
-	int64_t due_ms = l->state == LEG_DEFERRED ? l->due.ms : now_ms;
+	/* One that is parked waits for a server, not for a time. */
+	bool has_time = l->state == LEG_DEFERRED && !l->is_unreachable;
+	int64_t due_ms = has_time ? l->due.ms : now_ms;
 
 	put_u32(to, l->attempts);
 	put_i64(to, wall_ms + (due_ms - now_ms));

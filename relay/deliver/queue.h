@@ -74,6 +74,7 @@ struct queue_leg {
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
 	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
+	uint64_t refused;    /* bit i: it refused some for now, and others are still to be asked */
 	bool is_unreachable; /* no server could be reached; while LEG_DEFERRED: parked */
 	char *reply;         /* last reply or reason, NULL: none */
 	char *server;        /* that gave it, NULL: none */

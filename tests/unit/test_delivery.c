@@ -651,6 +651,32 @@ test_many_recipients(void **state)
 	assert_int_equal(n, N);
 }
 
+/* One recipient that is refused for now keeps none of the others from the only server, not even
+ * those of the next hundreds. */
+static void
+test_refused_for_now_delays_nobody(void **state)
+{
+	enum { N = 250 };
+	struct commit_rcpt rcpts[N];
+	size_t n_delivered = 0;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		rcpts[i] = good[0];
+	rcpts[7] = bad[0];
+	fakes[0].bad_rcpt = "452 4.2.2 full\r\n";
+	fake_stop(&fakes[1]);
+	accept_mail(SENDER, false, rcpts, N);
+	run();
+	assert_non_null(mail());
+	for (size_t i = 0; i < N; i++)
+		n_delivered += mail()->rcpts[i].state == RCPT_DELIVERED;
+	assert_int_equal(n_delivered, N - 1);
+	assert_int_equal(mail()->rcpts[7].state, RCPT_WAITING);
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	assert_int_equal(fakes[0].n_messages, 3);
+}
+
 static void
 test_connection_limit(void **state)
 {
@@ -763,6 +789,7 @@ main(void)
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),
 	    TEST(test_many_recipients),
+	    TEST(test_refused_for_now_delays_nobody),
 	    TEST(test_connection_limit),
 	    TEST(test_idle_connection_quits),
 	    TEST(test_recovery),

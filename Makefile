@@ -52,7 +52,7 @@ TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+.PHONY: all help soak fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
 	install clean tools
 all: $(COMMAND) $(ROLES)
 
@@ -69,6 +69,7 @@ help:
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
+## make soak        kill -9 of each process in turn under load, with ledgers, for SOAK_MINUTES (10)
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=
@@ -183,6 +184,12 @@ fuzz-seeds:
 fuzz:
 	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
+
+# What the short form in test_crash.py does, for longer.
+SOAK_MINUTES ?= 10
+soak: deps-test
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) SOAK_MINUTES=$(SOAK_MINUTES) $(PYTHON) tests/soak/soak.py
 
 # An installed Postfix without a configuration of its own runs nothing; another mail server is never removed.
 bench:

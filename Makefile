@@ -20,7 +20,7 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-are
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
 	libclang-rt-14-dev openssl procps strace e2fsprogs mount
-PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace
+PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -142,6 +142,7 @@ fuzzers: $(FUZZERS)
 
 BENCH_ROUNDS ?= 5
 BENCH_MESSAGES ?= 10000
+BENCH_BACKLOG  ?= 500000
 
 # PYTHON is the system's: what the tests use is in its standard library.
 PYTHON = /usr/bin/python3 -B
@@ -195,7 +196,8 @@ soak: deps-test
 bench:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
 	@$(SUBMAKE) all tools
-	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) $(PYTHON) tests/bench/bench.py
+	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
+		$(PYTHON) tests/bench/bench.py
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \

@@ -80,6 +80,7 @@ def run(folder):
         figures["longest_until_back_s"] = round(strike(world, progress, random.Random(SEED)), 2)
         found, more = world.settle()
         figures.update(more)
+        figures["kills_at"] = [(k.what, k.begun, k.done, k.back) for k in world.ledger.kills] if not found.is_good else []
         figures["kills_of"] = {what: sum(k.what == what for k in world.ledger.kills) for what in ORDER}
         figures["seconds"] = round(progress.took, 1)
     except AssertionError as e:
@@ -112,7 +113,7 @@ def main():
     if not is_good:
         shutil.copy(os.path.join(folder, "log"), os.path.join(kept, "log"))
     shutil.rmtree(folder, ignore_errors=True)
-    words = "  ".join(f"{k} {v}" for k, v in figures.items() if not isinstance(v, dict))
+    words = "  ".join(f"{k} {v}" for k, v in figures.items() if not isinstance(v, (dict, list)))
     print(f"soak: {'passed' if is_good else f'FAILED: {found}; {wrong}'}; {words}")
     return 0 if is_good else 1
 

@@ -151,6 +151,13 @@ gateway "moody" {{ server "{address['busy']}" {{ preference = 10 }} server "{add
         kill_hard(old)
         return lambda: wait_until(lambda: self.relay.roles().get(role, [old]) != [old], f"another {role}", BACK_S)
 
+    def _kill_supervisor(self):
+        """The roles see it and end by themselves: that is the end of this kill."""
+        pids = [pid for found in self.relay.roles().values() for pid in found]
+        kill_hard(self.relay.role("supervisor"))
+        wait_until(lambda: not any(is_alive(pid) for pid in pids), "the roles to end after their supervisor")
+        return lambda: self.relay.role("front", BACK_S)
+
     def _kill_workers(self):
         for pid in wait_until(self.relay.workers, "workers", BACK_S):
             kill_hard(pid)

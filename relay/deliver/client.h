@@ -49,6 +49,7 @@ struct client_end {
 	enum client_outcome outcome;
 	int code;          /* of the reply, 0: there was none */
 	struct span reply; /* "550 5.7.1 text", or what happened instead; during the call only */
+	int64_t waited_ms; /* of CLIENT_ACCEPTED: from the final dot to its reply */
 	bool is_over;      /* the connection too: the owner frees the client, now or later */
 	bool has_dsn; /* the gateway offers DSN: what was asked for about reports is its task now */
 };
@@ -62,6 +63,9 @@ struct client_events {
 	void (*on_end)(void *arg, const struct client_end *end);
 	/* The connection ended without a message on it; the owner frees the client. */
 	void (*on_gone)(void *arg, const struct client_end *end);
+	/* Each reply as it comes, the banner first, before what it leads to.  The client may not be
+	 * touched from inside.  May be NULL. */
+	void (*on_reply)(void *arg, int code, struct span reply);
 };
 
 struct client;

@@ -123,6 +123,7 @@ dialogue_body(struct client *c)
 			break;
 		if (c->offset == c->mail.size) {
 			c->state = STATE_FINAL;
+			c->body_ended_ms = clock_mono_ms();
 			client_wait(c, CLIENT_FINAL_MS);
 			return true;
 		}
@@ -275,6 +276,7 @@ got_final(struct client *c, int code)
 		return false;
 	}
 	keep_end(c, code / 100 == 2 ? CLIENT_ACCEPTED : CLIENT_REFUSED, code, c->said);
+	c->end.waited_ms = clock_mono_ms() - c->body_ended_ms;
 	tell_end(c);
 	go_idle(c);
 	return true;
@@ -295,6 +297,8 @@ got_early_reply(struct client *c, int code)
 bool
 dialogue_reply(struct client *c, int code)
 {
+	if (c->events->on_reply != NULL)
+		c->events->on_reply(c->arg, code, span_str(c->said));
 	if (code == 421 && c->state != STATE_QUIT) {
 		client_lose(c, code, c->said);
 		return false;

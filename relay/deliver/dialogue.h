@@ -50,7 +50,7 @@ struct client {
 	char end_reply[CLIENT_REPLY_MAX + 1];
 	uint64_t offset; /* of the body */
 	bool at_line_start;
-	int64_t body_began_ms;
+	int64_t body_began_ms, body_ended_ms;
 };
 
 /*

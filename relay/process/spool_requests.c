@@ -1,6 +1,7 @@
 #include "relay/process/spool_requests.h"
 #include "relay/base/clock.h"
 #include "relay/deliver/show.h"
+#include "relay/process/gateway_requests.h"
 
 enum {
 	LINE_MAX_BYTES = 8 * 1024 * 1024, /* 10,000 recipients, or a header section */
@@ -48,7 +49,7 @@ queue_show(struct role *role, struct delivery *d, uint64_t id, const struct sele
 		    SPAN(" in the queue; `postern queue list` shows what is there"));
 		return;
 	}
-	if (s->has_headers)
+	if (s->has_headers && e->msg != NULL)
 		read_headers(d, e, &headers);
 	show_entry(&line, e, true, buf_span(&headers));
 	if (!line.failed)
@@ -130,6 +131,10 @@ spool_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, ui
 
 	if (r->n_words > 0 && span_eq(r->words[0], SPAN("queue"))) {
 		queue_request(role, d, jobs, id, r);
+		return;
+	}
+	if (r->n_words > 0 && span_eq(r->words[0], SPAN("gateway"))) {
+		gateway_request(role, d, id, r);
 		return;
 	}
 	if (r->n_words == 0 || !span_eq(r->words[0], SPAN("status"))) {

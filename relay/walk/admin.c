@@ -231,6 +231,8 @@ admin_do(struct delivery *d, struct queue_entry *e, enum admin_verb verb, const 
 {
 	struct order o = {.d = d, .e = e, .s = s};
 
+	if (e->transit != NULL)
+		return ADMIN_ACTIVE; /* its client still waits for an answer */
 	act(&o, verb, after_ms);
 	if (o.e != NULL && o.is_done && verb != ADMIN_RETRY) {
 		rest_idle_legs(&o);

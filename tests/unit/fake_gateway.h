@@ -35,6 +35,7 @@ struct fake {
 	uint16_t port;
 	struct fake_connection connections[FAKE_CONNECTIONS];
 	size_t n_connections; /* ever made */
+	size_t most;          /* at once, more are told 421; 0: any number */
 	size_t n_messages;
 	struct buf commands, data;
 	const char *banner, *ehlo, *helo, *mail, *rcpt, *bad_rcpt, *data_reply, *final, *rset,
@@ -167,6 +168,16 @@ fake_ready(void *arg, unsigned events)
 	}
 }
 
+static inline size_t
+fake_open(const struct fake *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_connections; i++)
+		n += f->connections[i].fd >= 0;
+	return n;
+}
+
 static inline void
 fake_serve(struct fake *f, int fd)
 {
@@ -175,6 +186,11 @@ fake_serve(struct fake *f, int fd)
 	must(f->n_connections <= FAKE_CONNECTIONS);
 	*c = (struct fake_connection){.fake = f, .fd = fd, .in = BUF_INIT(1 << 24)};
 	c->watch = loop_watch(f->loop, fd, LOOP_READ, fake_ready, c);
+	if (f->most > 0 && fake_open(f) > f->most) {
+		(void)fake_say(c, "421 4.7.0 too many connections\r\n");
+		fake_close(c);
+		return;
+	}
 	(void)fake_say(c, f->banner);
 }
 

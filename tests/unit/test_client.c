@@ -67,7 +67,7 @@ on_gone(void *arg, const struct client_end *end)
 	client_free(&t.client);
 }
 
-static const struct client_events events = {on_ready, on_rcpt, on_end, on_gone};
+static const struct client_events events = {on_ready, on_rcpt, on_end, on_gone, NULL};
 
 static int
 read_message(void *arg, uint64_t offset, void *to, size_t n)

@@ -10,6 +10,7 @@ struct courier {
 	struct loop *loop;
 	struct spool *spool;
 	const char *hostname;
+	struct trust *trust; /* NULL: no gateway has TLS */
 	const struct courier_events *events;
 	void *arg;
 	size_t n_active;
@@ -26,9 +27,9 @@ struct connection {
 	int64_t opened_ms;
 	bool is_greeted; /* counted in the target's n_greeted */
 	bool is_trial;
-	struct probing *probing;  /* NULL: none */
-	struct carriage carriage; /* leg NULL: none */
-	struct span addresses[CLIENT_RCPTS_MAX];
+	struct probing *probing;                    /* NULL: none */
+	struct carriage carriage;                   /* leg NULL: none */
+	struct client_rcpt rcpts[CLIENT_RCPTS_MAX]; /* what the client is told of them */
 };
 
 struct probing {
@@ -46,6 +47,12 @@ courier_new(struct loop *loop, struct spool *spool, const char *hostname,
 	*k = (struct courier){
 	    .loop = loop, .spool = spool, .hostname = hostname, .events = events, .arg = arg};
 	return k;
+}
+
+void
+courier_use_trust(struct courier *k, struct trust *trust)
+{
+	k->trust = trust;
 }
 
 void
@@ -339,19 +346,36 @@ idle_connection(struct gateway *g, size_t target)
 	return NULL;
 }
 
+static const struct ip *
+source_for(const struct conf_gateway *g, const struct ip *to)
+{
+	for (size_t i = 0; i < g->n_sources; i++)
+		if (ip_is_v4(&g->sources[i]) == ip_is_v4(to))
+			return &g->sources[i];
+	return NULL;
+}
+
 static struct connection *
 open_connection(struct courier *k, struct gateway *g, size_t target)
 {
 	struct connection *c = mem_alloc(sizeof(*c));
 	struct target *t = &g->targets[target];
+	struct client_options options = {.ip = t->ip,
+	    .port = t->server->port,
+	    .hostname = k->hostname,
+	    .source = source_for(g->conf, &t->ip),
+	    .timeouts = &g->conf->timeouts};
 
+	must(g->conf->tls == GATEWAY_TLS_OFF || k->trust != NULL);
+	if (g->conf->tls != GATEWAY_TLS_OFF)
+		options.trust = trust_server(k->trust, t->server);
 	c->courier = k;
 	c->gateway = g;
 	c->target = target;
 	list_append(&g->connections, &c->node);
 	t->n_connections++;
 	c->opened_ms = clock_mono_ms();
-	c->client = client_new(k->loop, &t->ip, t->server->port, k->hostname, &client_events, c);
+	c->client = client_new(k->loop, &options, &client_events, c);
 	return c;
 }
 
@@ -369,7 +393,7 @@ fill_carriage(struct connection *c, struct queue_leg *leg)
 		if (&e->legs[r->leg] != leg || r->state != RCPT_WAITING || r->is_tried)
 			continue;
 		r->is_tried = true;
-		c->addresses[carriage->n_rcpts] = r->address;
+		c->rcpts[carriage->n_rcpts] = (struct client_rcpt){.address = r->address};
 		carriage->rcpts[carriage->n_rcpts++] = i;
 	}
 	must(carriage->n_rcpts > 0);
@@ -401,7 +425,7 @@ start_client(struct connection *c)
 {
 	const struct queue_entry *e = c->carriage.leg->entry;
 	struct client_mail mail = {.from = e->from,
-	    .rcpts = c->addresses,
+	    .rcpts = c->rcpts,
 	    .n_rcpts = c->carriage.n_rcpts,
 	    .size = leg_size(c->carriage.leg),
 	    .is_8bit = e->is_8bit,

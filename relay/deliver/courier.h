@@ -52,6 +52,8 @@ struct probe {
 
 struct courier *courier_new(struct loop *loop, struct spool *spool, const char *hostname,
     const struct courier_events *events, void *arg);
+/* Before the first connection, where a gateway has TLS; the trust outlives the courier. */
+void courier_use_trust(struct courier *k, struct trust *trust);
 void courier_free(struct courier **k); /* after courier_drop of every gateway */
 /* Takes the leg (now LEG_ACTIVE) to a target, on an idle connection or a new one.  Its waiting,
  * untried recipients are in it, of which there must be one.  on_end follows, perhaps from inside

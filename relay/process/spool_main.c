@@ -27,6 +27,7 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct trust *trust; /* towards gateways */
 	struct queue_jobs *jobs;
 	struct channel *front, *lookup, *journal;
 	uint64_t front_life;   /* counts front's channels */
@@ -229,11 +230,12 @@ on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct e
 }
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+on_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct spool_role *s = arg;
 
-	deliver_recover(&s->delivery, m, envelope, note);
+	deliver_recover(&s->delivery, m, id, envelope, note);
 }
 
 static void
@@ -333,6 +335,14 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+/* Authorities are files that the sandbox hides. */
+static int
+spool_prepare(struct role *role, struct err *err)
+{
+	self.trust = trust_new(role->config, err);
+	return self.trust != NULL ? 0 : -err->code;
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -358,6 +368,7 @@ spool_start(struct role *role)
 		die("%s", err.text);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
+	courier_use_trust(d->courier, s->trust);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }
@@ -370,6 +381,7 @@ end_role(struct spool_role *s)
 	channel_free(&s->lookup);
 	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
+	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
 		channel_flush(s->journal);
@@ -414,6 +426,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .prepare = spool_prepare,
     .start = spool_start,
     .peer = spool_peer,
     .request = on_request,

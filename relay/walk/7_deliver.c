@@ -79,9 +79,10 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 }
 
 void
-deliver_recover(struct delivery *d, struct spool_message *m, struct span envelope, struct span note)
+deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
 {
-	struct queue_entry *e = entry_new(spool_message_id(m), envelope);
+	struct queue_entry *e = entry_new(id, envelope);
 
 	if (e != NULL && e->prefixes > spool_message_size(m))
 		entry_free(&e);

@@ -542,7 +542,7 @@ test_connection_limit(void **state)
 		loop_turn(loop, 1);
 	assert_int_equal(fakes[0].n_connections, HEALTH_START); /* nothing has gone well yet */
 	assert_int_equal(fakes[1].n_connections, 0);            /* busy is not down */
-	run_at(CLIENT_GREETING_MS);                             /* but silence is */
+	run_at(conf_timeouts_default.greeting_ms);              /* but silence is */
 	assert_int_equal(queue_count(d.queue), 0);
 	assert_int_equal(fakes[1].n_messages, N);
 	assert_true(fakes[1].n_connections <= CONNECTIONS);
@@ -575,7 +575,7 @@ test_recovery(void **state)
 	assert_int_equal(mail()->rcpts[0].state, RCPT_DELIVERED);
 	delivery_free(&d); /* killed, and started again */
 	start_delivery();
-	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 	run();
 	assert_non_null(mail());
 	assert_int_equal(mail()->legs[0].attempts, 1);

@@ -1,6 +1,5 @@
 """`postern queue`: what an administrator sees of the mail that waits, and does to it."""
 
-import json
 import os
 
 import mail
@@ -178,3 +177,47 @@ class Views(QueueCase):
         queue = self.mx.command("status", "--json").json["queue"]
         self.assertEqual((queue["messages"], queue["deferred"], queue["held"], queue["bytes"]), (0, 0, 0, 0))
         self.assertEqual(sum(queue["ages"].values()) + sum(queue["attempts"].values()), 0)
+
+
+class Fsck(QueueCase):
+    def damage(self):
+        """Changes a byte in the middle of the first message's body; returns the file."""
+        folder = os.path.join(self.mx.state, "spool")
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            with open(path, "r+b") as f:
+                at = f.read().find(b"Subject: m0")
+                if at >= 0:
+                    f.seek(at + 9)
+                    f.write(b"X")
+                    return name
+        self.fail("no message in the spool")
+
+    def test_fsck(self):
+        one, *others = self.put_off(2)
+        self.mx.restart()  # what was written last could be what a power cut left: now it is not the last
+        others.append(self.send("after"))
+        wait_until(lambda: all(e["attempts"] for e in self.list()), "a first attempt")
+        self.order("fsck", status=75)
+        self.assertIn("running", self.said)
+        self.mx.stop()
+        self.assertIn("3 messages wait", self.order("fsck"))
+        name = self.damage()
+        out = self.order("fsck", status=1)
+        self.assertIn("damage: ", out)
+        self.assertIn("--repair", out)
+        done = self.mx.command("queue", "fsck", "--json")
+        self.assertEqual((done.status, done.json["ok"], done.json["damaged"]), (1, False, 1), done)
+        found, = [f for f in done.json["findings"] if f["damage"]]
+        self.assertEqual((found["kind"], found["file"], found["id"]), ("body_bad", name, one))
+        self.assertIn("1 set aside", self.order("fsck", "--repair"))
+        self.assertEqual(self.mx.command("queue", "fsck", "--json").json["damaged"], 0)
+        self.mx.start()
+        self.assertEqual({e["id"] for e in self.list()}, set(others))
+        self.order("fsck", "--nonsense", status=64)
+
+    def test_no_spool_yet(self):
+        other = self.relay(self.gateway(name="never"))
+        other.state, other.run = self.path("nothing"), self.path("nobody")
+        other.write()
+        self.assertEqual(other.command("queue", "fsck").status, 1)

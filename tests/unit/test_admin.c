@@ -52,7 +52,7 @@ start_again(void)
 
 	delivery_free(&d);
 	start_delivery();
-	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 }
 
 static struct queue_totals

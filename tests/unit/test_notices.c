@@ -54,7 +54,7 @@ test_success_beside_failure(void **state)
 	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
 	delivery_free(&d);
 	start_delivery();
-	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
 	fake_spool.messages[1].is_committed = true; /* lost */
 	run();

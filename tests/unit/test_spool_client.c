@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <unistd.h>
 
 enum { SETTLE = 4, WAIT_MS = 120000 };
@@ -216,6 +217,42 @@ test_spool_goes_and_comes(void **state)
 	expect_done(w, 4, 1, 0);
 }
 
+static size_t
+count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	(void)closedir(dir);
+	return n;
+}
+
+/* The body's descriptor is the caller's; a copy made for a spool that has gone is not left open. */
+static void
+test_body_of_a_spool_that_is_gone(void **state)
+{
+	struct world *w = *state;
+	int fd = channel_seal(SPAN("x\r\ny"), "body");
+	size_t before;
+
+	(void)close(w->spool);
+	w->spool = -1;
+	before = count_fds();
+	commit(w, &w->a, fd); /* not seen yet that it is gone */
+	expect_done(w, 1, 0, 451);
+	assert_true(count_fds() <= before); /* our end of the channel has gone, too */
+	before = count_fds();
+	for (unsigned i = 0; i < 20; i++) {
+		commit(w, &w->a, fd);
+		expect_done(w, i + 2, 0, 451);
+	}
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(close(fd), 0); /* still ours */
+}
+
 static void
 test_spool_is_replaced(void **state)
 {
@@ -290,6 +327,7 @@ main(void)
 	    TEST(test_refused),
 	    TEST(test_no_answer),
 	    TEST(test_spool_goes_and_comes),
+	    TEST(test_body_of_a_spool_that_is_gone),
 	    TEST(test_spool_is_replaced),
 	    TEST(test_room),
 	    TEST(test_forgotten),

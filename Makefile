@@ -52,7 +52,7 @@ TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+.PHONY: all help bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script evasion demo \
 	install clean tools
 all: $(COMMAND) $(ROLES)
 
@@ -66,6 +66,7 @@ help:
 ## make check-style include layers, format, banned calls
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
+## make evasion     EICAR hidden in mail in all the ways of tests/lib/evasion.py
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
 ## make install     DESTDIR= PREFIX=
@@ -145,6 +146,10 @@ test-san:
 
 script: all tools
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/run.py $(SCRIPT)
+
+# EICAR behind ambiguous MIME, every way, with the table (docs/mime.md); make test sends a share.
+evasion: all
+	@BUILD=$(BUILD) EVASION=all $(PYTHON) tests/lib/run.py test_evasion
 
 check-style:
 	@$(PYTHON) tests/lib/check_style.py

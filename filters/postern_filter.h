@@ -72,13 +72,17 @@ struct pnf_header {
 	uint32_t index;              /* of all header fields, from 0 */
 };
 
-/* Part 0 is the whole message and carries the flags of everything below it.  The chain's note
+/* Where mail readers differ (two Content-Types, broken base64, …) each reading is a part of its own;
+ * a file inside a text (uuencode, yEnc) is one too.  Bytes may thus come more than once.
+ *
+ * Part 0 is the whole message and carries the flags of everything below it.  The chain's note
  * "message.anomalies" names what was wrong. */
 enum {
 	PNF_PART_TRUNCATED = 1,
 	PNF_PART_MALFORMED = 2,
 	PNF_PART_TEXT = 4,
-	PNF_PART_MULTIPART = 8 /* raw holds other parts, which come by themselves */
+	PNF_PART_MULTIPART = 8, /* raw holds other parts, which come by themselves */
+	PNF_PART_READING = 16   /* what another mail reader may see in the part before it */
 };
 
 struct pnf_part {
@@ -89,6 +93,8 @@ struct pnf_part {
 	struct pnf_span decoded; /* transfer encoding undone */
 	struct pnf_span text;    /* for PNF_PART_TEXT: decoded and in UTF-8 */
 	uint32_t flags;
+	const struct pnf_span *names; /* every name that some reader shows, filename first */
+	size_t n_names;
 };
 
 /* What Postern does for a filter.  A table, so that tests can pass a fake one. */

@@ -3,14 +3,6 @@
 
 #include <stdio.h>
 
-/* Anomalies behind which a reader may find what we have not seen.  An unknown charset is not one:
- * its bytes are still scanned. */
-enum {
-	ANOMALIES_MALFORMED = MIME_BAD_ENCODING | MIME_UNKNOWN_ENCODING | MIME_DUPLICATE_HEADER |
-			      MIME_BAD_BOUNDARY | MIME_BAD_HEADER,
-	ANOMALIES_TRUNCATED = MIME_TOO_MANY_PARTS | MIME_TOO_DEEP | MIME_TOO_LARGE
-};
-
 static struct chain_filter *
 chain_find(struct chain *c, const struct conf_filter *conf)
 {
@@ -139,19 +131,9 @@ decode_headers(struct pnf_msg *m)
 static void
 note_anomalies(struct pnf_msg *m)
 {
-	static const struct {
-		unsigned bit;
-		const char *name;
-	} names[] = {{MIME_TOO_MANY_PARTS, "too many parts"}, {MIME_TOO_DEEP, "nested too deep"},
-	    {MIME_TOO_LARGE, "too large decoded"}, {MIME_BAD_ENCODING, "bad transfer encoding"},
-	    {MIME_UNKNOWN_ENCODING, "unknown transfer encoding"},
-	    {MIME_DUPLICATE_HEADER, "MIME header twice"}, {MIME_BAD_BOUNDARY, "bad boundary"},
-	    {MIME_BAD_HEADER, "bad header line"}, {MIME_BAD_CHARSET, "bad charset"}};
 	struct buf text = BUF_INIT(SCAN_WHY_MAX);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (m->mime.anomalies & names[i].bit) /* sticky: what does not fit is left out */
-			(void)buf_addf(&text, "%s%s", text.n > 0 ? ", " : "", names[i].name);
+	mime_anomalies(m->mime.anomalies, &text);
 	if (text.n > 0)
 		(void)host_table()->note_set(m, "message.anomalies", to_pnf(buf_span(&text)));
 	buf_free(&text);
@@ -179,10 +161,12 @@ part_flags(const struct pnf_msg *m, size_t i)
 	const struct mime_part *p = &m->mime.parts[i];
 	uint32_t flags = 0;
 
-	if (p->is_truncated || (i == 0 && (m->mime.anomalies & ANOMALIES_TRUNCATED)))
+	if (p->is_truncated || (i == 0 && mime_is_truncated(&m->mime)))
 		flags |= PNF_PART_TRUNCATED;
-	if (p->is_malformed || (i == 0 && (m->mime.anomalies & ANOMALIES_MALFORMED)))
+	if (p->is_malformed || (i == 0 && mime_is_malformed(&m->mime)))
 		flags |= PNF_PART_MALFORMED;
+	if (p->is_reading)
+		flags |= PNF_PART_READING;
 	if (p->is_multipart)
 		flags |= PNF_PART_MULTIPART;
 	else if (span_starts(p->type, SPAN("text/")))
@@ -197,6 +181,7 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 		return;
 	for (size_t i = 0; i < m->mime.n_parts; i++) {
 		const struct mime_part *p = &m->mime.parts[i];
+		struct pnf_span names[MIME_NAMES];
 		struct pnf_part part = {.id = (uint32_t)i,
 		    .parent = p->parent,
 		    .depth = p->depth,
@@ -206,8 +191,12 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 		    .raw = to_pnf(p->raw),
 		    .decoded = to_pnf(p->decoded),
 		    .text = to_pnf(p->text),
-		    .flags = part_flags(m, i)};
+		    .flags = part_flags(m, i),
+		    .names = names,
+		    .n_names = p->n_names};
 
+		for (size_t k = 0; k < p->n_names; k++)
+			names[k] = to_pnf(p->names[k]);
 		f->plugin->part(f->self, m, &part);
 	}
 }

@@ -97,17 +97,21 @@ report(struct clamav *c, struct pnf_msg *msg, unsigned bit, const char *outcome,
 }
 
 static void
-look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes)
+look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes, bool may_come_again)
 {
 	static const char *const outcomes[] = {[LOOK_INFECTED] = "infected",
 	    [LOOK_UNSCANNABLE] = "unscannable",
 	    [LOOK_ENCRYPTED] = "encrypted",
+	    [LOOK_MACRO] = "macro",
 	    [LOOK_FAILED] = "failure"};
 	struct look found;
 
 	if (c->reported & 1u << LOOK_INFECTED)
 		return;
-	engine_look(c->engine, span_of(bytes.p, bytes.n), &found);
+	if (may_come_again)
+		engine_look_once(c->engine, span_of(bytes.p, bytes.n), &found);
+	else
+		engine_look(c->engine, span_of(bytes.p, bytes.n), &found);
 	if (found.kind != LOOK_CLEAN)
 		report(c, msg, 1u << found.kind, outcomes[found.kind], found.why);
 }
@@ -156,15 +160,15 @@ clamav_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
 		    c, msg, 1u << LOOK_UNSCANNABLE, "unscannable", "too many or too large parts");
 	if (part->flags & PNF_PART_MULTIPART)
 		return;
-	look(c, msg, part->decoded);
+	look(c, msg, part->decoded, true);
 	if (has_other_ascii(part->decoded, part->text))
-		look(c, msg, part->text);
+		look(c, msg, part->text, true);
 }
 
 static void
 clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 {
-	look(self, msg, raw);
+	look(self, msg, raw, false);
 }
 
 PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,

@@ -23,7 +23,12 @@ struct pnf_span {
 };
 
 /* .needs: what the chain must prepare; .may: rights, refused when not declared. */
-enum { PNF_NEEDS_PARTS = 1, PNF_NEEDS_DECODED = 2, PNF_NEEDS_TMPDIR = 4 };
+enum {
+	PNF_NEEDS_PARTS = 1,
+	PNF_NEEDS_DECODED = 2,
+	PNF_NEEDS_TMPDIR = 4,
+	PNF_NEEDS_MEMBERS = 8 /* archives are unpacked, for the member hook */
+};
 enum { PNF_MAY_EDIT_HEADERS = 1 };
 
 struct pnf_msg;    /* opaque: one message being judged */
@@ -97,6 +102,25 @@ struct pnf_part {
 	size_t n_names;
 };
 
+/* Everything that has a type or a name: each part that is no multipart (depth 0), and what is in
+ * archives and winmail.dat, archives in archives too (depth 1 and up). */
+enum {
+	PNF_MEMBER_ENCRYPTED = 1, /* cannot be looked into */
+	PNF_MEMBER_MACRO = 2,     /* an Office document with macros */
+	PNF_MEMBER_BROKEN = 4,    /* an archive that cannot be read to its end */
+	PNF_MEMBER_LIMIT = 8,     /* a limit: there is more inside */
+	PNF_MEMBER_ARCHIVE = 16
+};
+
+struct pnf_member {
+	uint32_t part, depth;
+	struct pnf_span name; /* as it stands in the archive; may be empty */
+	struct pnf_span type; /* what its bytes are, "" when it cannot be told */
+	uint64_t size;        /* bytes, unpacked; 0 when it is not known */
+	uint32_t flags;
+	const unsigned char *sha256; /* 32 bytes; NULL when they were not read */
+};
+
 /* What Postern does for a filter.  A table, so that tests can pass a fake one. */
 struct pnf_host {
 	uint32_t size;
@@ -154,6 +178,8 @@ struct pnf_filter {
 	void (*header)(void *self, struct pnf_msg *, const struct pnf_header *);
 	void (*eoh)(void *self, struct pnf_msg *);
 	void (*part)(void *self, struct pnf_msg *, const struct pnf_part *);
+	/* With PNF_NEEDS_MEMBERS, after all parts. */
+	void (*member)(void *self, struct pnf_msg *, const struct pnf_member *);
 	void (*eom)(void *self, struct pnf_msg *, struct pnf_span raw);
 	void (*done)(void *self, struct pnf_msg *); /* always, last */
 };

@@ -1,5 +1,7 @@
 #include "filters/chain/run.h"
+#include "filters/unpack/kind.h"
 #include "relay/base/clock.h"
+#include "relay/base/log.h"
 
 #include <stdio.h>
 
@@ -76,7 +78,12 @@ filter_load(struct chain *c, struct chain_filter *f)
 int
 chain_load(struct chain *c, struct err *err)
 {
+	struct err unknown = {0};
 	int result = 0;
+
+	/* For the policy's attachment-type; a filter that needs it says so itself. */
+	if (kind_load(&unknown) < 0)
+		log_event(LOG_WARN, "types unknown", KV_STR("why", unknown.text));
 
 	for (size_t i = 0; i < c->n_filters; i++) {
 		struct chain_filter *f = &c->filters[i];
@@ -201,6 +208,44 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 	}
 }
 
+const struct unpack *
+run_unpack(struct pnf_msg *m)
+{
+	if (!m->is_unpacked)
+		unpack_message(&m->mime, &m->unpack_memory, &m->unpack);
+	m->is_unpacked = true;
+	return &m->unpack;
+}
+
+_Static_assert((int)PNF_MEMBER_ENCRYPTED == (int)UNPACK_ENCRYPTED &&
+		   (int)PNF_MEMBER_MACRO == (int)UNPACK_MACRO &&
+		   (int)PNF_MEMBER_BROKEN == (int)UNPACK_BROKEN &&
+		   (int)PNF_MEMBER_LIMIT == (int)UNPACK_LIMIT &&
+		   (int)PNF_MEMBER_ARCHIVE == (int)UNPACK_ARCHIVE,
+    "members carry the flags of items as they are");
+
+static void
+run_members(struct pnf_msg *m, const struct chain_filter *f)
+{
+	const struct unpack *all;
+
+	if (f->plugin->member == NULL || !(f->plugin->about->needs & PNF_NEEDS_MEMBERS))
+		return;
+	all = run_unpack(m);
+	for (size_t i = 0; i < all->n; i++) {
+		const struct unpack_item *item = &all->items[i];
+		struct pnf_member member = {.part = item->part,
+		    .depth = item->depth,
+		    .name = to_pnf(item->name),
+		    .type = to_pnf(item->type),
+		    .size = item->size,
+		    .flags = item->flags,
+		    .sha256 = item->has_hash ? item->hash : NULL};
+
+		f->plugin->member(f->self, m, &member);
+	}
+}
+
 static void
 run_filter(struct pnf_msg *m, const struct chain_filter *f, const struct scan_request *r)
 {
@@ -222,6 +267,7 @@ run_filter(struct pnf_msg *m, const struct chain_filter *f, const struct scan_re
 	if (p->eoh != NULL)
 		p->eoh(f->self, m);
 	run_parts(m, f);
+	run_members(m, f);
 	if (p->eom != NULL)
 		p->eom(f->self, m, to_pnf(m->body));
 	if (p->done != NULL)
@@ -265,6 +311,7 @@ chain_scan(struct chain *c, const struct scan_request *request, struct span body
 	arena_init(&m->memory, CHAIN_FILTER_MEMORY);
 	arena_init(&m->mime_memory, CHAIN_MIME_MEMORY);
 	arena_init(&m->header_memory, CHAIN_HEADER_MEMORY);
+	arena_init(&m->unpack_memory, CHAIN_UNPACK_MEMORY);
 	m->chain = c;
 	m->flow = &c->config->flows[request->flow];
 	m->id = request->id;
@@ -301,6 +348,7 @@ chain_run_free(struct chain_run **run)
 	arena_free(&(*run)->msg.memory);
 	arena_free(&(*run)->msg.mime_memory);
 	arena_free(&(*run)->msg.header_memory);
+	arena_free(&(*run)->msg.unpack_memory);
 	mem_free(*run);
 	*run = NULL;
 }

@@ -1,6 +1,7 @@
 #include "filters/chain/run.h"
 #include "filters/unpack/kind.h"
 #include "filters/unpack/name.h"
+#include "relay/message/url.h"
 
 /* TRUE beats UNKNOWN beats FALSE: one field or part that matches is enough. */
 static enum truth
@@ -109,6 +110,41 @@ attachment_type_truth(struct pnf_msg *m, const struct predicate *p)
 	return unless_hidden(m, t);
 }
 
+struct url_match {
+	const struct predicate *predicate;
+	enum truth truth;
+};
+
+static bool
+on_url(void *arg, struct span url, struct span host)
+{
+	struct url_match *match = arg;
+	const struct matcher *m = match->predicate->matcher;
+
+	match->truth = either(match->truth, matcher_match(m, url));
+	if (host.n > 0)
+		match->truth = either(match->truth, matcher_match(m, host));
+	return match->truth != TRUTH_TRUE;
+}
+
+static enum truth
+url_truth(const struct pnf_msg *m, const struct predicate *p)
+{
+	struct url_match match = {.predicate = p, .truth = TRUTH_FALSE};
+
+	for (size_t i = 0; i < m->mime.n_parts && match.truth != TRUTH_TRUE; i++) {
+		const struct mime_part *part = &m->mime.parts[i];
+
+		if (!span_starts(part->type, SPAN("text/")) || part->is_multipart)
+			continue;
+		if (!url_each(
+			part->text, !span_eq(part->type, SPAN("text/plain")), on_url, &match) ||
+		    part->is_truncated)
+			match.truth = either(match.truth, TRUTH_UNKNOWN);
+	}
+	return mime_is_truncated(&m->mime) ? either(match.truth, TRUTH_UNKNOWN) : match.truth;
+}
+
 static enum truth
 predicate_truth(struct pnf_msg *m, const struct predicate *p)
 {
@@ -124,6 +160,8 @@ predicate_truth(struct pnf_msg *m, const struct predicate *p)
 		return fields_truth(m, p, p->header_name, &was_seen);
 	case FACET_BODY:
 		return body_truth(m, p);
+	case FACET_URL:
+		return url_truth(m, p);
 	case FACET_ATTACHMENT:
 		return attachment_truth(m, p);
 	case FACET_ATTACHMENT_TYPE:

@@ -27,6 +27,7 @@ enum facet {
 	FACET_SUBJECT,
 	FACET_HEADER,
 	FACET_BODY,
+	FACET_URL,            /* of the text parts, or its host */
 	FACET_ATTACHMENT,     /* names, those in archives too */
 	FACET_ATTACHMENT_TYPE /* MIME types, declared and real */
 };
@@ -101,7 +102,7 @@ const struct dns_list *snapshot_list(const struct snapshot *s, size_t i);
 struct list_answer list_type_answer(
     const struct snapshot *s, size_t list, const uint32_t *addresses, size_t n);
 
-/* Content predicates: the subject, header, body and attachment facets of all rules, in order of the text, so
+/* Content predicates: the subject, header, body, url and attachment facets of all rules, in order of the text, so
  * that two processes which parsed the same text number them alike. */
 struct predicate {
 	enum facet facet;        /* FACET_SUBJECT and those after it */

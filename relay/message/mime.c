@@ -121,7 +121,7 @@ static bool
 may_look_through(struct parser *p, struct span body)
 {
 	p->work += body.n;
-	if (p->work <= MIME_WORK)
+	if (p->work <= p->work_max)
 		return true;
 	parser_flag(p, MIME_TOO_LARGE);
 	return false;
@@ -532,6 +532,7 @@ mime_parse(struct span message, const struct mime_limits *limits, struct arena *
 		p.limits.decoded_bytes = MIME_DECODED;
 	if (p.limits.readings == 0)
 		p.limits.readings = MIME_READINGS;
+	p.work_max = (uint64_t)message.n * MIME_WORK_TIMES + MIME_WORK_MORE;
 	*out = (struct mime_message){.anomalies = 0};
 	parse_part(&p, message, 0, 0, SPAN("text/plain"));
 }

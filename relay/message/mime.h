@@ -24,8 +24,9 @@ enum {
 	MIME_ARENA_MIN = 8192
 };
 
-/* Bytes of multipart bodies looked through, all boundaries and depths together. */
-#define MIME_WORK (2ull * 1024 * 1024 * 1024)
+/* Bytes of multipart bodies looked through, all boundaries and depths together: so many times the
+ * message, and some more, so that small messages may be deep. */
+enum { MIME_WORK_TIMES = 8, MIME_WORK_MORE = 64 * 1024 * 1024 };
 
 enum mime_anomaly {
 	MIME_TOO_MANY_PARTS = 1,

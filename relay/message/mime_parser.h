@@ -8,7 +8,7 @@ struct parser {
 	struct arena *arena;
 	struct mime_message *out;
 	size_t parts_cap, decoded, readings;
-	uint64_t work;
+	uint64_t work, work_max; /* bytes of multipart bodies looked through */
 };
 
 static inline void

@@ -132,7 +132,7 @@ class Rules(RelayCase):
 
     SETTINGS = {"filters": ("tag",)}
     POLICY = ("reject attachment *.exe\nreject attachment-type application/x-dosexec\n"
-              "tag papers attachment /^invoice.*[.]pdf$/\ntag archive attachment-type application/zip\n")
+              "reject url *.evil.example\nreject url http://b.example/bad\ntag papers attachment /^invoice.*[.]pdf$/\ntag archive attachment-type application/zip\n")
 
     def fate(self, message):
         return smtp.send(self.mx.port, message).code
@@ -147,6 +147,16 @@ class Rules(RelayCase):
                 "declared type": named('filename="a.txt"', kind="application/x-dosexec")}.items():
             with self.subTest(name):
                 self.assertEqual(self.fate(message), 550)
+
+    def test_urls(self):
+        html = "Content-Type: text/html\n"
+        for name, code, message in (
+                ("host", 550, mail.plain(body="see http://www.Evil.example/x\n")),
+                ("whole", 550, mail.plain(body="see HTTP://b.example/bad.\n")),
+                ("entities", 550, mail.plain(body='<a href="http&colon;//x&#46;evil.example">y</a>\n', headers=html)),
+                ("other", 250, mail.plain("other url", body="see http://b.example/good\n"))):
+            with self.subTest(name):
+                self.assertEqual(self.fate(message), code)
 
     def test_tagged(self):
         self.assertEqual(self.fate(named('filename="b.zip"', files.zipped(("invoice 1.pdf", b"x")), "papers")), 250)

@@ -227,7 +227,6 @@ test_errors(void **state)
 	    {"reject tls none", "not in this version"},
 	    {"reject auth x", "not in this version"},
 	    {"reject tag x", "not in this version"},
-	    {"reject url *x*", "not in this version"},
 	    {"quarantine attachment", "not in this version"},
 	    {"reject attachment", "attachment needs a value"},
 	    {"reject attachment-type", "attachment-type needs a value"},

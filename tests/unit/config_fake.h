@@ -37,8 +37,11 @@ static const struct pnf_about fake_clamav = {.name = "clamav",
     .options = fake_clamav_options};
 static const struct pnf_about fake_content = {
     .name = "content", .version = "1", .summary = "fake", .outcomes = fake_content_outcomes};
+static const struct pnf_option fake_attachment_options[] = {
+    {"hashes", PNF_OPTION_TEXT, NULL, "file of sums"}, {NULL, PNF_OPTION_TEXT, NULL, NULL}};
+
 static const struct pnf_about fake_attachment = {
-    .name = "attachment", .version = "1", .summary = "fake"};
+    .name = "attachment", .version = "1", .summary = "fake", .options = fake_attachment_options};
 static const struct pnf_about fake_header = {.name = "header", .version = "1", .summary = "fake"};
 static const struct pnf_about fake_tag = {.name = "tag", .version = "1", .summary = "fake"};
 

@@ -86,9 +86,10 @@ struct spool {
 	struct list doomed;
 	uint64_t pending_bytes;
 
-	struct segment *notes;                   /* marks are appended to it; NULL: none */
-	struct list marks;                       /* not synced, oldest first */
-	uint64_t mark_seq, synced_seq, open_seq; /* open_seq: no message before it is durable */
+	struct segment *notes; /* marks are appended to it; NULL: none */
+	struct list marks;     /* not synced, oldest first */
+	uint64_t mark_seq, synced_seq,
+	    open_seq; /* open_seq: no message is placed before it is durable */
 	bool is_syncing, is_sync_wanted;
 
 	struct job *fill;    /* making a file; NULL: not now */
@@ -137,6 +138,10 @@ uint64_t tidy_usable(const struct spool *s); /* bytes above min_free */
 
 /* compact.c: long-lived messages and notes move on, so that their segments can be recycled */
 void compact_run(struct spool *s);
+
+/* recall.c */
+/* n bytes of a segment, into an empty buf; false: the disk does not give them. */
+bool recall_bytes(struct spool *s, struct segment *seg, uint64_t offset, size_t n, struct buf *to);
 
 /* message.c */
 struct record_message message_parts(const struct spool_message *m); /* without the body's CRC */

@@ -30,13 +30,28 @@ struct nets {
 	size_t n;
 };
 
+/* What a session may take of us. */
+struct conf_limits {
+	uint32_t sessions_per_client; /* at once, from one IPv4 address or IPv6 /64 */
+	uint32_t messages;            /* MAIL commands of one session (MAILMAX of RFC 9422) */
+	uint32_t mistakes;            /* before 421 */
+	int64_t command_ms;           /* for the next command (RFC 5321 section 4.5.3.2.7) */
+	int64_t data_ms;              /* for the next bytes of a message (4.5.3.2.5) */
+	int64_t message_ms;           /* for one message, however often bytes come */
+	uint64_t data_rate;           /* bytes a second that a message must bring */
+};
+
 struct conf_listen {
 	const char *name;
 	struct endpoint *addresses;
 	size_t n_addresses;
 	const struct conf_flow *flow;
 	struct nets xclient; /* who may send XCLIENT */
+	struct nets proxies; /* who must send a PROXY header */
+	struct conf_limits limits;
 };
+
+extern const struct conf_limits conf_limits_default;
 
 struct conf_dns {
 	struct endpoint *servers; /* none given: those of /etc/resolv.conf at start */

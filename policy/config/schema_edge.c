@@ -59,6 +59,12 @@ read_xclient(struct reading *r, const struct node *n, void *to)
 }
 
 static void
+read_proxies(struct reading *r, const struct node *n, void *to)
+{
+	schema_read_nets(r, n, &((struct conf_listen *)to)->proxies);
+}
+
+static void
 read_listen_tls(struct reading *r, const struct node *n, void *to)
 {
 	static const struct choice choices[] = {
@@ -74,7 +80,8 @@ static const struct rule listen_rules[] = {
     {"flow", RULE_ONE, read_listen_flow},
     {"xclient", RULE_LIST, read_xclient},
     {"tls", RULE_ONE, read_listen_tls},
-    {"proxy_protocol", RULE_NOT_YET, NULL},
+    {"proxy_protocol", RULE_LIST, read_proxies},
+    {"limits", RULE_SECTION, schema_read_limits},
     {"auth", RULE_NOT_YET, NULL},
     {"users", RULE_NOT_YET, NULL},
     {NULL, RULE_ONE, NULL},
@@ -86,6 +93,7 @@ read_listen(struct reading *r, const struct node *n)
 	struct conf_listen *l = &r->config->listens[r->config->n_listens++];
 
 	l->name = schema_keep_text(r, n->title);
+	l->limits = conf_limits_default;
 	schema_read(r, n, listen_rules, l);
 	if (schema_child(n, "address") == NULL)
 		config_complain(r->complaints, n->line,

@@ -59,7 +59,8 @@ on_client(void *arg, int fd, const struct sockaddr_storage *sa)
 		(void)close(fd); /* our listeners are IP's: never here */
 	else if (is_full(l->front))
 		turn_away(fd, &peer, SPAN("4.3.2"), SPAN("Too many connections, try again later"));
-	else if (session_is_counted(&peer, l->listen) && clients_is_full(l->front->clients, &peer))
+	else if (session_is_counted(&peer, l->listen) &&
+		 clients_is_full(l->front->clients, &peer, l->listen->limits.sessions_per_client))
 		turn_away(fd, &peer, SPAN("4.7.0"), SPAN("Too many connections from your address"));
 	else
 		session_new(l->front, fd, &peer, l->listen);
@@ -171,7 +172,7 @@ front_start(struct role *role)
 	pool_on_lost(front.workers, lost_filter, role);
 	spool_client_on_lost(front.spool, lost_spool, role);
 	list_init(&front.sessions);
-	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
+	front.clients = clients_new();
 	front_policy(role);
 }
 

@@ -108,7 +108,7 @@ add_received(const struct session *s, const struct group *g, struct buf *to)
 	    .host = s->has_host ? span_str(s->host) : (struct span){0},
 	    .client = s->client,
 	    .hostname = span_str(s->front->config->hostname),
-	    .protocol = s->is_esmtp ? SPAN("ESMTP") : SPAN("SMTP"),
+	    .protocol = session_protocol(s),
 	    .id = id_span(&t->id),
 	    .rcpt = t->n_rcpts == 1 ? t->rcpts[g->rcpts[0]].address : (struct span){0},
 	    .wall_ms = clock_wall_ms(),

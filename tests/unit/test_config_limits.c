@@ -48,7 +48,7 @@ test_given(void **state)
 	struct config *c = parse(
 	    "proxy_protocol = {\"10.0.0.9\", \"2001:db8::/32\"}\n"
 	    "limits { sessions_per_client = 7 messages = 8 mistakes = 9 command_timeout = 1m\n"
-	    "data_timeout = 30s message_timeout = 2h data_rate = 1k }",
+	    "data_timeout = 30s message_timeout = 2h data_rate = 1K }",
 	    &errors);
 	const struct conf_limits *l;
 	struct ip ip;

@@ -200,13 +200,13 @@ has_bare(struct span s, bool *is_after_cr)
 		size_t lf = at + span_find(span_skip(s, at), '\n');
 		size_t cr = at + span_find(span_of(s.p + at, lf - at), '\r');
 
+		if (cr == lf)
+			return lf < s.n;
 		if (cr + 1 == s.n) {
 			*is_after_cr = true;
 			return false;
 		}
-		if (cr == s.n)
-			return false;
-		if (lf == s.n || cr + 1 != lf)
+		if (cr + 1 != lf)
 			return true;
 		at = lf + 1;
 	}

@@ -98,19 +98,22 @@ class Smuggling(RelayCase):
         acknowledged = {m.header("Subject")[0]: m.body for m in self.inside.kept()}
         for i, (name, inside) in enumerate({**LOOKALIKES, "true end": TRUE_END}.items()):
             with self.subTest(end=name), self.fresh() as client:
-                data = message(f"chunk {i}") + inside + SMUGGLED
-                cut = len(message(f"chunk {i}")) + len(inside) // 2
-                client.send(FROM + TO + b"BDAT %d\r\n" % cut + data[:cut]
-                            + b"BDAT %d LAST\r\n" % (len(data) - cut) + data[cut:] + b"NOOP tail\r\n")
-                for code in (250, 250, 250):
-                    client.expect(code)
-                reply = client.reply()
-                if has_bare(data):
-                    self.assertEqual((reply.code, reply.enhanced), (550, "5.6.0"), f"{name}: {reply}")
-                else:
-                    self.assertEqual(reply.code, 250, f"{name}: {reply}")
-                    acknowledged[f"chunk {i}"] = data.partition(b"\r\n\r\n")[2]
-                client.expect(250)
+                head = message(f"chunk {i}")
+                data = head + inside + SMUGGLED
+                # What is refused is tried with every cut, what is taken goes out once.
+                cuts = range(len(head), len(head) + len(inside) + 1) if has_bare(data) else [len(head) + 1]
+                for cut in cuts:
+                    client.send(FROM + TO + b"BDAT %d\r\n" % cut + data[:cut]
+                                + b"BDAT %d LAST\r\n" % (len(data) - cut) + data[cut:] + b"NOOP tail\r\n")
+                    for code in (250, 250, 250):
+                        client.expect(code)
+                    reply = client.reply()
+                    if has_bare(data):
+                        self.assertEqual((reply.code, reply.enhanced), (550, "5.6.0"), f"{name} {cut}: {reply}")
+                    else:
+                        self.assertEqual(reply.code, 250, f"{name}: {reply}")
+                        acknowledged[f"chunk {i}"] = data.partition(b"\r\n\r\n")[2]
+                    client.expect(250)
         self.check_gateway(acknowledged)
 
 

@@ -1,4 +1,5 @@
 #include "relay/front/connection.h"
+#include "relay/front/content.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -42,13 +43,15 @@ read_some(struct connection *c, struct span *got)
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+/* What is empty holds nothing; the rest counts. */
 static void
-free_empty(struct connection *c)
+settle_buffers(struct connection *c)
 {
 	if (c->in.n == 0)
 		buf_free(&c->in);
 	if (c->out.n == 0 && !c->out.failed)
 		buf_free(&c->out);
+	content_count(&c->held, c->in.cap + c->out.cap);
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
@@ -130,6 +133,7 @@ connection_close(struct connection *c)
 	c->fd = -1;
 	buf_free(&c->in);
 	buf_free(&c->out);
+	content_count(&c->held, 0);
 }
 
 void
@@ -166,7 +170,7 @@ connection_flush(struct connection *c)
 	}
 	if (c->is_finishing && !c->is_shut && c->out.n == 0)
 		shut(c);
-	free_empty(c);
+	settle_buffers(c);
 	watch_again(c);
 }
 

@@ -40,6 +40,7 @@ struct connection {
 	bool is_paused, is_finishing;
 	bool is_shut;   /* our side is closed: what still comes in is dropped */
 	size_t dropped; /* bytes of it */
+	uint64_t held;  /* by in and out, as the memory budget knows it (content.h) */
 	const struct connection_events *events;
 	void *arg;
 };

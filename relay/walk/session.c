@@ -342,6 +342,20 @@ command_input(struct session *s)
 	return true;
 }
 
+/* Who reads no replies, or sends far ahead, pays when memory has run out; not while a message is on
+ * its way to the disk, since its client would send it again. */
+static void
+look_at_buffers(struct session *s)
+{
+	if (content_has_room() || s->connection.held <= WALK_BUFFERS_SPARED ||
+	    s->state == SESSION_WAITING || s->state == SESSION_ENDING)
+		return;
+	buf_free(&s->connection.in);
+	buf_free(&s->connection.out);
+	session_refuse(s, 421, SPAN("4.3.1"), SPAN("No room for your session, try again later"));
+	session_finish(s);
+}
+
 /* Handles what input there is, as far as the session's state lets it. */
 void
 session_go_on(struct session *s)
@@ -376,6 +390,7 @@ session_go_on(struct session *s)
 	connection_pause(&s->connection,
 	    s->state == SESSION_CHECKING || s->state == SESSION_WAITING || s->is_delayed);
 	connection_flush(&s->connection);
+	look_at_buffers(s);
 }
 
 static void

@@ -30,7 +30,8 @@ enum {
 	WALK_SKIP_MAX = 1 << 20,  /* of one command line that is too long */
 	WALK_STRESS_DIVISOR = 10, /* times are this much shorter when sessions run short */
 	WALK_STRESS_MS_MIN = 5000,
-	WALK_SESSION_BYTES = 2048 /* of a session that waits for a command, buffers aside */
+	WALK_BUFFERS_SPARED = 8192, /* of one session, when memory has run out */
+	WALK_SESSION_BYTES = 2048   /* of a session that waits for a command, buffers aside */
 };
 
 /* Everything the front role knows; one for the process. */

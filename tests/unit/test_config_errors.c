@@ -588,7 +588,8 @@ test_not_in_this_version(void **state)
 	    {"listen \"b\" { address = \"127.0.0.1:26\" flow = inbound tls = "
 	     "\"implicit\"\nproxy_protocol = {\"10.0.0.9\"}\nauth = {\"scram-sha-256\"}\nusers = "
 	     "\"file:/x\" }\n",
-		"t.conf:6: tls \"implicit\" is not in this version; remove it\nt.conf:8: \"auth\" is not "
+		"t.conf:6: tls \"implicit\" is not in this version; remove it\nt.conf:8: \"auth\" "
+		"is not "
 		"in this version; remove it\nt.conf:9: \"users\" is not in this version; remove "
 		"it\n"},
 	    {"flow \"b\" { connect = {\"access\",\n\"greet\", \"rate\",\n\"greylist\"} "

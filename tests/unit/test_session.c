@@ -14,11 +14,11 @@
 enum { TURNS = 20, REPLIES_MAX = 65536 };
 #define DATA_MS    (conf_limits_default.data_ms)
 #define MESSAGE_MS (conf_limits_default.message_ms)
-#define WALL_MS  1700000000000LL
-#define GREETING "EHLO client.example\r\n"
-#define MAIL     "MAIL FROM:<alice@sender.example>\r\n"
-#define RCPT     "RCPT TO:<bob@example.org>\r\n"
-#define BODY     "Subject: x\r\n\r\nhello\r\n.\r\n"
+#define WALL_MS    1700000000000LL
+#define GREETING   "EHLO client.example\r\n"
+#define MAIL       "MAIL FROM:<alice@sender.example>\r\n"
+#define RCPT       "RCPT TO:<bob@example.org>\r\n"
+#define BODY       "Subject: x\r\n\r\nhello\r\n.\r\n"
 
 /* These live as long as the process. */
 static struct loop *loop;
@@ -52,8 +52,8 @@ set_front(void)
 	    .gateway = &gateway,
 	    .max_size = 1000000,
 	    .max_recipients = 10};
-	listening = (struct conf_listen){
-	    .name = "mx", .flow = &flow, .limits = conf_limits_default};
+	listening =
+	    (struct conf_listen){.name = "mx", .flow = &flow, .limits = conf_limits_default};
 	config = (struct config){.hostname = "mx.example.org",
 	    .postmaster = "postmaster@example.org",
 	    .flows = &flow,
@@ -369,6 +369,78 @@ test_no_memory_in_data(void **state)
 	expect("250 2.1.0 ");
 }
 
+/* A client that reads no replies has them counted in the memory budget, and is the first to go. */
+static void
+test_no_memory_for_replies(void **state)
+{
+	struct session *s;
+	bool was_told = false;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	s = LIST_ENTRY(front.sessions.next, struct session, node);
+	for (int i = 0; i < 10000 && s->connection.held <= WALK_BUFFERS_SPARED; i++)
+		say("HELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\n");
+	assert_true(s->connection.held > WALK_BUFFERS_SPARED);
+	assert_int_equal(content_held(), s->connection.held);
+	content_set_budget(1);
+	say("NOOP\r\n");
+	assert_true(s->connection.held <= WALK_BUFFERS_SPARED);
+	for (int i = 0; i < 100 && !was_told; i++)
+		was_told = strstr(heard(), "421 4.3.1 No room for your session") != NULL;
+	assert_true(was_told);
+}
+
+/* What a waiting session costs beside the kernel's part and the process's tables. */
+static void
+test_a_waiting_session_is_small(void **state)
+{
+	struct session *s;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	say(GREETING "NOOP\r\nRSET\r\n");
+	(void)heard();
+	s = LIST_ENTRY(front.sessions.next, struct session, node);
+	assert_int_equal(s->state, SESSION_COMMAND);
+	assert_null(s->checks);
+	assert_null(s->transaction);
+	assert_null(s->connected);
+	assert_null(s->verdict);
+	assert_null(s->answers);
+	assert_int_equal(s->connection.held, 0);
+	assert_int_equal(s->connection.in.cap + s->connection.out.cap, 0);
+}
+
+/* A line that is too long is told once; mistakes past half of those allowed cost time. */
+static void
+test_mistakes_cost_time(void **state)
+{
+	uint32_t i = 0, max = conf_limits_default.mistakes;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	say(GREETING);
+	(void)heard();
+	for (; i < max / 2; i++) {
+		say("X\r\n");
+		expect("500 ");
+	}
+	say("X\r\nNOOP\r\n");
+	expect("500 ");
+	set_clock(now_ms + WALK_MISTAKE_MS - 1);
+	assert_string_equal(heard(), "");
+	set_clock(now_ms + 1);
+	expect("250 ");
+	for (i++; i < max - 1; i++) {
+		say("X\r\n");
+		expect("500 ");
+		set_clock(now_ms + WALK_MISTAKE_MS);
+	}
+	say("X\r\n");
+	assert_non_null(strstr(heard(), "421 4.7.0 Too many mistakes"));
+}
+
 /* All in one turn of the loop, so that the kernel takes none of it meanwhile. */
 static void
 commit_at_once(struct spool_request *requests, size_t n)
@@ -498,6 +570,9 @@ main(void)
 		test_the_next_message_has_its_own_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_at_mail, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_in_data, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_memory_for_replies, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_waiting_session_is_small, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_mistakes_cost_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_slow_spool, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_slow_journal, setup, teardown),
 	};

@@ -34,7 +34,8 @@ intake_free(struct intake **in)
 	while (map_next((*in)->by_cookie, &at, NULL, &value)) {
 		struct arrival *a = value;
 
-		entry_free(&a->entry);
+		if (!a->is_kept)
+			entry_free(&a->entry);
 		mem_free(a);
 	}
 	map_free(&(*in)->by_cookie);
@@ -50,31 +51,62 @@ new_entry(struct span id, const struct envelope *envelope, struct buf *bytes)
 	return bytes->failed ? NULL : entry_new(id, buf_span(bytes));
 }
 
+/* All copies' header sections in a row; one alone as it is. */
+static struct span
+join_prefixes(const struct envelope *e, struct buf *room)
+{
+	if (e->n_copies == 1)
+		return e->copies[0].prefix;
+	for (size_t i = 0; i < e->n_copies; i++)
+		(void)buf_add_span(room, e->copies[i].prefix); /* sticky: the caller tests */
+	return buf_span(room);
+}
+
+static uint64_t
+expect(struct intake *in, const struct arrival *about, struct queue_entry *e)
+{
+	struct arrival *a = mem_alloc(sizeof(*a));
+	uint64_t cookie = ++in->last_cookie;
+
+	*a = *about;
+	a->entry = e;
+	(void)map_set_u64(in->by_cookie, cookie, a); /* a new number: nothing stood there */
+	(void)map_set(in->by_id, span_str(e->id), a);
+	return cookie;
+}
+
 int
 intake_put(struct intake *in, struct spool *spool, const struct arrival *about, struct span id,
     const struct envelope *envelope, const struct intake_body *body)
 {
-	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX);
+	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), room = BUF_INIT(COMMIT_PREFIXES_MAX);
 	struct queue_entry *e = new_entry(id, envelope, &bytes);
-	struct arrival *a;
-	uint64_t cookie;
+	struct span prefix = join_prefixes(envelope, &room);
 
-	if (e == NULL) {
+	if (e == NULL || room.failed) {
 		if (body->fd >= 0)
 			(void)close(body->fd); /* memory only */
+		entry_free(&e);
+		buf_free(&room);
 		buf_free(&bytes);
 		return -E_CORRUPT;
 	}
-	a = mem_alloc(sizeof(*a));
-	*a = *about;
-	a->entry = e;
-	cookie = ++in->last_cookie;
-	(void)map_set_u64(in->by_cookie, cookie, a); /* a new number: nothing stood there */
-	(void)map_set(in->by_id, span_str(e->id), a);
-	spool_put(spool, cookie, id, buf_span(&bytes), body->prefix, body->body, body->fd,
+	spool_put(spool, expect(in, about, e), id, buf_span(&bytes), prefix, body->body, body->fd,
 	    body->skip, body->size);
+	buf_free(&room);
 	buf_free(&bytes);
 	return 0;
+}
+
+void
+intake_keep(struct intake *in, struct spool *spool, const struct arrival *about,
+    struct queue_entry *e, struct span envelope, struct span prefix, const struct intake_body *body)
+{
+	struct arrival kept = *about;
+
+	kept.is_kept = true;
+	spool_put(spool, expect(in, &kept, e), span_str(e->id), envelope, prefix, body->body,
+	    body->fd, body->skip, body->size);
 }
 
 void
@@ -86,8 +118,8 @@ intake_committed(struct intake *in, uint64_t cookie, struct spool_message *m, co
 	(void)map_remove(in->by_id, span_str(a->entry->id)); /* it is a */
 	if (err == NULL) {
 		a->entry->msg = m;
-		a->entry->size = spool_message_size(m);
-	} else {
+		entry_set_size(a->entry, spool_message_size(m));
+	} else if (!a->is_kept) {
 		entry_free(&a->entry);
 	}
 	in->on_done(in->arg, a, err);

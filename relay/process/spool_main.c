@@ -27,8 +27,10 @@ struct spool_role {
 	struct role *role;
 	struct delivery delivery;
 	struct channel *front, *lookup, *journal;
-	uint64_t front_life; /* counts front's channels */
-	bool has_room;
+	uint64_t front_life;   /* counts front's channels */
+	bool has_room;         /* for a small message: front is told */
+	bool is_short_of_room; /* for one that was refused: the admin is told */
+	uint64_t refused_size; /* the smallest that did not fit, 0: none since there was room */
 	struct timer *room_timer, *stop_timer;
 	int64_t stop_by_ms;
 };
@@ -76,17 +78,25 @@ body_is_sound(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
+/* `watch_room` tells the admin until a message of this size would fit. */
+static void
+note_refused_size(struct spool_role *s, uint64_t size)
+{
+	if (s->refused_size == 0 || size < s->refused_size)
+		s->refused_size = size;
+}
+
 static void
 take_commit(struct spool_role *s, struct message *m)
 {
-	static struct commit_rcpt rcpts[COMMIT_RCPTS_MAX]; /* large; used during this call */
+	static struct commit_room room; /* large; used during this call */
 	struct delivery *d = &s->delivery;
 	struct arrival a = {.front_id = m->id, .front_life = s->front_life};
 	struct intake_body body = {.fd = -1};
 	struct envelope envelope;
 	struct commit c;
 
-	if (commit_get(m->payload, &c, rcpts, COMMIT_RCPTS_MAX) < 0 || !id_is_usable(s, c.id) ||
+	if (commit_get(m->payload, &c, &room) < 0 || !id_is_usable(s, c.id) ||
 	    (!c.is_inline && !body_is_sound(m->fds[0], c.body_size))) {
 		log_event(
 		    LOG_ERROR, "commit refused", KV_STR("why", "front sent a malformed commit"));
@@ -97,19 +107,23 @@ take_commit(struct spool_role *s, struct message *m)
 		refuse(s, m->id, false);
 		return;
 	}
-	if (!spool_has_room(d->spool, c.prefix.n + c.body_size) ||
+	if (!spool_has_room(d->spool, commit_prefixes(&c) + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
+		note_refused_size(s, commit_prefixes(&c) + c.body_size);
 		refuse(s, m->id, true);
 		return;
 	}
 	envelope = (struct envelope){.flow = c.flow,
 	    .from = c.from,
 	    .is_8bit = c.is_8bit,
-	    .is_tagged = c.is_tagged,
+	    .is_utf8 = c.is_utf8,
+	    .ret = c.ret,
+	    .envid = c.envid,
 	    .received_ms = clock_wall_ms(),
+	    .copies = c.copies,
+	    .n_copies = c.n_copies,
 	    .rcpts = c.rcpts,
 	    .n_rcpts = c.n_rcpts};
-	body.prefix = c.prefix;
 	body.skip = c.is_inline ? 0 : c.skip;
 	body.size = c.body_size;
 	body.body = c.is_inline ? span_skip(c.body, (size_t)c.skip) : (struct span){0};
@@ -117,8 +131,31 @@ take_commit(struct spool_role *s, struct message *m)
 		body.fd = m->fds[0];
 		m->fds[0] = -1;
 	}
+	if (through_is_fit(d, &c)) {
+		struct transit *t = transit_new(c.id, &envelope, &body);
+
+		if (t != NULL) {
+			through_begin(d, &a, t, c.data_end_ms);
+			return;
+		}
+	}
 	if (intake_put(d->intake, d->spool, &a, c.id, &envelope, &body) < 0)
 		refuse(s, m->id, false);
+}
+
+static void
+on_through(void *arg, const struct arrival *a, const struct refusal *refusal)
+{
+	struct spool_role *s = arg;
+	struct buf payload = BUF_INIT(1024);
+	bool is_asked_for = channel_is_open(s->front) && a->front_life == s->front_life;
+
+	if (refusal != NULL)
+		refusal_put(&payload, refusal);
+	if (is_asked_for)
+		channel_send(s->front, refusal != NULL ? SPOOL_REFUSED : SPOOL_COMMITTED,
+		    a->front_id, buf_span(&payload), NULL);
+	buf_free(&payload);
 }
 
 static void
@@ -129,6 +166,10 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 
 	if (err != NULL)
 		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
+	if (a->is_kept) {
+		through_arrived(&s->delivery, a, err);
+		return;
+	}
 	if (a->is_notice) {
 		settle_notice(&s->delivery, a, err);
 		return;
@@ -158,11 +199,19 @@ watch_room(void *arg)
 	bool has_room = spool_has_room(s->delivery.spool, 0) &&
 			queue_count(s->delivery.queue) < QUEUE_MESSAGES_MAX;
 
+	bool is_short = !has_room || (s->refused_size > 0 &&
+					 !spool_has_room(s->delivery.spool, s->refused_size));
+
 	if (has_room != s->has_room) {
 		s->has_room = has_room;
 		tell_room(s);
+	}
+	if (!is_short)
+		s->refused_size = 0;
+	if (is_short != s->is_short_of_room) {
+		s->is_short_of_room = is_short;
 		role_problem(s->role, "spool-room", "no room for new mail: clients are told 452",
-		    has_room ? NULL : "free disk space under state_dir, or lower queue.min_free");
+		    is_short ? "free disk space under state_dir, or lower queue.min_free" : NULL);
 	}
 	loop_timer(s->role->loop, &s->room_timer, ROOM_EVERY_MS, watch_room, s);
 }
@@ -205,6 +254,8 @@ on_front_message(void *arg, struct message *m)
 
 	if (m->type == SPOOL_COMMIT)
 		take_commit(s, m);
+	else if (m->type == SPOOL_HURRY)
+		through_hurry(&s->delivery);
 }
 
 static void
@@ -294,6 +345,7 @@ spool_start(struct role *role)
 	s->has_room = true;
 	role->self = s;
 	d->on_problem = on_problem;
+	d->on_through = on_through;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
@@ -341,6 +393,7 @@ spool_stop(struct role *role)
 	struct spool_role *s = role->self;
 
 	s->delivery.is_stopping = true;
+	through_hurry(&s->delivery);
 	s->stop_by_ms = clock_mono_ms() + STOP_WAIT_MS;
 	for (size_t i = 0; i < s->delivery.n_gateways; i++)
 		courier_quit(s->delivery.courier, s->delivery.gateways[i]);

@@ -69,6 +69,8 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 {
 	struct queue_entry *e = entry_new(spool_message_id(m), envelope);
 
+	if (e != NULL && e->prefixes > spool_message_size(m))
+		entry_free(&e);
 	if (e == NULL) {
 		d->on_problem(d->arg, "envelope",
 		    "a spooled message has an envelope this version cannot read",
@@ -76,7 +78,7 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 		return;
 	}
 	e->msg = m;
-	e->size = spool_message_size(m);
+	entry_set_size(e, spool_message_size(m));
 	if (note.n > 0 && note_get(note, e) < 0)
 		log_event(LOG_WARN, "note unreadable", KV_STR("id", e->id));
 	if (queue_find(d->queue, span_str(e->id)) != NULL) {
@@ -97,7 +99,8 @@ void
 deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_HELD && !e->rcpts[i].is_refused)
+		if (e->rcpts[i].state == RCPT_HELD &&
+		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER)
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];
@@ -131,7 +134,7 @@ static void
 hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
 {
 	leg->state = LEG_IDLE;
-	if (spool_verify(d->spool, leg->entry->msg) < 0) {
+	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",
 		    "it is held: see `postern queue list`; check the disk");
@@ -291,6 +294,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	d->gateways = mem_array(config->n_gateways, sizeof(*d->gateways));
 	for (size_t i = 0; i < config->n_gateways; i++)
 		d->gateways[i] = gateway_new(&config->gateways[i]);
+	list_init(&d->transits);
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */
@@ -303,6 +307,11 @@ delivery_free(struct delivery *d)
 	timer_cancel(&d->wake);
 	for (size_t i = 0; i < d->n_gateways; i++)
 		courier_drop(d->courier, d->gateways[i]);
+	LIST_FOR_SAFE (it, &d->transits) {
+		struct transit *t = LIST_ENTRY(it, struct transit, node);
+
+		transit_free(&t);
+	}
 	queue_free(&d->queue);
 	resolve_free(&d->resolver);
 	for (size_t i = 0; i < d->n_gateways; i++)

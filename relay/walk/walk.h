@@ -91,11 +91,10 @@ struct transaction {
 	struct scan scan;
 	const struct span *addresses; /* of rcpts, for the scan */
 	struct group *groups;
-	size_t n_groups, n_to_commit, n_committed;
-	struct spool_request *commits; /* one for each group */
-	bool was_refused; /* by the spool, for one of the groups: the first such answer */
-	int refusal_code;
-	char refusal_enhanced[12], refusal_text[VERDICT_REPLY_MAX];
+	size_t n_groups;
+	int64_t data_end_ms;           /* monotonic */
+	const struct verdict *refusal; /* every group refuses: the strongest of them; else NULL */
+	struct spool_request commit;
 };
 
 /* A message, or a chunk that nobody wants, while it comes in. */

@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
 #include "relay/walk/delivery.h"
@@ -26,6 +27,7 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct trust *trust; /* towards gateways */
 	struct channel *front, *lookup, *journal;
 	uint64_t front_life;   /* counts front's channels */
 	bool has_room;         /* for a small message: front is told */
@@ -227,11 +229,12 @@ on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct e
 }
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+on_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
 {
 	struct spool_role *s = arg;
 
-	deliver_recover(&s->delivery, m, envelope, note);
+	deliver_recover(&s->delivery, m, id, envelope, note);
 }
 
 static void
@@ -331,6 +334,14 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+/* Authorities are files that the sandbox hides. */
+static int
+spool_prepare(struct role *role, struct err *err)
+{
+	self.trust = trust_new(role->config, err);
+	return self.trust != NULL ? 0 : -err->code;
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -354,6 +365,8 @@ spool_start(struct role *role)
 	if (d->spool == NULL)
 		die("%s", err.text);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
+	gateway_requests_start(d);
+	courier_use_trust(d->courier, s->trust);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }
@@ -365,6 +378,7 @@ end_role(struct spool_role *s)
 	channel_free(&s->front);
 	channel_free(&s->lookup);
 	delivery_free(&s->delivery);
+	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
 		channel_flush(s->journal);
@@ -409,6 +423,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .prepare = spool_prepare,
     .start = spool_start,
     .peer = spool_peer,
     .request = on_request,

@@ -40,7 +40,8 @@ decode_copy(const unsigned char *from, struct segment_header *out)
 	out->first_serial = get_u64(&w);
 	if (get_u32(&w) != crc32c(0, from, HEADER_CRC_AT) || wire_end(&w) != 0)
 		return false;
-	if ((kind != SEGMENT_MESSAGES && kind != SEGMENT_NOTES) || zero != 0 || out->number == 0)
+	if ((kind != SEGMENT_MESSAGES && kind != SEGMENT_NOTES) || zero != 0 || out->number == 0 ||
+	    out->number > SEGMENT_NUMBER_MAX)
 		return false;
 	out->kind = (enum segment_kind)kind;
 	return true;

@@ -52,7 +52,7 @@ TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help fault fault-planted bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+.PHONY: all help fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
 	install clean tools
 all: $(COMMAND) $(ROLES)
 
@@ -70,6 +70,7 @@ help:
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
+## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=
 ##
 ## V=1 shows the commands; BUILD=dir, SAN=address,undefined|thread, CC=clang as one would expect
@@ -114,6 +115,14 @@ $(BUILD)/tests/unit/test_spool_planted: $(PLANTED) $(ARCHIVE)
 FAULT_POINTS ?= 100000
 fault: $(BUILD)/tests/unit/test_spool_power
 	@FAULT_POINTS=$(FAULT_POINTS) $<
+
+# The page cache is dropped when root runs it; the spool goes to the build folder and is removed.
+RECOVERY_MESSAGES ?= 1000000
+bench-recovery: $(BUILD)/tests/spool_recovery
+	@rm -rf $(BUILD)/recovery
+	@$< fill $(BUILD)/recovery $(RECOVERY_MESSAGES)
+	@sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches && echo "cold:" || true
+	@$< open $(BUILD)/recovery && echo "warm:" && $< open $(BUILD)/recovery; rm -rf $(BUILD)/recovery
 
 fault-planted: $(BUILD)/tests/unit/test_spool_planted
 	@PLANTED_POINTS=$(FAULT_POINTS) $<

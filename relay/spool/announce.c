@@ -27,10 +27,11 @@ write_again(struct spool *s, struct segment *seg, struct err *err)
 	mem_free(chunk);
 	if (failed == 0)
 		failed = s->io->sync_data(s->io->arg, seg->fd);
-	return failed == 0 ? 0
-			   : err_set(err, E_IO,
-				 "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
-				 seg->name);
+	return failed == 0
+		   ? 0
+		   : err_set(err, E_IO,
+			 "spool file %s cannot be synced; look at the disk (dmesg, smartctl)",
+			 seg->name);
 }
 
 /*

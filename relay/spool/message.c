@@ -1,7 +1,5 @@
 /* A live message: where it lies, and reading it. */
 #include "relay/base/err.h"
-#include "relay/base/mem.h"
-#include "relay/spool/crc32c.h"
 #include "relay/spool/store.h"
 
 static const uint64_t body_mask = SPOOL_BODY_MAX;
@@ -113,26 +111,6 @@ spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void
 	return io_read_all(s->io, fd, to, n, start + offset) == 0 ? 0 : -E_IO;
 }
 
-/* The CRC of `n` bytes at `at`; 0, or -E_IO. */
-static int
-crc_at(struct spool *s, int fd, uint64_t at, uint64_t n, uint32_t *crc)
-{
-	size_t size = n < COMMIT_CHUNK ? (size_t)n : COMMIT_CHUNK;
-	unsigned char *chunk = mem_alloc(size + 1);
-	int failed = 0;
-
-	while (n > 0 && failed == 0) {
-		size_t take = n < size ? (size_t)n : size;
-
-		failed = io_read_all(s->io, fd, chunk, take, at);
-		*crc = crc32c(*crc, chunk, take);
-		at += take;
-		n -= take;
-	}
-	mem_free(chunk);
-	return failed != 0 ? -E_IO : 0;
-}
-
 /* 0, -E_IO or -E_CORRUPT. */
 static int
 check_record(struct spool *s, int fd, const struct spool_message *m)
@@ -147,13 +125,13 @@ check_record(struct spool *s, int fd, const struct spool_message *m)
 		return -E_IO;
 	if (!record_decode(start, &r) || r.type != RECORD_MSG || r.serial != m->serial ||
 	    r.nonce != m->home->header.nonce ||
-	    record_decode_message(span_of(start + RECORD_HEADER, RECORD_LENGTHS), r.length,
-		&parts) != 0 ||
+	    record_decode_message(
+		span_of(start + RECORD_HEADER, RECORD_LENGTHS), r.length, &parts) != 0 ||
 	    record_message_head(&parts) != head || r.length != record_message_length(&want))
 		return -E_CORRUPT;
 	crc = record_crc_of_header(start);
-	if (crc_at(s, fd, at, head, &crc) != 0 ||
-	    crc_at(s, fd, at + head, r.length - head, &body_crc) != 0)
+	if (io_crc(s->io, fd, at, head, &crc) != 0 ||
+	    io_crc(s->io, fd, at + head, r.length - head, &body_crc) != 0)
 		return -E_IO;
 	return crc == r.crc && body_crc == parts.body_crc ? 0 : -E_CORRUPT;
 }

@@ -330,4 +330,5 @@ notes_sync_done(struct spool *s, struct job *j)
 	}
 	tidy_dying(s);
 	plan_release(s);
+	plan_run(s); /* it may have waited for a seal */
 }

@@ -323,6 +323,8 @@ batch_lost(struct spool *s, struct job *j)
 		s->active = NULL;
 	if (!PLANTED(PLANT_SEAL_NOT_WRITTEN))
 		notes_seal(s, seg);
+	/* No segment is begun before that is durable: only the newest may have a torn tail. */
+	s->open_seq = s->mark_seq;
 	doom(s, j);
 	seg->jobs--;
 	tidy_consider(s, seg);

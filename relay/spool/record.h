@@ -29,7 +29,7 @@ enum {
 	RECORD_ALIGN = 8,
 	RECORD_LENGTHS = 24, /* the fixed start of a MSG payload */
 	RECORD_BODY_CRC_AT = 12,
-	RECORD_HOMES = 16,   /* the fixed start of a NOTE payload, all of a DONE's */
+	RECORD_HOMES = 16, /* the fixed start of a NOTE payload, all of a DONE's */
 	RECORD_SEAL_LENGTH = 32,
 	RECORD_PEEK = 64 /* first bytes of a payload: enough for a MSG's lengths and id */
 };

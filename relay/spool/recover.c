@@ -248,7 +248,8 @@ scan_notes(struct pass *p, void (*on_record)(void *, const struct record *, uint
 
 		if (seg->header.kind != SEGMENT_NOTES)
 			continue;
-		if (scan_segment(p, seg, UINT64_MAX, false, on_record, &scan) != 0 || scan.unreadable > 0)
+		if (scan_segment(p, seg, UINT64_MAX, false, on_record, &scan) != 0 ||
+		    scan.unreadable > 0)
 			return err_set(err, E_IO,
 			    "spool file %s cannot be read; move it away to start without it "
 			    "(settled mail may be sent again)",
@@ -291,8 +292,7 @@ static void
 scan_messages(struct pass *p, struct segment *seg)
 {
 	const struct record_seal *seal = seal_of(p, seg);
-	uint64_t limit =
-	    seal != NULL && !PLANTED(PLANT_SEAL_IGNORED) ? seal->end : UINT64_MAX;
+	uint64_t limit = seal != NULL && !PLANTED(PLANT_SEAL_IGNORED) ? seal->end : UINT64_MAX;
 	struct scan scan;
 	bool is_bad;
 

@@ -127,6 +127,8 @@ scan_run(struct scan *s)
 			at = find_nonce(s, &w, at + RECORD_ALIGN);
 			continue;
 		}
+		if (at > s->end && s->on_gap != NULL)
+			s->on_gap(s->arg, s->end, at);
 		s->gaps += at - s->end;
 		s->on_record(s->arg, &r, at,
 		    span_take(look(s, &w, at + RECORD_HEADER, RECORD_PEEK),

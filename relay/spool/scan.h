@@ -17,6 +17,8 @@ struct scan {
 	bool has_bodies;              /* bodies are checked */
 	/* `peek`: the first bytes of the payload, at most RECORD_PEEK. */
 	void (*on_record)(void *arg, const struct record *r, uint64_t offset, struct span peek);
+	/* May be NULL: bytes before a good record that are in none. */
+	void (*on_gap)(void *arg, uint64_t from, uint64_t to);
 	void *arg;
 	/* results */
 	uint64_t end;        /* behind the last good record */

@@ -123,3 +123,10 @@ segment_name_aside(const char *name, char to[SEGMENT_NAME_SIZE])
 
 	(void)snprintf(to, SEGMENT_NAME_SIZE, "%.*s.damaged", SPAN_ARG(base)); /* fits */
 }
+
+void
+segment_name_part(const char *name, uint64_t offset, char to[SEGMENT_NAME_SIZE])
+{
+	(void)snprintf(to, SEGMENT_NAME_SIZE, "%.24s.%llu.damaged", name,
+	    (unsigned long long)offset); /* fits: offsets have 15 digits at most */
+}

@@ -13,7 +13,7 @@
 enum {
 	SEGMENT_HEADER = 4096,  /* bytes before the first record */
 	SEGMENT_COPY_AT = 2048, /* of the header's second copy, in a sector of its own */
-	SEGMENT_NAME_SIZE = 32
+	SEGMENT_NAME_SIZE = 48
 };
 #define SEGMENT_NUMBER_MAX UINT32_MAX /* 256 PiB of mail in segments of 64 MiB */
 
@@ -78,5 +78,7 @@ void segment_name(uint64_t file, char to[SEGMENT_NAME_SIZE]);
 bool segment_name_parse(const char *name, uint64_t *file);
 /* The name under which a damaged one is kept for the admin: "00000001.seg.damaged". */
 void segment_name_aside(const char *name, char to[SEGMENT_NAME_SIZE]);
+/* … and that of a part of it: "00000001.seg.4096.damaged". */
+void segment_name_part(const char *name, uint64_t offset, char to[SEGMENT_NAME_SIZE]);
 
 #endif

@@ -86,9 +86,10 @@ struct spool {
 	struct list doomed;
 	uint64_t pending_bytes;
 
-	struct segment *notes;                   /* marks are appended to it; NULL: none */
-	struct list marks;                       /* not synced, oldest first */
-	uint64_t mark_seq, synced_seq, open_seq; /* open_seq: no message before it is durable */
+	struct segment *notes; /* marks are appended to it; NULL: none */
+	struct list marks;     /* not synced, oldest first */
+	uint64_t mark_seq, synced_seq,
+	    open_seq; /* open_seq: no message is placed before it is durable */
 	bool is_syncing, is_sync_wanted;
 
 	struct job *fill;    /* making a file; NULL: not now */

@@ -44,8 +44,8 @@ on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct e
 }
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
-    struct span note)
+on_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct bench *b = arg;
 
@@ -109,9 +109,8 @@ recover(const char *dir)
 	must(getrusage(RUSAGE_SELF, &use) == 0);
 	(void)printf("%llu messages, %.2f GB, %llu notes: %.2f s; %zu bytes each in the index, "
 		     "%ld MB in the process\n",
-	    (unsigned long long)b.n_recovered, (double)b.bytes / 1e9,
-	    (unsigned long long)b.n_notes, took, sizeof(struct spool_message),
-	    use.ru_maxrss / 1024);
+	    (unsigned long long)b.n_recovered, (double)b.bytes / 1e9, (unsigned long long)b.n_notes,
+	    took, sizeof(struct spool_message), use.ru_maxrss / 1024);
 	spool_close(&b.s);
 	loop_free(&loop);
 }

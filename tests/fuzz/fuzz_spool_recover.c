@@ -20,8 +20,8 @@ struct found {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
-    struct span note)
+on_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct found *found = arg;
 

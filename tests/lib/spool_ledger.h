@@ -31,11 +31,12 @@ struct entry {
 	enum told told;
 	uint64_t size; /* of the body */
 	struct spool_message *m;
-	uint64_t nonce; /* of an earlier life: the body and notes hold forged records with it; 0: none */
+	uint64_t
+	    nonce; /* of an earlier life: the body and notes hold forged records with it; 0: none */
 	unsigned note, note_before; /* newest version told, and the one before the call */
 	unsigned note_firm;         /* power loss leaves this one or a newer one */
 	bool is_settled_firm;       /* power loss does not bring it back */
-	bool is_spoilt;             /* its bytes on disk were made bad: it may be lost, and must be shown */
+	bool is_spoilt; /* its bytes on disk were made bad: it may be lost, and must be shown */
 	bool is_found;
 	unsigned note_found;
 };
@@ -44,10 +45,10 @@ struct ledger {
 	struct memfs *fs; /* its lock guards the entries against other threads; NULL: none */
 	unsigned n_wrong, n_problems, n_found;
 	char wrong[200];
-	bool is_exact; /* kill -9: marks must be exact */
-	bool is_firm;  /* power loss: marks older than a second must be there */
-	bool is_blind; /* reads failed: a message may be left for the next start */
-	bool is_deaf;  /* answers of a spool whose process is dead */
+	bool is_exact;  /* kill -9: marks must be exact */
+	bool is_firm;   /* power loss: marks older than a second must be there */
+	bool is_blind;  /* reads failed: a message may be left for the next start */
+	bool is_deaf;   /* answers of a spool whose process is dead */
 	uint64_t nonce; /* for the messages from now on */
 	size_t n;
 	struct entry entries[LEDGER_MAX];
@@ -109,7 +110,8 @@ ledger_forge(unsigned char to[128], enum record_type type, uint64_t nonce, uint6
 
 /* Forged records all over it, so that one begins at a multiple of 8 of the segment. */
 static inline void
-ledger_add_forged(unsigned char *to, size_t n, enum record_type type, uint64_t nonce, uint64_t serial)
+ledger_add_forged(
+    unsigned char *to, size_t n, enum record_type type, uint64_t nonce, uint64_t serial)
 {
 	unsigned char forged[128];
 	size_t size = ledger_forge(forged, type, nonce, serial);
@@ -296,8 +298,8 @@ ledger_check_note(struct ledger *l, struct span note, uint64_t number)
 }
 
 static inline void
-ledger_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
-    struct span note)
+ledger_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct ledger *l = arg;
 	uint64_t number, other = 0, version;

@@ -9,6 +9,7 @@
 #ifndef TESTS_SPOOL_SIM_H
 #define TESTS_SPOOL_SIM_H
 #include "relay/base/clock.h"
+#include "relay/spool/fsck.h"
 #include "relay/spool/store.h"
 #include "tests/lib/sim_commit.h"
 #include "tests/lib/spool_ledger.h"
@@ -24,6 +25,7 @@ enum {
 	SIM_SHOT_EVERY = 7,   /* calls, about */
 	SIM_SHOT_NEAR = 8,    /* calls after a failure: all */
 	SIM_SETTLE_EVERY = 9, /* steps */
+	SIM_FSCK_EVERY = 6,   /* images */
 	SIM_DAMAGES = 3,      /* images with a bad sector, after each settling */
 	SIM_BACK = 40,        /* messages among which the next to be settled is chosen */
 	SIM_KEEP = 50,        /* of those before, most go */
@@ -46,11 +48,11 @@ struct sim {
 	uint64_t seed, noise;
 	enum sim_mood mood;
 	bool has_faults;
-	bool is_quiet;     /* shots after failures only */
-	bool is_in_job;    /* a file call of the committer's: the loop may go on meanwhile */
-	bool is_held;      /* no shots, no work inside of calls */
-	bool was_exact;    /* while there is no spool to ask */
-	bool is_troubled;  /* a call failed since the last settling */
+	bool is_quiet;    /* shots after failures only */
+	bool is_in_job;   /* a file call of the committer's: the loop may go on meanwhile */
+	bool is_held;     /* no shots, no work inside of calls */
+	bool was_exact;   /* while there is no spool to ask */
+	bool is_troubled; /* a call failed since the last settling */
 	uint64_t failed_before, syncs_before; /* calls, syncs of them, that had failed by then */
 	int64_t now_ms;
 	uint64_t nonces[LEDGER_NONCES]; /* of all lives so far */
@@ -86,11 +88,9 @@ sim_wrong(struct sim *sim, const char *when, const char *what)
 static struct spool *
 sim_recover(struct sim *sim, struct memfs *image, const char *when)
 {
-	struct spool_options options = {
-	    .dir = "x", .segment_bytes = SIM_SEGMENT, .io = &image->io};
+	struct spool_options options = {.dir = "x", .segment_bytes = SIM_SEGMENT, .io = &image->io};
 	struct err err = {0};
-	struct spool *s =
-	    spool_open(&options, sim->other, &ledger_events, sim->found, &err);
+	struct spool *s = spool_open(&options, sim->other, &ledger_events, sim->found, &err);
 
 	if (s == NULL) {
 		if (image->n_failed == 0)
@@ -106,19 +106,48 @@ sim_recover(struct sim *sim, struct memfs *image, const char *when)
 	return s;
 }
 
+static void
+sim_on_finding(void *arg, const struct fsck_finding *finding)
+{
+	struct sim *sim = arg;
+	/* A write that failed in the middle of a header leaves a file nobody knows. */
+	bool is_stump = finding->kind == FSCK_FILE_UNKNOWN && (sim->has_faults || sim->is_quiet);
+
+	if (finding->is_damage && !is_stump)
+		sim_wrong(sim, "fsck", finding->text);
+}
+
+/* What a crash leaves is no damage, and the check of a folder counts what a start recovers. */
+static void
+sim_fsck(struct sim *sim, struct memfs *image, uint64_t *n_messages)
+{
+	struct fsck_summary sum;
+	struct err err = {0};
+
+	if (fsck_run(&image->io, "x", false, sim_on_finding, sim, &sum, &err) != 0)
+		sim_wrong(sim, "fsck", err.text);
+	*n_messages = sum.messages;
+}
+
 /* Recovers; then the power fails again, at once or after a call of the recovery failed, and the
  * second recovery must find what the first one said. */
 static void
 sim_check(struct sim *sim, struct memfs *image, const char *when)
 {
+	bool is_counted = sim_below(sim, SIM_FSCK_EVERY) == 0;
+	uint64_t n_messages = 0;
 	struct memfs *again;
 	struct spool *s;
 
-	if (sim_below(sim, 4) == 0) {
+	if (is_counted) {
+		sim_fsck(sim, image, &n_messages);
+	} else if (sim_below(sim, 4) == 0) {
 		image->fail_at = 1 + sim_below(sim, 60);
 		image->fails = 1 + (int)sim_below(sim, 3);
 	}
 	s = sim_recover(sim, image, when);
+	if (is_counted && sim->found->n_found != n_messages)
+		sim_wrong(sim, when, "fsck counts otherwise than a start recovers");
 	again = memfs_clone(image, sim_below(sim, 1 << 30));
 	memfs_lose_power(again, (enum memfs_loss)sim_below(sim, MEMFS_LOSSES));
 	if (s != NULL) {
@@ -133,7 +162,9 @@ sim_check(struct sim *sim, struct memfs *image, const char *when)
 	if (sim_below(sim, 2) == 0 && !sim_is_over(sim)) {
 		char text[80];
 
-		(void)snprintf(text, sizeof(text), "%s, recovery (%llu calls failed from %llu), power loss", when, (unsigned long long)image->n_failed, (unsigned long long)image->fail_at);
+		(void)snprintf(text, sizeof(text),
+		    "%s, recovery (%llu calls failed from %llu), power loss", when,
+		    (unsigned long long)image->n_failed, (unsigned long long)image->fail_at);
 		s = sim_recover(sim, again, text);
 		spool_close(&s);
 	}
@@ -254,7 +285,8 @@ sim_former_nonce(struct sim *sim)
 
 	LIST_FOR (it, &sim->s->segments)
 		if (LIST_ENTRY(it, struct segment, node)->header.nonce == nonce)
-			return sim_below(sim, 1 << 30) + 1; /* of this life: nobody knows it; a guess */
+			return sim_below(sim, 1 << 30) +
+			       1; /* of this life: nobody knows it; a guess */
 	return nonce;
 }
 
@@ -337,7 +369,8 @@ sim_on_call(void *arg, enum memfs_call call)
 	if (sim->is_held || sim_is_over(sim))
 		return;
 	sim->is_troubled = sim->is_troubled || fs->n_failed != sim->failed_before;
-	if (call != MEMFS_LOOK && (is_near || (!sim->is_quiet && sim_below(sim, SIM_SHOT_EVERY) == 0)))
+	if (call != MEMFS_LOOK &&
+	    (is_near || (!sim->is_quiet && sim_below(sim, SIM_SHOT_EVERY) == 0)))
 		sim_shoot(sim);
 	if (sim->is_in_job && sim_below(sim, 4) == 0) {
 		sim->is_in_job = false;
@@ -362,8 +395,8 @@ sim_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct 
 }
 
 static void
-sim_recovered(void *arg, struct spool_message *m, struct span id, struct span envelope,
-    struct span note)
+sim_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct sim *sim = arg;
 
@@ -574,7 +607,8 @@ static void
 sim_any_call(struct sim_result *to, uint64_t points)
 {
 	points += to->n_points;
-	for (uint64_t seed = ++to->seed; to->n_points < points && to->wrong[0] == '\0'; seed = ++to->seed) {
+	for (uint64_t seed = ++to->seed; to->n_points < points && to->wrong[0] == '\0';
+	     seed = ++to->seed) {
 		struct sim *sim =
 		    sim_new(seed, (enum sim_mood)(seed % SIM_MOODS), points - to->n_points);
 

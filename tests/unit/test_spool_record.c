@@ -137,7 +137,8 @@ test_message_lengths(void **state)
 		assert_int_equal(got.prefix_n, cases[i].m.prefix_n);
 		assert_int_equal(got.body_n, cases[i].m.body_n);
 		assert_int_equal(got.body_crc, cases[i].m.body_crc);
-		assert_int_equal(record_message_head(&got), RECORD_LENGTHS + got.id_n + got.envelope_n);
+		assert_int_equal(
+		    record_message_head(&got), RECORD_LENGTHS + got.id_n + got.envelope_n);
 	}
 }
 

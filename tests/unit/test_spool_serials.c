@@ -27,7 +27,8 @@ check(const struct serials *s, const struct spool_message *messages, const bool 
 	size_t count = 0, walked = 0, at = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		assert_ptr_equal(serials_get(s, messages[i].serial), is_in[i] ? &messages[i] : NULL);
+		assert_ptr_equal(
+		    serials_get(s, messages[i].serial), is_in[i] ? &messages[i] : NULL);
 		count += is_in[i];
 	}
 	while (serials_next(s, &at) != NULL)

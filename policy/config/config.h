@@ -16,7 +16,8 @@
 enum {
 	CONFIG_TEXT_MAX = 1024 * 1024,
 	CONFIG_FILTERS_MAX = 32, /* filters in one flow */
-	CONFIG_RETRY_MAX = 64
+	CONFIG_RETRY_MAX = 64,
+	CONFIG_CERTIFICATES_MAX = 16
 };
 
 struct endpoint {
@@ -30,12 +31,25 @@ struct nets {
 	size_t n;
 };
 
+enum listen_tls { LISTEN_PLAIN, LISTEN_STARTTLS, LISTEN_IMPLICIT };
+enum { AUTH_PLAIN = 1, AUTH_LOGIN = 2, AUTH_SCRAM_SHA256 = 4 };
+
 struct conf_listen {
 	const char *name;
 	struct endpoint *addresses;
 	size_t n_addresses;
 	const struct conf_flow *flow;
 	struct nets xclient; /* who may send XCLIENT */
+	enum listen_tls tls;
+	unsigned auth;     /* AUTH_ bits; PLAIN and LOGIN inside TLS only */
+	const char *users; /* a file; NULL: nobody signs in here */
+};
+
+/* Certificate chains and their private keys, one of each with the same index. */
+struct conf_tls {
+	const char *certificates[CONFIG_CERTIFICATES_MAX], *keys[CONFIG_CERTIFICATES_MAX];
+	size_t n_certificates, n_keys; /* the same once config_parse has agreed */
+	bool is_13_only;
 };
 
 struct conf_dns {
@@ -142,6 +156,7 @@ struct config {
 	const char *hostname, *postmaster, *state_dir, *run_dir;
 	struct conf_listen *listens;
 	size_t n_listens;
+	struct conf_tls tls;
 	struct conf_dns dns;
 	struct conf_flow *flows;
 	size_t n_flows;
@@ -181,5 +196,7 @@ const struct conf_gateway *config_gateway(const struct config *c, struct span na
 /* The domain section that an address's domain falls under (longest wins), NULL: none. */
 const struct conf_domain *config_domain(const struct config *c, struct span domain);
 bool nets_have(const struct nets *nets, const struct ip *ip);
+/* Whether there is work for the key role: a listener with TLS or with users. */
+bool config_needs_key(const struct config *c);
 
 #endif

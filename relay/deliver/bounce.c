@@ -19,11 +19,11 @@ bounce_gateway(const struct config *c, struct span address)
 }
 
 bool
-bounce_is_allowed(const struct queue_entry *e)
+bounce_is_allowed(const struct queue_entry *e, const struct queue_rcpt *r)
 {
 	switch (e->kind) {
 	case MAIL_RELAYED:
-		return e->from.n > 0 && !e->is_tagged;
+		return e->from.n > 0 && !rcpt_copy(e, r)->is_tagged;
 	case MAIL_BOUNCE:
 		return true;
 	case MAIL_POSTMASTER:
@@ -47,9 +47,9 @@ bounce_route(const struct config *c, const struct queue_entry *e)
 }
 
 static bool
-is_reported(const struct queue_rcpt *r, bool is_delay)
+is_reported(const struct queue_entry *e, const struct queue_rcpt *r, bool is_delay)
 {
-	return is_delay ? r->state == RCPT_WAITING : r->is_in_bounce;
+	return is_delay ? r->state == RCPT_WAITING && bounce_is_allowed(e, r) : r->is_in_bounce;
 }
 
 /* "550 5.1.1 text": the second word, if any; dsn_write replaces what is no status. */
@@ -68,7 +68,7 @@ list_recipients(const struct queue_entry *e, bool is_delay, struct dsn_recipient
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		const struct queue_rcpt *r = &e->rcpts[i];
 
-		if (!is_reported(r, is_delay))
+		if (!is_reported(e, r, is_delay))
 			continue;
 		to[n].address = r->address;
 		to[n].reply = rcpt_reply(e, r);
@@ -80,12 +80,23 @@ list_recipients(const struct queue_entry *e, bool is_delay, struct dsn_recipient
 	return n;
 }
 
+/* The copy of the first recipient in the report. */
+static const struct queue_copy *
+reported_copy(const struct queue_entry *e, bool is_delay)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (is_reported(e, &e->rcpts[i], is_delay))
+			return rcpt_copy(e, &e->rcpts[i]);
+	return &e->copies[0];
+}
+
 /* The original's header section, or nothing when it cannot be read: the report is worth sending
  * without it. */
 static void
-read_headers(struct spool *spool, const struct queue_entry *e, struct buf *to)
+read_headers(
+    struct spool *spool, const struct queue_entry *e, const struct queue_copy *copy, struct buf *to)
 {
-	size_t n = spool_message_prefix(e->msg);
+	size_t n = copy->prefix_n;
 	char *room;
 
 	if (n > BOUNCE_HEADER_MAX)
@@ -93,7 +104,7 @@ read_headers(struct spool *spool, const struct queue_entry *e, struct buf *to)
 	if (n == 0 && e->size < BOUNCE_HEADER_MAX)
 		n = (size_t)e->size; /* a notice of ours is all body; its text is short */
 	room = buf_room(to, n);
-	if (room != NULL && spool_read(spool, e->msg, 0, room, n) == 0)
+	if (room != NULL && spool_read(spool, e->msg, copy->prefix, room, n) == 0)
 		to->n += n;
 }
 
@@ -123,7 +134,7 @@ bounce_build(const struct config *c, struct spool *spool, const struct queue_ent
 	    .retry_until_ms = is_delay ? e->received_ms + c->queue.expire_after_ms : 0};
 	int rc;
 
-	read_headers(spool, e, &headers);
+	read_headers(spool, e, reported_copy(e, is_delay), &headers);
 	d.headers = header_section(&headers);
 	do {
 		struct id boundary = id_new(); /* 80 random bits */

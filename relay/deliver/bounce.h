@@ -24,8 +24,8 @@ struct bounce_route {
 
 /* The gateway for mail to an address: its domain's, else that of a flow with relay = "any". */
 const struct conf_gateway *bounce_gateway(const struct config *c, struct span address);
-/* Whether anybody may be told about this message at all. */
-bool bounce_is_allowed(const struct queue_entry *e);
+/* Whether anybody may be told about this recipient at all. */
+bool bounce_is_allowed(const struct queue_entry *e, const struct queue_rcpt *r);
 /* To the sender, or to postmaster when that has no way or the message was a bounce itself. */
 struct bounce_route bounce_route(const struct config *c, const struct queue_entry *e);
 /* The whole report: about the recipients marked is_in_bounce, or (is_delay) those still waiting.

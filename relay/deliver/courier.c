@@ -230,8 +230,21 @@ static int
 read_message(void *arg, uint64_t offset, void *to, size_t n)
 {
 	struct connection *c = arg;
+	const struct queue_leg *leg = c->carriage.leg;
+	char *at = to;
 
-	return spool_read(c->courier->spool, c->carriage.leg->entry->msg, offset, to, n);
+	while (n > 0) {
+		size_t part = n;
+		uint64_t place = leg_place(leg, offset, &part);
+		int rc = spool_read(c->courier->spool, leg->entry->msg, place, at, part);
+
+		if (rc < 0)
+			return rc;
+		offset += part;
+		at += part;
+		n -= part;
+	}
+	return 0;
 }
 
 static void
@@ -241,7 +254,7 @@ start_client(struct connection *c)
 	struct client_mail mail = {.from = e->from,
 	    .rcpts = c->addresses,
 	    .n_rcpts = c->carriage.n_rcpts,
-	    .size = e->size,
+	    .size = leg_size(c->carriage.leg),
 	    .is_8bit = e->is_8bit,
 	    .read = read_message,
 	    .read_arg = c};

@@ -14,61 +14,92 @@ envelope_put(struct buf *to, const struct envelope *e)
 	put_span(to, e->flow);
 	put_span(to, e->from);
 	put_u8(to, e->is_8bit);
-	put_u8(to, e->is_tagged);
+	put_u8(to, e->is_utf8);
+	put_u8(to, (uint8_t)e->ret);
+	put_span(to, e->envid);
 	put_i64(to, e->received_ms);
+	put_u32(to, (uint32_t)e->n_copies);
+	for (size_t i = 0; i < e->n_copies; i++) {
+		put_u32(to, (uint32_t)e->copies[i].prefix.n);
+		put_u8(to, (uint8_t)e->copies[i].fate);
+		put_span(to, e->copies[i].why);
+		put_u8(to, e->copies[i].is_tagged);
+	}
 	put_u32(to, (uint32_t)e->n_rcpts);
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		put_span(to, e->rcpts[i].address);
 		put_span(to, e->rcpts[i].gateway);
-		put_u8(to, (uint8_t)e->rcpts[i].fate);
-		put_span(to, e->rcpts[i].why);
+		put_u32(to, e->rcpts[i].copy);
+		put_u8(to, (uint8_t)e->rcpts[i].notify);
+		put_span(to, e->rcpts[i].orcpt);
 	}
 }
 
-/* The index of a gateway among those seen, adding it; n_seen stays within QUEUE_LEGS_MAX. */
-static bool
-leg_index(struct span *seen, size_t *n_seen, struct span gateway, uint32_t *index)
+static void
+get_copies(struct wire *w, struct queue_entry *e)
 {
-	for (size_t i = 0; i < *n_seen; i++)
-		if (span_eq(seen[i], gateway)) {
-			*index = (uint32_t)i;
-			return true;
-		}
-	if (*n_seen == QUEUE_LEGS_MAX)
-		return false;
-	*index = (uint32_t)*n_seen;
-	seen[(*n_seen)++] = gateway;
-	return true;
+	uint32_t n = get_count(w, COMMIT_COPIES_MAX);
+
+	e->copies = mem_array(n, sizeof(*e->copies));
+	while (e->n_copies < n && !w->failed) {
+		struct queue_copy *c = &e->copies[e->n_copies++];
+
+		c->prefix = e->prefixes;
+		c->prefix_n = get_u32(w);
+		c->fate = (enum copy_fate)get_enum(w, COPY_HOLD);
+		c->why = get_span(w, HELD_WHY_MAX);
+		c->is_tagged = get_bool(w);
+		e->prefixes += c->prefix_n;
+	}
+}
+
+/* Recipients of one copy and one gateway share a leg.  Mostly there is one, or two; the last one
+ * found is the likeliest. */
+static uint32_t
+leg_index(struct queue_entry *e, struct span gateway, uint32_t copy)
+{
+	for (size_t i = e->n_legs; i-- > 0;)
+		if (e->legs[i].copy == copy && span_eq(e->legs[i].gateway, gateway))
+			return (uint32_t)i;
+	e->legs[e->n_legs] = (struct queue_leg){.gateway = gateway, .copy = copy};
+	return (uint32_t)e->n_legs++;
+}
+
+static void
+get_rcpt(struct wire *w, struct queue_entry *e, struct queue_rcpt *r)
+{
+	struct span gateway;
+	uint32_t copy;
+
+	r->address = get_span(w, COMMIT_ADDRESS_MAX);
+	gateway = get_span(w, QUEUE_NAME_MAX);
+	copy = get_u32(w);
+	r->notify = get_enum(w, NOTIFY_ALL);
+	r->orcpt = get_span(w, NOTIFY_ORCPT_MAX);
+	if (copy >= e->n_copies)
+		w->failed = true;
+	if (w->failed)
+		return;
+	r->leg = leg_index(e, gateway, copy);
+	if (e->copies[copy].fate != COPY_DELIVER)
+		rcpt_set(r, RCPT_HELD, e->copies[copy].why);
 }
 
 static void
 get_rcpts(struct wire *w, struct queue_entry *e)
 {
-	struct span gateways[QUEUE_LEGS_MAX];
 	uint32_t n = get_count(w, COMMIT_RCPTS_MAX);
 
 	if (n == 0)
 		w->failed = true;
 	e->rcpts = mem_array(n, sizeof(*e->rcpts));
-	while (e->n_rcpts < n && !w->failed) {
-		struct queue_rcpt *r = &e->rcpts[e->n_rcpts++];
-		struct span gateway, why;
-		enum rcpt_fate fate;
-
-		r->address = get_span(w, COMMIT_ADDRESS_MAX);
-		gateway = get_span(w, QUEUE_NAME_MAX);
-		fate = (enum rcpt_fate)get_enum(w, FATE_HELD);
-		why = get_span(w, HELD_WHY_MAX);
-		if (!leg_index(gateways, &e->n_legs, gateway, &r->leg))
-			w->failed = true;
-		r->is_refused = fate == FATE_HELD;
-		if (r->is_refused)
-			rcpt_set(r, RCPT_HELD, why);
-	}
-	e->legs = mem_array(e->n_legs, sizeof(*e->legs));
+	e->legs = mem_array(n, sizeof(*e->legs)); /* at most one each; cut below */
+	while (e->n_rcpts < n && !w->failed)
+		get_rcpt(w, e, &e->rcpts[e->n_rcpts++]);
+	if (e->n_legs > 0)
+		e->legs = mem_grow(e->legs, e->n_legs * sizeof(*e->legs));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		e->legs[i].entry = e;
-		e->legs[i].gateway = gateways[i];
 		list_init(&e->legs[i].node);
 	}
 }
@@ -88,10 +119,13 @@ entry_new(struct span id, struct span envelope)
 	e->flow = get_span(&w, QUEUE_NAME_MAX);
 	e->from = get_span(&w, COMMIT_ADDRESS_MAX);
 	e->is_8bit = get_bool(&w);
-	e->is_tagged = get_bool(&w);
+	e->is_utf8 = get_bool(&w);
+	e->ret = (enum notify_ret)get_enum(&w, RET_HDRS);
+	e->envid = get_span(&w, NOTIFY_ENVID_MAX);
 	e->received_ms = get_i64(&w);
 	if (e->received_ms < 0 || e->received_ms > clock_wall_ms())
 		e->received_ms = clock_wall_ms(); /* ages are subtracted from the clock later */
+	get_copies(&w, e);
 	get_rcpts(&w, e);
 	if (!span_copy(id, e->id, sizeof(e->id)) || id.n == 0 || wire_end(&w) != 0)
 		entry_free(&e);
@@ -111,9 +145,48 @@ entry_free(struct queue_entry **e)
 	}
 	mem_free((*e)->rcpts);
 	mem_free((*e)->legs);
+	mem_free((*e)->copies);
 	mem_free((*e)->envelope);
 	mem_free(*e);
 	*e = NULL;
+}
+
+void
+entry_set_size(struct queue_entry *e, uint64_t spooled)
+{
+	must(spooled >= e->prefixes && e->n_copies > 0);
+	e->size = spooled - e->prefixes + e->copies[0].prefix_n;
+}
+
+const struct queue_copy *
+leg_copy(const struct queue_leg *l)
+{
+	return &l->entry->copies[l->copy];
+}
+
+const struct queue_copy *
+rcpt_copy(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	return leg_copy(&e->legs[r->leg]);
+}
+
+uint64_t
+leg_size(const struct queue_leg *l)
+{
+	return l->entry->size - l->entry->copies[0].prefix_n + leg_copy(l)->prefix_n;
+}
+
+uint64_t
+leg_place(const struct queue_leg *l, uint64_t offset, size_t *n)
+{
+	const struct queue_copy *c = leg_copy(l);
+
+	if (offset >= c->prefix_n)
+		return l->entry->prefixes + (offset - c->prefix_n);
+	/* Of one copy alone, or of the last, the body follows at once. */
+	if (c->prefix + c->prefix_n != l->entry->prefixes && *n > c->prefix_n - offset)
+		*n = (size_t)(c->prefix_n - offset);
+	return c->prefix + offset;
 }
 
 static void

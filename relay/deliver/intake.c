@@ -50,18 +50,32 @@ new_entry(struct span id, const struct envelope *envelope, struct buf *bytes)
 	return bytes->failed ? NULL : entry_new(id, buf_span(bytes));
 }
 
+/* All copies' header sections in a row; one alone as it is. */
+static struct span
+join_prefixes(const struct envelope *e, struct buf *room)
+{
+	if (e->n_copies == 1)
+		return e->copies[0].prefix;
+	for (size_t i = 0; i < e->n_copies; i++)
+		(void)buf_add_span(room, e->copies[i].prefix); /* sticky: the caller tests */
+	return buf_span(room);
+}
+
 int
 intake_put(struct intake *in, struct spool *spool, const struct arrival *about, struct span id,
     const struct envelope *envelope, const struct intake_body *body)
 {
-	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX);
+	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), room = BUF_INIT(COMMIT_PREFIXES_MAX);
 	struct queue_entry *e = new_entry(id, envelope, &bytes);
+	struct span prefix = join_prefixes(envelope, &room);
 	struct arrival *a;
 	uint64_t cookie;
 
-	if (e == NULL) {
+	if (e == NULL || room.failed) {
 		if (body->fd >= 0)
 			(void)close(body->fd); /* memory only */
+		entry_free(&e);
+		buf_free(&room);
 		buf_free(&bytes);
 		return -E_CORRUPT;
 	}
@@ -71,8 +85,9 @@ intake_put(struct intake *in, struct spool *spool, const struct arrival *about, 
 	cookie = ++in->last_cookie;
 	(void)map_set_u64(in->by_cookie, cookie, a); /* a new number: nothing stood there */
 	(void)map_set(in->by_id, span_str(e->id), a);
-	spool_put(spool, cookie, id, buf_span(&bytes), body->prefix, body->body, body->fd,
-	    body->skip, body->size);
+	spool_put(spool, cookie, id, buf_span(&bytes), prefix, body->body, body->fd, body->skip,
+	    body->size);
+	buf_free(&room);
 	buf_free(&bytes);
 	return 0;
 }
@@ -86,7 +101,7 @@ intake_committed(struct intake *in, uint64_t cookie, struct spool_message *m, co
 	(void)map_remove(in->by_id, span_str(a->entry->id)); /* it is a */
 	if (err == NULL) {
 		a->entry->msg = m;
-		a->entry->size = spool_message_size(m);
+		entry_set_size(a->entry, spool_message_size(m));
 	} else {
 		entry_free(&a->entry);
 	}

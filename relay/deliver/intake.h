@@ -16,9 +16,8 @@ struct arrival {
 	struct queue_entry *entry;
 };
 
-/* The bytes of a new message. */
+/* The bytes of a new message behind the header sections that its envelope names. */
 struct intake_body {
-	struct span prefix;
 	struct span body; /* or: */
 	int fd;           /* sealed memfd, -1: none; taken */
 	uint64_t skip, size;

@@ -73,8 +73,8 @@ rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
 bool
 queue_can_be_sent(const struct queue_entry *e)
 {
-	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (!e->rcpts[i].is_refused)
+	for (size_t i = 0; i < e->n_copies; i++)
+		if (e->copies[i].fate == COPY_DELIVER)
 			return true;
 	return false;
 }

@@ -1,8 +1,9 @@
 /*
  * queue.h - the live messages in memory: who still waits for what, and when the next attempt is.
  *
- * A message has one leg for each gateway that its recipients go to; a leg has its own attempts
- * and its own next time, so that one dead gateway never delays the mail of another.  The spool
+ * A message has one or more copies (the same body behind different header sections) and one leg
+ * for each gateway that the recipients of a copy go to; a leg has its own attempts and its own next
+ * time, so that one dead gateway never delays the mail of another.  The spool
  * owns the bytes; the queue owns its entries and a copy of each envelope.  It never does I/O.
  *
  * Times of attempts are monotonic here and turned into wall time when they are written down.
@@ -16,7 +17,6 @@
 
 enum {
 	QUEUE_MESSAGES_MAX = 1000000, /* more are refused with 452 */
-	QUEUE_LEGS_MAX = 256,         /* gateways of one message */
 	QUEUE_REPLY_MAX = 600,        /* bytes of a gateway's reply that are kept */
 	QUEUE_NAME_MAX = 256          /* flow and gateway */
 };
@@ -41,7 +41,8 @@ struct queue_rcpt {
 	uint32_t leg; /* index in legs */
 	enum rcpt_state state;
 	bool is_tried;     /* in the attempt that goes on */
-	bool is_refused;   /* held since the policy refuses this copy: it is never sent as it is */
+	unsigned notify;   /* NOTIFY_ bits of RFC 3461 */
+	struct span orcpt; /* as received; empty: not given */
 	bool is_in_bounce; /* in the bounce that is being made durable */
 	char *reply; /* the gateway's last words to it, or why it is held; NULL: see the leg */
 };
@@ -53,10 +54,20 @@ enum leg_state {
 	LEG_ACTIVE    /* with a server */
 };
 
+/* A header section and what becomes of the message behind it. */
+struct queue_copy {
+	uint64_t prefix; /* where it begins in the spooled message */
+	uint32_t prefix_n;
+	enum copy_fate fate;
+	struct span why; /* of a fate other than COPY_DELIVER */
+	bool is_tagged;  /* may not be bounced */
+};
+
 struct queue_leg {
 	struct list node; /* in a gateway's list while LEG_READY */
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
+	uint32_t copy;       /* index in copies */
 	enum leg_state state;
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
@@ -72,11 +83,16 @@ struct queue_entry {
 	char id[SPOOL_ID_MAX + 1];
 	enum mail_kind kind;
 	struct span flow, from;
-	bool is_8bit, is_tagged;
+	bool is_8bit, is_utf8;
+	enum notify_ret ret;
+	struct span envid;
 	bool is_warned;           /* the delay notice was sent */
 	bool is_notice_in_flight; /* a bounce or delay notice waits for its sync */
 	int64_t received_ms;      /* wall */
-	uint64_t size;
+	uint64_t size;            /* as one recipient gets it, of the first copy */
+	uint64_t prefixes; /* bytes of all copies' header sections; the body begins behind them */
+	struct queue_copy *copies;
+	size_t n_copies;
 	struct queue_rcpt *rcpts;
 	size_t n_rcpts;
 	struct queue_leg *legs;
@@ -88,8 +104,12 @@ struct queue_entry {
 struct envelope {
 	enum mail_kind kind;
 	struct span flow, from;
-	bool is_8bit, is_tagged;
+	bool is_8bit, is_utf8;
+	enum notify_ret ret;
+	struct span envid;
 	int64_t received_ms; /* wall */
+	const struct commit_copy *copies;
+	size_t n_copies;
 	const struct commit_rcpt *rcpts;
 	size_t n_rcpts;
 };
@@ -104,6 +124,15 @@ void note_put(struct buf *to, const struct queue_entry *e);
 /* 0, or -E_CORRUPT with the entry as it was: then everything is simply tried again. */
 int note_get(struct span note, struct queue_entry *e);
 
+/* Tells the entry the message's size in the spool, all copies' header sections in it. */
+void entry_set_size(struct queue_entry *e, uint64_t spooled);
+/* Bytes of the leg's copy, and where the n bytes from `offset` of it lie in the spooled message:
+ * *n is cut where they stop to lie together. */
+uint64_t leg_size(const struct queue_leg *l);
+uint64_t leg_place(const struct queue_leg *l, uint64_t offset, size_t *n);
+const struct queue_copy *leg_copy(const struct queue_leg *l);
+const struct queue_copy *rcpt_copy(const struct queue_entry *e, const struct queue_rcpt *r);
+
 bool entry_is_settled(const struct queue_entry *e); /* every recipient delivered or bounced */
 bool entry_has(const struct queue_entry *e, enum rcpt_state state);
 bool leg_has(const struct queue_leg *l, enum rcpt_state state);
@@ -113,7 +142,7 @@ void leg_set_reply(struct queue_leg *l, struct span reply, const char *server);
 struct span rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r);
 
 struct queue;
-/* Whether a recipient is left that may be sent to: false when the policy refuses all copies. */
+/* Whether a copy is left that may be sent as it is. */
 bool queue_can_be_sent(const struct queue_entry *e);
 struct queue *queue_new(void);
 void queue_free(struct queue **q); /* the entries too; nothing of the spool */

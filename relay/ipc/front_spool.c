@@ -15,15 +15,25 @@ commit_put(struct buf *to, const struct commit *c)
 	put_span(to, c->flow);
 	put_span(to, c->from);
 	put_u8(to, c->is_8bit);
-	put_u8(to, c->is_tagged);
+	put_u8(to, c->is_utf8);
+	put_u8(to, (uint8_t)c->ret);
+	put_span(to, c->envid);
+	put_i64(to, c->data_end_ms);
+	put_u32(to, (uint32_t)c->n_copies);
+	for (size_t i = 0; i < c->n_copies; i++) {
+		put_span(to, c->copies[i].prefix);
+		put_u8(to, (uint8_t)c->copies[i].fate);
+		put_span(to, c->copies[i].why);
+		put_u8(to, c->copies[i].is_tagged);
+	}
 	put_u32(to, (uint32_t)c->n_rcpts);
 	for (size_t i = 0; i < c->n_rcpts; i++) {
 		put_span(to, c->rcpts[i].address);
 		put_span(to, c->rcpts[i].gateway);
-		put_u8(to, (uint8_t)c->rcpts[i].fate);
-		put_span(to, c->rcpts[i].why);
+		put_u32(to, c->rcpts[i].copy);
+		put_u8(to, (uint8_t)c->rcpts[i].notify);
+		put_span(to, c->rcpts[i].orcpt);
 	}
-	put_span(to, c->prefix);
 	put_u64(to, c->skip);
 	put_u64(to, c->body_size);
 	put_u8(to, c->is_inline);
@@ -31,22 +41,46 @@ commit_put(struct buf *to, const struct commit *c)
 }
 
 static void
-get_rcpts(struct wire *w, struct commit *c, struct commit_rcpt *rcpts, size_t max)
+get_copies(struct wire *w, struct commit *c, struct commit_copy *copies)
 {
-	uint32_t limit = max < COMMIT_RCPTS_MAX ? (uint32_t)max : COMMIT_RCPTS_MAX;
+	c->n_copies = get_count(w, COMMIT_COPIES_MAX);
+	c->copies = copies;
+	for (size_t i = 0; i < c->n_copies && !w->failed; i++) {
+		copies[i].prefix = get_span(w, COMMIT_HEADER_MAX);
+		copies[i].fate = (enum copy_fate)get_enum(w, COPY_HOLD);
+		copies[i].why = get_span(w, COMMIT_WHY_MAX);
+		copies[i].is_tagged = get_bool(w);
+	}
+	if (!w->failed && commit_prefixes(c) > COMMIT_PREFIXES_MAX)
+		w->failed = true;
+}
 
-	c->n_rcpts = get_count(w, limit);
+static void
+get_rcpts(struct wire *w, struct commit *c, struct commit_rcpt *rcpts)
+{
+	c->n_rcpts = get_count(w, COMMIT_RCPTS_MAX);
 	c->rcpts = rcpts;
 	if (c->n_rcpts == 0)
 		w->failed = true; /* nobody would ever get it */
 	for (size_t i = 0; i < c->n_rcpts && !w->failed; i++) {
 		rcpts[i].address = get_span(w, COMMIT_ADDRESS_MAX);
 		rcpts[i].gateway = get_span(w, COMMIT_NAME_MAX);
-		rcpts[i].fate = (enum rcpt_fate)get_enum(w, FATE_HELD);
-		rcpts[i].why = get_span(w, COMMIT_WHY_MAX);
-		if (rcpts[i].address.n == 0)
+		rcpts[i].copy = get_u32(w);
+		rcpts[i].notify = get_enum(w, NOTIFY_ALL);
+		rcpts[i].orcpt = get_span(w, NOTIFY_ORCPT_MAX);
+		if (rcpts[i].address.n == 0 || rcpts[i].copy >= c->n_copies)
 			w->failed = true;
 	}
+}
+
+uint64_t
+commit_prefixes(const struct commit *c)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < c->n_copies; i++)
+		n += c->copies[i].prefix.n;
+	return n;
 }
 
 /* Control bytes in an address would let one command become two at the gateway. */
@@ -62,16 +96,17 @@ is_fit_for_a_command(struct span s)
 static bool
 addresses_are_fit(const struct commit *c)
 {
-	if (!is_fit_for_a_command(c->from))
+	if (!is_fit_for_a_command(c->from) || !is_fit_for_a_command(c->envid))
 		return false;
 	for (size_t i = 0; i < c->n_rcpts; i++)
-		if (!is_fit_for_a_command(c->rcpts[i].address))
+		if (!is_fit_for_a_command(c->rcpts[i].address) ||
+		    !is_fit_for_a_command(c->rcpts[i].orcpt))
 			return false;
 	return true;
 }
 
 int
-commit_get(struct span payload, struct commit *c, struct commit_rcpt *rcpts, size_t max)
+commit_get(struct span payload, struct commit *c, struct commit_room *room)
 {
 	struct wire w = wire_over(payload);
 
@@ -80,9 +115,12 @@ commit_get(struct span payload, struct commit *c, struct commit_rcpt *rcpts, siz
 	c->flow = get_span(&w, COMMIT_NAME_MAX);
 	c->from = get_span(&w, COMMIT_ADDRESS_MAX);
 	c->is_8bit = get_bool(&w);
-	c->is_tagged = get_bool(&w);
-	get_rcpts(&w, c, rcpts, max);
-	c->prefix = get_span(&w, COMMIT_HEADER_MAX);
+	c->is_utf8 = get_bool(&w);
+	c->ret = (enum notify_ret)get_enum(&w, RET_HDRS);
+	c->envid = get_span(&w, NOTIFY_ENVID_MAX);
+	c->data_end_ms = get_i64(&w);
+	get_copies(&w, c, room->copies);
+	get_rcpts(&w, c, room->rcpts);
 	c->skip = get_u64(&w);
 	c->body_size = get_u64(&w);
 	c->is_inline = get_bool(&w);
@@ -115,7 +153,7 @@ refusal_get(struct span payload, struct refusal *r)
 	r->code = get_u16(&w);
 	r->enhanced = get_span(&w, COMMIT_NAME_MAX);
 	r->text = get_span(&w, REFUSAL_TEXT_MAX);
-	if (r->code != 451 && r->code != 452)
+	if (r->code != 451 && r->code != 452 && (r->code < 500 || r->code > 599))
 		w.failed = true;
 	if (wire_end(&w) != 0) {
 		*r = (struct refusal){0};

@@ -4,6 +4,7 @@
 #ifndef IPC_FRONT_SPOOL_H
 #define IPC_FRONT_SPOOL_H
 #include "relay/base/wire.h"
+#include "relay/smtp/notify.h"
 
 enum spool_type {
 	SPOOL_COMMIT = 1, /* front: payload = struct commit; fds[0] = body when it is not inline */
@@ -12,42 +13,73 @@ enum spool_type {
 	SPOOL_ROOM /* spool: id = 1 there is room, 0 there is none: front answers 452 early */
 };
 
-enum { COMMIT_RCPTS_MAX = 10000, COMMIT_ADDRESS_MAX = 320, COMMIT_HEADER_MAX = 131072 };
+enum {
+	COMMIT_RCPTS_MAX = 10000,
+	COMMIT_COPIES_MAX = 10000, /* each recipient may get a copy of its own */
+	COMMIT_ADDRESS_MAX = 320,
+	COMMIT_HEADER_MAX = 131072,            /* header section of one copy */
+	COMMIT_PREFIXES_MAX = 32 * 1024 * 1024 /* of all copies together */
+};
 
-enum rcpt_fate { FATE_DELIVER, FATE_HELD /* not sent: `why` says for what */ };
+/* What becomes of a copy. */
+enum copy_fate {
+	COPY_DELIVER,
+	COPY_QUARANTINE, /* kept here; `why` says for what */
+	COPY_HOLD        /* to be filtered again; `why` says for what */
+};
+
+/* What some of the recipients get: the same body behind a header section of their own. */
+struct commit_copy {
+	struct span prefix; /* the whole header section as it shall leave; without the empty line */
+	enum copy_fate fate;
+	struct span why;
+	bool is_tagged; /* may not be bounced */
+};
 
 struct commit_rcpt {
 	struct span address;
 	struct span gateway; /* name in the configuration */
-	enum rcpt_fate fate;
-	struct span why;
+	uint32_t copy;       /* index */
+	unsigned notify;     /* NOTIFY_ bits */
+	struct span orcpt;   /* as received: address type and xtext; empty: not given */
 };
 
-/* One group of recipients with the same copy of the message. */
+/* One transaction, whatever the number of its copies: kept whole or not at all. */
 struct commit {
-	struct span id;   /* the transaction's; a second group appends "-2" */
+	struct span id;
 	struct span flow; /* name */
 	struct span from; /* without <> */
 	bool is_8bit;     /* BODY=8BITMIME was said */
-	bool is_tagged;   /* may not be bounced */
+	bool is_utf8;     /* SMTPUTF8 was said */
+	enum notify_ret ret;
+	struct span envid;   /* as received: xtext; empty: not given */
+	int64_t data_end_ms; /* monotonic: when the client had sent the last byte */
+	const struct commit_copy *copies;
+	size_t n_copies;
 	const struct commit_rcpt *rcpts;
 	size_t n_rcpts;
-	struct span
-	    prefix; /* the whole header section as it shall leave; the empty line belongs to the body */
 	uint64_t skip;      /* bytes of the body to leave out: its own header section */
 	uint64_t body_size; /* with the skipped bytes */
 	bool is_inline;
 	struct span body; /* when inline; CRLF lines, not dot-stuffed */
 };
 
+/* Room for what commit_get finds. */
+struct commit_room {
+	struct commit_copy copies[COMMIT_COPIES_MAX];
+	struct commit_rcpt rcpts[COMMIT_RCPTS_MAX];
+};
+
 struct refusal {
-	uint16_t code;        /* 451 or 452 */
+	uint16_t code;        /* 451 or 452; 5xx: every gateway has refused the message */
 	struct span enhanced; /* "4.3.1" */
 	struct span text;
 };
 
 void commit_put(struct buf *to, const struct commit *c);
-int commit_get(struct span payload, struct commit *c, struct commit_rcpt *rcpts, size_t max);
+/* 0 or -E_CORRUPT.  The result points into the payload and into `room`. */
+int commit_get(struct span payload, struct commit *c, struct commit_room *room);
+uint64_t commit_prefixes(const struct commit *c); /* bytes of all copies' header sections */
 void refusal_put(struct buf *to, const struct refusal *r);
 int refusal_get(struct span payload, struct refusal *r);
 

@@ -79,14 +79,14 @@ body_is_sound(int fd, uint64_t size)
 static void
 take_commit(struct spool_role *s, struct message *m)
 {
-	static struct commit_rcpt rcpts[COMMIT_RCPTS_MAX]; /* large; used during this call */
+	static struct commit_room room; /* large; used during this call */
 	struct delivery *d = &s->delivery;
 	struct arrival a = {.front_id = m->id, .front_life = s->front_life};
 	struct intake_body body = {.fd = -1};
 	struct envelope envelope;
 	struct commit c;
 
-	if (commit_get(m->payload, &c, rcpts, COMMIT_RCPTS_MAX) < 0 || !id_is_usable(s, c.id) ||
+	if (commit_get(m->payload, &c, &room) < 0 || !id_is_usable(s, c.id) ||
 	    (!c.is_inline && !body_is_sound(m->fds[0], c.body_size))) {
 		log_event(
 		    LOG_ERROR, "commit refused", KV_STR("why", "front sent a malformed commit"));
@@ -97,7 +97,7 @@ take_commit(struct spool_role *s, struct message *m)
 		refuse(s, m->id, false);
 		return;
 	}
-	if (!spool_has_room(d->spool, c.prefix.n + c.body_size) ||
+	if (!spool_has_room(d->spool, commit_prefixes(&c) + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
 		refuse(s, m->id, true);
 		return;
@@ -105,11 +105,14 @@ take_commit(struct spool_role *s, struct message *m)
 	envelope = (struct envelope){.flow = c.flow,
 	    .from = c.from,
 	    .is_8bit = c.is_8bit,
-	    .is_tagged = c.is_tagged,
+	    .is_utf8 = c.is_utf8,
+	    .ret = c.ret,
+	    .envid = c.envid,
 	    .received_ms = clock_wall_ms(),
+	    .copies = c.copies,
+	    .n_copies = c.n_copies,
 	    .rcpts = c.rcpts,
 	    .n_rcpts = c.n_rcpts};
-	body.prefix = c.prefix;
 	body.skip = c.is_inline ? 0 : c.skip;
 	body.size = c.body_size;
 	body.body = c.is_inline ? span_skip(c.body, (size_t)c.skip) : (struct span){0};

@@ -3,6 +3,7 @@
  * truth of every content predicate; front never parses a body.  What is made of it is decided in
  * the next stage.
  */
+#include "relay/base/clock.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
@@ -74,6 +75,7 @@ filter_begin(struct session *s)
 	static const struct scan_result nothing;
 
 	s->state = SESSION_WAITING;
+	s->transaction->data_end_ms = clock_mono_ms();
 	connection_expect(&s->connection, 0);
 	if (!needs_worker(s)) {
 		commit_begin(s, &nothing);

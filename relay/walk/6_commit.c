@@ -76,12 +76,12 @@ add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 }
 
 static bool
-is_delivered(const struct verdict *v)
+is_refusal(const struct verdict *v)
 {
-	return v->action == ACTION_PASS || v->action == ACTION_TAG;
+	return v->action >= ACTION_TEMPFAIL;
 }
 
-/* The strongest refusal when no group is delivered, else NULL. */
+/* The strongest refusal when every group refuses, else NULL: somebody's copy is taken. */
 static const struct verdict *
 refusal_of_all(const struct transaction *t)
 {
@@ -90,12 +90,38 @@ refusal_of_all(const struct transaction *t)
 	for (size_t i = 0; i < t->n_groups; i++) {
 		const struct verdict *v = &t->groups[i].verdict;
 
-		if (is_delivered(v))
+		if (!is_refusal(v))
 			return NULL;
 		if (strongest == NULL || v->action > strongest->action)
 			strongest = v;
 	}
 	return strongest;
+}
+
+/* Whether the group's copy is kept at all; of a message that is refused, only what `keep` asks. */
+static bool
+is_stored(const struct verdict *v, const struct verdict *refusal)
+{
+	return refusal != NULL ? v->action == ACTION_KEEP : v->action != ACTION_DISCARD;
+}
+
+static enum copy_fate
+fate_of(const struct verdict *v)
+{
+	switch (v->action) {
+	case ACTION_PASS:
+	case ACTION_TAG:
+		return COPY_DELIVER;
+	case ACTION_HOLD:
+	case ACTION_TEMPFAIL:
+		return COPY_HOLD;
+	case ACTION_QUARANTINE:
+	case ACTION_DISCARD:
+	case ACTION_REJECT:
+	case ACTION_KEEP:
+		break;
+	}
+	return COPY_QUARANTINE;
 }
 
 /* RFC 5321 section 4.4; with one recipient only, so that nobody learns of the others. */
@@ -156,70 +182,76 @@ finish(struct session *s, int code, struct span enhanced, struct span text)
 	session_go_on(s);
 }
 
-static void
-on_committed(struct spool_request *r, const struct refusal *refusal)
+/* What the journal and the log call the end of a group. */
+static const char *
+event_of(const struct verdict *v)
 {
-	struct session *s = r->arg;
+	if (v->action == ACTION_DISCARD)
+		return "discarded";
+	switch (fate_of(v)) {
+	case COPY_DELIVER:
+		return "accepted";
+	case COPY_QUARANTINE:
+		return "quarantined";
+	case COPY_HOLD:
+		break;
+	}
+	return "held";
+}
+
+/* Everything that is to be kept is durable. */
+static void
+have_it(struct session *s)
+{
 	struct transaction *t = s->transaction;
 
-	t->n_committed++;
-	if (refusal != NULL && !t->was_refused) {
-		t->was_refused = true;
-		t->refusal_code = refusal->code;
-		(void)span_copy(
-		    refusal->enhanced, t->refusal_enhanced, sizeof(t->refusal_enhanced));
-		(void)span_copy(refusal->text, t->refusal_text, sizeof(t->refusal_text));
-	}
-	if (t->n_committed < t->n_to_commit)
-		return;
-	if (t->was_refused) {
-		record_message(s, "deferred", &t->groups[0].verdict, t->refusal_code, NULL);
-		finish(
-		    s, t->refusal_code, span_str(t->refusal_enhanced), span_str(t->refusal_text));
+	if (t->refusal != NULL) {
+		commit_refuse(s, t->refusal);
 		return;
 	}
 	s->n_messages++;
 	s->front->n_accepted++;
 	for (size_t i = 0; i < t->n_groups; i++)
-		record_message(s, is_delivered(&t->groups[i].verdict) ? "accepted" : "held",
-		    &t->groups[i].verdict, 250, &t->groups[i]);
+		record_message(
+		    s, event_of(&t->groups[i].verdict), &t->groups[i].verdict, 250, &t->groups[i]);
 	finish(s, 250, SPAN("2.0.0"), SPAN("Queued"));
 }
 
 static void
-commit_group(struct session *s, size_t index, struct span prefix)
+on_committed(struct spool_request *r, const struct refusal *refusal)
+{
+	struct session *s = r->arg;
+
+	if (refusal == NULL) {
+		have_it(s);
+		return;
+	}
+	record_message(s, refusal->code >= 500 ? "refused" : "deferred",
+	    &s->transaction->groups[0].verdict, refusal->code, NULL);
+	finish(s, refusal->code, refusal->enhanced, refusal->text);
+}
+
+/* One record for all groups, so that the spool keeps them together or not at all. */
+static void
+send_commit(struct session *s, struct commit *c)
 {
 	struct transaction *t = s->transaction;
-	struct group *g = &t->groups[index];
-	struct commit_rcpt *rcpts = mem_array(g->n_rcpts, sizeof(*rcpts));
-	struct spool_request *request = &t->commits[index];
-	struct buf id = BUF_INIT(64);
-	struct commit c = {.flow = span_str(s->listen->flow->name),
-	    .from = t->from,
-	    .is_8bit = t->is_8bit,
-	    .is_tagged = g->verdict.action == ACTION_TAG,
-	    .rcpts = rcpts,
-	    .n_rcpts = g->n_rcpts,
-	    .prefix = prefix,
-	    .skip = t->content.header,
-	    .body_size = t->content.size,
-	    .is_inline = t->content.fd < 0};
 
-	(void)buf_addf(&id, index == 0 ? "%s" : "%s-%zu", t->id.text, index + 1); /* short */
-	c.id = buf_span(&id);
-	if (c.is_inline)
-		c.body = content_inline(&t->content);
-	for (size_t i = 0; i < g->n_rcpts; i++) {
-		const struct rcpt *r = &t->rcpts[g->rcpts[i]];
-
-		rcpts[i] = (struct commit_rcpt){r->address, span_str(r->gateway->name),
-		    is_delivered(&g->verdict) ? FATE_DELIVER : FATE_HELD,
-		    is_delivered(&g->verdict) ? (struct span){0} : span_str(g->verdict.why)};
-	}
-	*request = (struct spool_request){.on_done = on_committed, .arg = s};
-	spool_commit(s->front->spool, request, &c, t->content.fd);
-	mem_free(rcpts);
-	buf_free(&id);
+	c->id = id_span(&t->id);
+	c->flow = span_str(s->listen->flow->name);
+	c->from = t->from;
+	c->is_8bit = t->is_8bit;
+	c->is_utf8 = t->is_utf8;
+	c->ret = t->ret;
+	c->envid = t->envid;
+	c->data_end_ms = t->data_end_ms;
+	c->skip = t->content.header;
+	c->body_size = t->content.size;
+	c->is_inline = t->content.fd < 0;
+	if (c->is_inline)
+		c->body = content_inline(&t->content);
+	t->commit = (struct spool_request){.on_done = on_committed, .arg = s};
+	spool_commit(s->front->spool, &t->commit, c, t->content.fd);
 }
 
 void
@@ -231,9 +263,50 @@ commit_refuse(struct session *s, const struct verdict *v)
 	finish(s, copy.code, span_str(copy.enhanced), span_str(copy.text));
 }
 
-/* All prefixes first: a group whose copy cannot be made refuses the whole message. */
 static void
-commit_groups(struct session *s, const struct scan_result *result)
+add_rcpts(const struct transaction *t, const struct group *g, uint32_t copy, struct commit *c,
+    struct commit_rcpt *rcpts)
+{
+	for (size_t i = 0; i < g->n_rcpts; i++) {
+		const struct rcpt *r = &t->rcpts[g->rcpts[i]];
+
+		rcpts[c->n_rcpts++] = (struct commit_rcpt){.address = r->address,
+		    .gateway = span_str(r->gateway->name),
+		    .copy = copy,
+		    .notify = r->notify,
+		    .orcpt = r->orcpt};
+	}
+}
+
+/* Fills copies and recipients, one copy for each group that is kept; its header section goes into
+ * prefixes[copy]. */
+static int
+add_groups(struct session *s, const struct scan_result *result, struct commit *c,
+    struct commit_copy *copies, struct commit_rcpt *rcpts, struct buf *prefixes)
+{
+	struct transaction *t = s->transaction;
+
+	for (size_t i = 0; i < t->n_groups; i++) {
+		const struct group *g = &t->groups[i];
+		struct buf *prefix = &prefixes[c->n_copies];
+		enum copy_fate fate = fate_of(&g->verdict);
+
+		if (!is_stored(&g->verdict, t->refusal))
+			continue;
+		prefix->max = PREFIX_MAX;
+		if (make_prefix(s, g, result, prefix) < 0)
+			return -E_LIMIT;
+		add_rcpts(t, g, (uint32_t)c->n_copies, c, rcpts);
+		copies[c->n_copies++] = (struct commit_copy){.prefix = buf_span(prefix),
+		    .fate = fate,
+		    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(g->verdict.why),
+		    .is_tagged = g->verdict.action == ACTION_TAG};
+	}
+	return commit_prefixes(c) > COMMIT_PREFIXES_MAX ? -E_FULL : 0;
+}
+
+static void
+store(struct session *s, const struct scan_result *result)
 {
 	static const struct verdict too_long = {.action = ACTION_REJECT,
 	    .stage = STAGE_DATA,
@@ -241,26 +314,33 @@ commit_groups(struct session *s, const struct scan_result *result)
 	    .enhanced = "5.3.4",
 	    .text = "The message's header section is too long",
 	    .by = {"protocol", 8}};
+	static const struct verdict too_many = {.action = ACTION_TEMPFAIL,
+	    .stage = STAGE_DATA,
+	    .code = 452,
+	    .enhanced = "4.5.3",
+	    .text = "Too many recipients whose copies differ, send it to fewer at once",
+	    .by = {"protocol", 8}};
 	struct transaction *t = s->transaction;
 	size_t n = t->n_groups;
+	struct commit_copy *copies = mem_array(n, sizeof(*copies));
+	struct commit_rcpt *rcpts = mem_array(t->n_rcpts, sizeof(*rcpts));
 	struct buf *prefixes = mem_array(n, sizeof(*prefixes));
-	int r = 0;
+	struct commit c = {.copies = copies, .rcpts = rcpts};
+	int rc = add_groups(s, result, &c, copies, rcpts, prefixes);
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		prefixes[i].max = PREFIX_MAX;
-		r = make_prefix(s, &t->groups[i], result, &prefixes[i]);
-	}
-	if (r < 0) {
-		commit_refuse(s, &too_long);
-	} else {
-		t->n_to_commit = n;
-		t->commits = mem_array(n, sizeof(*t->commits));
-		for (size_t i = 0; i < n; i++)
-			commit_group(s, i, buf_span(&prefixes[i]));
-	}
+	if (rc < 0)
+		commit_refuse(s, rc == -E_FULL ? &too_many : &too_long);
+	else if (c.n_copies == 0 && t->refusal == NULL)
+		have_it(s); /* all discarded */
+	else if (c.n_copies == 0)
+		commit_refuse(s, t->refusal);
+	else
+		send_commit(s, &c);
 	for (size_t i = 0; i < n; i++)
 		buf_free(&prefixes[i]);
 	mem_free(prefixes);
+	mem_free(rcpts);
+	mem_free(copies);
 }
 
 void
@@ -268,7 +348,6 @@ commit_begin(struct session *s, const struct scan_result *result)
 {
 	struct transaction *t = s->transaction;
 	struct findings *findings = mem_alloc(sizeof(*findings));
-	const struct verdict *refusal;
 
 	findings_gather(findings, s->listen->flow, result);
 	for (size_t i = 0; i < t->n_rcpts; i++) {
@@ -277,16 +356,12 @@ commit_begin(struct session *s, const struct scan_result *result)
 		add_to_group(t, &v, (uint32_t)i);
 	}
 	mem_free(findings);
-	refusal = refusal_of_all(t);
-	if (refusal != NULL)
-		commit_refuse(s, refusal);
-	else
-		commit_groups(s, result);
+	t->refusal = refusal_of_all(t);
+	store(s, result);
 }
 
 void
 commit_cancel(struct session *s)
 {
-	for (size_t i = 0; s->transaction->commits != NULL && i < s->transaction->n_to_commit; i++)
-		spool_forget_request(&s->transaction->commits[i]);
+	spool_forget_request(&s->transaction->commit);
 }

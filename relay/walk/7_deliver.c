@@ -69,6 +69,8 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 {
 	struct queue_entry *e = entry_new(spool_message_id(m), envelope);
 
+	if (e != NULL && e->prefixes > spool_message_size(m))
+		entry_free(&e);
 	if (e == NULL) {
 		d->on_problem(d->arg, "envelope",
 		    "a spooled message has an envelope this version cannot read",
@@ -76,7 +78,7 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 		return;
 	}
 	e->msg = m;
-	e->size = spool_message_size(m);
+	entry_set_size(e, spool_message_size(m));
 	if (note.n > 0 && note_get(note, e) < 0)
 		log_event(LOG_WARN, "note unreadable", KV_STR("id", e->id));
 	if (queue_find(d->queue, span_str(e->id)) != NULL) {
@@ -97,7 +99,8 @@ void
 deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_HELD && !e->rcpts[i].is_refused)
+		if (e->rcpts[i].state == RCPT_HELD &&
+		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER)
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];

@@ -264,14 +264,18 @@ settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
 
 /* --- what is left of a message ----------------------------------------------------------------- */
 
+/* Those of whom nobody may be told, or (`all`) everyone: nothing else can be done for them. */
 static void
-hold_failed(struct delivery *d, struct queue_entry *e)
+hold_failed(struct delivery *d, struct queue_entry *e, bool all)
 {
-	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_FAILED) {
-			e->rcpts[i].state = RCPT_HELD; /* the gateway's reply stays */
-			tell(d, e, &e->rcpts[i], "held");
-		}
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[i];
+
+		if (r->state != RCPT_FAILED || (!all && bounce_is_allowed(e, r)))
+			continue;
+		r->state = RCPT_HELD; /* the gateway's reply stays */
+		tell(d, e, r, "held");
+	}
 }
 
 static void
@@ -288,11 +292,13 @@ send_notice(
 {
 	struct id id = id_new();
 	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
-	struct commit_rcpt rcpt = {
-	    .address = route->to, .gateway = span_str(route->gateway->name), .fate = FATE_DELIVER};
+	struct commit_copy copy = {.fate = COPY_DELIVER};
+	struct commit_rcpt rcpt = {.address = route->to, .gateway = span_str(route->gateway->name)};
 	struct envelope envelope = {.kind = route->kind,
 	    .flow = e->flow,
 	    .received_ms = clock_wall_ms(),
+	    .copies = &copy,
+	    .n_copies = 1,
 	    .rcpts = &rcpt,
 	    .n_rcpts = 1};
 	struct arrival a = {.is_notice = true};
@@ -317,13 +323,13 @@ report_failed(struct delivery *d, struct queue_entry *e)
 {
 	struct bounce_route route = bounce_route(d->config, e);
 
-	if (!bounce_is_allowed(e) || route.gateway == NULL) {
-		hold_failed(d, e);
+	hold_failed(d, e, route.gateway == NULL);
+	if (!entry_has(e, RCPT_FAILED))
 		return;
-	}
 	mark_in_bounce(e);
 	if (!send_notice(d, e, &route, false))
-		hold_failed(d, e); /* a report that cannot be written will not be on retry either */
+		hold_failed(
+		    d, e, true); /* what cannot be written now will not be on retry either */
 }
 
 static void
@@ -342,8 +348,12 @@ is_delayed(const struct delivery *d, const struct queue_entry *e)
 {
 	int64_t warn_after_ms = d->config->queue.warn_after_ms;
 
-	return !e->is_warned && warn_after_ms > 0 && bounce_is_allowed(e) &&
-	       entry_has(e, RCPT_WAITING) && clock_wall_ms() - e->received_ms >= warn_after_ms;
+	if (e->is_warned || warn_after_ms <= 0 || clock_wall_ms() - e->received_ms < warn_after_ms)
+		return false;
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (e->rcpts[i].state == RCPT_WAITING && bounce_is_allowed(e, &e->rcpts[i]))
+			return true;
+	return false;
 }
 
 static void

@@ -116,7 +116,6 @@ session_end_transaction(struct session *s)
 		mem_free(t->groups[i].rcpts);
 	mem_free(t->rcpts);
 	mem_free(t->groups);
-	mem_free(t->commits);
 	mem_free((void *)(uintptr_t)t->addresses);
 	content_free(&t->content);
 	arena_free(&t->memory);

@@ -57,6 +57,8 @@ struct rcpt {
 	const struct conf_gateway *gateway;
 	struct verdict *verdict; /* NULL: the transaction's */
 	bool is_postmaster;      /* not refused by what was decided before RCPT */
+	unsigned notify;         /* NOTIFY_ bits of RFC 3461 */
+	struct span orcpt;       /* as given, address type and xtext; in the arena */
 };
 
 /* Recipients whose copies are the same. */
@@ -71,7 +73,10 @@ struct transaction {
 	struct arena memory;
 	struct id id;
 	struct span from;
-	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
+	bool is_8bit, is_utf8;  /* BODY=8BITMIME, SMTPUTF8 were said */
+	enum notify_ret ret;    /* RFC 3461: of MAIL */
+	struct span envid;      /* as given, xtext; in the arena */
+	bool had_rcpt;          /* RCPT was said, if only to be refused */
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
@@ -83,11 +88,10 @@ struct transaction {
 	struct scan scan;
 	const struct span *addresses; /* of rcpts, for the scan */
 	struct group *groups;
-	size_t n_groups, n_to_commit, n_committed;
-	struct spool_request *commits; /* one for each group */
-	bool was_refused; /* by the spool, for one of the groups: the first such answer */
-	int refusal_code;
-	char refusal_enhanced[12], refusal_text[VERDICT_REPLY_MAX];
+	size_t n_groups;
+	int64_t data_end_ms;           /* monotonic */
+	const struct verdict *refusal; /* every group refuses: the strongest of them; else NULL */
+	struct spool_request commit;
 };
 
 enum session_state {

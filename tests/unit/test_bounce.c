@@ -54,21 +54,24 @@ entry_from(struct span from, enum mail_kind kind, bool is_tagged)
 {
 	struct buf bytes = BUF_INIT(4096);
 	struct queue_entry *e;
+	struct commit_copy copy = {
+	    .prefix = SPAN("Subject: secret\r\n\r\n"), .is_tagged = is_tagged};
 	struct envelope envelope = {.kind = kind,
 	    .flow = SPAN("inbound"),
 	    .from = from,
-	    .is_tagged = is_tagged,
 	    .received_ms = WALL_MS - 5000,
+	    .copies = &copy,
+	    .n_copies = 1,
 	    .rcpts = rcpts,
 	    .n_rcpts = 3};
 
 	envelope_put(&bytes, &envelope);
 	e = entry_new(SPAN("ID1"), buf_span(&bytes));
 	assert_non_null(e);
-	spool_put(&fake_spool, 1, SPAN("ID1"), buf_span(&bytes), SPAN("Subject: secret\r\n\r\n"),
-	    SPAN("the body\r\n"), -1, 0, 10);
+	spool_put(&fake_spool, 1, SPAN("ID1"), buf_span(&bytes), copy.prefix, SPAN("the body\r\n"),
+	    -1, 0, 10);
 	e->msg = &fake_spool.messages[fake_spool.n - 1];
-	e->size = spool_message_size(e->msg);
+	entry_set_size(e, spool_message_size(e->msg));
 	buf_free(&bytes);
 	return e;
 }
@@ -93,7 +96,7 @@ test_allowed(void **state)
 		struct queue_entry *e =
 		    entry_from(table[i].from, table[i].kind, table[i].is_tagged);
 
-		assert_int_equal(bounce_is_allowed(e), table[i].is_allowed);
+		assert_int_equal(bounce_is_allowed(e, &e->rcpts[0]), table[i].is_allowed);
 		entry_free(&e);
 	}
 }
@@ -189,10 +192,13 @@ test_largest_report(void **state)
 	static char addresses[COMMIT_RCPTS_MAX][COMMIT_ADDRESS_MAX];
 	char reply[QUEUE_REPLY_MAX];
 	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct commit_copy copy = {.prefix = SPAN("Subject: secret\r\n\r\n")};
 	struct envelope envelope = {.kind = MAIL_RELAYED,
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("s@example.org"),
 	    .received_ms = WALL_MS - 5000,
+	    .copies = &copy,
+	    .n_copies = 1,
 	    .rcpts = many,
 	    .n_rcpts = COMMIT_RCPTS_MAX};
 	struct queue_entry *e;
@@ -213,6 +219,7 @@ test_largest_report(void **state)
 	spool_put(&fake_spool, 1, SPAN("ID1"), SPAN("e"), SPAN("Subject: secret\r\n\r\n"),
 	    SPAN("the body\r\n"), -1, 0, 10);
 	e->msg = &fake_spool.messages[fake_spool.n - 1];
+	entry_set_size(e, spool_message_size(e->msg));
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		rcpt_set(&e->rcpts[i], RCPT_FAILED, span_of(reply, sizeof(reply)));
 		e->rcpts[i].is_in_bounce = true;

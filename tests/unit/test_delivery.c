@@ -157,17 +157,20 @@ static void
 accept_one(
     struct span id, struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
 {
+	const struct commit_copy copies[] = {
+	    {.prefix = SPAN("Subject: hello\r\n\r\n"), .is_tagged = is_tagged},
+	    {.prefix = SPAN("Subject: kept\r\n\r\n"),
+		.fate = COPY_QUARANTINE,
+		.why = SPAN("suspicious: antivirus")}};
 	struct envelope envelope = {.flow = SPAN("inbound"),
 	    .from = from,
-	    .is_tagged = is_tagged,
 	    .received_ms = clock_wall_ms(),
+	    .copies = copies,
+	    .n_copies = 2,
 	    .rcpts = rcpts,
 	    .n_rcpts = n};
 	struct arrival a = {0};
-	struct intake_body body = {.prefix = SPAN("Subject: hello\r\n\r\n"),
-	    .body = SPAN("text\r\n"),
-	    .fd = -1,
-	    .size = 6};
+	struct intake_body body = {.body = SPAN("text\r\n"), .fd = -1, .size = 6};
 
 	must(intake_put(d.intake, d.spool, &a, id, &envelope, &body) == 0);
 	commit(true);
@@ -344,8 +347,7 @@ test_held_by_policy(void **state)
 	struct commit_rcpt rcpt = good[0];
 
 	(void)state;
-	rcpt.fate = FATE_HELD;
-	rcpt.why = SPAN("quarantined: antivirus");
+	rcpt.copy = 1;
 	accept_mail(SENDER, false, &rcpt, 1);
 	run();
 	assert_string_equal(show_state(mail()), "held");

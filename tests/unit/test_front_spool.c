@@ -8,13 +8,23 @@
 
 #include <cmocka.h>
 
-static const struct commit_rcpt rcpts[] = {
-    {.address = {"b@example.org", 13}, .gateway = {"exchange", 8}, .fate = FATE_DELIVER},
-    {.address = {"postmaster", 10},
-	.gateway = {"other", 5},
-	.fate = FATE_HELD,
-	.why = {"quarantined", 11}},
+static const struct commit_copy copies[] = {
+    {.prefix = {"Subject: x\r\n\r\n", 14}},
+    {.prefix = {"Subject: y\r\n", 12},
+	.fate = COPY_QUARANTINE,
+	.why = {"suspicious", 10},
+	.is_tagged = true},
 };
+
+static const struct commit_rcpt rcpts[] = {
+    {.address = {"b@example.org", 13},
+	.gateway = {"exchange", 8},
+	.notify = NOTIFY_SUCCESS | NOTIFY_DELAY,
+	.orcpt = {"rfc822;b+2Bx@example.org", 24}},
+    {.address = {"postmaster", 10}, .gateway = {"other", 5}, .copy = 1},
+};
+
+static struct commit_room room;
 
 static struct commit
 sample(void)
@@ -23,9 +33,13 @@ sample(void)
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("a@example.com"),
 	    .is_8bit = true,
+	    .ret = RET_HDRS,
+	    .envid = SPAN("QQ314159"),
+	    .data_end_ms = 77,
+	    .copies = copies,
+	    .n_copies = 2,
 	    .rcpts = rcpts,
 	    .n_rcpts = 2,
-	    .prefix = SPAN("Subject: x\r\n\r\n"),
 	    .skip = 3,
 	    .body_size = 8,
 	    .is_inline = true,
@@ -33,7 +47,7 @@ sample(void)
 }
 
 static int
-round_trip(const struct commit *in, struct commit *out, struct commit_rcpt *to, size_t max)
+round_trip(const struct commit *in, struct commit *out)
 {
 	static struct buf bytes;
 
@@ -41,25 +55,35 @@ round_trip(const struct commit *in, struct commit *out, struct commit_rcpt *to, 
 	bytes = BUF_INIT(1 << 20);
 	commit_put(&bytes, in);
 	assert_false(bytes.failed);
-	return commit_get(buf_span(&bytes), out, to, max);
+	return commit_get(buf_span(&bytes), out, &room);
 }
 
 static void
 test_commit(void **state)
 {
 	struct commit in = sample(), out;
-	struct commit_rcpt to[2];
 
 	(void)state;
-	assert_int_equal(round_trip(&in, &out, to, 2), 0);
+	assert_int_equal(round_trip(&in, &out), 0);
 	assert_true(span_eq(out.id, in.id) && span_eq(out.flow, in.flow));
-	assert_true(span_eq(out.from, in.from) && span_eq(out.prefix, in.prefix));
-	assert_true(out.is_8bit && !out.is_tagged && out.is_inline);
+	assert_true(span_eq(out.from, in.from) && span_eq(out.envid, in.envid));
+	assert_true(out.is_8bit && !out.is_utf8 && out.is_inline);
+	assert_int_equal(out.ret, RET_HDRS);
+	assert_int_equal(out.data_end_ms, 77);
+	assert_int_equal(out.n_copies, 2);
+	assert_int_equal(commit_prefixes(&out), 26);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(span_eq(out.copies[i].prefix, copies[i].prefix));
+		assert_true(span_eq(out.copies[i].why, copies[i].why));
+		assert_int_equal(out.copies[i].fate, copies[i].fate);
+		assert_int_equal(out.copies[i].is_tagged, copies[i].is_tagged);
+		assert_true(span_eq(out.rcpts[i].address, rcpts[i].address));
+		assert_true(span_eq(out.rcpts[i].gateway, rcpts[i].gateway));
+		assert_true(span_eq(out.rcpts[i].orcpt, rcpts[i].orcpt));
+		assert_int_equal(out.rcpts[i].notify, rcpts[i].notify);
+		assert_int_equal(out.rcpts[i].copy, i);
+	}
 	assert_int_equal(out.n_rcpts, 2);
-	assert_true(span_eq(to[1].address, rcpts[1].address));
-	assert_true(span_eq(to[1].gateway, rcpts[1].gateway));
-	assert_true(span_eq(to[1].why, rcpts[1].why));
-	assert_int_equal(to[1].fate, FATE_HELD);
 	assert_int_equal(out.skip, 3);
 	assert_int_equal(out.body_size, 8);
 	assert_true(span_eq(out.body, in.body));
@@ -69,12 +93,11 @@ static void
 test_commit_without_inline_body(void **state)
 {
 	struct commit in = sample(), out;
-	struct commit_rcpt to[2];
 
 	(void)state;
 	in.is_inline = false;
 	in.body_size = 1 << 30;
-	assert_int_equal(round_trip(&in, &out, to, 2), 0);
+	assert_int_equal(round_trip(&in, &out), 0);
 	assert_false(out.is_inline);
 	assert_int_equal(out.body.n, 0);
 	assert_int_equal(out.body_size, 1 << 30);
@@ -84,29 +107,37 @@ static void
 test_commit_refused(void **state)
 {
 	struct commit in = sample(), out;
-	struct commit_rcpt to[2], one = rcpts[0];
+	struct commit_rcpt one = rcpts[0];
 
 	(void)state;
-	assert_int_equal(round_trip(&in, &out, to, 1), -E_CORRUPT); /* one recipient too many */
 	in.n_rcpts = 0;
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	in = sample();
 	in.skip = 9; /* behind the body's end */
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	in = sample();
 	in.body_size = 9; /* not what is there */
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	in = sample();
 	in.id = SPAN("");
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	in = sample();
 	in.rcpts = &one;
 	in.n_rcpts = 1;
 	one.address = SPAN("b@example.org>\r\nDATA");
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
+	in = sample();
+	in.rcpts = &one;
+	in.n_rcpts = 1;
+	one = rcpts[0];
+	one.copy = 2; /* there are two: 0 and 1 */
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
+	in = sample();
+	in.envid = SPAN("a b\r\nDATA");
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	in = sample();
 	in.from = SPAN("a\nb");
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	assert_int_equal(out.n_rcpts, 0); /* nothing of it is left to be used */
 }
 
@@ -114,15 +145,14 @@ static void
 test_commit_cut_anywhere(void **state)
 {
 	struct commit in = sample(), out;
-	struct commit_rcpt to[2];
 	struct buf bytes = BUF_INIT(1 << 20);
 
 	(void)state;
 	commit_put(&bytes, &in);
 	for (size_t n = 0; n < bytes.n; n++)
-		assert_int_equal(commit_get(span_of(bytes.p, n), &out, to, 2), -E_CORRUPT);
+		assert_int_equal(commit_get(span_of(bytes.p, n), &out, &room), -E_CORRUPT);
 	assert_int_equal(buf_add_char(&bytes, 'x'), 0);
-	assert_int_equal(commit_get(buf_span(&bytes), &out, to, 2), -E_CORRUPT);
+	assert_int_equal(commit_get(buf_span(&bytes), &out, &room), -E_CORRUPT);
 	buf_free(&bytes);
 }
 
@@ -130,7 +160,7 @@ static void
 test_address_limit(void **state)
 {
 	struct commit in = sample(), out;
-	struct commit_rcpt to[2], one = rcpts[0];
+	struct commit_rcpt one = rcpts[0];
 	char address[COMMIT_ADDRESS_MAX + 1];
 
 	(void)state;
@@ -138,9 +168,9 @@ test_address_limit(void **state)
 	in.rcpts = &one;
 	in.n_rcpts = 1;
 	one.address = span_of(address, COMMIT_ADDRESS_MAX);
-	assert_int_equal(round_trip(&in, &out, to, 2), 0);
+	assert_int_equal(round_trip(&in, &out), 0);
 	one.address = span_of(address, COMMIT_ADDRESS_MAX + 1);
-	assert_int_equal(round_trip(&in, &out, to, 2), -E_CORRUPT);
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 }
 
 static void
@@ -149,7 +179,8 @@ test_refusal(void **state)
 	static const struct {
 		uint16_t code;
 		int result;
-	} table[] = {{451, 0}, {452, 0}, {250, -E_CORRUPT}, {550, -E_CORRUPT}, {0, -E_CORRUPT}};
+	} table[] = {
+	    {451, 0}, {452, 0}, {550, 0}, {250, -E_CORRUPT}, {600, -E_CORRUPT}, {0, -E_CORRUPT}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -19,8 +19,15 @@ static const struct commit_rcpt rcpts[] = {
     {.address = {"c@one.example", 13}, .gateway = {"one", 3}},
     {.address = {"d@one.example", 13},
 	.gateway = {"one", 3},
-	.fate = FATE_HELD,
-	.why = {"quarantined", 11}},
+	.copy = 1,
+	.notify = NOTIFY_NEVER,
+	.orcpt = {"rfc822;d", 8}},
+};
+
+static const struct commit_copy copies[] = {
+    {.prefix = {"A: 1\r\n", 6}, .is_tagged = true},
+    {.prefix = {"A: 1\r\nB: 2\r\n", 12}, .fate = COPY_QUARANTINE, .why = {"suspicious", 10}},
+    {.prefix = {"C: 3\r\n", 6}},
 };
 
 static int
@@ -47,8 +54,12 @@ entry_of(const char *id)
 	struct envelope envelope = {.kind = MAIL_BOUNCE,
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("s@example.net"),
-	    .is_tagged = true,
+	    .is_utf8 = true,
+	    .ret = RET_FULL,
+	    .envid = SPAN("envelope1"),
 	    .received_ms = WALL_MS - 5000,
+	    .copies = copies,
+	    .n_copies = 3,
 	    .rcpts = rcpts,
 	    .n_rcpts = 4};
 
@@ -68,17 +79,52 @@ test_envelope(void **state)
 	assert_string_equal(e->id, "ID1");
 	assert_int_equal(e->kind, MAIL_BOUNCE);
 	assert_true(span_eq(e->from, SPAN("s@example.net")));
-	assert_true(e->is_tagged && !e->is_8bit);
+	assert_true(e->is_utf8 && !e->is_8bit);
+	assert_int_equal(e->ret, RET_FULL);
+	assert_true(span_eq(e->envid, SPAN("envelope1")));
 	assert_true(e->received_ms == WALL_MS - 5000);
 	assert_int_equal(e->n_rcpts, 4);
-	assert_int_equal(e->n_legs, 2);
+	assert_int_equal(e->n_legs, 3); /* the last one's copy is another */
 	assert_true(span_eq(e->legs[e->rcpts[2].leg].gateway, SPAN("one")));
 	assert_int_equal(e->rcpts[0].leg, e->rcpts[2].leg);
 	assert_int_equal(e->rcpts[3].state, RCPT_HELD);
-	assert_true(span_eq(rcpt_reply(e, &e->rcpts[3]), SPAN("quarantined")));
+	assert_true(span_eq(rcpt_reply(e, &e->rcpts[3]), SPAN("suspicious")));
+	assert_int_equal(e->rcpts[3].notify, NOTIFY_NEVER);
+	assert_true(span_eq(e->rcpts[3].orcpt, SPAN("rfc822;d")));
+	assert_true(rcpt_copy(e, &e->rcpts[0])->is_tagged);
+	assert_int_equal(rcpt_copy(e, &e->rcpts[3])->fate, COPY_QUARANTINE);
 	assert_false(entry_is_settled(e));
 	assert_true(leg_has(&e->legs[1], RCPT_WAITING));
 	assert_false(leg_has(&e->legs[1], RCPT_HELD));
+	entry_free(&e);
+}
+
+/* Three header sections of 6, 12 and 6 bytes, then a body of 100. */
+static void
+test_places_of_a_copy(void **state)
+{
+	static const struct {
+		size_t copy;
+		uint64_t offset;
+		size_t n;
+		uint64_t place;
+		size_t part;
+	} table[] = {{0, 0, 100, 0, 6}, {0, 5, 1, 5, 1}, {0, 6, 50, 24, 50}, {0, 7, 50, 25, 50},
+	    {1, 0, 100, 6, 12}, {1, 11, 2, 17, 1}, {1, 12, 10, 24, 10}, {2, 0, 106, 18, 106},
+	    {2, 6, 100, 24, 100}, {2, 10, 96, 28, 96}};
+	struct queue_entry *e = entry_of("ID1");
+
+	(void)state;
+	entry_set_size(e, 124);
+	assert_int_equal(e->size, 106);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct queue_leg leg = {.entry = e, .copy = (uint32_t)table[i].copy};
+		size_t n = table[i].n;
+
+		assert_int_equal(leg_place(&leg, table[i].offset, &n), table[i].place);
+		assert_int_equal(n, table[i].part);
+		assert_int_equal(leg_size(&leg), table[i].copy == 1 ? 112 : 106);
+	}
 	entry_free(&e);
 }
 
@@ -86,7 +132,8 @@ static void
 test_envelope_cut_anywhere(void **state)
 {
 	struct buf bytes = BUF_INIT(4096);
-	struct envelope envelope = {.flow = SPAN("f"), .rcpts = rcpts, .n_rcpts = 4};
+	struct envelope envelope = {
+	    .flow = SPAN("f"), .copies = copies, .n_copies = 3, .rcpts = rcpts, .n_rcpts = 4};
 
 	(void)state;
 	envelope_put(&bytes, &envelope);
@@ -265,6 +312,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_envelope, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_places_of_a_copy, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_envelope_cut_anywhere, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note_cut_anywhere, set_up, tear_down),

@@ -305,10 +305,12 @@ static void
 commit_at_once(struct spool_request *requests, size_t n)
 {
 	static char body[CHANNEL_INLINE_MAX];
-	struct commit_rcpt rcpt = {
-	    .address = SPAN("bob@example.org"), .gateway = SPAN("inside"), .fate = FATE_DELIVER};
+	struct commit_copy copy = {.fate = COPY_DELIVER};
+	struct commit_rcpt rcpt = {.address = SPAN("bob@example.org"), .gateway = SPAN("inside")};
 	struct commit c = {.id = SPAN("X"),
 	    .flow = SPAN("inbound"),
+	    .copies = &copy,
+	    .n_copies = 1,
 	    .rcpts = &rcpt,
 	    .n_rcpts = 1,
 	    .body_size = sizeof(body),

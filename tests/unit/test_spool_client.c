@@ -93,7 +93,10 @@ static void
 commit(struct world *w, struct spool_request *r, int body_fd)
 {
 	static const struct commit_rcpt rcpts[] = {{.address = {"a@b.example", 11}}};
+	static const struct commit_copy copies[] = {{.prefix = {"X: 1\r\n", 6}}};
 	struct commit c = {.id = SPAN("id"),
+	    .copies = copies,
+	    .n_copies = 1,
 	    .rcpts = rcpts,
 	    .n_rcpts = 1,
 	    .body_size = 4,
@@ -107,13 +110,13 @@ commit(struct world *w, struct spool_request *r, int body_fd)
 static uint64_t
 expect_commit(struct world *w, bool has_fd)
 {
-	struct commit_rcpt rcpts[2];
+	static struct commit_room room;
 	struct commit c;
 	struct message m;
 
 	assert_int_equal(channel_receive(w->spool, &m, &w->buf, 0), 0);
 	assert_int_equal(m.type, SPOOL_COMMIT);
-	assert_int_equal(commit_get(m.payload, &c, rcpts, 2), 0);
+	assert_int_equal(commit_get(m.payload, &c, &room), 0);
 	assert_int_equal(m.fds[0] >= 0, has_fd);
 	if (has_fd)
 		(void)close(m.fds[0]);

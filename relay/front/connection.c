@@ -22,26 +22,33 @@ watch_again(struct connection *c)
 
 	if (c->watch == NULL)
 		return;
-	if (!c->is_paused && !c->is_finishing && c->in.n + CONNECTION_READ <= CONNECTION_IN_MAX)
+	if (c->is_shut ||
+	    (!c->is_paused && !c->is_finishing && c->in.n + CONNECTION_READ <= CONNECTION_IN_MAX))
 		wanted |= LOOP_READ;
 	if (c->out.n > 0)
 		wanted |= LOOP_WRITE;
 	watch_change(c->watch, wanted);
 }
 
-/* Returns false when the connection has ended or failed. */
+/* Into one room for all connections, so that a silent one needs none.  Returns false when the
+ * connection has ended or failed. */
 static bool
-read_some(struct connection *c)
+read_some(struct connection *c, struct span *got)
 {
-	char *to = buf_room(&c->in, CONNECTION_READ);
-	ssize_t n;
+	static char room[CONNECTION_READ];
+	ssize_t n = recv(c->fd, room, sizeof(room), 0);
 
-	if (to == NULL)
-		return true; /* full: the owner takes some first */
-	n = recv(c->fd, to, CONNECTION_READ, 0);
-	if (n > 0)
-		c->in.n += (size_t)n;
+	*got = span_of(room, n > 0 ? (size_t)n : 0);
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void
+free_empty(struct connection *c)
+{
+	if (c->in.n == 0)
+		buf_free(&c->in);
+	if (c->out.n == 0 && !c->out.failed)
+		buf_free(&c->out);
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
@@ -51,6 +58,16 @@ fail_soon(struct connection *c)
 	buf_clear(&c->out);
 	c->is_finishing = true;
 	loop_timer(c->loop, &c->timer, 0, on_time, c);
+}
+
+/* Our side is shut: waits for the client's end. */
+static void
+drop_input(struct connection *c)
+{
+	struct span got;
+
+	if (!read_some(c, &got) || (c->dropped += got.n) > CONNECTION_LINGER_MAX)
+		fail_soon(c);
 }
 
 /* Reset while nothing is read from it: no later event would tell. */
@@ -67,6 +84,7 @@ static void
 on_ready(void *arg, unsigned events)
 {
 	struct connection *c = arg;
+	struct span got;
 
 	if (events & LOOP_WRITE)
 		connection_flush(c);
@@ -74,12 +92,19 @@ on_ready(void *arg, unsigned events)
 		on_reset(c);
 		return;
 	}
-	if (c->fd < 0 || !(events & LOOP_READ) || c->is_finishing)
+	if (c->fd < 0 || !(events & LOOP_READ))
 		return;
-	if (!read_some(c)) {
+	if (c->is_shut) {
+		drop_input(c);
+		return;
+	}
+	if (c->is_finishing)
+		return;
+	if (!read_some(c, &got)) {
 		c->events->on_gone(c->arg);
 		return;
 	}
+	(void)buf_add_span(&c->in, got); /* there was room, or we had not asked to read */
 	connection_expect(c, c->timeout_ms);
 	c->events->on_input(c->arg);
 }
@@ -114,6 +139,16 @@ connection_send(struct connection *c, struct span bytes)
 	(void)buf_add_span(&c->out, bytes);
 }
 
+/* All is said.  A socket that cannot be shut has failed. */
+static void
+shut(struct connection *c)
+{
+	c->is_shut = true;
+	buf_free(&c->in);
+	if (shutdown(c->fd, SHUT_WR) < 0)
+		fail_soon(c);
+}
+
 void
 connection_flush(struct connection *c)
 {
@@ -129,8 +164,9 @@ connection_flush(struct connection *c)
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
 			fail_soon(c);
 	}
-	if (c->is_finishing && c->out.n == 0)
-		loop_timer(c->loop, &c->timer, 0, on_time, c);
+	if (c->is_finishing && !c->is_shut && c->out.n == 0)
+		shut(c);
+	free_empty(c);
 	watch_again(c);
 }
 
@@ -142,9 +178,6 @@ connection_finish(struct connection *c)
 	c->is_finishing = true;
 	loop_timer(c->loop, &c->timer, CONNECTION_LINGER_MS, on_time, c);
 	connection_flush(c);
-	/* Tells the client that this was all, so that a reply is not lost to a reset. */
-	if (c->out.n == 0)
-		(void)shutdown(c->fd, SHUT_WR);
 }
 
 void

@@ -13,7 +13,8 @@ enum {
 	CONNECTION_IN_MAX = 128 * 1024,  /* unread input kept for a session */
 	CONNECTION_READ = 64 * 1024,     /* one read */
 	CONNECTION_OUT_MAX = 256 * 1024, /* a client that reads no replies is dropped at this */
-	CONNECTION_LINGER_MS = 5000      /* how long a last reply may take to leave */
+	CONNECTION_LINGER_MS = 5000, /* how long a last reply may take to leave and to be read */
+	CONNECTION_LINGER_MAX = 1024 * 1024 /* input dropped meanwhile */
 };
 
 struct connection_events {
@@ -24,7 +25,8 @@ struct connection_events {
 	void (*on_gone)(void *arg);
 	/* The time set with connection_expect has passed without input. */
 	void (*on_timeout)(void *arg);
-	/* All output has left after connection_finish; c is closed when this returns. */
+	/* All output has left after connection_finish, and the client has closed its side or had time
+	 * to; c is closed when this returns. */
 	void (*on_finished)(void *arg);
 };
 
@@ -34,8 +36,10 @@ struct connection {
 	struct watch *watch;
 	struct timer *timer;
 	int64_t timeout_ms;
-	struct buf in, out;
+	struct buf in, out; /* no memory while they are empty and the client is silent */
 	bool is_paused, is_finishing;
+	bool is_shut;   /* our side is closed: what still comes in is dropped */
+	size_t dropped; /* bytes of it */
 	const struct connection_events *events;
 	void *arg;
 };
@@ -45,7 +49,10 @@ void connection_open(struct connection *c, struct loop *loop, int fd,
 void connection_close(struct connection *c);            /* at once; buffers are freed */
 void connection_send(struct connection *c, struct span bytes); /* leaves with connection_flush */
 void connection_flush(struct connection *c);
-/* No more input is wanted; on_finished when the output has left or the linger time is over. */
+/* No more input is wanted; on_finished when the output has left and the client has closed too, or
+ * the linger time is over.  A socket that is closed while input waits resets the connection, and the
+ * client may never see our last reply (RFC 9112 section 9.6 says it best): so our side is shut, and
+ * what still comes is read and dropped, within bounds. */
 void connection_finish(struct connection *c);
 /* Stops and resumes reading, for a session that waits for an answer from elsewhere. */
 void connection_pause(struct connection *c, bool is_paused);

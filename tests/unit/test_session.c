@@ -246,6 +246,7 @@ test_a_message_takes_too_long(void **state)
 	assert_string_equal(heard(), "");
 	set_clock(began_ms + WALK_DATA_TOTAL_MS);
 	expect("421 4.4.2 The message takes too long [");
+	hang_up();
 	assert_int_equal(front.n_sessions, 0);
 }
 

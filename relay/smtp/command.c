@@ -25,8 +25,8 @@ static const struct {
     {"SEND", SMTP_KNOWN_ELSEWHERE},
     {"SOML", SMTP_KNOWN_ELSEWHERE},
     {"SAML", SMTP_KNOWN_ELSEWHERE},
-    {"STARTTLS", SMTP_KNOWN_ELSEWHERE},
-    {"AUTH", SMTP_KNOWN_ELSEWHERE},
+    {"STARTTLS", SMTP_STARTTLS},
+    {"AUTH", SMTP_AUTH},
     {"BDAT", SMTP_KNOWN_ELSEWHERE},
     {"XFORWARD", SMTP_KNOWN_ELSEWHERE},
 };
@@ -364,6 +364,8 @@ smtp_command_parse(struct span line, struct smtp_command *out)
 		return rest.n > 0 ? -E_SYNTAX : 0;
 	case SMTP_NOOP:
 	case SMTP_HELP:
+	case SMTP_STARTTLS:
+	case SMTP_AUTH:
 	case SMTP_KNOWN_ELSEWHERE:
 	case SMTP_UNKNOWN:
 		out->argument = rest;

@@ -157,20 +157,12 @@ accept_cancel(struct session *s)
 	s->n_waiting = 0;
 }
 
-static bool
-is_client_allowed(const struct session *s)
-{
-	const struct nets *clients = &s->listen->flow->clients;
-
-	return clients->n == 0 || nets_have(clients, &s->client);
-}
-
 void
 accept_begin(struct session *s)
 {
 	s->state = SESSION_CHECKING;
 	memset(s->answers, 0, sizeof(s->answers)); /* LIST_UNKNOWN */
-	if (!is_client_allowed(s)) {
+	if (!authenticate_is_member(s) && s->listen->auth == 0) {
 		session_refuse_client(s, 554, "5.7.1", "This service is not for your address");
 		session_finish(s);
 		return;

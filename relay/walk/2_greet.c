@@ -14,6 +14,9 @@ offer_extensions(struct session *s)
 	    &b, "250-%s\r\n", s->front->config->hostname); /* short, as all that follows */
 	(void)buf_addf(&b, "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n",
 	    (unsigned long long)s->listen->flow->max_size);
+	if (secure_is_offered(s))
+		(void)buf_addf(&b, "250-STARTTLS\r\n");
+	authenticate_offer(s, &b);
 	if (s->may_xclient)
 		(void)buf_addf(&b, "250-XCLIENT NAME ADDR HELO\r\n");
 	(void)buf_addf(&b, "250 ENHANCEDSTATUSCODES\r\n");
@@ -144,6 +147,12 @@ greet_command(struct session *s, const struct smtp_command *c)
 	case SMTP_QUIT:
 		session_reply(s, 221, "2.0.0", "Bye");
 		session_finish(s);
+		break;
+	case SMTP_STARTTLS:
+		secure_command(s, c);
+		break;
+	case SMTP_AUTH:
+		authenticate_command(s, c);
 		break;
 	case SMTP_KNOWN_ELSEWHERE:
 		session_mistake(s, 502, "5.5.1", "Command not implemented");

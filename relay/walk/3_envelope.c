@@ -43,6 +43,8 @@ mail_params(struct session *s, const struct smtp_command *c)
 				return false;
 			}
 			s->transaction->is_8bit = span_eq_nocase(p->value, SPAN("8BITMIME"));
+		} else if (s->listen->auth != 0 && span_eq_nocase(p->name, SPAN("AUTH"))) {
+			continue; /* RFC 4954 section 5: nobody here is trusted to speak for others */
 		} else {
 			session_mistake(s, 555, "5.5.4", "Parameter not recognised");
 			return false;
@@ -76,6 +78,10 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	}
 	if (s->transaction != NULL) {
 		session_mistake(s, 503, "5.5.1", "The sender was named already");
+		return;
+	}
+	if (!authenticate_is_member(s)) {
+		session_mistake(s, 530, "5.7.0", "Sign in with AUTH first");
 		return;
 	}
 	if (!spool_client_has_room(s->front->spool) || !content_has_room()) {

@@ -129,6 +129,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	authenticate_cancel(s);
 	session_end_transaction(s);
 	timer_cancel(&s->drain);
 	connection_close(&s->connection);
@@ -147,6 +148,7 @@ void
 session_finish(struct session *s)
 {
 	accept_cancel(s);
+	authenticate_cancel(s);
 	session_end_transaction(s);
 	s->state = SESSION_ENDING;
 	connection_finish(&s->connection);
@@ -213,6 +215,8 @@ command_input(struct session *s)
 		if (used == 0)
 			return false;
 		session_mistake(s, 500, "5.5.2", "Line holds a bare CR, a bare LF or a NUL byte");
+	} else if (s->state == SESSION_AUTH) {
+		authenticate_line(s, line);
 	} else {
 		dispatch(s, line);
 	}
@@ -233,6 +237,7 @@ session_go_on(struct session *s)
 	while (has_more && s->connection.in.n > 0)
 		switch (s->state) {
 		case SESSION_COMMAND:
+		case SESSION_AUTH:
 			has_more = command_input(s);
 			break;
 		case SESSION_DATA:
@@ -240,11 +245,14 @@ session_go_on(struct session *s)
 			break;
 		case SESSION_CHECKING:
 		case SESSION_WAITING:
+		case SESSION_SECURING:
 		case SESSION_ENDING:
 			has_more = false;
 			break;
 		}
 	s->is_processing = false;
+	if (s->state == SESSION_SECURING && s->connection.tls == NULL)
+		secure_begin(s);
 	connection_pause(
 	    &s->connection, s->state == SESSION_CHECKING || s->state == SESSION_WAITING);
 	connection_flush(&s->connection);
@@ -259,7 +267,17 @@ on_input(void *arg)
 static void
 on_gone(void *arg)
 {
-	session_free(arg);
+	struct session *s = arg;
+
+	if (s->connection.is_handshaking)
+		secure_failed(s);
+	session_free(s);
+}
+
+static void
+on_secure(void *arg)
+{
+	secure_done(arg);
 }
 
 static void
@@ -271,7 +289,8 @@ on_timeout(void *arg)
 	session_finish(s);
 }
 
-static const struct connection_events session_events = {on_input, on_gone, on_timeout, on_gone};
+static const struct connection_events session_events = {
+    on_input, on_gone, on_timeout, on_gone, on_secure};
 
 bool
 session_is_counted(const struct ip *peer, const struct conf_listen *listen)
@@ -298,6 +317,14 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	f->n_sessions++;
 	f->n_connections++;
 	connection_open(&s->connection, f->loop, fd, &session_events, s);
+	if (listen->tls == LISTEN_IMPLICIT) {
+		s->state = SESSION_SECURING;
+		if (f->tls != NULL && key_client_is_there(f->keys))
+			connection_start_tls(&s->connection, f->tls);
+		else
+			session_finish(s); /* a word in the clear would not be understood */
+		return;
+	}
 	accept_begin(s);
 	if (s->state != SESSION_ENDING)
 		session_go_on(s);

@@ -265,9 +265,11 @@ connection_finish(struct connection *c)
 {
 	if (c->fd < 0 || c->is_finishing)
 		return;
+	if (c->is_handshaking) {
+		fail_soon(c); /* there is no word that the client could read */
+		return;
+	}
 	c->is_finishing = true;
-	if (c->is_handshaking)
-		buf_clear(&c->out);
 	loop_timer(c->loop, &c->timer, CONNECTION_LINGER_MS, on_time, c);
 	connection_flush(c);
 }

@@ -170,24 +170,34 @@ free_signing(void *ctx)
 	mem_free(ctx);
 }
 
+/* Depending on OpenSSL's version a number, or a word for it. */
+static bool
+is_param(const OSSL_PARAM *p, int number, const char *word)
+{
+	const char *text;
+	int value;
+
+	if (p->data_type == OSSL_PARAM_UTF8_STRING)
+		return OSSL_PARAM_get_utf8_string_ptr(p, &text) == 1 && strcmp(text, word) == 0;
+	return OSSL_PARAM_get_int(p, &value) == 1 && value == number;
+}
+
 /* What TLS sets: the padding, and with PSS a salt as long as the digest. */
 static int
 set_params(void *ctx, const OSSL_PARAM params[])
 {
 	struct signing *s = ctx;
 	const OSSL_PARAM *p;
-	int number;
 
 	p = params != NULL ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE) : NULL;
 	if (p != NULL) {
-		if (!OSSL_PARAM_get_int(p, &number) ||
-		    (number != RSA_PKCS1_PADDING && number != RSA_PKCS1_PSS_PADDING))
+		s->is_pss = is_param(p, RSA_PKCS1_PSS_PADDING, OSSL_PKEY_RSA_PAD_MODE_PSS);
+		if (!s->is_pss && !is_param(p, RSA_PKCS1_PADDING, OSSL_PKEY_RSA_PAD_MODE_PKCSV15))
 			return 0;
-		s->is_pss = number == RSA_PKCS1_PSS_PADDING;
 	}
 	p = params != NULL ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN)
 			   : NULL;
-	return p == NULL || (OSSL_PARAM_get_int(p, &number) && number == RSA_PSS_SALTLEN_DIGEST);
+	return p == NULL || is_param(p, RSA_PSS_SALTLEN_DIGEST, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST);
 }
 
 static const OSSL_PARAM *

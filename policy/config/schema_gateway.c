@@ -148,7 +148,8 @@ read_accept(struct reading *r, const struct node *n, void *to)
 static void
 read_through_wait(struct reading *r, const struct node *n, void *to)
 {
-	static const struct range range = {100, 600000, "from 100ms to 10m"};
+	/* Behind it front would give up on the spool first. */
+	static const struct range range = {100, 90000, "from 100ms to 90s"};
 
 	(void)schema_read_time(
 	    r, n, &range, &((struct conf_gateway *)to)->through_wait_ms); /* or the default */

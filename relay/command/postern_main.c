@@ -34,6 +34,8 @@ static const struct subcommand subcommands[] = {
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
 	command_queue},
+    {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
+	"the servers that mail goes to", command_gateway},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -46,8 +48,8 @@ static const struct subcommand subcommands[] = {
 	command_user},
 };
 
-static const char *const later[] = {"gateway", "recipient", "quarantine", "replay", "plan", "seal",
-    "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {
+    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),

@@ -174,6 +174,7 @@ queue_undefer(struct queue *q, struct queue_leg *l)
 {
 	must(l->state == LEG_DEFERRED);
 	heap_remove(&q->deferred, &l->due);
+	list_remove(&l->node); /* of its gateway's parked ones, if it is there */
 	l->state = LEG_IDLE;
 }
 

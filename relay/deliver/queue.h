@@ -64,7 +64,7 @@ struct queue_copy {
 };
 
 struct queue_leg {
-	struct list node; /* in a gateway's list while LEG_READY */
+	struct list node; /* in a gateway's list while LEG_READY or parked */
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	uint32_t copy;       /* index in copies */
@@ -72,14 +72,15 @@ struct queue_leg {
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
 	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
-	bool is_unreachable; /* deferred since no server could be reached */
+	bool is_unreachable; /* no server could be reached; while LEG_DEFERRED: parked */
 	char *reply;         /* last reply or reason, NULL: none */
 	char *server;        /* that gave it, NULL: none */
 };
 
 struct queue_entry {
-	struct list node; /* in queue->entries, oldest first */
-	struct spool_message *msg;
+	struct list node;          /* in queue->entries, oldest first */
+	struct spool_message *msg; /* NULL: not durable (yet), see `transit` */
+	struct transit *transit;   /* its bytes in memory while its gateways are asked first */
 	char id[SPOOL_ID_MAX + 1];
 	enum mail_kind kind;
 	struct span flow, from;

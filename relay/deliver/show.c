@@ -140,25 +140,118 @@ show_queue_totals(struct json *j, struct queue *q)
 	json_close(j, '}');
 }
 
-static void
-show_server(struct json *j, const struct gateway *g, const char *server, const char *state)
+const char *
+show_target_state(const struct target *t)
 {
-	json_open(j, NULL, '{');
+	static const char *const names[] = {[TARGET_UP] = "up",
+	    [TARGET_SLOW] = "slow",
+	    [TARGET_DRAINING] = "draining",
+	    [TARGET_DOWN] = "down"};
+
+	return names[t->state];
+}
+
+static void
+show_name(struct json *j, const struct gateway *g, const char *server, const char *state)
+{
 	json_str(j, "gateway", g->conf->name);
 	json_str(j, "server", server);
 	json_str(j, "state", state);
+}
+
+/* A time of the monotonic clock, on the wall's. */
+static void
+show_mono(struct json *j, const char *key, int64_t mono_ms)
+{
+	json_time(j, key, clock_wall_ms() + (mono_ms - clock_mono_ms()));
+}
+
+static void
+show_latency(struct json *j, const struct health *h)
+{
+	if (health_p95_ms(h) < 0) {
+		json_none(j, "latency_ms");
+		return;
+	}
+	json_open(j, "latency_ms", '{');
+	json_int(j, "average", health_average_ms(h) < 0 ? 0 : health_average_ms(h));
+	json_int(j, "p95", health_p95_ms(h));
 	json_close(j, '}');
+}
+
+static void
+show_target(struct buf *to, const struct gateway *g, const struct target *t)
+{
+	struct json j = {.to = to};
+
+	json_open(&j, NULL, '{');
+	show_name(&j, g, t->text, show_target_state(t));
+	json_int(&j, "preference", t->server->preference);
+	json_int(&j, "weight", t->server->weight);
+	json_int(&j, "connections", t->n_connections);
+	json_int(&j, "limit", t->health.limit);
+	json_int(&j, "delivered", (int64_t)t->health.n_delivered);
+	json_int(&j, "deferred", (int64_t)t->health.n_deferred);
+	json_int(&j, "failed", (int64_t)t->health.n_failed);
+	show_latency(&j, &t->health);
+	json_str(&j, "last_reply", t->last_reply[0] != '\0' ? t->last_reply : NULL);
+	show_mono(&j, "since", t->since_ms);
+	if (target_wants_trial(t))
+		show_mono(&j, "next_trial", t->trial_ms);
+	else
+		json_none(&j, "next_trial");
+	json_close(&j, '}');
+	(void)buf_add_char(to, '\n'); /* the owner tests to->failed */
+}
+
+/* A server without an address; there is nothing else to say of it. */
+static void
+show_unresolved(struct buf *to, const struct gateway *g, size_t s)
+{
+	const struct conf_server *server = &g->conf->servers[s];
+	struct json j = {.to = to};
+
+	json_open(&j, NULL, '{');
+	show_name(&j, g, server->text, "unresolved");
+	json_int(&j, "preference", server->preference);
+	json_int(&j, "weight", server->weight);
+	json_close(&j, '}');
+	(void)buf_add_char(to, '\n'); /* the owner tests to->failed */
+}
+
+static bool
+is_unresolved(const struct gateway *g, size_t s)
+{
+	return g->names[s].state == NAME_FAILED || g->names[s].state == NAME_UNKNOWN;
+}
+
+void
+show_servers(struct buf *to, const struct gateway *g, struct span server)
+{
+	for (size_t i = 0; i < g->n_targets; i++)
+		if (!g->targets[i].is_gone && (server.n == 0 || target_is(&g->targets[i], server)))
+			show_target(to, g, &g->targets[i]);
+	for (size_t i = 0; i < g->conf->n_servers; i++)
+		if (is_unresolved(g, i) &&
+		    (server.n == 0 || span_eq_nocase(server, span_str(g->conf->servers[i].text))))
+			show_unresolved(to, g, i);
 }
 
 static void
 show_gateway(struct json *j, const struct gateway *g)
 {
 	for (size_t i = 0; i < g->n_targets; i++)
-		if (!g->targets[i].is_gone)
-			show_server(j, g, g->targets[i].text, g->targets[i].is_up ? "up" : "down");
+		if (!g->targets[i].is_gone) {
+			json_open(j, NULL, '{');
+			show_name(j, g, g->targets[i].text, show_target_state(&g->targets[i]));
+			json_close(j, '}');
+		}
 	for (size_t i = 0; i < g->conf->n_servers; i++)
-		if (g->names[i].state == NAME_FAILED || g->names[i].state == NAME_UNKNOWN)
-			show_server(j, g, g->conf->servers[i].text, "unresolved");
+		if (is_unresolved(g, i)) {
+			json_open(j, NULL, '{');
+			show_name(j, g, g->conf->servers[i].text, "unresolved");
+			json_close(j, '}');
+		}
 }
 
 void

@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
 #include "relay/walk/delivery.h"
@@ -26,9 +27,12 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct trust *trust; /* towards gateways */
 	struct channel *front, *lookup, *journal;
-	uint64_t front_life; /* counts front's channels */
-	bool has_room;
+	uint64_t front_life;   /* counts front's channels */
+	bool has_room;         /* for a small message: front is told */
+	bool is_short_of_room; /* for one that was refused: the admin is told */
+	uint64_t refused_size; /* the smallest that did not fit, 0: none since there was room */
 	struct timer *room_timer, *stop_timer;
 	int64_t stop_by_ms;
 };
@@ -76,6 +80,14 @@ body_is_sound(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
+/* `watch_room` tells the admin until a message of this size would fit. */
+static void
+note_refused_size(struct spool_role *s, uint64_t size)
+{
+	if (s->refused_size == 0 || size < s->refused_size)
+		s->refused_size = size;
+}
+
 static void
 take_commit(struct spool_role *s, struct message *m)
 {
@@ -99,6 +111,7 @@ take_commit(struct spool_role *s, struct message *m)
 	}
 	if (!spool_has_room(d->spool, commit_prefixes(&c) + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
+		note_refused_size(s, commit_prefixes(&c) + c.body_size);
 		refuse(s, m->id, true);
 		return;
 	}
@@ -120,8 +133,31 @@ take_commit(struct spool_role *s, struct message *m)
 		body.fd = m->fds[0];
 		m->fds[0] = -1;
 	}
+	if (through_is_fit(d, &c)) {
+		struct transit *t = transit_new(c.id, &envelope, &body);
+
+		if (t != NULL) {
+			through_begin(d, &a, t, c.data_end_ms);
+			return;
+		}
+	}
 	if (intake_put(d->intake, d->spool, &a, c.id, &envelope, &body) < 0)
 		refuse(s, m->id, false);
+}
+
+static void
+on_through(void *arg, const struct arrival *a, const struct refusal *refusal)
+{
+	struct spool_role *s = arg;
+	struct buf payload = BUF_INIT(1024);
+	bool is_asked_for = channel_is_open(s->front) && a->front_life == s->front_life;
+
+	if (refusal != NULL)
+		refusal_put(&payload, refusal);
+	if (is_asked_for)
+		channel_send(s->front, refusal != NULL ? SPOOL_REFUSED : SPOOL_COMMITTED,
+		    a->front_id, buf_span(&payload), NULL);
+	buf_free(&payload);
 }
 
 static void
@@ -132,6 +168,10 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 
 	if (err != NULL)
 		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
+	if (a->is_kept) {
+		through_arrived(&s->delivery, a, err);
+		return;
+	}
 	if (a->is_notice) {
 		settle_notice(&s->delivery, a, err);
 		return;
@@ -161,11 +201,19 @@ watch_room(void *arg)
 	bool has_room = spool_has_room(s->delivery.spool, 0) &&
 			queue_count(s->delivery.queue) < QUEUE_MESSAGES_MAX;
 
+	bool is_short = !has_room || (s->refused_size > 0 &&
+					 !spool_has_room(s->delivery.spool, s->refused_size));
+
 	if (has_room != s->has_room) {
 		s->has_room = has_room;
 		tell_room(s);
+	}
+	if (!is_short)
+		s->refused_size = 0;
+	if (is_short != s->is_short_of_room) {
+		s->is_short_of_room = is_short;
 		role_problem(s->role, "spool-room", "no room for new mail: clients are told 452",
-		    has_room ? NULL : "free disk space under state_dir, or lower queue.min_free");
+		    is_short ? "free disk space under state_dir, or lower queue.min_free" : NULL);
 	}
 	loop_timer(s->role->loop, &s->room_timer, ROOM_EVERY_MS, watch_room, s);
 }
@@ -208,6 +256,8 @@ on_front_message(void *arg, struct message *m)
 
 	if (m->type == SPOOL_COMMIT)
 		take_commit(s, m);
+	else if (m->type == SPOOL_HURRY)
+		through_hurry(&s->delivery);
 }
 
 static void
@@ -283,6 +333,14 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+/* Authorities are files that the sandbox hides. */
+static int
+spool_prepare(struct role *role, struct err *err)
+{
+	self.trust = trust_new(role->config, err);
+	return self.trust != NULL ? 0 : -err->code;
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -297,6 +355,7 @@ spool_start(struct role *role)
 	s->has_room = true;
 	role->self = s;
 	d->on_problem = on_problem;
+	d->on_through = on_through;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
@@ -305,6 +364,8 @@ spool_start(struct role *role)
 	if (d->spool == NULL)
 		die("%s", err.text);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
+	gateway_requests_start(d);
+	courier_use_trust(d->courier, s->trust);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }
@@ -316,6 +377,7 @@ end_role(struct spool_role *s)
 	channel_free(&s->front);
 	channel_free(&s->lookup);
 	delivery_free(&s->delivery);
+	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
 		channel_flush(s->journal);
@@ -344,6 +406,7 @@ spool_stop(struct role *role)
 	struct spool_role *s = role->self;
 
 	s->delivery.is_stopping = true;
+	through_hurry(&s->delivery);
 	s->stop_by_ms = clock_mono_ms() + STOP_WAIT_MS;
 	for (size_t i = 0; i < s->delivery.n_gateways; i++)
 		courier_quit(s->delivery.courier, s->delivery.gateways[i]);
@@ -359,6 +422,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .prepare = spool_prepare,
     .start = spool_start,
     .peer = spool_peer,
     .request = on_request,

@@ -1,5 +1,6 @@
 #include "relay/process/spool_requests.h"
 #include "relay/deliver/show.h"
+#include "relay/process/gateway_requests.h"
 
 enum {
 	LINE_MAX_BYTES = 8 * 1024 * 1024,    /* 10,000 recipients */
@@ -141,6 +142,10 @@ spool_request(struct role *role, struct delivery *d, uint64_t id, const struct c
 
 	if (r->n_words > 0 && span_eq(r->words[0], SPAN("queue"))) {
 		queue_request(role, d, id, r);
+		return;
+	}
+	if (r->n_words > 0 && span_eq(r->words[0], SPAN("gateway"))) {
+		gateway_request(role, d, id, r);
 		return;
 	}
 	if (r->n_words == 0 || !span_eq(r->words[0], SPAN("status"))) {

@@ -1,5 +1,5 @@
 /*
- * spool_requests.h - what the command line and the console ask the spool role: queue, status.
+ * spool_requests.h - what the command line and the console ask the spool role: queue, gateway, status.
  */
 #ifndef PROCESS_SPOOL_REQUESTS_H
 #define PROCESS_SPOOL_REQUESTS_H

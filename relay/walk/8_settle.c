@@ -13,7 +13,10 @@
 #include "relay/deliver/report.h"
 #include "relay/walk/delivery.h"
 
-enum { NOTICE_RETRY_MS = 60 * 1000 }; /* after a notice that the spool could not keep */
+enum {
+	NOTICE_RETRY_MS = 60 * 1000, /* after a notice that the spool could not keep */
+	PARKED_MS = 5 * 60 * 1000    /* a leg without a server: its age is looked at so often */
+};
 
 static void
 tell(struct delivery *d, struct queue_entry *e, struct queue_rcpt *r, const char *event)
@@ -130,6 +133,8 @@ tell_carriage(struct delivery *d, const struct carriage *carriage)
 	}
 }
 
+static bool is_delayed(const struct delivery *d, const struct queue_entry *e);
+
 /* --- the end of an attempt --------------------------------------------------------------------- */
 
 static int64_t
@@ -148,9 +153,28 @@ time_left(const struct delivery *d, const struct queue_entry *e)
 	return e->received_ms + d->config->queue.expire_after_ms - clock_wall_ms();
 }
 
+/* How long a parked leg may be left alone: until it is too old, or its sender is to be told. */
+static int64_t
+parked_for(const struct delivery *d, const struct queue_entry *e)
+{
+	int64_t left_ms = time_left(d, e), wait_ms = left_ms < PARKED_MS ? left_ms : PARKED_MS;
+	int64_t warn_ms = e->received_ms + d->config->queue.warn_after_ms - clock_wall_ms();
+
+	return !e->is_warned && warn_ms > 0 && warn_ms < wait_ms ? warn_ms : wait_ms;
+}
+
+/* Its heap only keeps watch on its age: it goes on as soon as a server has room for it. */
+static void
+park(struct delivery *d, struct queue_leg *leg, struct gateway *g)
+{
+	leg->is_unreachable = true;
+	queue_defer(d->queue, leg, clock_mono_ms() + parked_for(d, leg->entry));
+	list_append(&g->parked, &leg->node);
+}
+
 /* Every recipient of the leg that still waits: tried again later, or too old by now. */
 static void
-end_waiting(struct delivery *d, struct queue_leg *leg)
+end_waiting(struct delivery *d, struct queue_leg *leg, struct gateway *unreachable)
 {
 	struct queue_entry *e = leg->entry;
 	int64_t left_ms = time_left(d, e), wait_ms = retry_after(&d->config->queue, leg->attempts);
@@ -165,7 +189,9 @@ end_waiting(struct delivery *d, struct queue_leg *leg)
 			r->state = RCPT_FAILED; /* its last reply stays */
 		tell(d, e, r, is_over ? "expired" : "deferred");
 	}
-	if (!is_over) /* the last attempt is at the very end, not a whole interval later */
+	if (!is_over && unreachable != NULL)
+		park(d, leg, unreachable);
+	else if (!is_over) /* the last attempt is at the very end, not a whole interval later */
 		queue_defer(
 		    d->queue, leg, clock_mono_ms() + (wait_ms < left_ms ? wait_ms : left_ms));
 }
@@ -182,18 +208,22 @@ has_untried(const struct queue_leg *leg)
 	return false;
 }
 
+/* `unreachable`: its gateway, when no server of it can be had.  However long that lasts, it is one
+ * attempt: the intervals of queue.retry are for mail that a server does not want yet. */
 static void
-end_attempt(struct delivery *d, struct queue_leg *leg)
+end_attempt(struct delivery *d, struct queue_leg *leg, struct gateway *unreachable)
 {
 	struct queue_entry *e = leg->entry;
 
-	leg->attempts++;
+	if (unreachable == NULL || leg->attempts == 0)
+		leg->attempts++;
 	leg->tried = 0;
+	leg->is_unreachable = false;
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		if (&e->legs[e->rcpts[i].leg] == leg)
 			e->rcpts[i].is_tried = false;
 	if (leg_has(leg, RCPT_WAITING))
-		end_waiting(d, leg);
+		end_waiting(d, leg, unreachable);
 	settle_entry(d, e);
 }
 
@@ -214,7 +244,7 @@ settle_carriage(void *arg, const struct carriage *carriage, const struct client_
 		leg->is_unreachable = was_unreachable;
 		return;
 	}
-	end_attempt(d, leg);
+	end_attempt(d, leg, NULL);
 }
 
 /* What an admin wants to read beside a message that met no server at all. */
@@ -223,26 +253,27 @@ say_unreachable(struct queue_leg *leg, const struct gateway *g)
 {
 	struct buf reason = BUF_INIT(QUEUE_REPLY_MAX);
 
-	(void)buf_add_str(&reason, "no server can be reached"); /* what does not fit is left out */
-	for (size_t i = 0; i < g->n_targets; i++)
-		if (!g->targets[i].is_gone && !g->targets[i].is_up)
-			(void)buf_addf(&reason, "; %s: %s", g->targets[i].text, g->targets[i].why);
+	gateway_why(g, &reason);
 	leg_set_reply(leg, buf_span(&reason), NULL);
 	buf_free(&reason);
 }
 
 void
-settle_unreachable(struct delivery *d, struct queue_leg *leg, const struct gateway *g)
+settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 {
-	/* Down at the greeting, or known to be down: worth another look when one comes back.  Not
-	 * when they broke in the middle of this very message: that would go round for ever. */
-	bool is_unreachable = leg->is_unreachable || leg->tried == 0;
+	/* Down at the greeting, or known to be down.  Not when they broke in the middle of this very
+	 * message, or one has refused it: that is for queue.retry. */
+	bool is_unreachable = (leg->is_unreachable || leg->tried == 0) && !gateway_is_usable(g);
+	bool was_parked = leg->is_unreachable && leg->tried == 0;
 
+	if (is_unreachable && was_parked && !is_delayed(d, leg->entry) &&
+	    time_left(d, leg->entry) > 0) {
+		park(d, leg, g); /* nothing is new: nothing is told or written */
+		return;
+	}
 	if (leg->tried == 0)
 		say_unreachable(leg, g);
-	end_attempt(d, leg);
-	if (leg->state == LEG_DEFERRED)
-		leg->is_unreachable = is_unreachable;
+	end_attempt(d, leg, is_unreachable ? g : NULL);
 }
 
 void
@@ -379,6 +410,10 @@ is_under_way(const struct queue_entry *e)
 void
 settle_entry(struct delivery *d, struct queue_entry *e)
 {
+	if (e->transit != NULL) {
+		through_settle(d, e);
+		return;
+	}
 	/* A gateway may still speak of it: its leg's end settles the rest. */
 	if (is_under_way(e)) {
 		write_note(d, e);

@@ -7,6 +7,7 @@
 #include "relay/deliver/courier.h"
 #include "relay/deliver/intake.h"
 #include "relay/deliver/resolve.h"
+#include "relay/deliver/transit.h"
 
 struct delivery {
 	struct loop *loop;
@@ -18,12 +19,15 @@ struct delivery {
 	struct courier *courier;
 	struct resolve *resolver;
 	struct intake *intake;
+	struct list transits;    /* messages whose gateways are asked first */
 	struct channel *journal; /* NULL while the role is away */
 	struct timer *wake;
 	bool has_changed; /* since the end of the last turn */
 	bool is_stopping;
 	/* An admin must know, or (do_this NULL) need not any more. */
 	void (*on_problem)(void *arg, const char *name, const char *what, const char *do_this);
+	/* A message on its way through: front may say 250, or (refusal) must refuse it. */
+	void (*on_through)(void *arg, const struct arrival *a, const struct refusal *refusal);
 	void *arg;
 };
 
@@ -36,17 +40,29 @@ void deliver_start(struct delivery *d, struct queue_entry *e); /* durable now: s
 /* Found on disk: takes up where its note says it was. */
 void deliver_recover(
     struct delivery *d, struct spool_message *m, struct span envelope, struct span note);
-void deliver_leg(struct delivery *d, struct queue_leg *leg);  /* as soon as a server is free */
-void deliver_now(struct delivery *d, struct queue_entry *e);  /* the admin asks; held mail too */
-void deliver_released(struct delivery *d, struct gateway *g); /* a server has come back */
+void deliver_leg(struct delivery *d, struct queue_leg *leg); /* as soon as a server is free */
+void deliver_now(struct delivery *d, struct queue_entry *e); /* the admin asks; held mail too */
+/* An admin has drained servers of this gateway, or undone that. */
+void deliver_drained(struct delivery *d, struct gateway *g);
 extern const struct courier_events deliver_events;
+
+/* through.c */
+/* Whether its gateways are to be asked before the client is answered. */
+bool through_is_fit(const struct delivery *d, const struct commit *c);
+/* Asks them; on_through follows.  data_end_ms: monotonic, when the client had sent all. */
+void through_begin(
+    struct delivery *d, const struct arrival *a, struct transit *t, int64_t data_end_ms);
+void through_settle(struct delivery *d, struct queue_entry *e); /* something was said about it */
+/* It is durable now, or (err) cannot be. */
+void through_arrived(struct delivery *d, struct arrival *a, const struct err *err);
+void through_hurry(struct delivery *d); /* the clients will not wait: make all of them durable */
 
 /* 8_settle.c */
 void settle_refused_rcpt(
     void *arg, const struct carriage *carriage, size_t i, int code, struct span reply);
 void settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end);
-/* No server of its gateway can be had: this round is over. */
-void settle_unreachable(struct delivery *d, struct queue_leg *leg, const struct gateway *g);
+/* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
+void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
 /* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
 void settle_entry(struct delivery *d, struct queue_entry *e);

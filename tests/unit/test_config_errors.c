@@ -393,7 +393,7 @@ test_sections(void **state)
 	    {"gateway \"b\" { server \"a:25\" { } connections = 1001 }\n",
 		"t.conf:6: connections = \"1001\" is out of range; it goes from 1 to 1000\n"},
 	    {"gateway \"b\" { server \"a:25\" { } through_wait = 99ms }\n",
-		"t.conf:6: through_wait = \"99ms\" is out of range; it goes from 100ms to 10m\n"},
+		"t.conf:6: through_wait = \"99ms\" is out of range; it goes from 100ms to 90s\n"},
 	    {"gateway \"b\" { server \"a:25\" { } timeout { data = 2h } }\n",
 		"t.conf:6: data = \"2h\" is out of range; it goes from 10ms to 1h\n"},
 	    {"gateway \"b\" { server \"a:25\" { } timeout { dot = 1s } }\n",

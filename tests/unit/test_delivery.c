@@ -1,213 +1,5 @@
 /* Steps 7 and 8 together: gateways, failures, retries, bounces and what is held, on a fake clock. */
-#include "relay/base/clock.h"
-#include "relay/deliver/show.h"
-#include "relay/walk/delivery.h"
-#include "tests/unit/fake_gateway.h"
-#include "tests/unit/fake_spool.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-enum { TURNS_MAX = 20000, QUIET_TURNS = 25, MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
-#define WALL_MS 1700000000000LL
-
-static struct loop *loop;
-static struct fake fakes[2];
-static struct conf_server servers[2];
-static struct conf_gateway gateways[1];
-static struct conf_domain domains[1];
-static struct conf_flow flows[1];
-static struct config config;
-static struct delivery d;
-static int64_t now_ms;
-static char problem[256];
-
-static void
-on_problem(void *arg, const char *name, const char *what, const char *do_this)
-{
-	(void)arg;
-	(void)name;
-	(void)span_copy(span_str(do_this != NULL ? what : ""), problem, sizeof(problem));
-}
-
-static void
-on_arrival(void *arg, struct arrival *a, const struct err *err)
-{
-	(void)arg;
-	if (a->is_notice)
-		settle_notice(&d, a, err);
-	else if (err == NULL)
-		deliver_start(&d, a->entry);
-}
-
-static void
-set_clock(int64_t ms)
-{
-	now_ms = ms;
-	clock_fake(1000 + ms, WALL_MS + ms);
-}
-
-static void
-start_delivery(void)
-{
-	d = (struct delivery){.on_problem = on_problem};
-	delivery_init(&d, loop, &config);
-	d.spool = &fake_spool;
-	d.intake = intake_new(on_arrival, NULL);
-	d.courier = courier_new(loop, d.spool, "mx.example.org", &deliver_events, &d);
-}
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	set_clock(0);
-	problem[0] = '\0';
-	fake_spool_clear();
-	loop = loop_new();
-	for (int i = 0; i < 2; i++) {
-		fake_init(&fakes[i], loop);
-		fake_listen(&fakes[i], 0);
-		servers[i] = (struct conf_server){.text = "127.0.0.1",
-		    .port = fakes[i].port,
-		    .preference = 10u * ((uint32_t)i + 1),
-		    .weight = 1};
-		must(ip_parse(SPAN("127.0.0.1"), &servers[i].ip));
-	}
-	gateways[0] = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 2};
-	domains[0] = (struct conf_domain){.name = "example.org", .gateway = &gateways[0]};
-	flows[0] = (struct conf_flow){.name = "inbound", .relay = RELAY_DOMAINS};
-	config = (struct config){.hostname = "mx.example.org",
-	    .postmaster = "postmaster@example.org",
-	    .domains = domains,
-	    .n_domains = 1,
-	    .flows = flows,
-	    .n_flows = 1,
-	    .gateways = gateways,
-	    .n_gateways = 1};
-	config.queue = (struct conf_queue){.retry_ms = {5 * MINUTE_MS, 15 * MINUTE_MS},
-	    .n_retry = 2,
-	    .warn_after_ms = 4 * HOUR_MS,
-	    .expire_after_ms = 24 * HOUR_MS};
-	start_delivery();
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	delivery_free(&d);
-	for (int i = 0; i < 2; i++)
-		fake_free(&fakes[i]);
-	loop_free(&loop);
-	fake_spool_clear();
-	clock_fake(0, -1);
-	return 0;
-}
-
-/* The committer's part: everything put is durable, or nothing is. */
-static void
-commit(bool is_fine)
-{
-	struct err err = {.code = E_IO, .text = "disk gone"};
-
-	for (size_t i = 0; i < fake_spool.n; i++) {
-		struct spool_message *m = &fake_spool.messages[i];
-
-		if (m->is_committed)
-			continue;
-		m->is_committed = true;
-		m->is_live = is_fine;
-		intake_committed(d.intake, m->cookie, is_fine ? m : NULL, is_fine ? NULL : &err);
-	}
-}
-
-/* Until nothing is under way; then some turns more, for what only a trial or a close brings. */
-static void
-run_with(bool commits)
-{
-	int quiet = 0;
-
-	for (int i = 0; i < TURNS_MAX && quiet < QUIET_TURNS; i++) {
-		loop_turn(loop, 1);
-		if (commits)
-			commit(true);
-		quiet = courier_active(d.courier) > 0 ? 0 : quiet + 1;
-	}
-	assert_int_equal(courier_active(d.courier), 0);
-}
-
-static void
-run(void)
-{
-	run_with(true);
-}
-
-static void
-run_at(int64_t ms)
-{
-	set_clock(ms);
-	run();
-}
-
-static void
-accept_one(
-    struct span id, struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
-{
-	const struct commit_copy copies[] = {
-	    {.prefix = SPAN("Subject: hello\r\n\r\n"), .is_tagged = is_tagged},
-	    {.prefix = SPAN("Subject: kept\r\n\r\n"),
-		.fate = COPY_QUARANTINE,
-		.why = SPAN("suspicious: antivirus")}};
-	struct envelope envelope = {.flow = SPAN("inbound"),
-	    .from = from,
-	    .received_ms = clock_wall_ms(),
-	    .copies = copies,
-	    .n_copies = 2,
-	    .rcpts = rcpts,
-	    .n_rcpts = n};
-	struct arrival a = {0};
-	struct intake_body body = {.body = SPAN("text\r\n"), .fd = -1, .size = 6};
-
-	must(intake_put(d.intake, d.spool, &a, id, &envelope, &body) == 0);
-	commit(true);
-}
-
-static void
-accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, size_t n)
-{
-	accept_one(SPAN("MAIL1"), from, is_tagged, rcpts, n);
-}
-
-#define RCPT(a, g)                                                             \
-	{                                                                      \
-		.address = {a, sizeof(a) - 1}, .gateway = { g, sizeof(g) - 1 } \
-	}
-
-static const struct commit_rcpt good[] = {RCPT("ok@example.org", "exchange")};
-static const struct commit_rcpt bad[] = {RCPT("bad@example.org", "exchange")};
-static const struct commit_rcpt mixed[] = {
-    RCPT("ok@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
-#define SENDER SPAN("sender@example.org")
-
-static struct queue_entry *
-mail(void)
-{
-	return queue_find(d.queue, SPAN("MAIL1"));
-}
-
-static bool
-gateway_got(const char *text)
-{
-	for (int i = 0; i < 2; i++)
-		if (fakes[i].data.n > 0 &&
-		    memmem(fakes[i].data.p, fakes[i].data.n, text, strlen(text)) != NULL)
-			return true;
-	return false;
-}
+#include "tests/unit/delivery_world.h"
 
 static void
 test_delivered(void **state)
@@ -416,6 +208,258 @@ test_all_down_then_back(void **state)
 	assert_string_equal(problem, "");
 }
 
+/* An outage of three hours: one attempt, nothing written meanwhile, and gone at once after it. */
+static void
+test_long_outage(void **state)
+{
+	uint16_t port = fakes[0].port;
+	size_t n_notes;
+	char id[] = "ID_";
+
+	(void)state;
+	stop_gateways();
+	for (int i = 0; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	run();
+	assert_int_equal(queue_count(d.queue), 20);
+	n_notes = fake_spool.n_notes;
+	for (int64_t ms = MINUTE_MS; ms < 3 * HOUR_MS; ms += MINUTE_MS)
+		run_at(ms);
+	assert_int_equal(fake_spool.n_notes, n_notes);
+	LIST_FOR (it, queue_entries(d.queue)) {
+		const struct queue_entry *e = LIST_ENTRY(it, const struct queue_entry, node);
+
+		assert_int_equal(e->legs[0].attempts, 1);
+		assert_string_equal(show_state(e), "deferred");
+	}
+	fake_listen(&fakes[0], port);
+	run_at(3 * HOUR_MS + GATEWAY_BACKOFF_MAX_MS);
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_messages, 20);
+	assert_true(list_is_empty(&d.gateways[0]->parked));
+	assert_in_range(fakes[0].n_connections, 1, 16); /* slow start: fewer than messages */
+}
+
+/* Its sender is told of the delay, and of the end, though no server was there all the time. */
+static void
+test_outage_warns_and_expires(void **state)
+{
+	(void)state;
+	stop_gateways();
+	accept_mail(SENDER, false, good, 1);
+	run();
+	run_at(4 * HOUR_MS - 1);
+	assert_false(mail()->is_warned);
+	run_at(4 * HOUR_MS);
+	assert_true(mail()->is_warned);
+	assert_int_equal(fake_spool.n, 2);
+	run_at(24 * HOUR_MS - 1);
+	assert_int_equal(fake_spool.n, 2);
+	run_at(24 * HOUR_MS);
+	assert_null(mail()); /* reported */
+	assert_int_equal(fake_spool.n, 3);
+}
+
+/* New mail and the mail of an outage share a server that bears one connection. */
+static void
+test_parked_share(void **state)
+{
+	uint16_t port = fakes[0].port;
+	int n_new = 0;
+	char id[] = "ID_";
+
+	(void)state;
+	stop_gateways();
+	for (int i = 0; i < 10; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	run();
+	fake_listen(&fakes[0], port);
+	d.gateways[0]->targets[0].health.most = 1;
+	set_clock(2000);
+	for (int i = 0; i < TURNS_MAX && fakes[0].n_messages < 1; i++)
+		loop_turn(loop, 1);
+	for (int i = 10; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	for (int i = 0; i < TURNS_MAX && fakes[0].n_messages < 11; i++)
+		loop_turn(loop, 1);
+	for (int i = 10; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		n_new += queue_find(d.queue, span_str(id)) == NULL;
+	}
+	assert_in_range(n_new, 4, 6); /* of ten that have gone by now */
+	run();
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_connections, 1);
+}
+
+static void
+test_drained(void **state)
+{
+	struct gateway *g = d.gateways[0];
+
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_int_equal(g->targets[0].n_idle, 1);
+	assert_true(gateway_drain(g, span_str(g->targets[0].text), now_ms));
+	deliver_drained(&d, g);
+	run();
+	assert_int_equal(g->targets[0].n_connections, 0); /* QUIT at once */
+	assert_string_equal(problem, "");
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_int_equal(fakes[0].n_messages, 1);
+	assert_int_equal(fakes[1].n_messages, 1);
+	assert_true(gateway_drain(g, span_str(g->targets[1].text), now_ms));
+	deliver_drained(&d, g);
+	assert_non_null(strstr(problem, "drained"));
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_non_null(strstr(mail()->legs[0].reply, "drained"));
+	assert_string_equal(show_state(mail()), "deferred");
+	run_at(3 * HOUR_MS);
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	gateway_undrain(g, span_str(g->targets[0].text), now_ms);
+	deliver_drained(&d, g);
+	run();
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 2);
+	assert_string_equal(problem, "");
+}
+
+/* Deleted while it is parked: nothing of it stays in its gateway's list. */
+static void
+test_parked_is_removed(void **state)
+{
+	struct queue_entry *e;
+
+	(void)state;
+	stop_gateways();
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_false(list_is_empty(&d.gateways[0]->parked));
+	queue_undefer(d.queue, &mail()->legs[0]);
+	assert_true(list_is_empty(&d.gateways[0]->parked));
+	queue_defer(d.queue, &mail()->legs[0], 0); /* what `queue retry all` does */
+	run_at(10);
+	assert_false(list_is_empty(&d.gateways[0]->parked));
+	e = mail();
+	queue_remove(d.queue, &e);
+	assert_true(list_is_empty(&d.gateways[0]->parked));
+}
+
+/* One connection more than the server bears is refused: no failure of anything. */
+static void
+test_one_connection_too_many(void **state)
+{
+	char id[] = "ID_";
+
+	(void)state;
+	fakes[0].most = 2;
+	for (int i = 0; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	run();
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_messages, 20);
+	assert_int_equal(fakes[1].n_messages, 0); /* the backup was not needed */
+	assert_true(d.gateways[0]->targets[0].is_up);
+	assert_int_equal(d.gateways[0]->targets[0].n_greeted, 2);
+	assert_int_equal(d.gateways[0]->targets[0].health.limit, 2);
+}
+
+/* The trial itself is told that there are too many: it has failed, and the next one follows. */
+static void
+test_trials_go_on(void **state)
+{
+	struct target *t = &d.gateways[0]->targets[0];
+
+	(void)state;
+	fakes[0].banner = "421 4.7.0 too many connections\r\n";
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_false(t->is_up);
+	for (int64_t ms = 1000; ms < 600 * 1000; ms += 1000) {
+		set_clock(ms);
+		for (int i = 0; i < 5; i++)
+			loop_turn(loop, 1);
+		assert_false(t->is_up);
+	}
+	run();
+	assert_false(t->is_in_trial);
+	assert_true(target_wants_trial(t));
+	assert_in_range(fakes[0].n_connections, 10, 20); /* 1, 2, 4 … 60 s */
+}
+
+struct probed {
+	int n;
+	struct probe last;
+};
+
+static void
+on_probed(void *arg, struct gateway *g, size_t target, const struct probe *p)
+{
+	struct probed *probed = arg;
+
+	(void)g;
+	(void)target;
+	probed->n++;
+	probed->last = *p;
+}
+
+static void
+wait_probed(struct probed *probed, size_t target)
+{
+	*probed = (struct probed){0};
+	courier_probe(d.courier, d.gateways[0], target, on_probed, probed);
+	for (int i = 0; i < TURNS_MAX && probed->n == 0; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(probed->n, 1);
+}
+
+static void
+test_probe(void **state)
+{
+	struct target *t = &d.gateways[0]->targets[0];
+	struct probed probed;
+	uint16_t port = fakes[0].port;
+
+	(void)state;
+	wait_probed(&probed, 0);
+	assert_true(probed.last.is_fine);
+	assert_int_equal(memcmp(probed.last.banner, "220", 3), 0);
+	assert_int_equal(memcmp(probed.last.ehlo, "250", 3), 0);
+	assert_int_equal(t->n_connections, 0);
+	fake_stop(&fakes[0]);
+	wait_probed(&probed, 0);
+	assert_false(probed.last.is_fine);
+	assert_non_null(strstr(probed.last.why, "refused"));
+	assert_false(t->is_up); /* what it finds counts */
+	fake_listen(&fakes[0], port);
+	wait_probed(&probed, 0);
+	assert_true(t->is_up);
+	fakes[0].banner = ""; /* it takes the connection, and is silent */
+	probed = (struct probed){0};
+	courier_probe(d.courier, d.gateways[0], 0, on_probed, &probed);
+	for (int i = 0; i < 20; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(probed.n, 0);
+	run_at(COURIER_PROBE_MS);
+	assert_int_equal(probed.n, 1);
+	assert_non_null(strstr(probed.last.why, "timed out"));
+	courier_probe(d.courier, d.gateways[0], 0, on_probed, &probed);
+	courier_drop(d.courier, d.gateways[0]); /* the role ends: it is told all the same */
+	assert_int_equal(probed.n, 2);
+	assert_false(probed.last.is_fine);
+}
+
 static void
 test_expiry_bounces(void **state)
 {
@@ -485,7 +529,7 @@ test_many_recipients(void **state)
 static void
 test_connection_limit(void **state)
 {
-	enum { N = GATEWAY_CONNECTIONS_MAX + 5 };
+	enum { N = CONNECTIONS + 5 };
 	char id[] = "ID_";
 
 	(void)state;
@@ -496,12 +540,12 @@ test_connection_limit(void **state)
 	}
 	for (int i = 0; i < 200; i++)
 		loop_turn(loop, 1);
-	assert_int_equal(fakes[0].n_connections, GATEWAY_CONNECTIONS_MAX);
-	assert_int_equal(fakes[1].n_connections, 0); /* busy is not down */
-	run_at(CLIENT_GREETING_MS);                  /* but silence is */
+	assert_int_equal(fakes[0].n_connections, HEALTH_START); /* nothing has gone well yet */
+	assert_int_equal(fakes[1].n_connections, 0);            /* busy is not down */
+	run_at(conf_timeouts_default.greeting_ms);              /* but silence is */
 	assert_int_equal(queue_count(d.queue), 0);
 	assert_int_equal(fakes[1].n_messages, N);
-	assert_true(fakes[1].n_connections <= GATEWAY_CONNECTIONS_MAX);
+	assert_true(fakes[1].n_connections <= CONNECTIONS);
 }
 
 static void
@@ -577,6 +621,14 @@ main(void)
 	    TEST(test_unroutable_sender),
 	    TEST(test_nobody_to_tell),
 	    TEST(test_all_down_then_back),
+	    TEST(test_long_outage),
+	    TEST(test_outage_warns_and_expires),
+	    TEST(test_parked_share),
+	    TEST(test_drained),
+	    TEST(test_parked_is_removed),
+	    TEST(test_one_connection_too_many),
+	    TEST(test_trials_go_on),
+	    TEST(test_probe),
 	    TEST(test_expiry_bounces),
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),

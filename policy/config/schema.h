@@ -105,6 +105,7 @@ void *schema_keep_array(struct reading *r, size_t count, size_t size); /* zeroed
 
 /* schema_edge.c: where mail comes in.  listen needs the flows. */
 void schema_read_listens(struct reading *r);
+void schema_read_limits(struct reading *r, const struct node *n, void *to); /* schema_limits.c */
 void schema_read_dns(struct reading *r, const struct node *n, void *to);
 void schema_read_web(struct reading *r, const struct node *n, void *to);
 void schema_read_queue(struct reading *r, const struct node *n, void *to);

@@ -58,12 +58,19 @@ read_xclient(struct reading *r, const struct node *n, void *to)
 	schema_read_nets(r, n, &((struct conf_listen *)to)->xclient);
 }
 
+static void
+read_proxies(struct reading *r, const struct node *n, void *to)
+{
+	schema_read_nets(r, n, &((struct conf_listen *)to)->proxies);
+}
+
 static const struct rule listen_rules[] = {
     {"address", RULE_LIST, read_addresses},
     {"flow", RULE_ONE, read_listen_flow},
     {"xclient", RULE_LIST, read_xclient},
     {"tls", RULE_ONE, schema_read_listen_tls},
-    {"proxy_protocol", RULE_NOT_YET, NULL},
+    {"proxy_protocol", RULE_LIST, read_proxies},
+    {"limits", RULE_SECTION, schema_read_limits},
     {"auth", RULE_LIST, schema_read_listen_auth},
     {"users", RULE_ONE, schema_read_listen_users},
     {NULL, RULE_ONE, NULL},
@@ -76,6 +83,7 @@ read_listen(struct reading *r, const struct node *n)
 
 	l->name = schema_keep_text(r, n->title);
 	l->tls = schema_child(r->root, "tls") != NULL ? LISTEN_STARTTLS : LISTEN_PLAIN;
+	l->limits = conf_limits_default;
 	schema_read(r, n, listen_rules, l);
 	schema_check_listen_tls(r, n, l);
 	if (schema_child(n, "address") == NULL)

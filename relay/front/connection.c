@@ -1,4 +1,5 @@
 #include "relay/front/connection.h"
+#include "relay/front/content.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -49,7 +50,7 @@ static char room[CONNECTION_READ];
 static bool
 read_socket(struct connection *c, struct span *got)
 {
-	ssize_t n = recv(c->fd, room, sizeof(room), 0);
+	ssize_t n = recv(c->fd, room, c->is_slow ? 1 : sizeof(room), 0);
 
 	*got = span_of(room, n > 0 ? (size_t)n : 0);
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
@@ -74,13 +75,15 @@ read_some(struct connection *c, struct span *got)
 	return c->tls != NULL ? read_tls(c, got) : read_socket(c, got);
 }
 
+/* What is empty holds nothing; the rest counts. */
 static void
-free_empty(struct connection *c)
+settle_buffers(struct connection *c)
 {
 	if (c->in.n == 0)
 		buf_free(&c->in);
 	if (c->out.n == 0 && !c->out.failed)
 		buf_free(&c->out);
+	content_count(&c->held, c->in.cap + c->out.cap);
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
@@ -193,6 +196,7 @@ connection_close(struct connection *c)
 	c->fd = -1;
 	buf_free(&c->in);
 	buf_free(&c->out);
+	content_count(&c->held, 0);
 }
 
 void
@@ -256,7 +260,7 @@ connection_flush(struct connection *c)
 	}
 	if (c->is_finishing && !c->is_shut && c->out.n == 0)
 		shut(c);
-	free_empty(c);
+	settle_buffers(c);
 	watch_again(c);
 }
 
@@ -286,6 +290,12 @@ connection_start_tls(struct connection *c, struct ssl_ctx_st *ctx)
 	c->is_handshaking = true;
 	loop_timer(c->loop, &c->timer, CONNECTION_HANDSHAKE_MS, on_time, c);
 	connection_flush(c);
+}
+
+void
+connection_read_slowly(struct connection *c, bool is_slow)
+{
+	c->is_slow = is_slow;
 }
 
 void

@@ -46,8 +46,9 @@ struct connection {
 	bool is_paused, is_finishing;
 	bool is_shut;    /* our side is closed: what still comes in is dropped */
 	size_t dropped;  /* bytes of it */
+	uint64_t held;   /* by in and out, as the memory budget knows it (content.h) */
 	struct tls *tls; /* NULL: in the clear */
-	bool is_handshaking;
+	bool is_handshaking, is_slow;
 	enum tls_wait read_wait, write_wait; /* of the handshake too: what TLS waits for */
 	const struct connection_events *events;
 	void *arg;
@@ -68,6 +69,8 @@ void connection_pause(struct connection *c, bool is_paused);
 /* TLS begins when what was sent has left in the clear; input that has come already is dropped, and
  * nothing can be sent until on_secure. */
 void connection_start_tls(struct connection *c, struct ssl_ctx_st *ctx);
+/* Reads no byte that it has not asked for, so that what follows a first header is left for TLS. */
+void connection_read_slowly(struct connection *c, bool is_slow);
 /* Each input must come within `timeout_ms`; 0: no limit. */
 void connection_expect(struct connection *c, int64_t timeout_ms);
 

@@ -64,7 +64,8 @@ on_client(void *arg, int fd, const struct sockaddr_storage *sa)
 	else if (is_full(l->front))
 		turn_away(
 		    l, fd, &peer, SPAN("4.3.2"), SPAN("Too many connections, try again later"));
-	else if (session_is_counted(&peer, l->listen) && clients_is_full(l->front->clients, &peer))
+	else if (session_is_counted(&peer, l->listen) &&
+		 clients_is_full(l->front->clients, &peer, l->listen->limits.sessions_per_client))
 		turn_away(
 		    l, fd, &peer, SPAN("4.7.0"), SPAN("Too many connections from your address"));
 	else
@@ -221,7 +222,7 @@ front_start(struct role *role)
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	list_init(&front.sessions);
-	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
+	front.clients = clients_new();
 	front_policy(role);
 }
 

@@ -124,17 +124,6 @@ fate_of(const struct verdict *v)
 	return COPY_QUARANTINE;
 }
 
-/* RFC 3848. */
-static struct span
-protocol_of(const struct session *s)
-{
-	if (!s->is_esmtp)
-		return SPAN("SMTP");
-	if (secure_is_on(s))
-		return s->user[0] != '\0' ? SPAN("ESMTPSA") : SPAN("ESMTPS");
-	return s->user[0] != '\0' ? SPAN("ESMTPA") : SPAN("ESMTP");
-}
-
 /* RFC 5321 section 4.4; with one recipient only, so that nobody learns of the others. */
 static void
 add_received(const struct session *s, const struct group *g, struct buf *to)
@@ -145,7 +134,7 @@ add_received(const struct session *s, const struct group *g, struct buf *to)
 	    .host = s->has_host ? span_str(s->host) : (struct span){0},
 	    .client = s->client,
 	    .hostname = span_str(s->front->config->hostname),
-	    .protocol = protocol_of(s),
+	    .protocol = session_protocol(s),
 	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
 	    .cipher = secure_is_on(s) ? tls_cipher(s->connection.tls) : (struct span){0},
 	    .id = id_span(&t->id),

@@ -54,20 +54,25 @@ authenticate_cancel(struct session *s)
 	s->authentication = NULL;
 }
 
+void
+authenticate_abort(struct session *s)
+{
+	authenticate_cancel(s);
+	session_await_command(s);
+}
+
 /* Over, with this reply. */
 static void
 end(struct session *s, int code, const char *enhanced, const char *text)
 {
-	authenticate_cancel(s);
-	session_await_command(s);
+	authenticate_abort(s);
 	session_reply(s, code, enhanced, text);
 }
 
 static void
 mistake(struct session *s, int code, const char *enhanced, const char *text)
 {
-	authenticate_cancel(s);
-	session_await_command(s);
+	authenticate_abort(s);
 	session_mistake(s, code, enhanced, text);
 }
 
@@ -76,7 +81,7 @@ succeed(struct session *s)
 {
 	char ip[IP_TEXT_MAX];
 
-	(void)span_copy(span_str(s->authentication->name), s->user, sizeof(s->user)); /* as long */
+	s->user = mem_dup(span_str(s->authentication->name));
 	log_event(LOG_INFO, "signed in", KV("id", id_span(&s->id)), KV_STR("user", s->user),
 	    KV("client", ip_format(&s->client, ip)),
 	    KV_STR("mechanism", sasl_mechanism_name(s->authentication->mechanism)));
@@ -88,8 +93,7 @@ on_delay(void *arg)
 {
 	struct session *s = arg;
 
-	authenticate_cancel(s);
-	session_await_command(s);
+	authenticate_abort(s);
 	session_mistake(s, 535, "5.7.8", "Name or password is wrong");
 	if (s->state != SESSION_ENDING && ++s->n_failed_auth >= FAILURES_MAX) {
 		session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many failed attempts to sign in"));
@@ -128,7 +132,7 @@ challenge(struct session *s, enum auth_step next, struct span text)
 
 	s->authentication->step = next;
 	s->state = SESSION_AUTH;
-	connection_expect(&s->connection, WALK_COMMAND_MS);
+	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
 	(void)buf_add_str(&b, "334 "); /* bounded, as what follows */
 	(void)base64_add(&b, text);
 	(void)buf_add_str(&b, "\r\n");
@@ -383,7 +387,7 @@ may_begin(struct session *s, enum sasl_mechanism m)
 		session_mistake(s, 502, "5.5.1", "Command not implemented");
 	else if (s->helo[0] == '\0')
 		session_mistake(s, 503, "5.5.1", "Say EHLO first");
-	else if (s->user[0] != '\0')
+	else if (s->user != NULL)
 		session_mistake(s, 503, "5.5.1", "You have signed in already");
 	else if (s->transaction != NULL)
 		session_mistake(s, 503, "5.5.1", "Finish the transaction first");
@@ -426,5 +430,5 @@ authenticate_is_member(const struct session *s)
 {
 	const struct nets *clients = &s->listen->flow->clients;
 
-	return s->user[0] != '\0' || clients->n == 0 || nets_have(clients, &s->client);
+	return s->user != NULL || clients->n == 0 || nets_have(clients, &s->client);
 }

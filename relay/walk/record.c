@@ -25,7 +25,7 @@ add_client(struct json *j, const struct session *s)
 		json_text(j, "tls", tls_version(s->connection.tls));
 		json_text(j, "cipher", tls_cipher(s->connection.tls));
 	}
-	if (s->user[0] != '\0')
+	if (s->user != NULL)
 		json_str(j, "auth", s->user);
 }
 

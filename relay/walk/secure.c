@@ -41,6 +41,19 @@ secure_command(struct session *s, const struct smtp_command *c)
 }
 
 void
+secure_welcome(struct session *s)
+{
+	if (s->listen->tls != LISTEN_IMPLICIT) {
+		accept_begin(s);
+	} else if (s->front->tls != NULL && key_client_is_there(s->front->keys)) {
+		s->state = SESSION_SECURING;
+		connection_start_tls(&s->connection, s->front->tls);
+	} else {
+		session_finish(s); /* a word in the clear would not be understood */
+	}
+}
+
+void
 secure_begin(struct session *s)
 {
 	struct connection *c = &s->connection;
@@ -59,10 +72,13 @@ secure_begin(struct session *s)
 static void
 forget(struct session *s)
 {
+	struct verdict v = session_verdict(s->connected);
+
 	s->helo[0] = '\0';
 	s->is_esmtp = false;
-	s->user[0] = '\0';
-	s->verdict = s->connected;
+	mem_free(s->user);
+	s->user = NULL;
+	session_keep_verdict(&s->verdict, &v);
 }
 
 void

@@ -55,7 +55,7 @@ COMMANDS = (
     ("greeted", "MAIL FROM:<alice@sender.example", 501, ""),
     ("greeted", "STARTTLS", 502, "5.5.1"),
     ("greeted", "AUTH PLAIN AGEAYg==", 502, "5.5.1"),
-    ("greeted", "BDAT 3 LAST", 502, "5.5.1"),
+    ("greeted", "BDAT 0 LAST", 503, "5.5.1"),
     ("mail", FROM, 503, "5.5.1"),
     ("mail", "DATA", 503, "5.5.1"),
     ("mail", TO, 250, "2.1.5"),
@@ -124,8 +124,10 @@ class Commands(RelayCase):
         for word in ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"):
             self.assertIn(word, offered)
         self.assertEqual(offered["SIZE"], ["1048576"])
-        for word in ("STARTTLS", "AUTH", "CHUNKING", "SMTPUTF8"):
-            self.assertNotIn(word, offered)  # not in this version, so not offered
+        for word in ("DSN", "CHUNKING", "SMTPUTF8"):
+            self.assertEqual(offered.get(word), [])
+        self.assertEqual(offered["LIMITS"], ["RCPTMAX=5", "MAILMAX=1000"])
+        self.assertNotIn("BINARYMIME", offered)
 
     def test_helo_offers_nothing(self):
         client = self.client()

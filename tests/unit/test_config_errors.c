@@ -611,9 +611,6 @@ test_not_in_this_version(void **state)
 		"t.conf:6: \"certificate\" is not in this version; remove it\nt.conf:6: \"key\" is "
 		"not in this version; remove it\nt.conf:7: \"allow\" is not in this version; "
 		"remove it\nt.conf:8: \"metrics\" is not in this version; remove it\n"},
-	    {"listen \"b\" { address = \"127.0.0.1:26\" flow = inbound\nproxy_protocol = "
-	     "{\"10.0.0.9\"} }\n",
-		"t.conf:7: \"proxy_protocol\" is not in this version; remove it\n"},
 	    {"flow \"b\" { connect = {\"access\",\n\"greet\", \"rate\",\n\"greylist\"} "
 	     "}\n",
 		"t.conf:7: connect "

@@ -284,7 +284,8 @@ int
 main(void)
 {
 	static enum sandbox_kind kinds[] = {SANDBOX_SUPERVISOR, SANDBOX_FRONT, SANDBOX_LOOKUP,
-	    SANDBOX_ZYGOTE, SANDBOX_WORKER, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB, SANDBOX_KEY};
+	    SANDBOX_ZYGOTE, SANDBOX_WORKER, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB,
+	    SANDBOX_KEY};
 	const struct CMUnitTest tests[] = {
 	    {"supervisor", test_kind, NULL, NULL, &kinds[0]},
 	    {"front", test_kind, NULL, NULL, &kinds[1]},

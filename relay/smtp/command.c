@@ -26,8 +26,8 @@ static const struct {
     {"SEND", SMTP_KNOWN_ELSEWHERE},
     {"SOML", SMTP_KNOWN_ELSEWHERE},
     {"SAML", SMTP_KNOWN_ELSEWHERE},
-    {"STARTTLS", SMTP_KNOWN_ELSEWHERE},
-    {"AUTH", SMTP_KNOWN_ELSEWHERE},
+    {"STARTTLS", SMTP_STARTTLS},
+    {"AUTH", SMTP_AUTH},
     {"XFORWARD", SMTP_KNOWN_ELSEWHERE},
 };
 
@@ -223,6 +223,8 @@ smtp_command_parse(struct span line, struct smtp_command *out)
 		return parse_chunk(rest, out);
 	case SMTP_NOOP:
 	case SMTP_HELP:
+	case SMTP_STARTTLS:
+	case SMTP_AUTH:
 	case SMTP_KNOWN_ELSEWHERE:
 	case SMTP_UNKNOWN:
 		out->argument = rest;

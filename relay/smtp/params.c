@@ -4,7 +4,14 @@
 
 #include <stdio.h>
 
-enum { PARAM_SIZE = 1, PARAM_BODY = 2, PARAM_UTF8 = 4, PARAM_RET = 8, PARAM_ENVID = 16 };
+enum {
+	PARAM_SIZE = 1,
+	PARAM_BODY = 2,
+	PARAM_UTF8 = 4,
+	PARAM_RET = 8,
+	PARAM_ENVID = 16,
+	PARAM_AUTH = 32
+};
 enum { PARAM_NOTIFY = 1, PARAM_ORCPT = 2 };
 enum { SIZE_DIGITS = 20 }; /* RFC 1870 section 6 */
 
@@ -79,6 +86,16 @@ read_utf8(struct span value, struct smtp_mail_params *out)
 	return value.n == 0 ? NULL : &wrong;
 }
 
+/* RFC 4954 section 5: taken, and treated as AUTH=<>. */
+static const struct smtp_fault *
+read_auth(struct span value, struct smtp_mail_params *out)
+{
+	static const struct smtp_fault wrong = {501, "5.5.4", "AUTH takes an address or <>"};
+
+	out->has_auth = true;
+	return value.n > 0 ? NULL : &wrong;
+}
+
 const struct smtp_fault *
 smtp_mail_params(const struct smtp_command *c, struct smtp_mail_params *out)
 {
@@ -88,7 +105,7 @@ smtp_mail_params(const struct smtp_command *c, struct smtp_mail_params *out)
 		const struct smtp_fault *(*read)(struct span, struct smtp_mail_params *);
 	} known[] = {{"SIZE", PARAM_SIZE, read_size}, {"BODY", PARAM_BODY, read_body},
 	    {"SMTPUTF8", PARAM_UTF8, read_utf8}, {"RET", PARAM_RET, read_ret},
-	    {"ENVID", PARAM_ENVID, read_envid}};
+	    {"ENVID", PARAM_ENVID, read_envid}, {"AUTH", PARAM_AUTH, read_auth}};
 	enum { KNOWN = sizeof(known) / sizeof(known[0]) };
 	unsigned seen = 0;
 

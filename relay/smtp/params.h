@@ -1,6 +1,6 @@
 /*
  * params.h - what MAIL and RCPT say behind their paths, as values: SIZE (RFC 1870), BODY (RFC 6152),
- * SMTPUTF8 (RFC 6531), RET, ENVID, NOTIFY and ORCPT (RFC 3461).  Pure.
+ * SMTPUTF8 (RFC 6531), RET, ENVID, NOTIFY and ORCPT (RFC 3461), AUTH (RFC 4954).  Pure.
  */
 #ifndef SMTP_PARAMS_H
 #define SMTP_PARAMS_H
@@ -15,6 +15,7 @@ struct smtp_fault {
 
 struct smtp_mail_params {
 	bool has_size, is_8bit, is_utf8;
+	bool has_auth; /* for a server that offers AUTH; who it names is not believed */
 	uint64_t size; /* bytes, as the client declares */
 	enum notify_ret ret;
 	struct span envid; /* xtext of printable characters, in the command's line; empty: none */

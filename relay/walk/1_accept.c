@@ -186,7 +186,8 @@ behind_proxy(struct session *s, const struct proxy_header *h)
 		}
 		session_set_peer(s, &h->client);
 	}
-	accept_begin(s);
+	connection_read_slowly(&s->connection, false);
+	secure_welcome(s);
 }
 
 void
@@ -210,14 +211,6 @@ accept_proxy(struct session *s)
 	behind_proxy(s, &h);
 }
 
-static bool
-is_client_allowed(const struct session *s)
-{
-	const struct nets *clients = &s->listen->flow->clients;
-
-	return clients->n == 0 || nets_have(clients, &s->client);
-}
-
 void
 accept_begin(struct session *s)
 {
@@ -225,7 +218,7 @@ accept_begin(struct session *s)
 	connection_expect(&s->connection, 0);
 	mem_free(s->answers); /* XCLIENT begins anew: LIST_UNKNOWN */
 	s->answers = NULL;
-	if (!is_client_allowed(s)) {
+	if (!authenticate_is_member(s) && s->listen->auth == 0) {
 		session_refuse_client(s, 554, "5.7.1", "This service is not for your address");
 		session_finish(s);
 		return;

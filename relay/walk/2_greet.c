@@ -18,6 +18,9 @@ offer_extensions(struct session *s)
 	    "250-CHUNKING\r\n250-LIMITS RCPTMAX=%u MAILMAX=%u\r\n",
 	    (unsigned long long)s->listen->flow->max_size, s->listen->flow->max_recipients,
 	    s->listen->limits.messages);
+	if (secure_is_offered(s))
+		(void)buf_addf(&b, "250-STARTTLS\r\n");
+	authenticate_offer(s, &b);
 	if (s->may_xclient)
 		(void)buf_addf(&b, "250-XCLIENT " XCLIENT_ATTRIBUTES "\r\n");
 	(void)buf_addf(&b, "250 ENHANCEDSTATUSCODES\r\n");
@@ -110,6 +113,12 @@ greet_command(struct session *s, const struct smtp_command *c)
 	case SMTP_QUIT:
 		session_reply(s, 221, "2.0.0", "Bye");
 		session_finish(s);
+		break;
+	case SMTP_STARTTLS:
+		secure_command(s, c);
+		break;
+	case SMTP_AUTH:
+		authenticate_command(s, c);
 		break;
 	case SMTP_KNOWN_ELSEWHERE:
 		session_mistake(s, 502, "5.5.1", "Command not implemented");

@@ -68,6 +68,8 @@ may_begin(struct session *s)
 		session_refuse_client(
 		    s, 421, "4.7.0", "Too many messages in one session, connect again");
 		session_finish(s);
+	} else if (!authenticate_is_member(s)) {
+		session_mistake(s, 530, "5.7.0", "Sign in with AUTH first");
 	} else if (!spool_client_has_room(s->front->spool) || !content_has_room()) {
 		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
 	} else {
@@ -90,6 +92,10 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	fault = smtp_mail_params(c, &params);
 	if (fault != NULL) {
 		say_fault(s, fault);
+		return;
+	}
+	if (params.has_auth && s->listen->auth == 0) {
+		session_mistake(s, 555, "5.5.4", "Parameter not recognised");
 		return;
 	}
 	if (!read_address(s, c, text, &from))

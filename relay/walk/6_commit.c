@@ -135,6 +135,8 @@ add_received(const struct session *s, const struct group *g, struct buf *to)
 	    .client = s->client,
 	    .hostname = span_str(s->front->config->hostname),
 	    .protocol = session_protocol(s),
+	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .cipher = secure_is_on(s) ? tls_cipher(s->connection.tls) : (struct span){0},
 	    .id = id_span(&t->id),
 	    .rcpt = t->n_rcpts == 1 ? t->rcpts[g->rcpts[0]].address : (struct span){0},
 	    .wall_ms = clock_wall_ms(),

@@ -110,9 +110,16 @@ session_patience(const struct session *s, int64_t ms)
 struct span
 session_protocol(const struct session *s)
 {
+	/* RFC 3848, RFC 6531 section 4.3: in the clear, S inside TLS; A where somebody signed in. */
+	static const struct span plain[] = {
+	    SPAN("ESMTP"), SPAN("ESMTPS"), SPAN("ESMTPA"), SPAN("ESMTPSA")};
+	static const struct span utf8[] = {
+	    SPAN("UTF8SMTP"), SPAN("UTF8SMTPS"), SPAN("UTF8SMTPA"), SPAN("UTF8SMTPSA")};
+	size_t i = (secure_is_on(s) ? 1U : 0U) + (s->user != NULL ? 2U : 0U);
+
 	if (s->transaction != NULL && s->transaction->is_utf8)
-		return SPAN("UTF8SMTP");
-	return s->is_esmtp ? SPAN("ESMTP") : SPAN("SMTP");
+		return utf8[i];
+	return s->is_esmtp ? plain[i] : SPAN("SMTP");
 }
 
 void
@@ -212,6 +219,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);
 	timer_cancel(&s->drain);
@@ -225,6 +233,7 @@ session_free(struct session *s)
 	mem_free(s->connected);
 	mem_free(s->verdict);
 	mem_free(s->answers);
+	mem_free(s->user);
 	mem_free(s);
 	f->n_sessions--;
 	look_at_stress(f);
@@ -236,6 +245,7 @@ void
 session_finish(struct session *s)
 {
 	accept_cancel(s);
+	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);
 	timer_cancel(&s->delay);
@@ -327,6 +337,8 @@ command_input(struct session *s)
 
 	if (r == 0)
 		return false;
+	if ((r == -E_LIMIT || (r == -E_SYNTAX && used > 0)) && s->state == SESSION_AUTH)
+		authenticate_abort(s);
 	if (r == -E_LIMIT) {
 		s->is_skipping = true;
 		s->skipped = 0;
@@ -337,6 +349,8 @@ command_input(struct session *s)
 		if (used == 0)
 			return false;
 		session_mistake(s, 500, "5.5.2", "Line holds a bare CR, a bare LF or a NUL byte");
+	} else if (s->state == SESSION_AUTH) {
+		authenticate_line(s, line);
 	} else {
 		dispatch(s, line);
 	}
@@ -375,6 +389,7 @@ session_go_on(struct session *s)
 			has_more = s->state != SESSION_PROXY;
 			break;
 		case SESSION_COMMAND:
+		case SESSION_AUTH:
 			has_more = s->is_skipping ? skip_input(s) : command_input(s);
 			break;
 		case SESSION_DATA:
@@ -385,11 +400,14 @@ session_go_on(struct session *s)
 			break;
 		case SESSION_CHECKING:
 		case SESSION_WAITING:
+		case SESSION_SECURING:
 		case SESSION_ENDING:
 			has_more = false;
 			break;
 		}
 	s->is_processing = false;
+	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
+		secure_begin(s);
 	connection_pause(&s->connection,
 	    s->state == SESSION_CHECKING || s->state == SESSION_WAITING || s->is_delayed);
 	connection_flush(&s->connection);
@@ -405,7 +423,17 @@ on_input(void *arg)
 static void
 on_gone(void *arg)
 {
-	session_free(arg);
+	struct session *s = arg;
+
+	if (s->connection.is_handshaking)
+		secure_failed(s);
+	session_free(s);
+}
+
+static void
+on_secure(void *arg)
+{
+	secure_done(arg);
 }
 
 static void
@@ -421,7 +449,8 @@ on_timeout(void *arg)
 	session_finish(s);
 }
 
-static const struct connection_events session_events = {on_input, on_gone, on_timeout, on_gone};
+static const struct connection_events session_events = {
+    on_input, on_gone, on_timeout, on_gone, on_secure};
 
 bool
 session_is_counted(const struct ip *peer, const struct conf_listen *listen)
@@ -458,10 +487,11 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	look_at_stress(f);
 	if (nets_have(&listen->proxies, peer)) {
 		s->state = SESSION_PROXY;
+		connection_read_slowly(&s->connection, listen->tls == LISTEN_IMPLICIT);
 		connection_expect(&s->connection, WALK_PROXY_MS);
 		return;
 	}
-	accept_begin(s);
+	secure_welcome(s);
 	if (s->state != SESSION_ENDING)
 		session_go_on(s);
 }

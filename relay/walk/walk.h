@@ -14,7 +14,9 @@
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/guesses.h"
 #include "relay/front/host_lookup.h"
+#include "relay/front/key_client.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
@@ -46,6 +48,10 @@ struct front {
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
+	struct key_client *keys;
+	struct ssl_ctx_st *tls; /* NULL: no certificate */
+	struct tls_tickets *tickets;
+	struct guesses *guesses;
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
 	struct clients *clients;         /* of the sessions that are counted */
@@ -53,6 +59,7 @@ struct front {
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
+	uint64_t n_tls, n_tls_failed, n_auth_failed;
 };
 
 struct rcpt {
@@ -119,6 +126,8 @@ enum session_state {
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
+	SESSION_SECURING, /* a TLS handshake */
+	SESSION_AUTH,     /* a line of a sign-in */
 	SESSION_ENDING
 };
 
@@ -152,8 +161,11 @@ struct session {
 	const struct smtp_fault
 	    *chunk_fault; /* why the chunk at hand is dropped; NULL: it is not */
 	unsigned errors;
-	uint64_t n_messages, n_mails;    /* n_mails: MAIL commands */
-	struct transaction *transaction; /* NULL outside */
+	uint64_t n_messages, n_mails;          /* n_mails: MAIL commands */
+	struct transaction *transaction;       /* NULL outside */
+	struct authentication *authentication; /* NULL: none goes on */
+	unsigned n_failed_auth;
+	char *user; /* who has signed in; NULL: nobody */
 };
 _Static_assert(sizeof(struct session) <= WALK_SESSION_BYTES, "a waiting session is small");
 
@@ -195,6 +207,25 @@ void session_speak(struct session *s, const struct verdict *v);
 void accept_proxy(struct session *s); /* 1_accept.c: the balancer's header, then accept_begin */
 void accept_begin(struct session *s); /* checks, then the banner */
 void accept_cancel(struct session *s);
+
+/* secure.c: TLS */
+/* The session begins: with a handshake where the listener says so, then with its checks. */
+void secure_welcome(struct session *s);
+void secure_command(struct session *s, const struct smtp_command *c);
+void secure_begin(struct session *s); /* the reply to STARTTLS, and the handshake */
+void secure_done(struct session *s);
+void secure_failed(struct session *s);
+bool secure_is_offered(const struct session *s);
+bool secure_is_on(const struct session *s);
+
+/* authenticate.c: AUTH */
+void authenticate_command(struct session *s, const struct smtp_command *c);
+void authenticate_line(struct session *s, struct span line);
+void authenticate_abort(struct session *s); /* a line that is none has come: a command is next */
+void authenticate_cancel(struct session *s);
+void authenticate_offer(const struct session *s, struct buf *to); /* its line of EHLO's reply */
+/* Whether the session may use its flow: as one of its clients, or signed in. */
+bool authenticate_is_member(const struct session *s);
 
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 

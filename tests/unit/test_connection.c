@@ -60,7 +60,7 @@ on_finished(void *arg)
 	connection_close(&w->c);
 }
 
-static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished};
+static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished, NULL};
 
 static void
 pass_time(struct world *w, int64_t ms)

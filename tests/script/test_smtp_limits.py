@@ -303,6 +303,7 @@ listen "balanced" {{ address = {{"127.0.0.1:{port}"}}  flow = "inbound"  tls = "
                 client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # leaves with the ClientHello
                 client.socket.sendall(header)
                 client.socket = context.wrap_socket(client.socket)
+                client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
                 client.greet()
                 told = client.transaction("a@sender.example", ["bob@example.org"], mail.plain(f"tls {name}"))
                 self.assertEqual(told["end"].code, 250)

@@ -18,7 +18,7 @@ enum {
 	COMMIT_RCPTS_MAX = 10000,
 	COMMIT_COPIES_MAX = 10000, /* each recipient may get a copy of its own */
 	COMMIT_ADDRESS_MAX = 320,
-	COMMIT_HEADER_MAX = 131072,            /* header section of one copy */
+	COMMIT_HEADER_MAX = 131072,           /* header section of one copy */
 	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024 /* of all copies together */
 };
 

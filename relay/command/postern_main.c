@@ -3,7 +3,7 @@
  */
 #include "filters/chain/abouts.h"
 #include "relay/base/nearest.h"
-#include "relay/command/command.h"
+#include "relay/command/queue_help.h"
 #include "relay/process/policy_source.h"
 
 #include <stdarg.h>
@@ -32,8 +32,8 @@ static const struct subcommand subcommands[] = {
 	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
 	"[--comment TEXT]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
-    {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
-	command_queue},
+    {"queue", "list | show | retry | hold | release | delete | bounce",
+	"the mail that waits to be delivered", command_queue},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
@@ -182,6 +182,8 @@ main(int argc, char **argv)
 	}
 	if (p.unknown != NULL)
 		return unknown_subcommand(p.unknown);
+	if (p.wants_help && p.subcommand != NULL && p.subcommand->run == command_queue)
+		return command_queue_help(&p.line);
 	if (p.wants_help && p.subcommand != NULL) {
 		print_usage(p.subcommand);
 		return EXIT_OK;

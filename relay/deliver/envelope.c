@@ -264,7 +264,7 @@ walk_note(struct span note, struct queue_entry *e, bool applies)
 	if (get_u32(&w) != e->n_rcpts)
 		return -E_CORRUPT;
 	for (size_t i = 0; i < e->n_rcpts; i++) {
-		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_BOUNCED);
+		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_DELETED);
 		struct span reply = get_span(&w, HELD_WHY_MAX);
 
 		if (applies)

@@ -28,6 +28,7 @@ struct spool_role {
 	struct role *role;
 	struct delivery delivery;
 	struct trust *trust; /* towards gateways */
+	struct queue_jobs *jobs;
 	struct channel *front, *lookup, *journal;
 	uint64_t front_life;   /* counts front's channels */
 	bool has_room;         /* for a small message: front is told */
@@ -229,11 +230,12 @@ on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct e
 }
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+on_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct spool_role *s = arg;
 
-	deliver_recover(&s->delivery, m, envelope, note);
+	deliver_recover(&s->delivery, m, id, envelope, note);
 }
 
 static void
@@ -359,6 +361,7 @@ spool_start(struct role *role)
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
+	s->jobs = queue_jobs_new(role, d);
 	d->intake = intake_new(on_arrival, s);
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
@@ -376,6 +379,7 @@ end_role(struct spool_role *s)
 	timer_cancel(&s->room_timer);
 	channel_free(&s->front);
 	channel_free(&s->lookup);
+	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
 	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
@@ -418,7 +422,7 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	struct spool_role *s = role->self;
 
-	spool_request(role, &s->delivery, id, r);
+	spool_request(role, &s->delivery, s->jobs, id, r);
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,

@@ -79,9 +79,10 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 }
 
 void
-deliver_recover(struct delivery *d, struct spool_message *m, struct span envelope, struct span note)
+deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
 {
-	struct queue_entry *e = entry_new(spool_message_id(m), envelope);
+	struct queue_entry *e = entry_new(id, envelope);
 
 	if (e != NULL && e->prefixes > spool_message_size(m))
 		entry_free(&e);
@@ -105,7 +106,7 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 	must(queue_add(d->queue, e) == 0);
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
-		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_has(&e->legs[i], RCPT_FAILED))
+		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 }
 
@@ -114,7 +115,8 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		if (e->rcpts[i].state == RCPT_HELD &&
-		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER)
+		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER &&
+		    !rcpt_is_held_by_admin(e, &e->rcpts[i]))
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];

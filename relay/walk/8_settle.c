@@ -79,6 +79,20 @@ try_next_server(const struct carriage *carriage, struct span reply)
 	ask_again(carriage);
 }
 
+/* RFC 3461 section 5.2.2: behind a server without DSN nobody tells the sender of success, so we do. */
+static void
+owe_success(const struct carriage *carriage)
+{
+	struct queue_entry *e = carriage->leg->entry;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[carriage->rcpts[i]];
+
+		if (r->state == RCPT_DELIVERED && bounce_is_wanted(e, r, DSN_RELAYED))
+			r->state = RCPT_RELAYED;
+	}
+}
+
 static void
 take_outcome(struct delivery *d, const struct carriage *carriage, const struct client_end *end)
 {
@@ -89,6 +103,8 @@ take_outcome(struct delivery *d, const struct carriage *carriage, const struct c
 	switch (end->outcome) {
 	case CLIENT_ACCEPTED:
 		set_others(carriage, RCPT_DELIVERED, end->reply);
+		if (!end->has_dsn)
+			owe_success(carriage);
 		break;
 	case CLIENT_REFUSED:
 		if (is_for_good(end->code))
@@ -126,7 +142,7 @@ tell_carriage(struct delivery *d, const struct carriage *carriage)
 	for (size_t i = 0; i < carriage->n_rcpts; i++) {
 		struct queue_rcpt *r = &e->rcpts[carriage->rcpts[i]];
 
-		if (r->state == RCPT_DELIVERED)
+		if (r->state == RCPT_DELIVERED || r->state == RCPT_RELAYED)
 			tell(d, e, r, "delivered");
 		else if (r->state == RCPT_HELD)
 			tell(d, e, r, "held");
@@ -309,11 +325,22 @@ hold_failed(struct delivery *d, struct queue_entry *e, bool all)
 	}
 }
 
-static void
-mark_in_bounce(struct queue_entry *e)
+/* Failures at once; successes when nobody waits any more, so that they are one report.  Of those
+ * only a sender is told.  Returns whether there is anything to tell. */
+static bool
+mark_in_bounce(struct queue_entry *e, bool tells_sender)
 {
-	for (size_t i = 0; i < e->n_rcpts; i++)
-		e->rcpts[i].is_in_bounce = e->rcpts[i].state == RCPT_FAILED;
+	bool is_over = !entry_has(e, RCPT_WAITING), has_any = false;
+
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[i];
+
+		if (r->state == RCPT_RELAYED && !tells_sender)
+			r->state = RCPT_DELIVERED;
+		r->is_in_bounce = r->state == RCPT_FAILED || (r->state == RCPT_RELAYED && is_over);
+		has_any = has_any || r->is_in_bounce;
+	}
+	return has_any;
 }
 
 /* The report is a message of its own, from <>; settle_notice goes on when it is durable. */
@@ -322,22 +349,27 @@ send_notice(
     struct delivery *d, struct queue_entry *e, const struct bounce_route *route, bool is_delay)
 {
 	struct id id = id_new();
-	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
+	int rc = bounce_build(d->config, d->spool, e, route, id_span(&id), is_delay, &report);
 	struct commit_copy copy = {.fate = COPY_DELIVER};
-	struct commit_rcpt rcpt = {.address = route->to, .gateway = span_str(route->gateway->name)};
+	struct commit_rcpt rcpt = {.address = route->to,
+	    .gateway = span_str(route->gateway->name),
+	    .notify = NOTIFY_NEVER};
 	struct envelope envelope = {.kind = route->kind,
 	    .flow = e->flow,
+	    .is_8bit = report.is_8bit,
+	    .is_utf8 = report.is_utf8,
 	    .received_ms = clock_wall_ms(),
 	    .copies = &copy,
 	    .n_copies = 1,
 	    .rcpts = &rcpt,
 	    .n_rcpts = 1};
 	struct arrival a = {.is_notice = true};
-	int rc = bounce_build(d->config, d->spool, e, route, id_span(&id), is_delay, &text);
 
 	(void)span_copy(span_str(e->id), a.about, sizeof(a.about)); /* as long as an id */
 	if (rc == 0) {
-		struct intake_body body = {.body = buf_span(&text), .fd = -1, .size = text.n};
+		struct intake_body body = {
+		    .body = buf_span(&report.text), .fd = -1, .size = report.text.n};
 
 		rc = intake_put(d->intake, d->spool, &a, id_span(&id), &envelope, &body);
 	}
@@ -345,22 +377,22 @@ send_notice(
 		log_event(
 		    LOG_ERROR, "no notice", KV_STR("id", e->id), KV_STR("why", err_name(-rc)));
 	e->is_notice_in_flight = rc == 0;
-	buf_free(&text);
+	buf_free(&report.text);
 	return rc == 0;
 }
 
+/* Of failures, and of successes that were asked for. */
 static void
-report_failed(struct delivery *d, struct queue_entry *e)
+report_ends(struct delivery *d, struct queue_entry *e)
 {
 	struct bounce_route route = bounce_route(d->config, e);
+	bool tells_sender = route.kind == MAIL_BOUNCE && route.gateway != NULL;
 
 	hold_failed(d, e, route.gateway == NULL);
-	if (!entry_has(e, RCPT_FAILED))
+	if (!mark_in_bounce(e, tells_sender) || send_notice(d, e, &route, false))
 		return;
-	mark_in_bounce(e);
-	if (!send_notice(d, e, &route, false))
-		hold_failed(
-		    d, e, true); /* what cannot be written now will not be on retry either */
+	hold_failed(d, e, true);        /* what cannot be written now will not be on retry either */
+	(void)mark_in_bounce(e, false); /* nothing is left to tell */
 }
 
 static void
@@ -382,7 +414,8 @@ is_delayed(const struct delivery *d, const struct queue_entry *e)
 	if (e->is_warned || warn_after_ms <= 0 || clock_wall_ms() - e->received_ms < warn_after_ms)
 		return false;
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_WAITING && bounce_is_allowed(e, &e->rcpts[i]))
+		if (e->rcpts[i].state == RCPT_WAITING &&
+		    bounce_is_wanted(e, &e->rcpts[i], DSN_DELAYED))
 			return true;
 	return false;
 }
@@ -392,6 +425,7 @@ write_note(struct delivery *d, struct queue_entry *e)
 {
 	struct buf note = BUF_INIT(SPOOL_NOTE_MAX);
 
+	queue_recount(d->queue, e);
 	note_put(&note, e);
 	if (!note.failed)
 		spool_note(d->spool, e->msg, buf_span(&note));
@@ -419,8 +453,8 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 		write_note(d, e);
 		return;
 	}
-	if (entry_has(e, RCPT_FAILED) && !e->is_notice_in_flight)
-		report_failed(d, e);
+	if (entry_owes_report(e) && !e->is_notice_in_flight)
+		report_ends(d, e);
 	if (is_delayed(d, e) && !e->is_notice_in_flight)
 		report_delay(d, e);
 	if (!entry_is_settled(e)) {
@@ -436,7 +470,7 @@ static void
 retry_notice(struct delivery *d, struct queue_entry *about)
 {
 	for (size_t i = 0; i < about->n_legs; i++)
-		if (about->legs[i].state == LEG_IDLE && leg_has(&about->legs[i], RCPT_FAILED)) {
+		if (about->legs[i].state == LEG_IDLE && leg_owes_report(&about->legs[i])) {
 			queue_defer(d->queue, &about->legs[i], clock_mono_ms() + NOTICE_RETRY_MS);
 			return;
 		}
@@ -461,6 +495,8 @@ settle_notice(struct delivery *d, struct arrival *a, const struct err *err)
 		if (err == NULL && r->state == RCPT_FAILED) {
 			r->state = RCPT_BOUNCED; /* its last reply stays for the report */
 			tell(d, about, r, "bounced");
+		} else if (err == NULL && r->state == RCPT_RELAYED) {
+			r->state = RCPT_DELIVERED;
 		}
 	}
 	if (err != NULL)

@@ -38,8 +38,8 @@ void delivery_free(struct delivery *d); /* before the spool is closed */
 /* 7_deliver.c */
 void deliver_start(struct delivery *d, struct queue_entry *e); /* durable now: send it */
 /* Found on disk: takes up where its note says it was. */
-void deliver_recover(
-    struct delivery *d, struct spool_message *m, struct span envelope, struct span note);
+void deliver_recover(struct delivery *d, struct spool_message *m, struct span id,
+    struct span envelope, struct span note);
 void deliver_leg(struct delivery *d, struct queue_leg *leg); /* as soon as a server is free */
 void deliver_now(struct delivery *d, struct queue_entry *e); /* the admin asks; held mail too */
 /* An admin has drained servers of this gateway, or undone that. */

@@ -68,12 +68,6 @@ spool_forget(struct spool *s, struct spool_message **m)
 	*m = NULL;
 }
 
-struct span
-spool_message_id(const struct spool_message *m)
-{
-	return span_str(m->id);
-}
-
 uint64_t
 spool_message_size(const struct spool_message *m)
 {

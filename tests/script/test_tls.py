@@ -232,6 +232,31 @@ class Wire(TlsCase):
         self.assertGreater(status["key"]["signed"], 0)
 
 
+class Rules(RelayCase):
+    """tls and auth in the policy."""
+
+    POLICY = "reject from @bank.example tls !*\nreject from @old.example tls TLSv1.2\n"
+
+    @classmethod
+    def prepare(cls, folder):
+        return {"sections": certs.section(certs.Certificate(folder, "cert"))}
+
+    def told(self, sender, context=None):
+        c = self.greeted()
+        if context is not None:
+            starttls(c, context).hello()
+        c.say(f"MAIL FROM:<{sender}>", 250)
+        return c.say("RCPT TO:<bob@example.org>").code
+
+    def test_rules(self):
+        old, new = (trusting(version=v) for v in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
+        rows = (("a@bank.example", None, 550), ("a@bank.example", old, 250), ("a@bank.example", new, 250),
+                ("a@old.example", None, 250), ("a@old.example", old, 550), ("a@old.example", new, 250))
+        for sender, context, code in rows:
+            with self.subTest(sender=sender, context=context):
+                self.assertEqual(self.told(sender, context), code)
+
+
 class NamedContext:
     """smtplib asks for the certificate of the host it connects to: for another name here."""
 

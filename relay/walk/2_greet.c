@@ -80,6 +80,8 @@ xclient(struct session *s, const struct smtp_command *c)
 	(void)span_copy(span_str(said.name), s->host, sizeof(s->host)); /* the same sizes */
 	(void)span_copy(span_str(said.helo), s->helo, sizeof(s->helo));
 	s->is_esmtp = said.is_esmtp;
+	mem_free(s->user);
+	s->user = said.login[0] != '\0' ? mem_dup(span_str(said.login)) : NULL;
 	s->id = id_new();
 	accept_begin(s);
 }

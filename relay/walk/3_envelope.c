@@ -22,15 +22,17 @@ say_fault(struct session *s, const struct smtp_fault *fault)
 /* The address as everything behind knows it: its domain in ASCII.  Replies and returns false when
  * that is no domain. */
 static bool
-read_address(struct session *s, struct span path, char to[SMTP_PATH_MAX], struct span *address)
+read_address(
+    struct session *s, const struct smtp_command *c, char to[SMTP_PATH_MAX], struct span *address)
 {
 	size_t n;
-	int r = smtp_address_normalise(path, to, &n);
+	int r = smtp_address_normalise(c->path, to, &n);
 
 	if (r == 0)
 		*address = span_of(to, n);
 	else
-		session_mistake(s, r == -E_LIMIT ? 553 : 501, "5.1.3",
+		session_mistake(s, r == -E_LIMIT ? 553 : 501,
+		    c->verb == SMTP_MAIL ? "5.1.7" : "5.1.3",
 		    r == -E_LIMIT ? "Too long" : "The domain is no domain name");
 	return r == 0;
 }
@@ -96,7 +98,7 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 555, "5.5.4", "Parameter not recognised");
 		return;
 	}
-	if (!read_address(s, c->path, text, &from))
+	if (!read_address(s, c, text, &from))
 		return;
 	if (params.size > s->listen->flow->max_size) {
 		session_refuse(
@@ -213,6 +215,6 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 501, "5.5.4", "ORCPT is too long");
 		return;
 	}
-	if (read_address(s, c->path, text, &address))
+	if (read_address(s, c, text, &address))
 		take_rcpt(s, address, span_of(orcpt, n), params.notify);
 }

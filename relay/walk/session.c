@@ -269,7 +269,8 @@ session_await_command(struct session *s)
 static void
 dispatch_invalid(struct session *s, const struct smtp_command *c, int error)
 {
-	bool is_path = c->verb == SMTP_MAIL || c->verb == SMTP_RCPT;
+	bool is_path =
+	    (c->verb == SMTP_MAIL || c->verb == SMTP_RCPT) && c->n_params < SMTP_PARAMS_MAX;
 
 	if (c->verb == SMTP_BDAT) {
 		/* Its bytes follow, nobody knows how many: none of them may be read as a command. */
@@ -278,8 +279,11 @@ dispatch_invalid(struct session *s, const struct smtp_command *c, int error)
 		    s, 421, SPAN("4.7.0"), SPAN("Cannot tell where your commands begin"));
 		session_finish(s);
 	} else if (error == -E_LIMIT) {
-		session_mistake(s, is_path && c->n_params < SMTP_PARAMS_MAX ? 553 : 555,
-		    is_path ? "5.1.3" : "5.5.4", "Too long");
+		session_mistake(s, is_path ? 553 : 555,
+		    !is_path               ? "5.5.4"
+		    : c->verb == SMTP_MAIL ? "5.1.7"
+					   : "5.1.3",
+		    "Too long");
 	} else {
 		session_mistake(s, 501, "5.5.4", "Syntax error in the argument");
 	}

@@ -241,7 +241,7 @@ class Envelope(RelayCase):
             ("MAIL FROM:<alice@sänder.example>", 553, "5.6.7"),
             ("MAIL FROM:<älice@sänder.example> SMTPUTF8", 250, "2.1.0"),
             ("MAIL FROM:<alice@a。example> SMTPUTF8", 250, "2.1.0"),
-            ("MAIL FROM:<alice@a＠b.example> SMTPUTF8", 501, "5.1.3"),
+            ("MAIL FROM:<alice@a＠b.example> SMTPUTF8", 501, "5.1.7"),
             (FROM + " SMTPUTF8=1", 501, "5.5.4"),
         ))
 

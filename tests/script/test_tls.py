@@ -50,9 +50,12 @@ class TlsCase(RelayCase):
         cls.ec = certs.Certificate(folder, "ec")
         cls.rsa = certs.Certificate(folder, "rsa", certs.RSA)
         cls.other = certs.Certificate(folder, "other", hosts=("other.example", "*.wild.example"))
-        cls.implicit_port = free_port()
+        cls.implicit_port, cls.balanced_port = free_port(), free_port()
         return {"sections": certs.section(cls.ec, cls.rsa, cls.other) + f"""
 listen "submissions" {{ address = {{"127.0.0.1:{cls.implicit_port}"}}  flow = "inbound"  tls = "implicit" }}
+listen "balanced" {{
+    address = {{"127.0.0.1:{cls.balanced_port}"}}  flow = "inbound"  tls = "implicit"  proxy_protocol = {{"127.0.0.1"}}
+}}
 listen "clear" {{ address = {{"127.0.0.1:{cls.plain_port()}"}}  flow = "inbound"  tls = "off" }}
 """}
 
@@ -169,6 +172,22 @@ class Wire(TlsCase):
                 self.assertEqual(self.mx.command("status", "--json").json["key"]["signed"], signed)
                 first.close()
                 again.close()
+
+    def test_behind_a_balancer(self):
+        """The PROXY header and the first bytes of the handshake come in one piece."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trusting(self.ec).wrap_bio(incoming, outgoing, server_hostname="mx.test.example")
+        with socket.create_connection(("127.0.0.1", self.balanced_port), smtp.PATIENCE_S) as s:
+            pending, banner = b"PROXY TCP4 192.0.2.77 127.0.0.1 1234 465\r\n", b""
+            while not banner:
+                try:
+                    tls.do_handshake()
+                    banner = tls.read(1000)
+                except ssl.SSLWantReadError:
+                    s.sendall(pending + outgoing.read())
+                    pending = b""
+                    incoming.write(s.recv(65536))
+        self.assertTrue(banner.startswith(b"220 "), banner)
 
     def test_starttls_said_wrongly(self):
         c = self.greeted()

@@ -154,6 +154,8 @@ session_facts(const struct session *s)
 	    .has_helo = s->helo[0] != '\0',
 	    .helo = span_str(s->helo),
 	    .from = s->transaction != NULL ? s->transaction->from : (struct span){0},
+	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .user = span_str(s->user),
 	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),
 	    .flow = s->listen->flow,

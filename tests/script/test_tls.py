@@ -50,9 +50,12 @@ class TlsCase(RelayCase):
         cls.ec = certs.Certificate(folder, "ec")
         cls.rsa = certs.Certificate(folder, "rsa", certs.RSA)
         cls.other = certs.Certificate(folder, "other", hosts=("other.example", "*.wild.example"))
-        cls.implicit_port = free_port()
+        cls.implicit_port, cls.balanced_port = free_port(), free_port()
         return {"sections": certs.section(cls.ec, cls.rsa, cls.other) + f"""
 listen "submissions" {{ address = {{"127.0.0.1:{cls.implicit_port}"}}  flow = "inbound"  tls = "implicit" }}
+listen "balanced" {{
+    address = {{"127.0.0.1:{cls.balanced_port}"}}  flow = "inbound"  tls = "implicit"  proxy_protocol = {{"127.0.0.1"}}
+}}
 listen "clear" {{ address = {{"127.0.0.1:{cls.plain_port()}"}}  flow = "inbound"  tls = "off" }}
 """}
 
@@ -170,6 +173,22 @@ class Wire(TlsCase):
                 first.close()
                 again.close()
 
+    def test_behind_a_balancer(self):
+        """The PROXY header and the first bytes of the handshake come in one piece."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trusting(self.ec).wrap_bio(incoming, outgoing, server_hostname="mx.test.example")
+        with socket.create_connection(("127.0.0.1", self.balanced_port), smtp.PATIENCE_S) as s:
+            pending, banner = b"PROXY TCP4 192.0.2.77 127.0.0.1 1234 465\r\n", b""
+            while not banner:
+                try:
+                    tls.do_handshake()
+                    banner = tls.read(1000)
+                except ssl.SSLWantReadError:
+                    s.sendall(pending + outgoing.read())
+                    pending = b""
+                    incoming.write(s.recv(65536))
+        self.assertTrue(banner.startswith(b"220 "), banner)
+
     def test_starttls_said_wrongly(self):
         c = self.greeted()
         self.assertEqual(c.say("STARTTLS now", 501).enhanced, "5.5.4")
@@ -230,6 +249,31 @@ class Wire(TlsCase):
         status = self.mx.command("status", "--json").json
         self.assertGreater(status["front"]["tls"], 0)
         self.assertGreater(status["key"]["signed"], 0)
+
+
+class Rules(RelayCase):
+    """tls and auth in the policy."""
+
+    POLICY = "reject from @bank.example tls !*\nreject from @old.example tls TLSv1.2\n"
+
+    @classmethod
+    def prepare(cls, folder):
+        return {"sections": certs.section(certs.Certificate(folder, "cert"))}
+
+    def told(self, sender, context=None):
+        c = self.greeted()
+        if context is not None:
+            starttls(c, context).hello()
+        c.say(f"MAIL FROM:<{sender}>", 250)
+        return c.say("RCPT TO:<bob@example.org>").code
+
+    def test_rules(self):
+        old, new = (trusting(version=v) for v in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
+        rows = (("a@bank.example", None, 550), ("a@bank.example", old, 250), ("a@bank.example", new, 250),
+                ("a@old.example", None, 250), ("a@old.example", old, 550), ("a@old.example", new, 250))
+        for sender, context, code in rows:
+            with self.subTest(sender=sender, context=context):
+                self.assertEqual(self.told(sender, context), code)
 
 
 class NamedContext:

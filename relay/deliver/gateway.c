@@ -87,6 +87,7 @@ gateway_new(const struct conf_gateway *conf, int64_t now_ms)
 	list_init(&g->ready);
 	list_init(&g->again);
 	list_init(&g->parked);
+	list_init(&g->asleep);
 	list_init(&g->connections);
 	for (size_t i = 0; i < conf->n_servers; i++) {
 		g->names[i].state = conf->servers[i].is_name ? NAME_UNKNOWN : NAME_LITERAL;
@@ -481,4 +482,32 @@ gateway_why(const struct gateway *g, struct buf *to)
 			continue;
 		(void)buf_addf(to, "; %s: %s", t->text, t->is_drained ? "drained" : t->why);
 	}
+}
+
+struct gateway_ability
+gateway_ability(const struct gateway *g)
+{
+	struct gateway_ability all = {.is_known = true};
+	bool is_unlimited = false;
+
+	for (size_t i = 0; i < g->n_targets; i++) {
+		const struct target *t = &g->targets[i];
+
+		if (t->is_gone || t->is_drained)
+			continue;
+		/* One that is down has said it before, or nobody knows. */
+		if (!t->is_asked)
+			all.is_known = false;
+		all.takes_8bit |= t->takes_8bit;
+		all.takes_utf8 |= t->takes_utf8;
+		is_unlimited |= t->is_asked && t->size_limit == 0;
+		if (t->size_limit > all.size_limit)
+			all.size_limit = t->size_limit;
+	}
+	for (size_t i = 0; i < g->conf->n_servers; i++)
+		if (g->names[i].state == NAME_UNKNOWN || g->names[i].state == NAME_FAILED)
+			all.is_known = false;
+	if (is_unlimited || !all.is_known)
+		all.size_limit = 0;
+	return all;
 }

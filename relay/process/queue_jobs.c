@@ -9,7 +9,8 @@ enum {
 	REASONS_MAX = 20,                 /* messages of a page whose refusal is explained */
 	SUMMARY_MAX = 64 * 1024,
 	CONGESTED_BYTES = 4 * 1024 * 1024, /* in our channel: the supervisor is busy */
-	CONGESTED_WAIT_MS = 10
+	CONGESTED_WAIT_MS = 10,
+	NEXT_SLICE_MS = 1 /* not 0: that could be the same turn */
 };
 
 struct job {
@@ -149,7 +150,7 @@ end_page(struct queue_jobs *j, struct job *job, bool is_over)
 /* --- the work ---------------------------------------------------------------------------------- */
 
 static void
-list_entry(struct queue_jobs *j, struct job *job, const struct queue_entry *e)
+list_entry(struct queue_jobs *j, struct job *job, struct queue_entry *e)
 {
 	struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
@@ -158,6 +159,7 @@ list_entry(struct queue_jobs *j, struct job *job, const struct queue_entry *e)
 		role_reply(j->role, job->id, buf_span(&line));
 	job->n_bytes += line.n;
 	job->n_told++;
+	deliver_rest(j->d, e);
 	buf_free(&line);
 }
 
@@ -218,8 +220,10 @@ next_entry(struct queue_jobs *j, struct job *job, struct queue_entry **e)
 	*e = queue_cursor_next(j->d->queue, &job->cursor);
 	if (*e == NULL)
 		return false;
-	if (!selection_has(&job->selection, *e))
+	if (!selection_has(&job->selection, *e)) {
+		deliver_rest(j->d, *e);
 		*e = NULL;
+	}
 	return true;
 }
 
@@ -261,8 +265,8 @@ on_slice(void *arg)
 			end_page(j, job, is_over);
 	}
 	if (!list_is_empty(&j->running))
-		loop_timer(
-		    j->role->loop, &j->timer, is_congested ? CONGESTED_WAIT_MS : 0, on_slice, j);
+		loop_timer(j->role->loop, &j->timer,
+		    is_congested ? CONGESTED_WAIT_MS : NEXT_SLICE_MS, on_slice, j);
 }
 
 /* --- asked for --------------------------------------------------------------------------------- */

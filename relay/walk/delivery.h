@@ -28,6 +28,8 @@ struct delivery {
 	void (*on_problem)(void *arg, const char *name, const char *what, const char *do_this);
 	/* A message on its way through: front may say 250, or (refusal) must refuse it. */
 	void (*on_through)(void *arg, const struct arrival *a, const struct refusal *refusal);
+	/* What the gateway of this index can take has changed.  May be NULL. */
+	void (*on_ability)(void *arg, size_t index);
 	void *arg;
 };
 
@@ -44,6 +46,9 @@ void deliver_leg(struct delivery *d, struct queue_leg *leg); /* as soon as a ser
 void deliver_now(struct delivery *d, struct queue_entry *e); /* the admin asks; held mail too */
 /* An admin has drained servers of this gateway, or undone that. */
 void deliver_drained(struct delivery *d, struct gateway *g);
+/* Lets the entry sleep when nothing but time can happen to it: it may be gone afterwards.  Whoever
+ * has looked at an entry that settle_entry does not get calls this. */
+void deliver_rest(struct delivery *d, struct queue_entry *e);
 extern const struct courier_events deliver_events;
 
 /* through.c */
@@ -64,6 +69,9 @@ void settle_carriage(void *arg, const struct carriage *carriage, const struct cl
 /* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
 void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
+/* The same for the recipients alone: settle_entry is still to be called. */
+void settle_hold(struct delivery *d, struct queue_leg *leg, struct span why);
+void settle_write_note(struct delivery *d, struct queue_entry *e);
 /* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
 void settle_entry(struct delivery *d, struct queue_entry *e);
 /* A notice is durable (entry: its own) or could not be kept. */

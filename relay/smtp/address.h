@@ -21,7 +21,7 @@ int smtp_address_check(struct span address);
 bool smtp_address_is_valid(struct span address);
 /* Part after the last @, empty when there is none. */
 struct span smtp_address_domain(struct span address);
-/* Holds bytes beyond ASCII: needs SMTPUTF8. */
+/* Holds bytes beyond ASCII, an address or any other text: needs SMTPUTF8. */
 bool smtp_address_is_utf8(struct span address);
 /*
  * The address with its domain in the one form that everything behind knows: U-labels become A-labels

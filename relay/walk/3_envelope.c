@@ -46,7 +46,8 @@ begin_transaction(struct session *s, struct span from, const struct smtp_mail_pa
 	t->id = id_new();
 	t->from = arena_copy(&t->memory, from);
 	t->is_8bit = params->is_8bit;
-	t->is_utf8 = params->is_utf8;
+	t->has_said_utf8 = params->is_utf8;
+	t->is_utf8 = smtp_address_is_utf8(from);
 	t->ret = params->ret;
 	t->envid = arena_copy(&t->memory, params->envid);
 	t->verdict = session_verdict(s->verdict);
@@ -192,6 +193,7 @@ take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned no
 	if (!decide_rcpt(s, &r))
 		return;
 	add_rcpt(t, &r);
+	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r.address);
 	session_reply(s, 250, "2.1.5", "Recipient OK");
 }
 
@@ -206,7 +208,7 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 
 	if (!may_add(s))
 		return;
-	fault = smtp_rcpt_params(c, s->transaction->is_utf8, &params);
+	fault = smtp_rcpt_params(c, s->transaction->has_said_utf8, &params);
 	if (fault != NULL) {
 		say_fault(s, fault);
 		return;

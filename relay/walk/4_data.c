@@ -158,6 +158,9 @@ add_content(struct session *s, struct span bytes)
 {
 	struct transaction *t = s->transaction;
 
+	/* Who says SMTPUTF8 of everything shall not need a gateway that knows it for plain mail. */
+	if (t->has_said_utf8 && !t->is_utf8)
+		t->is_utf8 = smtp_address_is_utf8(bytes);
 	if (t->content_error == 0 && !t->is_too_large)
 		t->content_error = content_add(&t->content, bytes);
 	if (t->content_error != 0 || t->is_too_large)

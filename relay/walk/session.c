@@ -117,7 +117,7 @@ session_protocol(const struct session *s)
 	    SPAN("UTF8SMTP"), SPAN("UTF8SMTPS"), SPAN("UTF8SMTPA"), SPAN("UTF8SMTPSA")};
 	size_t i = (secure_is_on(s) ? 1U : 0U) + (s->user != NULL ? 2U : 0U);
 
-	if (s->transaction != NULL && s->transaction->is_utf8)
+	if (s->transaction != NULL && s->transaction->has_said_utf8)
 		return utf8[i];
 	return s->is_esmtp ? plain[i] : SPAN("SMTP");
 }

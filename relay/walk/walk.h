@@ -84,7 +84,8 @@ struct transaction {
 	struct id id;
 	struct span from;
 	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
-	bool is_utf8;           /* SMTPUTF8 was said */
+	bool has_said_utf8;     /* SMTPUTF8 at MAIL */
+	bool is_utf8;           /* ... and needed: an address or the content is beyond ASCII */
 	bool is_chunked;        /* BDAT was said */
 	enum notify_ret ret;
 	struct span envid;      /* xtext, in the arena; empty: not given */

@@ -5,6 +5,7 @@ import unittest
 import mail
 import smtp
 from case import FolderCase, RelayCase
+from waiting import wait_until
 
 FROM = "MAIL FROM:<alice@sender.example>"
 TO = "RCPT TO:<bob@example.org>"
@@ -307,6 +308,62 @@ class Utf8(FolderCase):
             c.send("MAIL FROM:<x@böse.example> SMTPUTF8\r\n".encode("utf-8"))
             c.expect(250)
             c.say("RCPT TO:<bob@xn--bcher-kva.example>", 550)  # a rule for the ASCII form
+
+
+    def test_said_without_need(self):
+        """The gateway does not know SMTPUTF8: it gets what is ASCII, and nothing else."""
+        gateway = self.starting(self.gateway())
+        relay = self.starting(self.relay(gateway))
+        rows = (("plain", "alice@sender.example", "bob@example.org", True),
+                ("domain beyond ASCII", "alice@sänder.example", "bob@example.org", True),
+                ("sender beyond ASCII", "älice@sender.example", "bob@example.org", False),
+                ("recipient beyond ASCII", "alice@sender.example", "böb@example.org", False),
+                ("Betreff mit ü", "alice@sender.example", "bob@example.org", False))
+        with smtp.Client(relay.port) as c:
+            c.greet()
+            for subject, sender, to, _ in rows:
+                for line in (f"MAIL FROM:<{sender}> SMTPUTF8", f"RCPT TO:<{to}>"):
+                    c.send((line + "\r\n").encode("utf-8"))
+                    c.expect(250)
+                c.say("DATA", 354)
+                c.expect(250, c.body(mail.crlf(f"Subject: {subject}\n\nx\n")))
+        for subject, sender, to, passes in rows:
+            if passes:
+                kept = gateway.wait_subject(subject)
+                self.assertTrue(kept.sender.isascii())
+                self.assertRegex(kept.header("Received")[0], r"with UTF8SMTP\b")
+        wait_until(lambda: relay.log().count("553 5.6.7") >= 3, "the refusals of what needs SMTPUTF8")
+        self.assertEqual(sorted(m.header("Subject")[0] for m in gateway.kept() if m.header("Subject")[0] in
+                                [row[0] for row in rows]), ["domain beyond ASCII", "plain"])
+
+
+class Onward(FolderCase):
+    """What the client asked for reaches a gateway that knows of it."""
+
+    def test_parameters_go_on(self):
+        gateway = self.starting(self.gateway("--offer", "DSN", "--offer", "SMTPUTF8"))
+        relay = self.starting(self.relay(gateway))
+        with smtp.Client(relay.port) as c:
+            c.greet()
+            for line in ("MAIL FROM:<älice@sender.example> SMTPUTF8 RET=HDRS ENVID=QQ+2B314 BODY=8BITMIME",
+                         "RCPT TO:<bob@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;robert+2Bx@example.org",
+                         "RCPT TO:<böb@example.org> NOTIFY=NEVER ORCPT=utf-8;böb@example.org",
+                         "RCPT TO:<carol@example.org>"):
+                c.send((line + "\r\n").encode("utf-8"))
+                c.expect(250)
+            message = mail.crlf("Subject: onward\n\nGrüße\n")
+            c.send(b"BDAT %d LAST\r\n" % len(message) + message)
+            c.expect(250)
+        kept = gateway.wait_subject("onward")
+        self.assertEqual(kept.sender, "älice@sender.example")
+        self.assertEqual(kept.to, ["bob@example.org", "böb@example.org", "carol@example.org"])
+        said = kept.envelope["params"].split()
+        for word in ("SMTPUTF8", "RET=HDRS", "ENVID=QQ+2B314", "BODY=8BITMIME"):
+            self.assertIn(word, said)
+        bob, utf8, carol = (set(words.split()) for words in kept.envelope["rcpt_params"])
+        self.assertEqual(bob, {"NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;robert+2Bx@example.org"})
+        self.assertEqual(utf8, {"NOTIFY=NEVER", "ORCPT=utf-8;b\\x{F6}b@example.org"})
+        self.assertFalse([word for word in carol if word.startswith("NOTIFY")])
 
 
 class Limits(FolderCase):

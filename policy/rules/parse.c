@@ -233,7 +233,7 @@ read_facet(struct line *l, struct rule_facet *f)
 		return false;
 	}
 	read_value(l, f);
-	if (f->facet == FACET_SUBJECT || f->facet == FACET_HEADER || f->facet == FACET_BODY)
+	if (f->facet >= FACET_SUBJECT) /* those of the content */
 		add_predicate(l->c, f, header_name);
 	return !l->is_broken;
 }

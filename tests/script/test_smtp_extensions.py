@@ -366,6 +366,28 @@ class Onward(FolderCase):
         self.assertFalse([word for word in carol if word.startswith("NOTIFY")])
 
 
+class Abilities(FolderCase):
+    """What a gateway has said it cannot take is refused at RCPT, once it has said so."""
+
+    def test_learnt_from_its_ehlo(self):
+        gateway = self.starting(self.gateway("--no-8bitmime"))
+        relay = self.starting(self.relay(gateway))
+        with smtp.Client(relay.port) as c:
+            c.greet()
+            c.say(FROM, 250)
+            c.send("RCPT TO:<b\u00f6b@example.org>\r\n".encode("utf-8"))
+            c.expect(553)  # without SMTPUTF8, whatever the gateway
+            c.say("RSET", 250)
+        self.assertEqual(smtp.send(relay.port, mail.plain("asks it")).code, 250)
+        gateway.wait_subject("asks it")
+        with smtp.Client(relay.port) as c:
+            c.greet()
+            c.say("MAIL FROM:<alice@sender.example> SMTPUTF8", 250)
+            c.send("RCPT TO:<b\u00f6b@example.org>\r\n".encode("utf-8"))
+            self.assertEqual(c.expect(553).enhanced, "5.6.7")
+            c.say(TO, 250)
+
+
 class Limits(FolderCase):
     """RFC 9422: what is announced is kept."""
 

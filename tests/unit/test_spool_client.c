@@ -65,7 +65,7 @@ setup(void **state)
 	w->now_ms = 1;
 	clock_fake(w->now_ms, 1);
 	w->loop = loop_new();
-	w->client = kept[n_kept++] = spool_client_new(w->loop);
+	w->client = kept[n_kept++] = spool_client_new(w->loop, 2);
 	w->a.on_done = w->b.on_done = on_done;
 	w->a.arg = w->b.arg = w;
 	connect_spool(w);
@@ -298,6 +298,27 @@ test_forgotten(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void
+test_abilities(void **state)
+{
+	struct world *w = *state;
+	struct gateway_ability said = {.is_known = true, .takes_8bit = true, .size_limit = 1000};
+	struct buf payload = BUF_INIT(64);
+
+	assert_false(spool_client_ability(w->client, 0).is_known);
+	ability_put(&payload, &said);
+	say(w, SPOOL_GATEWAY, 1, buf_span(&payload));
+	say(w, SPOOL_GATEWAY, 2, buf_span(&payload)); /* there are two */
+	assert_false(spool_client_ability(w->client, 0).is_known);
+	assert_true(spool_client_ability(w->client, 1).takes_8bit);
+	assert_false(spool_client_ability(w->client, 1).takes_utf8);
+	assert_int_equal(spool_client_ability(w->client, 1).size_limit, 1000);
+	assert_false(spool_client_ability(w->client, 2).is_known);
+	say(w, SPOOL_GATEWAY, 1, SPAN("bad"));
+	assert_false(spool_client_ability(w->client, 1).is_known);
+	buf_free(&payload);
+}
+
 int
 main(void)
 {
@@ -310,6 +331,7 @@ main(void)
 	    TEST(test_spool_is_replaced),
 	    TEST(test_room),
 	    TEST(test_forgotten),
+	    cmocka_unit_test_setup_teardown(test_abilities, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

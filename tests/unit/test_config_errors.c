@@ -636,11 +636,10 @@ test_not_in_this_version(void **state)
 		"t.conf:6: \"quarantine\" is not in this version; remove it\nt.conf:7: \"discard\" "
 		"is not in this version; remove it\nt.conf:8: \"hold\" is not in this version; "
 		"remove it\nt.conf:9: \"keep\" is not in this version; remove it\n"},
-	    {"flow \"b\" { filters = {\"spf\",\n\"dkim\",\n\"dmarc\",\n\"attachment\"} }\n",
+	    {"flow \"b\" { filters = {\"spf\",\n\"dkim\",\n\"dmarc\"} }\n",
 		"t.conf:6: filter \"spf\" is not in this version; remove it\nt.conf:7: filter "
 		"\"dkim\" is not in this version; remove it\nt.conf:8: filter \"dmarc\" is not in "
-		"this version; remove it\nt.conf:9: filter \"attachment\" is not in this version; "
-		"remove it\n"},
+		"this version; remove it\n"},
 	    {"filter \"spf\" { fail = \"tag\" }\nflow \"b\" { filters = {\"spf\"} }\n",
 		"t.conf:6: filter \"spf\" is not in this version; remove it\n"},
 	    {"filter \"x\" { plugin = \"dmarc\" }\n",

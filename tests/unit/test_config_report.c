@@ -16,7 +16,6 @@ test_contract_example(void **state)
 	    {"filters   =", "filter \"spf\""},
 	    {"filters   =", "filter \"dkim\""},
 	    {"filters   =", "filter \"dmarc\""},
-	    {"filters   =", "filter \"attachment\""},
 	    {"score     {", "\"quarantine\""},
 	    {"infected = \"keep\"", "action \"keep\""},
 	    {"trust \"dmz\"", "\"trust\""},

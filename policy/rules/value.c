@@ -12,9 +12,14 @@ value_kind_of(enum facet facet)
 	case FACET_FROM:
 	case FACET_TO:
 		return VALUE_ADDRESS;
+	case FACET_TLS:
+	case FACET_AUTH:
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:
+	case FACET_URL:
+	case FACET_ATTACHMENT:
+	case FACET_ATTACHMENT_TYPE:
 		return VALUE_TEXT;
 	}
 	return VALUE_TEXT;

@@ -32,7 +32,7 @@ static const struct subcommand subcommands[] = {
 	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
 	"[--comment TEXT]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
-    {"queue", "list | show | retry | hold | release | delete | bounce",
+    {"queue", "list | show | retry | hold | release | delete | bounce | fsck",
 	"the mail that waits to be delivered", command_queue},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
@@ -43,10 +43,13 @@ static const struct subcommand subcommands[] = {
 	"[ID] [--client IP] [--from ADDRESS] [--to ADDRESS] [--subject TEXT]\n"
 	"                     [--verdict WORD] [--since TIME] [--until TIME]",
 	"what happened to mail, refused connections too", command_trace},
+    {"user", "password NAME",
+	"print a line for a listener's users; the password is read from standard input",
+	command_user},
 };
 
-static const char *const later[] = {"recipient", "quarantine", "replay", "plan", "user", "seal",
-    "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {
+    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),

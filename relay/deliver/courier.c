@@ -218,6 +218,22 @@ on_reply(void *arg, int code, struct span reply)
 }
 
 /* Free for the next message, unless there shall be none, or fewer connections. */
+/* What it offers may have changed since it was last asked. */
+static void
+note_ability(struct connection *c)
+{
+	struct client_extensions offered = client_extensions(c->client);
+	struct target *t = target_of(c), before = *t;
+
+	t->is_asked = true;
+	t->takes_8bit = (offered.bits & CLIENT_8BITMIME) != 0;
+	t->takes_utf8 = (offered.bits & CLIENT_SMTPUTF8) != 0;
+	t->size_limit = offered.bits & CLIENT_SIZE ? offered.size_limit : 0;
+	if (t->is_asked != before.is_asked || t->takes_8bit != before.takes_8bit ||
+	    t->takes_utf8 != before.takes_utf8 || t->size_limit != before.size_limit)
+		c->courier->events->on_ability(c->courier->arg, c->gateway);
+}
+
 static void
 on_ready(void *arg)
 {
@@ -227,6 +243,7 @@ on_ready(void *arg)
 	struct target *t = target_of(c);
 
 	note_up(c);
+	note_ability(c);
 	if (c->probing != NULL) {
 		c->probing->found.is_fine = true;
 		c->probing->found.ready_ms = clock_mono_ms() - c->opened_ms;
@@ -393,7 +410,8 @@ fill_carriage(struct connection *c, struct queue_leg *leg)
 		if (&e->legs[r->leg] != leg || r->state != RCPT_WAITING || r->is_tried)
 			continue;
 		r->is_tried = true;
-		c->rcpts[carriage->n_rcpts] = (struct client_rcpt){.address = r->address};
+		c->rcpts[carriage->n_rcpts] = (struct client_rcpt){
+		    .address = r->address, .notify = r->notify, .orcpt = r->orcpt};
 		carriage->rcpts[carriage->n_rcpts++] = i;
 	}
 	must(carriage->n_rcpts > 0);
@@ -429,6 +447,9 @@ start_client(struct connection *c)
 	    .n_rcpts = c->carriage.n_rcpts,
 	    .size = leg_size(c->carriage.leg),
 	    .is_8bit = e->is_8bit,
+	    .is_utf8 = e->is_utf8,
+	    .ret = e->ret,
+	    .envid = e->envid,
 	    .read = read_message,
 	    .read_arg = c};
 

@@ -195,12 +195,13 @@ accept_one(
 	    {.prefix = SPAN("Subject: hello\r\n\r\n"), .is_tagged = is_tagged},
 	    {.prefix = SPAN("Subject: kept\r\n\r\n"),
 		.fate = COPY_QUARANTINE,
-		.why = SPAN("suspicious: antivirus")}};
+		.why = SPAN("suspicious: antivirus")},
+	    {.prefix = SPAN("Subject: other\r\n\r\n")}};
 	struct envelope envelope = {.flow = SPAN("inbound"),
 	    .from = from,
 	    .received_ms = clock_wall_ms(),
 	    .copies = copies,
-	    .n_copies = 2,
+	    .n_copies = 3,
 	    .rcpts = rcpts,
 	    .n_rcpts = n};
 	struct arrival a = {0};
@@ -241,6 +242,13 @@ gateway_got(const char *text)
 		    memmem(fakes[i].data.p, fakes[i].data.n, text, strlen(text)) != NULL)
 			return true;
 	return false;
+}
+
+static inline void
+stop_gateways(void)
+{
+	for (int i = 0; i < 2; i++)
+		fake_stop(&fakes[i]);
 }
 
 #endif

@@ -9,14 +9,12 @@ test_contract_example(void **state)
 		const char *line,
 		    *word; /* a line has all of `line`, its error begins with `word` */
 	} expected[] = {
-	    {"tls {", "\"tls\""},
 	    {"connect   =", "connect \"greet\""},
 	    {"connect   =", "connect \"rate\""},
 	    {"rate      {", "\"rate\""},
 	    {"filters   =", "filter \"spf\""},
 	    {"filters   =", "filter \"dkim\""},
 	    {"filters   =", "filter \"dmarc\""},
-	    {"filters   =", "filter \"attachment\""},
 	    {"score     {", "\"quarantine\""},
 	    {"infected = \"keep\"", "action \"keep\""},
 	    {"trust \"dmz\"", "\"trust\""},

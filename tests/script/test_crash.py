@@ -38,6 +38,7 @@ class Soak(FolderCase):
     def end(self):
         found, _ = self.world.settle()
         self.assertTrue(found.is_good, found)
+        self.assertGreater(self.world.ledger.count()["accepted_by_tls"], 0)
 
     def test_each_process_in_turn(self):
         self.strike(*ORDER)

@@ -22,9 +22,10 @@ REPEATERS = (*KEEPERS, "gateways")  # whose death leaves open whether a gateway 
 class Sent:
     """One message as its client knows it."""
 
-    def __init__(self, subject, begun, kind=""):
+    def __init__(self, subject, begun, kind="", is_secure=False):
         self.subject = subject
         self.kind = kind
+        self.is_secure = is_secure  # over TLS
         self.begun = begun
         self.rcpts = {}      # recipient -> code of its RCPT
         self.digest = None   # of the body
@@ -100,7 +101,8 @@ class Ledger:
     def count(self):
         with self.lock:
             codes = [s.code for s in self.sent.values()]
-            return {"kills": len(self.kills), "sent": len(codes), "accepted": codes.count(250),
+            by_tls = sum(s.code == 250 and s.is_secure for s in self.sent.values())
+            return {"kills": len(self.kills), "sent": len(codes), "accepted": codes.count(250), "accepted_by_tls": by_tls,
                     "refused": sum(c is not None and c != 250 for c in codes),
                     "unanswered": codes.count(None), "delivered": len(self.arrivals),
                     "reported": len(self.reports)}

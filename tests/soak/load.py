@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import ssl
 import threading
 import time
 
@@ -52,6 +53,14 @@ def in_turn():
     return [kind for _, kind in sorted(places, key=lambda p: p[0])]
 
 
+def anyone():
+    """A client's context that believes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Load:
     def __init__(self, port, ledger):
         self.port = port
@@ -60,25 +69,30 @@ class Load:
         self.kinds = itertools.cycle(in_turn())
         self.n = 0
         self.n_accepted = 0
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(SENDERS)]
+        self.tls = anyone()
+        self.threads = [threading.Thread(target=self._run, args=(i % 4 == 0,), daemon=True) for i in range(SENDERS)]
 
-    def _next(self):
+    def _next(self, is_secure):
         with self.ledger.lock:
             self.n += 1
             kind = next(self.kinds)
-            sent = Sent(f"soak {self.n}", time.time(), kind[0])
+            sent = Sent(f"soak {self.n}", time.time(), kind[0], is_secure)
             self.ledger.sent[sent.subject] = sent
         return sent, kind
 
-    def _run(self):
+    def _run(self, is_secure):
         while not self.is_over.is_set():
             try:
                 with smtp.Client(self.port) as client:
                     client.greet()
+                    if is_secure:
+                        client.say("STARTTLS", 220)
+                        client.socket = self.tls.wrap_socket(client.socket)
+                        client.hello()
                     for _ in range(MESSAGES_A_CONNECTION):
                         if self.is_over.is_set():
                             return
-                        self._send(client, *self._next())
+                        self._send(client, *self._next(is_secure))
             except (OSError, AssertionError):
                 self.is_over.wait(0.05)  # the connection went down with a process: that is the test
 

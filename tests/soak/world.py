@@ -6,6 +6,7 @@ import re
 import threading
 import time
 
+import certs
 from gateway import Gateway, Kept
 from ledger import Arrival, Kill, Ledger
 from load import LATE, MOODY, QUEUE, THROUGH, Load, digest
@@ -15,7 +16,7 @@ from waiting import wait_until
 BACK_S = 30        # the promise: service is back by then
 CONNECTIONS = 4    # to each server
 IN_FLIGHT = 4 * CONNECTIONS  # between a gateway's 250 and our note of it, others may end as well
-ORDER = ("front", "lookup", "filter", "workers", "spool", "journal", "supervisor", "gateways", "all", "run")
+ORDER = ("front", "lookup", "filter", "workers", "spool", "journal", "key", "supervisor", "gateways", "all", "run")
 
 REFUSING = ("--reject-rcpt", f"no@{MOODY}=550", "--reject-rcpt", f"later@{MOODY}=451")
 POLICY = 'quarantine from spoofed@sender.example text "Kept for the administrator"\n'
@@ -101,7 +102,7 @@ class World:
         address = {name: g.address for name, g in self.gateways.items()}
         domains = "".join(f'domain "{domain}" {{ gateway = "{name}"  recipients = "any" }}\n'
                           for domain, name in ((THROUGH, "through"), (LATE, "late"), (MOODY, "moody")))
-        sections = f"""
+        sections = certs.section(certs.Certificate(self.folder, "mx")) + f"""
 gateway "through" {{ server "{address['through']}" {{ }} connections = {CONNECTIONS}
     accept = "through"  through_wait = 20s }}
 gateway "late" {{ server "{address['late']}" {{ }} connections = {CONNECTIONS}

@@ -131,8 +131,13 @@ gateway "moody" {{ server "{address['busy']}" {{ preference = 10 }} server "{add
             raise AssertionError(f"policy import: {done}")
 
     def stop(self):
-        while self.running:
-            self.running.pop().stop()
+        """All of it, whatever one of them has to complain of."""
+        try:
+            while self.running:
+                self.running.pop().stop()
+        finally:
+            if self.running:
+                self.stop()
 
     # --- kills ---
 

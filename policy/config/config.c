@@ -81,7 +81,8 @@ static const struct rule top_rules[] = {
     {"trust", RULE_NOT_YET, NULL},
     {"quarantine", RULE_NOT_YET, NULL},
     {"fleet", RULE_NOT_YET, NULL},
-    {"ldap", RULE_NOT_YET, NULL},
+    {"ldap", RULE_TITLED, NULL},
+    {"callout", RULE_SECTION, schema_read_callout},
     {NULL, RULE_ONE, NULL},
 };
 
@@ -109,6 +110,7 @@ read_all(struct reading *r)
 	default_postmaster(r);
 	schema_read_gateways(r);
 	schema_read_filters(r);
+	schema_read_ldaps(r);
 	schema_read_domains(r);
 	schema_read_flows(r);
 	schema_read_listens(r);

@@ -36,6 +36,8 @@ static const struct subcommand subcommands[] = {
 	"the mail that waits to be delivered", command_queue},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
+    {"recipient", "show ADDRESS | clear ADDRESS | clear all",
+	"what directories and gateways have said of recipients", command_recipient},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -49,7 +51,7 @@ static const struct subcommand subcommands[] = {
 };
 
 static const char *const later[] = {
-    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
+    "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),
@@ -101,7 +103,7 @@ print_help(void)
 {
 	printf("usage: postern [-c FILE] SUB-COMMAND [--json] [WORD...]\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].summary);
+		printf("  %-9s %s\n", subcommands[i].name, subcommands[i].summary);
 	printf(
 	    "\n  -c FILE  the configuration (%s)\n  --json   one JSON document, or JSON lines for "
 	    "lists\n  --help   this, or of a sub-command\n  --version\n",

@@ -4,12 +4,13 @@
  * knows who would have got the mail.
  */
 #include "policy/recipient/route.h"
+#include "relay/base/log.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
 enum {
 	TRANSACTION_MEMORY = 16 * 1024 * 1024,
-	RCPT_MEMORY = SMTP_PATH_MAX * 2 + NOTIFY_ORCPT_MAX, /* of one, at most */
+	RCPT_MEMORY = 2 * (SMTP_PATH_MAX * 2 + NOTIFY_ORCPT_MAX), /* of one, asked about, at most */
 	RCPTS_FIRST = 8
 };
 
@@ -124,25 +125,33 @@ add_rcpt(struct transaction *t, const struct rcpt *r)
 	t->rcpts[t->n_rcpts++] = *r;
 }
 
-/* The rules' word on one recipient.  Returns false, having replied, when it is no. */
+/* The rules' word on one recipient. */
+static struct verdict
+rcpt_verdict(const struct session *s, const struct rcpt *r)
+{
+	struct verdict v = s->transaction->verdict;
+	struct facts facts = session_facts(s);
+
+	facts.to = r->address;
+	if (r->is_postmaster)
+		findings_spare_postmaster(&v);
+	else
+		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
+	return v;
+}
+
+/* Returns false, having replied, when the rules say no. */
 static bool
 decide_rcpt(struct session *s, struct rcpt *r)
 {
-	struct transaction *t = s->transaction;
-	struct verdict v = t->verdict;
-	struct facts facts = session_facts(s);
+	struct verdict v = rcpt_verdict(s, r);
 
-	if (r->is_postmaster)
-		findings_spare_postmaster(&v);
-	facts.to = r->address;
-	if (!r->is_postmaster)
-		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
 	if (v.action >= ACTION_TEMPFAIL) {
 		record_refusal(s, &v, r->address);
 		session_speak(s, &v);
 		return false;
 	}
-	if (memcmp(&v, &t->verdict, sizeof(v)) != 0) {
+	if (memcmp(&v, &s->transaction->verdict, sizeof(v)) != 0) {
 		r->verdict = mem_alloc(sizeof(v));
 		*r->verdict = v;
 	}
@@ -196,33 +205,99 @@ gateway_takes(struct session *s, const struct route *route)
 	return true;
 }
 
-/* Takes the recipient, or says why not. */
 static void
-take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
+refuse_rcpt(struct session *s, enum route_result found, struct span address)
+{
+	session_refuse_rcpt(
+	    s, route_code(found), route_enhanced(found), route_text(found), address);
+	/* Many unknown recipients are somebody who guesses; that we cannot tell is not his doing. */
+	if (found != ROUTE_UNKNOWN)
+		session_count_error(s);
+}
+
+/* A recipient that exists: what the rules say of it. */
+static void
+take_rcpt(struct session *s, struct rcpt *r, struct span orcpt)
 {
 	struct transaction *t = s->transaction;
-	struct rcpt r = {.notify = notify};
+
+	if (!decide_rcpt(s, r))
+		return;
+	r->address = arena_copy(&t->memory, r->address);
+	r->orcpt = arena_copy(&t->memory, orcpt);
+	add_rcpt(t, r);
+	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r->address);
+	session_reply(s, 250, "2.1.5", "Recipient OK");
+}
+
+static void
+on_known(struct recipient_request *request, const struct recipient_answer *answer)
+{
+	struct rcpt_question *q = request->arg;
+	struct session *s = q->session;
+	struct rcpt r = {.address = q->address, .gateway = q->domain->gateway, .notify = q->notify};
+	enum route_result found = route_answered(q->domain, answer->state);
+
+	session_await_command(s);
+	if (answer->state == RECIPIENT_UNKNOWN)
+		log_event(LOG_WARN, "recipient not verified", KV("id", session_current_id(s)),
+		    KV("to", q->address), KV_STR("why", answer->why),
+		    KV_INT("code", found == ROUTE_FOUND ? 250 : route_code(found)));
+	if (found != ROUTE_FOUND)
+		refuse_rcpt(s, found, q->address);
+	else
+		take_rcpt(s, &r, q->orcpt);
+	session_go_on(s);
+}
+
+/* The commands behind this one wait, and are answered after it (RFC 2920 section 3.2). */
+static void
+ask_source(struct session *s, const struct conf_domain *domain, struct rcpt *r, struct span orcpt)
+{
+	struct transaction *t = s->transaction;
+	struct recipient_question question = {
+	    .domain = (uint32_t)(domain - s->front->config->domains), .address = r->address};
+
+	t->question =
+	    (struct rcpt_question){.request = {.on_answer = on_known, .arg = &t->question},
+		.session = s,
+		.domain = domain,
+		.address = arena_copy(&t->memory, r->address),
+		.orcpt = arena_copy(&t->memory, orcpt),
+		.notify = r->notify};
+	s->state = SESSION_ASKING;
+	connection_expect(&s->connection, 0);
+	recipient_ask(s->front->dns, &t->question.request, &question,
+	    recipient_patience_ms(s->front->config, domain));
+}
+
+void
+envelope_cancel(struct session *s)
+{
+	recipient_cancel(&s->transaction->question.request);
+}
+
+/* Takes the recipient, says why not, or asks whether there is such a one. */
+static void
+route_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
+{
 	struct route route;
 	enum route_result found =
 	    route_find(s->front->config, s->listen->flow, s->front->recipients, address, &route);
+	struct rcpt r = {.address = route.address,
+	    .gateway = route.gateway,
+	    .is_postmaster = route.is_postmaster,
+	    .notify = notify};
 
-	if (found != ROUTE_FOUND) {
-		session_refuse_rcpt(s, 550, route_enhanced(found), route_text(found), address);
-		/* Many unknown recipients are somebody who guesses. */
-		session_count_error(s);
+	if (found != ROUTE_FOUND)
+		refuse_rcpt(s, found, address);
+	else if (!gateway_takes(s, &route))
 		return;
-	}
-	if (!gateway_takes(s, &route))
-		return;
-	r.address = arena_copy(&t->memory, route.address);
-	r.orcpt = arena_copy(&t->memory, orcpt);
-	r.gateway = route.gateway;
-	r.is_postmaster = route.is_postmaster;
-	if (!decide_rcpt(s, &r))
-		return;
-	add_rcpt(t, &r);
-	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r.address);
-	session_reply(s, 250, "2.1.5", "Recipient OK");
+	/* Whom the rules refuse anyway costs no question and learns nothing of our recipients. */
+	else if (route.asks != NULL && rcpt_verdict(s, &r).action < ACTION_TEMPFAIL)
+		ask_source(s, route.asks, &r, orcpt);
+	else
+		take_rcpt(s, &r, orcpt);
 }
 
 void
@@ -246,5 +321,5 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 		return;
 	}
 	if (read_address(s, c, text, &address))
-		take_rcpt(s, address, span_of(orcpt, n), params.notify);
+		route_rcpt(s, address, span_of(orcpt, n), params.notify);
 }

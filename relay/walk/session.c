@@ -170,6 +170,7 @@ session_end_transaction(struct session *s)
 
 	if (t == NULL)
 		return;
+	envelope_cancel(s);
 	filter_cancel(s);
 	commit_cancel(s);
 	data_stop(s);
@@ -401,6 +402,7 @@ session_go_on(struct session *s)
 			data_chunk_input(s);
 			break;
 		case SESSION_CHECKING:
+		case SESSION_ASKING:
 		case SESSION_WAITING:
 		case SESSION_SECURING:
 		case SESSION_ENDING:
@@ -410,8 +412,9 @@ session_go_on(struct session *s)
 	s->is_processing = false;
 	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
 		secure_begin(s);
-	connection_pause(&s->connection,
-	    s->state == SESSION_CHECKING || s->state == SESSION_WAITING || s->is_delayed);
+	connection_pause(&s->connection, s->state == SESSION_CHECKING ||
+					     s->state == SESSION_ASKING ||
+					     s->state == SESSION_WAITING || s->is_delayed);
 	connection_flush(&s->connection);
 	look_at_buffers(s);
 }

@@ -78,6 +78,15 @@ struct group {
 	size_t n_rcpts;
 };
 
+/* A RCPT that waits for whoever knows the recipients of its domain. */
+struct rcpt_question {
+	struct recipient_request request;
+	struct session *session;
+	const struct conf_domain *domain;
+	struct span address, orcpt; /* in the transaction's arena */
+	unsigned notify;
+};
+
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
@@ -92,7 +101,8 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
-	uint64_t announced; /* SIZE of MAIL, 0: not given */
+	struct rcpt_question question; /* in SESSION_ASKING */
+	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
@@ -125,6 +135,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
+	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -233,6 +244,7 @@ void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.
 
 void envelope_mail(struct session *s, const struct smtp_command *c); /* 3_envelope.c */
 void envelope_rcpt(struct session *s, const struct smtp_command *c);
+void envelope_cancel(struct session *s); /* what is asked about a recipient */
 
 void data_begin(struct session *s); /* 4_data.c */
 void data_input(struct session *s);

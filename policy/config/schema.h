@@ -106,6 +106,7 @@ void schema_read_listens(struct reading *r);
 void schema_read_dns(struct reading *r, const struct node *n, void *to);
 void schema_read_web(struct reading *r, const struct node *n, void *to);
 void schema_read_queue(struct reading *r, const struct node *n, void *to);
+void schema_read_quarantine(struct reading *r, const struct node *n, void *to);
 void config_defaults(struct config *c);
 /* schema_gateway.c: where mail goes.  Domains need the gateways. */
 void schema_read_gateways(struct reading *r);

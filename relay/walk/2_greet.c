@@ -36,7 +36,7 @@ hello(struct session *s, const struct smtp_command *c)
 	facts = session_facts(s);
 	s->verdict = s->connected;
 	decide_stage(s->snapshot, STAGE_HELO, &facts, &s->verdict, NULL, NULL);
-	if (s->verdict.action >= ACTION_TEMPFAIL &&
+	if (action_refuses_at_once(s->verdict.action) &&
 	    s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &s->verdict, (struct span){0});
 		session_speak(s, &s->verdict);

@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -98,6 +100,47 @@ check_recipients(struct checking *k, const struct conf_domain *d)
 	(void)close(fd); /* was only read */
 }
 
+/* Certificates that a PEM file has; -1: one is broken. */
+static int
+count_certificates(FILE *f)
+{
+	int n = 0;
+	X509 *x;
+
+	while ((x = PEM_read_X509(f, NULL, NULL, NULL)) != NULL) {
+		X509_free(x);
+		n++;
+	}
+	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) /* its end of file */
+		n = -1;
+	ERR_clear_error();
+	return n;
+}
+
+/* The authorities that a gateway's certificates are checked against. */
+static void
+check_authorities(struct checking *k, const struct conf_gateway *g)
+{
+	const char *path = g->ca != NULL ? g->ca : CONFIG_SYSTEM_CA;
+	FILE *f;
+	int n;
+
+	if (g->tls != GATEWAY_TLS_VERIFY)
+		return;
+	f = fopen(path, "re");
+	if (f == NULL) {
+		report(k, "gateway \"%s\": ca %s cannot be read (%m); %s", g->name, path,
+		    g->ca != NULL ? "make it readable"
+				  : "install the package ca-certificates, or name a file with ca");
+		return;
+	}
+	n = count_certificates(f);
+	if (n <= 0)
+		report(k, "gateway \"%s\": ca %s %s; name a PEM file of authorities", g->name, path,
+		    n == 0 ? "has no certificate" : "has a certificate that cannot be read");
+	(void)fclose(f); /* was only read */
+}
+
 /* Whether anything but "." and ".." is in it; false when it cannot be read. */
 static bool
 has_entries(DIR *dir)
@@ -160,5 +203,7 @@ config_check_machine(const struct config *c, struct config_errors *errors)
 		check_recipients(&k, &c->domains[i]);
 	for (size_t i = 0; i < c->n_filters; i++)
 		check_filter(&k, &c->filters[i]);
+	for (size_t i = 0; i < c->n_gateways; i++)
+		check_authorities(&k, &c->gateways[i]);
 	return k.has_failed ? -E_CONFIG : 0;
 }

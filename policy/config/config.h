@@ -99,12 +99,47 @@ struct conf_server {
 	bool is_name; /* host must be looked up */
 	struct ip ip; /* when !is_name */
 	uint32_t preference, weight;
+	const char
+	    *tls_name; /* SNI, and what its certificate is for: its own, the gateway's, host */
 };
+
+enum gateway_tls {
+	GATEWAY_TLS_OFF,
+	GATEWAY_TLS_MAY,     /* when it is offered and works; any certificate */
+	GATEWAY_TLS_REQUIRE, /* or not at all; any certificate */
+	GATEWAY_TLS_VERIFY   /* or not at all; the right certificate */
+};
+
+enum gateway_accept {
+	GATEWAY_QUEUE,  /* 250 when the message is durable here */
+	GATEWAY_THROUGH /* 250 when the gateway has said so, or durable after through_wait_ms */
+};
+
+/* How long a server may take before it counts as gone. */
+struct conf_timeouts {
+	int64_t connect_ms;
+	int64_t greeting_ms; /* banner, EHLO, STARTTLS and the handshake, RSET */
+	int64_t command_ms;  /* each reply to MAIL, RCPT and DATA */
+	int64_t data_ms;     /* it takes no byte of the message */
+	int64_t final_ms;    /* the reply to the whole message (RFC 5321 4.5.3.2.6) */
+};
+
+extern const struct conf_timeouts conf_timeouts_default;
 
 struct conf_gateway {
 	const char *name;
 	struct conf_server *servers;
 	size_t n_servers;
+	enum gateway_tls tls;
+	const char *tls_name; /* for servers without one of their own; NULL: their host */
+	const char *ca; /* PEM file of authorities; NULL: the system's.  With GATEWAY_TLS_VERIFY */
+	struct ip
+	    *sources; /* to connect from, at most one of each family; none: the system's choice */
+	size_t n_sources;
+	enum gateway_accept accept;
+	int64_t through_wait_ms;
+	uint32_t connections; /* at most, to each address of a server */
+	struct conf_timeouts timeouts;
 };
 
 /* A plugin's own option: all values as written (a scalar has one). */
@@ -179,8 +214,11 @@ struct config *config_parse(struct span text, const char *file,
     const struct pnf_about *const *plugins, struct config_errors *errors);
 void config_free(struct config **c);
 
-/* What only the machine can tell: recipient files readable, parents of state_dir and run_dir
- * there, each problem as a line in `errors` with what to do.  0 or -E_CONFIG. */
+/* Where Debian keeps the authorities that everybody trusts (package ca-certificates). */
+#define CONFIG_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+
+/* What only the machine can tell: recipient files readable, authorities of gateways readable and
+ * sound, parents of state_dir and run_dir there, each problem as a line in `errors` with what to do.  0 or -E_CONFIG. */
 int config_check_machine(const struct config *c, struct config_errors *errors);
 
 const struct conf_flow *config_flow(const struct config *c, struct span name);

@@ -34,6 +34,11 @@ static const struct subcommand subcommands[] = {
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
 	command_queue},
+    {"quarantine",
+	"list [--from TEXT] [--to TEXT] [--subject TEXT] [--reason TEXT]\n"
+	"                          [--since TIME] [--until TIME] [--limit N] | show ID [--raw] |\n"
+	"                          release ID... [--to ADDRESS]... | delete ID...",
+	"the mail that is kept from its recipients", command_quarantine},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -43,8 +48,8 @@ static const struct subcommand subcommands[] = {
 	"what happened to mail, refused connections too", command_trace},
 };
 
-static const char *const later[] = {"gateway", "recipient", "quarantine", "replay", "plan", "user",
-    "seal", "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {"gateway", "recipient", "replay", "plan", "user", "seal",
+    "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),
@@ -96,7 +101,7 @@ print_help(void)
 {
 	printf("usage: postern [-c FILE] SUB-COMMAND [--json] [WORD...]\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].summary);
+		printf("  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
 	printf(
 	    "\n  -c FILE  the configuration (%s)\n  --json   one JSON document, or JSON lines for "
 	    "lists\n  --help   this, or of a sub-command\n  --version\n",

@@ -2,6 +2,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/deliver/transit.h"
 
 struct courier {
 	struct loop *loop;
@@ -236,7 +237,7 @@ read_message(void *arg, uint64_t offset, void *to, size_t n)
 	while (n > 0) {
 		size_t part = n;
 		uint64_t place = leg_place(leg, offset, &part);
-		int rc = spool_read(c->courier->spool, leg->entry->msg, place, at, part);
+		int rc = transit_read(c->courier->spool, leg->entry, place, at, part);
 
 		if (rc < 0)
 			return rc;

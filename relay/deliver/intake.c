@@ -34,7 +34,8 @@ intake_free(struct intake **in)
 	while (map_next((*in)->by_cookie, &at, NULL, &value)) {
 		struct arrival *a = value;
 
-		entry_free(&a->entry);
+		if (!a->is_kept)
+			entry_free(&a->entry);
 		mem_free(a);
 	}
 	map_free(&(*in)->by_cookie);
@@ -61,6 +62,19 @@ join_prefixes(const struct envelope *e, struct buf *room)
 	return buf_span(room);
 }
 
+static uint64_t
+expect(struct intake *in, const struct arrival *about, struct queue_entry *e)
+{
+	struct arrival *a = mem_alloc(sizeof(*a));
+	uint64_t cookie = ++in->last_cookie;
+
+	*a = *about;
+	a->entry = e;
+	(void)map_set_u64(in->by_cookie, cookie, a); /* a new number: nothing stood there */
+	(void)map_set(in->by_id, span_str(e->id), a);
+	return cookie;
+}
+
 int
 intake_put(struct intake *in, struct spool *spool, const struct arrival *about, struct span id,
     const struct envelope *envelope, const struct intake_body *body)
@@ -68,8 +82,6 @@ intake_put(struct intake *in, struct spool *spool, const struct arrival *about, 
 	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), room = BUF_INIT(COMMIT_PREFIXES_MAX);
 	struct queue_entry *e = new_entry(id, envelope, &bytes);
 	struct span prefix = join_prefixes(envelope, &room);
-	struct arrival *a;
-	uint64_t cookie;
 
 	if (e == NULL || room.failed) {
 		if (body->fd >= 0)
@@ -79,17 +91,22 @@ intake_put(struct intake *in, struct spool *spool, const struct arrival *about, 
 		buf_free(&bytes);
 		return -E_CORRUPT;
 	}
-	a = mem_alloc(sizeof(*a));
-	*a = *about;
-	a->entry = e;
-	cookie = ++in->last_cookie;
-	(void)map_set_u64(in->by_cookie, cookie, a); /* a new number: nothing stood there */
-	(void)map_set(in->by_id, span_str(e->id), a);
-	spool_put(spool, cookie, id, buf_span(&bytes), prefix, body->body, body->fd, body->skip,
-	    body->size);
+	spool_put(spool, expect(in, about, e), id, buf_span(&bytes), prefix, body->body, body->fd,
+	    body->skip, body->size);
 	buf_free(&room);
 	buf_free(&bytes);
 	return 0;
+}
+
+void
+intake_keep(struct intake *in, struct spool *spool, const struct arrival *about,
+    struct queue_entry *e, struct span envelope, struct span prefix, const struct intake_body *body)
+{
+	struct arrival kept = *about;
+
+	kept.is_kept = true;
+	spool_put(spool, expect(in, &kept, e), span_str(e->id), envelope, prefix, body->body,
+	    body->fd, body->skip, body->size);
 }
 
 void
@@ -102,7 +119,7 @@ intake_committed(struct intake *in, uint64_t cookie, struct spool_message *m, co
 	if (err == NULL) {
 		a->entry->msg = m;
 		entry_set_size(a->entry, spool_message_size(m));
-	} else {
+	} else if (!a->is_kept) {
 		entry_free(&a->entry);
 	}
 	in->on_done(in->arg, a, err);

@@ -14,6 +14,9 @@ struct arrival {
 	uint64_t front_id;            /* of SPOOL_COMMIT */
 	uint64_t front_life;          /* which of front's channels it came by */
 	struct queue_entry *entry;
+	bool is_release; /* a letter that leaves the quarantine; `owner` knows which */
+	void *owner;     /* whoever asked, if it wants to be known */
+	bool is_kept;    /* the entry is in the queue already: intake_keep */
 };
 
 /* The bytes of a new message behind the header sections that its envelope names. */
@@ -25,13 +28,18 @@ struct intake_body {
 
 struct intake;
 /* on_done: `a` ended; durable with its entry (now the callee's, with ->msg set), or refused with
- * err (the entry is freed by the intake). */
+ * err (the entry is freed by the intake, but not one that intake_keep got). */
 struct intake *intake_new(
     void (*on_done)(void *arg, struct arrival *a, const struct err *err), void *arg);
 void intake_free(struct intake **in);
 /* Puts a message on its way; a->entry is made from the envelope here.  0 or -E_CORRUPT. */
 int intake_put(struct intake *in, struct spool *spool, const struct arrival *about, struct span id,
     const struct envelope *envelope, const struct intake_body *body);
+/* The same for an entry that is in the queue already and stays there, with the bytes of its
+ * envelope and all its header sections in a row. */
+void intake_keep(struct intake *in, struct spool *spool, const struct arrival *about,
+    struct queue_entry *e, struct span envelope, struct span prefix,
+    const struct intake_body *body);
 /* To be called by spool_events.on_committed. */
 void intake_committed(
     struct intake *in, uint64_t cookie, struct spool_message *m, const struct err *err);

@@ -13,7 +13,7 @@ struct queue {
 static bool
 state_is_settled(enum rcpt_state state)
 {
-	return state == RCPT_DELIVERED || state == RCPT_BOUNCED;
+	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_QUARANTINED;
 }
 
 bool

@@ -2,10 +2,10 @@
 #include "relay/base/clock.h"
 #include "relay/base/json.h"
 
-enum { STATE_COUNT = 5 };
+enum { STATE_COUNT = 7 };
 
 static const char *const rcpt_states[STATE_COUNT] = {
-    "waiting", "failed", "held", "delivered", "bounced"};
+    "waiting", "failed", "held", "delivered", "bounced", "to quarantine", "quarantined"};
 
 static bool
 has_leg_in(const struct queue_entry *e, enum leg_state state)
@@ -31,7 +31,8 @@ show_state(const struct queue_entry *e)
 static bool
 is_open(const struct queue_rcpt *r)
 {
-	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD;
+	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD ||
+	       r->state == RCPT_TO_QUARANTINE;
 }
 
 /* The first recipient that still waits for something; its gateway and reply stand for all. */

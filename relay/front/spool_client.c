@@ -160,6 +160,13 @@ spool_forget_request(struct spool_request *r)
 	r->client = NULL;
 }
 
+void
+spool_client_hurry(struct spool_client *s)
+{
+	if (channel_is_open(s->channel))
+		channel_send(s->channel, SPOOL_HURRY, 0, (struct span){0}, NULL);
+}
+
 bool
 spool_client_has_room(const struct spool_client *s)
 {

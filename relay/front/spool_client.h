@@ -27,6 +27,8 @@ void spool_commit(
     struct spool_client *s, struct spool_request *r, const struct commit *c, int body_fd);
 /* The client has gone: nobody is told, the message may still become durable (and is delivered). */
 void spool_forget_request(struct spool_request *r);
+/* We are about to end: messages whose gateways are asked first are made durable instead. */
+void spool_client_hurry(struct spool_client *s);
 bool spool_client_has_room(const struct spool_client *s);
 
 #endif

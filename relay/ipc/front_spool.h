@@ -10,7 +10,8 @@ enum spool_type {
 	SPOOL_COMMIT = 1, /* front: payload = struct commit; fds[0] = body when it is not inline */
 	SPOOL_COMMITTED,  /* spool: same id; durable now: front may say 250 */
 	SPOOL_REFUSED,    /* spool: same id; not accepted, payload = struct refusal */
-	SPOOL_ROOM /* spool: id = 1 there is room, 0 there is none: front answers 452 early */
+	SPOOL_ROOM, /* spool: id = 1 there is room, 0 there is none: front answers 452 early */
+	SPOOL_HURRY /* front: is about to end; what waits for a gateway's answer is made durable */
 };
 
 enum {

@@ -246,6 +246,7 @@ front_stop(struct role *role)
 	for (size_t i = 0; i < LISTENERS; i++)
 		acceptor_close(&listeners[i].acceptor);
 	front.is_draining = true;
+	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)
 		loop_stop(role->loop);
 	LIST_FOR_SAFE (it, &front.sessions)

@@ -120,8 +120,31 @@ take_commit(struct spool_role *s, struct message *m)
 		body.fd = m->fds[0];
 		m->fds[0] = -1;
 	}
+	if (through_is_fit(d, &c)) {
+		struct transit *t = transit_new(c.id, &envelope, &body);
+
+		if (t != NULL) {
+			through_begin(d, &a, t, c.data_end_ms);
+			return;
+		}
+	}
 	if (intake_put(d->intake, d->spool, &a, c.id, &envelope, &body) < 0)
 		refuse(s, m->id, false);
+}
+
+static void
+on_through(void *arg, const struct arrival *a, const struct refusal *refusal)
+{
+	struct spool_role *s = arg;
+	struct buf payload = BUF_INIT(1024);
+	bool is_asked_for = channel_is_open(s->front) && a->front_life == s->front_life;
+
+	if (refusal != NULL)
+		refusal_put(&payload, refusal);
+	if (is_asked_for)
+		channel_send(s->front, refusal != NULL ? SPOOL_REFUSED : SPOOL_COMMITTED,
+		    a->front_id, buf_span(&payload), NULL);
+	buf_free(&payload);
 }
 
 static void
@@ -132,6 +155,14 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 
 	if (err != NULL)
 		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
+	if (a->is_kept) {
+		through_arrived(&s->delivery, a, err);
+		return;
+	}
+	if (a->is_release) {
+		release_arrived(&s->delivery, a, err);
+		return;
+	}
 	if (a->is_notice) {
 		settle_notice(&s->delivery, a, err);
 		return;
@@ -208,6 +239,8 @@ on_front_message(void *arg, struct message *m)
 
 	if (m->type == SPOOL_COMMIT)
 		take_commit(s, m);
+	else if (m->type == SPOOL_HURRY)
+		through_hurry(&s->delivery);
 }
 
 static void
@@ -283,6 +316,24 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+static void
+open_quarantine(struct spool_role *s)
+{
+	const struct config *config = s->role->config;
+	char path[SPOOL_PATH_MAX];
+	struct quarantine_options options = {.dir = path,
+	    .keep_ms = config->quarantine.keep_ms,
+	    .max = config->quarantine.max,
+	    .min_free = config->queue.min_free};
+	struct err err = {0};
+
+	(void)snprintf(path, sizeof(path), "%s/quarantine", config->state_dir);
+	s->delivery.quarantine =
+	    quarantine_open(&options, s->role->loop, &aside_events, &s->delivery, &err);
+	if (s->delivery.quarantine == NULL)
+		die("%s", err.text);
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -297,6 +348,7 @@ spool_start(struct role *role)
 	s->has_room = true;
 	role->self = s;
 	d->on_problem = on_problem;
+	d->on_through = on_through;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
@@ -304,6 +356,7 @@ spool_start(struct role *role)
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
 		die("%s", err.text);
+	open_quarantine(s);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
@@ -315,6 +368,7 @@ end_role(struct spool_role *s)
 	timer_cancel(&s->room_timer);
 	channel_free(&s->front);
 	channel_free(&s->lookup);
+	quarantine_close(&s->delivery.quarantine);
 	delivery_free(&s->delivery);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
@@ -344,6 +398,7 @@ spool_stop(struct role *role)
 	struct spool_role *s = role->self;
 
 	s->delivery.is_stopping = true;
+	through_hurry(&s->delivery);
 	s->stop_by_ms = clock_mono_ms() + STOP_WAIT_MS;
 	for (size_t i = 0; i < s->delivery.n_gateways; i++)
 		courier_quit(s->delivery.courier, s->delivery.gateways[i]);

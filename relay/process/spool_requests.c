@@ -1,5 +1,6 @@
 #include "relay/process/spool_requests.h"
 #include "relay/deliver/show.h"
+#include "relay/process/quarantine_requests.h"
 
 enum {
 	LINE_MAX_BYTES = 8 * 1024 * 1024,    /* 10,000 recipients */
@@ -96,8 +97,9 @@ queue_retry(struct role *role, struct delivery *d, uint64_t id, struct span whic
 			return;
 		if (!queue_can_be_sent(e)) {
 			role_reply_end(role, id, EXIT_NO,
-			    SPAN("the policy refuses this copy; releasing it is not in this "
-				 "version"));
+			    SPAN("the policy keeps this copy from its recipients; in quarantine it "
+				 "can "
+				 "be released"));
 			return;
 		}
 		deliver_now(d, e);
@@ -143,6 +145,10 @@ spool_request(struct role *role, struct delivery *d, uint64_t id, const struct c
 		queue_request(role, d, id, r);
 		return;
 	}
+	if (r->n_words > 0 && span_eq(r->words[0], SPAN("quarantine"))) {
+		quarantine_request(role, d, id, r);
+		return;
+	}
 	if (r->n_words == 0 || !span_eq(r->words[0], SPAN("status"))) {
 		end_with(role, id, EXIT_USAGE, SPAN("the spool role does not answer "),
 		    r->n_words > 0 ? r->words[0] : SPAN("nothing"), SPAN("; see `postern help`"));
@@ -150,6 +156,7 @@ spool_request(struct role *role, struct delivery *d, uint64_t id, const struct c
 	}
 	show_status(&line, d->queue, d->gateways, d->n_gateways);
 	role_reply(role, id, buf_span(&line));
+	quarantine_status(role, d, id);
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&line);
 }

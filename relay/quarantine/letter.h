@@ -22,7 +22,7 @@ enum {
 	LETTER_REASON_MAX = 2048,
 	LETTER_SUBJECT_MAX = 2000,
 	LETTER_LINE = 93,                  /* bytes of the first line, CRLF included */
-	LETTER_HEAD_MAX = 16 * 1024 * 1024 /* COMMIT_RCPTS_MAX recipients at their longest fit */
+	LETTER_HEAD_MAX = 40 * 1024 * 1024 /* COMMIT_RCPTS_MAX recipients at their longest fit */
 };
 
 struct letter_rcpt {

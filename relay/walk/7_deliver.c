@@ -62,6 +62,7 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
+	aside_begin(d, e);
 }
 
 void
@@ -91,7 +92,8 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 	must(queue_add(d->queue, e) == 0);
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
-		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_has(&e->legs[i], RCPT_FAILED))
+		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_has(&e->legs[i], RCPT_FAILED) ||
+		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 }
 
@@ -134,7 +136,7 @@ static void
 hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
 {
 	leg->state = LEG_IDLE;
-	if (spool_verify(d->spool, leg->entry->msg) < 0) {
+	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",
 		    "it is held: see `postern queue list`; check the disk");
@@ -294,6 +296,8 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	d->gateways = mem_array(config->n_gateways, sizeof(*d->gateways));
 	for (size_t i = 0; i < config->n_gateways; i++)
 		d->gateways[i] = gateway_new(&config->gateways[i]);
+	list_init(&d->transits);
+	list_init(&d->releases);
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */
@@ -306,6 +310,11 @@ delivery_free(struct delivery *d)
 	timer_cancel(&d->wake);
 	for (size_t i = 0; i < d->n_gateways; i++)
 		courier_drop(d->courier, d->gateways[i]);
+	LIST_FOR_SAFE (it, &d->transits) {
+		struct transit *t = LIST_ENTRY(it, struct transit, node);
+
+		transit_free(&t);
+	}
 	queue_free(&d->queue);
 	resolve_free(&d->resolver);
 	for (size_t i = 0; i < d->n_gateways; i++)

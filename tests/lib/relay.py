@@ -31,6 +31,7 @@ class Settings:
         self.score = ""         # 'tag = 4  reject = 12'
         self.max_size = "10M"
         self.max_recipients = 100
+        self.gateway = ""       # further words of the gateway "inside"
         self.gateways = ()      # [(address, preference), …] of the gateway "inside"
         self.recipients = None  # file with the recipients of example.org; None: any
         self.domains = ""       # further domain sections
@@ -73,6 +74,7 @@ domain "example.org" {{ gateway = "inside"  recipients = "{recipients}" }}
 gateway "inside" {{
 {servers}
     tls = "off"
+    {self.gateway}
 }}
 filter "antivirus" {{ plugin = "clamav"  databases = "{relay.signatures}" {self.antivirus} }}
 queue {{ retry = {{{self.retry}}}  warn_after = 4h  expire_after = {self.expire}  min_free = 1M {self.queue} }}

@@ -17,7 +17,12 @@ static const char full[] =
     "gateway gw { server \"10.0.0.1:25\" { preference = 20 weight = 3 }\n"
     "  server \"[2001:db8::1]:2525\" { } server \"Dr.example.org:26\" { } tls = off accept = queue "
     "}\n"
-    "gateway smart { server \"198.51.100.5:587\" { } }\n"
+    "gateway smart { server \"198.51.100.5:587\" { tls_name = mx.corp.example } "
+    "server \"198.51.100.6:587\" { } server \"mx.smart.example:587\" { tls_name = \"192.0.2.1\" }\n"
+    "  tls_name = other.example tls = verify ca = \"/etc/ca.pem\" source = {\"10.0.0.5\", "
+    "\"2001:db8::5\"}\n"
+    "  accept = through through_wait = 5s connections = 3\n"
+    "  timeout { connect = 1s greeting = 2s command = 3s data = 4s final = 5s } }\n"
     "domain \"Example.org\" { gateway = gw recipients = \"file:/etc/rcpt\" }\n"
     "domain \".example.org\" { gateway = smart recipients = any }\n"
     "domain \"a.b.example.org\" { gateway = gw }\n"
@@ -205,6 +210,49 @@ test_gateways(void **state)
 	assert_true(g->servers[2].is_name);
 	assert_string_equal(g->servers[2].host, "Dr.example.org");
 	assert_int_equal(g->servers[2].port, 26);
+	assert_string_equal(g->servers[1].tls_name, "2001:db8::1");
+	assert_string_equal(g->servers[2].tls_name, "Dr.example.org");
+}
+
+static void
+test_gateway_defaults(void **state)
+{
+	const struct conf_gateway *g = config_gateway(the_full(state), SPAN("gw"));
+
+	assert_int_equal(g->tls, GATEWAY_TLS_OFF);
+	assert_null(g->ca);
+	assert_int_equal(g->n_sources, 0);
+	assert_int_equal(g->accept, GATEWAY_QUEUE);
+	assert_int_equal(g->through_wait_ms, 20000);
+	assert_int_equal(g->connections, 20);
+	assert_int_equal(g->timeouts.connect_ms, 30000);
+	assert_int_equal(g->timeouts.greeting_ms, 60000);
+	assert_int_equal(g->timeouts.command_ms, 60000);
+	assert_int_equal(g->timeouts.data_ms, 180000);
+	assert_int_equal(g->timeouts.final_ms, 600000);
+}
+
+static void
+test_gateway_words(void **state)
+{
+	const struct conf_gateway *g = config_gateway(the_full(state), SPAN("smart"));
+
+	assert_int_equal(g->tls, GATEWAY_TLS_VERIFY);
+	assert_string_equal(g->ca, "/etc/ca.pem");
+	assert_string_equal(g->servers[0].tls_name, "mx.corp.example");
+	assert_string_equal(g->servers[1].tls_name, "other.example");
+	assert_string_equal(g->servers[2].tls_name, "192.0.2.1");
+	assert_int_equal(g->n_sources, 2);
+	assert_true(ip_is_v4(&g->sources[0]));
+	assert_false(ip_is_v4(&g->sources[1]));
+	assert_int_equal(g->accept, GATEWAY_THROUGH);
+	assert_int_equal(g->through_wait_ms, 5000);
+	assert_int_equal(g->connections, 3);
+	assert_int_equal(g->timeouts.connect_ms, 1000);
+	assert_int_equal(g->timeouts.greeting_ms, 2000);
+	assert_int_equal(g->timeouts.command_ms, 3000);
+	assert_int_equal(g->timeouts.data_ms, 4000);
+	assert_int_equal(g->timeouts.final_ms, 5000);
 }
 
 static void
@@ -467,6 +515,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_dns_and_queue, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_gateways, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_gateway_defaults, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_gateway_words, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_domains, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_options, setup, teardown),

@@ -1,5 +1,6 @@
 /* config_check_machine against a folder made for the test. */
 #include "tests/unit/config_fake.h"
+#include "tests/unit/tls_world.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,28 @@ struct fixture {
 };
 
 static const char *const made_dirs[] = {"", "/state", "/db", "/empty", "/rcpt_dir"};
-static const char *const made_files[] = {"/file", "/rcpt", "/db/daily.cvd"};
+static const char *const made_files[] = {
+    "/file", "/rcpt", "/db/daily.cvd", "/ca.pem", "/broken.pem"};
+
+/* Two authorities, and one behind which another is cut off. */
+static void
+write_authorities(const struct fixture *f)
+{
+	static const char cut[] = "-----BEGIN CERTIFICATE-----\nMIIB\n";
+	struct fake_cert a = fake_cert_new(NULL, NULL, 0, 3600);
+	char path[64];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/ca.pem", f->dir); /* fits */
+	fake_cert_write(&a, path, false);
+	(void)snprintf(path, sizeof(path), "%s/broken.pem", f->dir); /* fits */
+	fake_cert_write(&a, path, false);
+	file = fopen(path, "ae");
+	assert_non_null(file);
+	assert_int_equal(fputs(cut, file) >= 0, 1);
+	assert_int_equal(fclose(file), 0);
+	fake_cert_free(&a);
+}
 
 static int
 setup(void **state)
@@ -34,6 +56,7 @@ setup(void **state)
 		assert_true(fd >= 0);
 		assert_int_equal(close(fd), 0);
 	}
+	write_authorities(f);
 	*state = f;
 	return 0;
 }
@@ -65,6 +88,8 @@ add_with_dir(struct buf *to, const struct fixture *f, const char *text)
 		    *text == '@' ? buf_add_str(to, f->dir) : buf_add_char(to, *text), 0);
 }
 
+#define VERIFY(ca) "gateway b { server \"a:25\" { } tls = verify ca = \"@/" ca "\" }"
+
 static void
 test_machine(void **state)
 {
@@ -90,6 +115,16 @@ test_machine(void **state)
 		"directory); make it readable, one address a line\n"},
 	    {"domain \"b.example\" { gateway = gw recipients = \"file:@/rcpt_dir\" }",
 		"t.conf: domain \"b.example\": recipients @/rcpt_dir is not a file; name one\n"},
+	    {VERIFY("ca.pem"), ""},
+	    {"gateway b { server \"a:25\" { } tls = may }", ""},
+	    {VERIFY("none"),
+		"t.conf: gateway \"b\": ca @/none cannot be read (No such file or directory); make "
+		"it readable\n"},
+	    {VERIFY("file"), "t.conf: gateway \"b\": ca @/file has no certificate; name a PEM file "
+			     "of authorities\n"},
+	    {VERIFY("broken.pem"), "t.conf: gateway \"b\": ca @/broken.pem has a certificate that "
+				   "cannot be read; name "
+				   "a PEM file of authorities\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

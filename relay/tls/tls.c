@@ -1,0 +1,287 @@
+#include "relay/tls/tls.h"
+#include "relay/base/ip.h"
+#include "relay/base/mem.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+enum { NAME_MAX_BYTES = 255 };
+
+struct tls {
+	SSL *ssl;
+	char why[TLS_TEXT_MAX];
+};
+
+/* --- the socket --------------------------------------------------------------------------------- */
+
+/* OpenSSL's own socket BIO writes with write(), which raises SIGPIPE where nobody reads. */
+
+static int
+socket_of(BIO *bio)
+{
+	return (int)(intptr_t)BIO_get_data(bio);
+}
+
+static int
+socket_write(BIO *bio, const char *from, int n)
+{
+	ssize_t done = send(socket_of(bio), from, (size_t)n, MSG_NOSIGNAL);
+
+	BIO_clear_retry_flags(bio);
+	if (done < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_write(bio);
+	return (int)done;
+}
+
+static int
+socket_read(BIO *bio, char *to, int n)
+{
+	ssize_t done = recv(socket_of(bio), to, (size_t)n, 0);
+
+	BIO_clear_retry_flags(bio);
+	if (done < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_read(bio);
+	if (done == 0)
+		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+	return (int)done;
+}
+
+static long
+socket_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+	(void)number;
+	(void)pointer;
+	if (command == BIO_CTRL_EOF)
+		return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+	return command == BIO_CTRL_FLUSH; /* nothing is ever held back */
+}
+
+static BIO *
+socket_bio(int fd)
+{
+	static BIO_METHOD *method; /* one for the whole process, never freed */
+	BIO *bio;
+
+	if (method == NULL) {
+		method = BIO_meth_new(
+		    BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "socket");
+		must(method != NULL && BIO_meth_set_write(method, socket_write) == 1 &&
+		     BIO_meth_set_read(method, socket_read) == 1 &&
+		     BIO_meth_set_ctrl(method, socket_ctrl) == 1);
+	}
+	bio = BIO_new(method);
+	must(bio != NULL); /* as everywhere: no memory ends the process */
+	BIO_set_data(bio, (void *)(intptr_t)fd);
+	BIO_set_init(bio, 1);
+	return bio;
+}
+
+/* --- its life ----------------------------------------------------------------------------------- */
+
+static struct tls *
+new_tls(SSL_CTX *ctx, int fd)
+{
+	struct tls *t = mem_alloc(sizeof(*t));
+	BIO *bio = socket_bio(fd);
+
+	t->ssl = SSL_new(ctx);
+	must(t->ssl != NULL);
+	SSL_set_bio(t->ssl, bio, bio);
+	/* A write may take a part, and its bytes may have moved when it goes on. */
+	(void)SSL_set_mode(
+	    t->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	return t;
+}
+
+struct tls *
+tls_new_server(SSL_CTX *ctx, int fd)
+{
+	struct tls *t = new_tls(ctx, fd);
+
+	SSL_set_accept_state(t->ssl);
+	return t;
+}
+
+/* What the certificate must be for; a name that cannot be one matches no certificate. */
+static bool
+expect_name(SSL *ssl, const char *name, bool is_address)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+	if (is_address)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
+}
+
+struct tls *
+tls_new_client(SSL_CTX *ctx, int fd, struct span name)
+{
+	struct tls *t = new_tls(ctx, fd);
+	char text[NAME_MAX_BYTES + 1];
+	struct ip ip;
+	bool is_address = ip_parse(name, &ip);
+	bool is_usable = name.n > 0 && memchr(name.p, '\0', name.n) == NULL &&
+			 span_copy(name, text, sizeof(text));
+
+	SSL_set_connect_state(t->ssl);
+	if (is_usable && !is_address)
+		is_usable = SSL_set_tlsext_host_name(t->ssl, text) == 1;
+	if (SSL_get_verify_mode(t->ssl) != SSL_VERIFY_NONE)
+		must(is_usable && expect_name(t->ssl, text, is_address)); /* or anybody would do */
+	return t;
+}
+
+void
+tls_free(struct tls **t)
+{
+	if (*t == NULL)
+		return;
+	SSL_free((*t)->ssl);
+	mem_free(*t);
+	*t = NULL;
+}
+
+/* --- what a call came to ------------------------------------------------------------------------ */
+
+static void
+explain(struct tls *t, const char *text)
+{
+	(void)snprintf(t->why, sizeof(t->why), "%s", text); /* cut */
+}
+
+static enum tls_wait
+fail(struct tls *t, int error, int system_error)
+{
+	unsigned long code = ERR_peek_error();
+	long verdict = SSL_get_verify_result(t->ssl);
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+	if (code != 0 && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED &&
+	    verdict != X509_V_OK)
+		explain(t, X509_verify_cert_error_string(verdict));
+	else if (code != 0 && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		explain(t, "connection closed by the other side");
+	else if (reason != NULL)
+		explain(t, reason);
+	else if (error == SSL_ERROR_SYSCALL && system_error != 0)
+		explain(t, strerror(system_error));
+	else
+		explain(t, "connection closed by the other side");
+	ERR_clear_error();
+	return TLS_FAILED;
+}
+
+/* What the last call, which returned `result`, waits for. */
+static enum tls_wait
+wait_for(struct tls *t, int result)
+{
+	int system_error = errno;
+	int error = SSL_get_error(t->ssl, result);
+
+	if (error == SSL_ERROR_WANT_READ)
+		return TLS_WANT_READ;
+	if (error == SSL_ERROR_WANT_WRITE)
+		return TLS_WANT_WRITE;
+	return fail(t, error, system_error);
+}
+
+enum tls_wait
+tls_handshake(struct tls *t)
+{
+	int result;
+
+	ERR_clear_error(); /* of others: SSL_get_error would take it for ours */
+	result = SSL_do_handshake(t->ssl);
+	return result == 1 ? TLS_DONE : wait_for(t, result);
+}
+
+/* The other side ended the connection without a close_notify. */
+static bool
+was_cut(void)
+{
+	unsigned long code = ERR_peek_error();
+
+	return ERR_GET_LIB(code) == ERR_LIB_SSL &&
+	       ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+}
+
+ssize_t
+tls_read(struct tls *t, void *to, size_t n, enum tls_wait *wait, bool *is_cut)
+{
+	size_t done;
+	int result;
+
+	*wait = TLS_DONE;
+	*is_cut = false;
+	ERR_clear_error();
+	result = SSL_read_ex(t->ssl, to, n, &done);
+	if (result == 1)
+		return (ssize_t)done;
+	if (SSL_get_error(t->ssl, result) == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	if (was_cut()) {
+		ERR_clear_error();
+		*is_cut = true;
+		return 0;
+	}
+	*wait = wait_for(t, result);
+	return -1;
+}
+
+ssize_t
+tls_write(struct tls *t, const void *from, size_t n, enum tls_wait *wait)
+{
+	size_t done;
+	int result;
+
+	*wait = TLS_DONE;
+	ERR_clear_error();
+	result = SSL_write_ex(t->ssl, from, n, &done);
+	if (result == 1)
+		return (ssize_t)done;
+	*wait = wait_for(t, result);
+	return -1;
+}
+
+bool
+tls_has_pending(const struct tls *t)
+{
+	return SSL_pending(t->ssl) > 0;
+}
+
+void
+tls_bye(struct tls *t)
+{
+	ERR_clear_error();
+	(void)SSL_shutdown(t->ssl); /* a courtesy: whether it went does not matter */
+	ERR_clear_error();
+}
+
+struct span
+tls_version(const struct tls *t)
+{
+	return span_str(SSL_is_init_finished(t->ssl) ? SSL_get_version(t->ssl) : NULL);
+}
+
+struct span
+tls_cipher(const struct tls *t)
+{
+	return span_str(SSL_is_init_finished(t->ssl) ? SSL_get_cipher_name(t->ssl) : NULL);
+}
+
+bool
+tls_is_resumed(const struct tls *t)
+{
+	return SSL_session_reused(t->ssl) == 1;
+}
+
+const char *
+tls_why(const struct tls *t)
+{
+	return t->why;
+}

@@ -84,8 +84,9 @@ mark_in_letter(struct queue_entry *e, const struct queue_rcpt *first, struct let
 }
 
 /*
- * The first letter of a message bears its id, a later one ID-N.  The same part gets the same name
- * again after a crash: N grows with the recipients that are in quarantine for good.
+ * The first letter of a message bears its id, a later one ID-N.  N grows with the recipients that
+ * are in quarantine for good: a file that is written over after a crash holds only recipients that
+ * the spool has still.
  */
 static struct span
 name_letter(const struct queue_entry *e, char to[LETTER_ID_MAX + 1])

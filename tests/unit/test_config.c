@@ -407,7 +407,7 @@ test_filters_at_their_limit(void **state)
 static void
 test_plugins_that_do_not_fit(void **state)
 {
-	static const struct pnf_outcome outcomes[] = {{"bad", "keep", ""}, {NULL, NULL, NULL}};
+	static const struct pnf_outcome outcomes[] = {{"bad", "hold", ""}, {NULL, NULL, NULL}};
 	static const struct pnf_option options[] = {
 	    {"limit", PNF_OPTION_SIZE, "many", ""}, {NULL, PNF_OPTION_TEXT, NULL, NULL}};
 	static const struct pnf_about odd = {.name = "odd", .outcomes = outcomes};
@@ -417,10 +417,10 @@ test_plugins_that_do_not_fit(void **state)
 		const char *text, *lines;
 	} cases[] = {
 	    {"filter odd { bad = reject }\n", ""},
-	    {"\nfilter odd { }\n", "t.conf:7: the action \"keep\" that plugin odd has for \"bad\" "
+	    {"\nfilter odd { }\n", "t.conf:7: the action \"hold\" that plugin odd has for \"bad\" "
 				   "is not in this version; "
 				   "set bad in filter \"odd\" { }\n"},
-	    {"flow b {\nfilters = {odd} }\n", "t.conf:7: the action \"keep\" that plugin odd has "
+	    {"flow b {\nfilters = {odd} }\n", "t.conf:7: the action \"hold\" that plugin odd has "
 					      "for \"bad\" is not in this version; "
 					      "set bad in filter \"odd\" { }\n"},
 	    {"filter broken { limit = 5M }\n",

@@ -227,8 +227,7 @@ test_top(void **state)
 	    {"hostname = mx1.example.org\nquarantin { }\nlisten \"in\" { address = "
 	     "\"127.0.0.1:2525\" flow = inbound }\nflow inbound { }\ngateway gw { server "
 	     "\"127.0.0.1:2600\" { } }\ndomain \"example.org\" { gateway = gw }\n",
-		"t.conf:2: unknown word \"quarantin\"; the nearest, \"quarantine\", is not in this "
-		"version; remove it\n"},
+		"t.conf:2: unknown word \"quarantin\"; did you mean \"quarantine\"?\n"},
 	    {"hostname = mx1.example.org\nHOSTNAME = x\nlisten \"in\" { address = "
 	     "\"127.0.0.1:2525\" flow = inbound }\nflow inbound { }\ngateway gw { server "
 	     "\"127.0.0.1:2600\" { } }\ndomain \"example.org\" { gateway = gw }\n",
@@ -521,16 +520,17 @@ test_filters(void **state)
 	    {"filter \"antivirus\" { infected { } }\n",
 		"t.conf:6: \"infected\" takes one value; write infected = VALUE\n"},
 	    {"filter \"antivirus\" { failure = \"pass\" }\n",
-		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail or "
-		"tag\n"},
+		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail, "
+		"tag or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"reject\" }\n",
-		"t.conf:6: failure = \"reject\" is not what a failure may do; write tempfail or "
-		"tag\n"},
+		"t.conf:6: failure = \"reject\" is not what a failure may do; write tempfail, "
+		"tag or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"hold\" }\n",
-		"t.conf:6: action \"hold\" of \"failure\" is not in this version; write tempfail "
-		"or tag\n"},
+		"t.conf:6: action \"hold\" of \"failure\" is not in this version; write tempfail, "
+		"tag or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"x\" }\n",
-		"t.conf:6: failure = \"x\" is not what a failure may do; write tempfail or tag\n"},
+		"t.conf:6: failure = \"x\" is not what a failure may do; write tempfail, tag or "
+		"quarantine\n"},
 	    {"filter \"antivirus\" { deadline = 0s }\n",
 		"t.conf:6: deadline = \"0s\" is out of range; it goes from 1ms to 1h\n"},
 	    {"filter \"antivirus\" { deadline = 2h }\n",
@@ -569,8 +569,8 @@ test_filters(void **state)
 		"t.conf:6: unknown word \"infekted\" in filter \"antivirus\"; did you mean "
 		"\"infected\"?\n"},
 	    {"flow \"b\" { filters = \"antivirus\" filter \"antivirus\" { failure = \"pass\" } }\n",
-		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail or "
-		"tag\n"},
+		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail, "
+		"tag or quarantine\n"},
 	    {"flow \"b\" { filters = \"antivirus\" filter { } }\n",
 		"t.conf:6: \"filter\" is a section with a title; write filter \"NAME\" { ... }\n"},
 	    {"flow \"b\" { filters = {\"nonesuch\"} filter \"nonesuch\" { infected = \"pass\" } "
@@ -579,7 +579,8 @@ test_filters(void **state)
 	    {"filter \"x\" { plugin = \"nonesuch\" whatever = 1 failure = \"pass\" }\nflow \"b\" { "
 	     "filters = \"x\" filter \"x\" { whatever = 2 } }\n",
 		"t.conf:6: unknown plugin \"nonesuch\"; did you mean \"content\"?\nt.conf:6: "
-		"failure = \"pass\": a filter may not fail open; write tempfail or tag\n"},
+		"failure = \"pass\": a filter may not fail open; write tempfail, tag "
+		"or quarantine\n"},
 	    {"filter \"content\" { }\nfilter \"content\" { }\n",
 		"t.conf:7: filter \"content\" is given twice, first in line 6; keep one\n"},
 	    {"filter \"header\" { tgas = 1 }\n",
@@ -602,7 +603,7 @@ test_not_in_this_version(void **state)
 		"max "
 		"= \"10K\" is out of range; it goes from 1M up\nt.conf:8: unknown word \"space\" "
 		"in "
-		"quarantine; it takes \"keep\", \"max\"\n"},
+		"quarantine; did you mean \"max\"?\n"},
 	    {"fleet { node = \"a\" }\n", "t.conf:6: \"fleet\" is not in this version; remove it\n"},
 	    {"ldap \"x\" { }\n", "t.conf:6: \"ldap\" is not in this version; remove it\n"},
 	    {"journal { keep = 1d\nmax = 2G\nprivacy = false }\n",

@@ -19,7 +19,7 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-are
 	libmicrohttpd-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev procps
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount
 PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace
 
 comma := ,
@@ -52,7 +52,7 @@ TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+.PHONY: all help fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
 	install clean tools
 all: $(COMMAND) $(ROLES)
 
@@ -63,11 +63,14 @@ help:
 ## make demo        install what is missing, build, start a relay on loopback and send mail through it
 ## make test        install what the tests need, build, run every test
 ## make unit        the unit tests alone; UNIT="test_a test_b" for some
+## make fault       the spool's power-loss simulator and fail-the-nth-call loops, FAULT_POINTS (100000)
+## make fault-planted the same with a fault planted in the spool, for each: it must be found
 ## make check-style include layers, format, banned calls
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
+## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=
 ##
 ## V=1 shows the commands; BUILD=dir, SAN=address,undefined|thread, CC=clang as one would expect
@@ -99,6 +102,30 @@ tools: $(TOOLS)
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LDLIBS) -lcmocka
+
+# relay/spool once more, with the faults of plant.h in it, for the test that must find each of them.
+PLANTED := $(patsubst %.c,$(BUILD)/planted/%.o,$(filter-out relay/spool/commit.c,$(wildcard relay/spool/*.c)) tests/unit/test_spool_planted.c)
+$(BUILD)/planted/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  cc  $< (planted)';)$(CC) $(CPPFLAGS) -DPLANT=plant_chosen $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/unit/test_spool_planted: $(PLANTED) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED) $(ARCHIVE) $(LDLIBS) -lcmocka
+
+FAULT_POINTS ?= 100000
+fault: $(BUILD)/tests/unit/test_spool_power
+	@FAULT_POINTS=$(FAULT_POINTS) $<
+
+# The page cache is dropped when root runs it; the spool goes to the build folder and is removed.
+RECOVERY_MESSAGES ?= 1000000
+bench-recovery: $(BUILD)/tests/spool_recovery
+	@rm -rf $(BUILD)/recovery
+	@$< fill $(BUILD)/recovery $(RECOVERY_MESSAGES)
+	@sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches && echo "cold:" || true
+	@$< open $(BUILD)/recovery && echo "warm:" && $< open $(BUILD)/recovery; rm -rf $(BUILD)/recovery
+
+fault-planted: $(BUILD)/tests/unit/test_spool_planted
+	@PLANTED_POINTS=$(FAULT_POINTS) $<
 
 unit: $(if $(UNIT),$(UNIT:%=$(BUILD)/tests/unit/%),$(UNITS))
 	@for t in $^; do CORPORA=$(CORPORA) $$t || exit 1; done
@@ -176,4 +203,4 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/planted -name '*.d' 2>/dev/null)

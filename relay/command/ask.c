@@ -61,36 +61,59 @@ send_request(int fd, const char *const *words, size_t n_words)
 	return sent;
 }
 
+struct taker {
+	void (*take)(void *arg, struct span piece);
+	void *arg;
+};
+
+/* `more` gets the words behind a status of 0: what to ask next. */
 static int
-receive_answer(int fd, struct buf *answer)
+receive_answer(int fd, const struct taker *to, struct buf *more)
 {
 	struct buf packet = BUF_INIT(0);
 	struct control_end end;
 	struct message m;
 	int r, status = -1;
 
-	answer->max = ASK_ANSWER_MAX;
+	buf_clear(more);
 	while (status < 0 && (r = channel_receive(fd, &m, &packet, ASK_TIMEOUT_MS)) == 0) {
-		if (m.type == CONTROL_CHUNK)
-			(void)buf_add_span(answer, m.payload); /* past the maximum: cut, and said */
-		else if (m.type == CONTROL_END && control_end_get(m.payload, &end) == 0)
-			status = end.text.n > 0
-				     ? command_fail(end.status, "%.*s", SPAN_ARG(end.text))
-				     : end.status;
+		if (m.type == CONTROL_CHUNK) {
+			to->take(to->arg, m.payload);
+		} else if (m.type == CONTROL_END && control_end_get(m.payload, &end) == 0) {
+			status = end.status;
+			if (status == EXIT_OK)
+				(void)buf_add_span(more, end.text); /* bounded by the control */
+			else if (end.text.n > 0)
+				(void)command_fail(status, "%.*s", SPAN_ARG(end.text));
+		}
 	}
 	if (status < 0)
 		status = command_fail(
 		    EXIT_TEMPFAIL, "the relay gives no answer: %s; try again", err_name(r));
-	if (answer->failed)
-		status = command_fail(EXIT_TEMPFAIL, "the answer is too long; ask for less");
 	buf_free(&packet);
 	return status;
 }
 
+/* "more TOKEN": the answer has another page. */
+static int
+ask_next(int fd, struct span more)
+{
+	struct span word = span_word(&more), rest = span_trim(more);
+	char token[32];
+	const char *words[] = {"queue", "more", token};
+
+	if (!span_eq(word, SPAN("more")) || !span_copy(rest, token, sizeof(token)))
+		return -E_SYNTAX;
+	return send_request(fd, words, 3);
+}
+
 int
-ask_relay(const struct config *config, const char *const *words, size_t n_words, struct buf *answer)
+ask_relay_each(const struct config *config, const char *const *words, size_t n_words,
+    void (*take)(void *arg, struct span piece), void *arg)
 {
 	int fd = connect_control(config), status;
+	const struct taker to = {take, arg};
+	struct buf more = BUF_INIT(CONTROL_WORD_MAX);
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
 		return command_fail(EXIT_NO,
@@ -104,7 +127,27 @@ ask_relay(const struct config *config, const char *const *words, size_t n_words,
 	if (send_request(fd, words, n_words) < 0)
 		status = command_fail(EXIT_USAGE, "too many or too long words");
 	else
-		status = receive_answer(fd, answer);
+		status = receive_answer(fd, &to, &more);
+	while (status == EXIT_OK && more.n > 0 && ask_next(fd, buf_span(&more)) == 0)
+		status = receive_answer(fd, &to, &more);
 	(void)close(fd); /* all was said */
+	buf_free(&more);
 	return status;
+}
+
+static void
+gather(void *arg, struct span piece)
+{
+	(void)buf_add_span(arg, piece); /* sticky: ask_relay tests */
+}
+
+int
+ask_relay(const struct config *config, const char *const *words, size_t n_words, struct buf *answer)
+{
+	int status;
+
+	answer->max = ASK_ANSWER_MAX;
+	status = ask_relay_each(config, words, n_words, gather, answer);
+	return answer->failed ? command_fail(EXIT_TEMPFAIL, "the answer is too long; ask for less")
+			      : status;
 }

@@ -12,6 +12,12 @@ enum { ASK_ANSWER_MAX = 256 * 1024 * 1024, ASK_TIMEOUT_MS = 60000 };
  */
 int ask_relay(
     const struct config *config, const char *const *words, size_t n_words, struct buf *answer);
+/*
+ * The same for an answer of any length: each piece goes to `take` as it comes (lines may be cut anywhere), and
+ * further pages are asked for until there are none.
+ */
+int ask_relay_each(const struct config *config, const char *const *words, size_t n_words,
+    void (*take)(void *arg, struct span piece), void *arg);
 /* Whether a relay answers there: no word is said. */
 bool ask_is_running(const struct config *config);
 

@@ -25,6 +25,7 @@ struct config *command_config(const struct command_line *line, struct buf *text)
 int command_run(const struct command_line *line);
 int command_check(const struct command_line *line);
 int command_explain(const struct command_line *line);
+int command_gateway(const struct command_line *line);
 int command_policy(const struct command_line *line);
 int command_queue(const struct command_line *line);
 int command_quarantine(const struct command_line *line);

@@ -3,7 +3,7 @@
  */
 #include "filters/chain/abouts.h"
 #include "relay/base/nearest.h"
-#include "relay/command/command.h"
+#include "relay/command/queue_help.h"
 #include "relay/process/policy_source.h"
 
 #include <stdarg.h>
@@ -32,13 +32,15 @@ static const struct subcommand subcommands[] = {
 	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
 	"[--comment TEXT]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
-    {"queue", "list | show ID | retry ID|all", "the mail that waits to be delivered",
-	command_queue},
+    {"queue", "list | show | retry | hold | release | delete | bounce",
+	"the mail that waits to be delivered", command_queue},
     {"quarantine",
 	"list [--from TEXT] [--to TEXT] [--subject TEXT] [--reason TEXT]\n"
 	"                          [--since TIME] [--until TIME] [--limit N] | show ID [--raw] |\n"
 	"                          release ID... [--to ADDRESS]... | delete ID...",
 	"the mail that is kept from its recipients", command_quarantine},
+    {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
+	"the servers that mail goes to", command_gateway},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -48,8 +50,8 @@ static const struct subcommand subcommands[] = {
 	"what happened to mail, refused connections too", command_trace},
 };
 
-static const char *const later[] = {"gateway", "recipient", "replay", "plan", "user", "seal",
-    "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {
+    "recipient", "replay", "plan", "user", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),
@@ -182,6 +184,8 @@ main(int argc, char **argv)
 	}
 	if (p.unknown != NULL)
 		return unknown_subcommand(p.unknown);
+	if (p.wants_help && p.subcommand != NULL && p.subcommand->run == command_queue)
+		return command_queue_help(&p.line);
 	if (p.wants_help && p.subcommand != NULL) {
 		print_usage(p.subcommand);
 		return EXIT_OK;

@@ -7,10 +7,12 @@
 enum { CELL_MAX = 4096, INDENT = 2 };
 
 static void
-add_value(struct buf *to, const json_t *value)
+add_value(struct buf *to, json_t *value)
 {
+	const char *key;
 	size_t i;
 	json_t *item;
+	bool is_first = true;
 
 	if (json_is_string(value)) {
 		(void)buf_add(
@@ -28,13 +30,21 @@ add_value(struct buf *to, const json_t *value)
 				(void)buf_add_char(to, ' ');
 			add_value(to, item);
 		}
+	} else if (json_is_object(value)) {
+		json_object_foreach(value, key, item)
+		{
+			if (!is_first)
+				(void)buf_add_char(to, '/');
+			add_value(to, item);
+			is_first = false;
+		}
 	} else {
 		(void)buf_add_char(to, '-');
 	}
 }
 
 static void
-print_cell(const json_t *value, int width)
+print_cell(json_t *value, int width)
 {
 	struct buf b = BUF_INIT(CELL_MAX);
 

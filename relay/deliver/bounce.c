@@ -2,7 +2,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/id.h"
 #include "relay/base/mem.h"
-#include "relay/message/dsn.h"
+#include "relay/message/dsn_status.h"
 #include "relay/smtp/command.h"
 
 const struct conf_gateway *
@@ -18,18 +18,49 @@ bounce_gateway(const struct config *c, struct span address)
 	return NULL;
 }
 
+/* What NOTIFY of RFC 3461 section 4.1 asks for; not given: failure and, as we like, delay. */
+static bool
+is_asked_for(const struct queue_rcpt *r, enum dsn_action action)
+{
+	static const unsigned bits[] = {[DSN_FAILED] = NOTIFY_FAILURE,
+	    [DSN_DELAYED] = NOTIFY_DELAY,
+	    [DSN_RELAYED] = NOTIFY_SUCCESS};
+
+	if (r->notify == 0)
+		return action != DSN_RELAYED;
+	return (r->notify & bits[action]) != 0;
+}
+
 bool
-bounce_is_allowed(const struct queue_entry *e, const struct queue_rcpt *r)
+bounce_is_wanted(const struct queue_entry *e, const struct queue_rcpt *r, enum dsn_action action)
 {
 	switch (e->kind) {
 	case MAIL_RELAYED:
-		return e->from.n > 0 && !rcpt_copy(e, r)->is_tagged;
+		return e->from.n > 0 && !rcpt_copy(e, r)->is_tagged && is_asked_for(r, action);
 	case MAIL_BOUNCE:
-		return true;
+		return action == DSN_FAILED;
 	case MAIL_POSTMASTER:
 		return false;
 	}
 	return false;
+}
+
+bool
+bounce_is_allowed(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	return bounce_is_wanted(e, r, DSN_FAILED);
+}
+
+const char *
+bounce_obstacle(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	if (e->kind == MAIL_POSTMASTER)
+		return "it is our own report to postmaster";
+	if (e->from.n == 0)
+		return "it has the null sender";
+	if (rcpt_copy(e, r)->is_tagged)
+		return "it is tagged: its sender may be forged";
+	return "its sender has asked for no report of failure (NOTIFY)";
 }
 
 struct bounce_route
@@ -49,32 +80,45 @@ bounce_route(const struct config *c, const struct queue_entry *e)
 static bool
 is_reported(const struct queue_entry *e, const struct queue_rcpt *r, bool is_delay)
 {
-	return is_delay ? r->state == RCPT_WAITING && bounce_is_allowed(e, r) : r->is_in_bounce;
+	if (is_delay)
+		return r->state == RCPT_WAITING && bounce_is_wanted(e, r, DSN_DELAYED);
+	return r->is_in_bounce;
 }
 
-/* "550 5.1.1 text": the second word, if any; dsn_write replaces what is no status. */
-static struct span
-status_of(struct span reply)
+static enum dsn_action
+action_of(const struct queue_rcpt *r, bool is_delay)
 {
-	(void)span_word(&reply); /* the code */
-	return span_word(&reply);
+	if (is_delay)
+		return DSN_DELAYED;
+	return r->state == RCPT_RELAYED ? DSN_RELAYED : DSN_FAILED;
+}
+
+/* Reports follow the attempt that they speak of; but who was refused here met no server. */
+static bool
+is_attempted(const struct queue_leg *leg, const struct dsn_recipient *r)
+{
+	return leg->attempts > 0 && (r->reply.n == 0 || dsn_is_smtp_reply(r->reply) ||
+					span_eq(r->reply, span_str(leg->reply)));
 }
 
 static size_t
-list_recipients(const struct queue_entry *e, bool is_delay, struct dsn_recipient *to)
+list_recipients(
+    const struct queue_entry *e, bool is_delay, int64_t now_ms, struct dsn_recipient *to)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		const struct queue_rcpt *r = &e->rcpts[i];
+		const struct queue_leg *leg = &e->legs[r->leg];
 
 		if (!is_reported(e, r, is_delay))
 			continue;
 		to[n].address = r->address;
+		to[n].orcpt = r->orcpt;
 		to[n].reply = rcpt_reply(e, r);
-		to[n].status = status_of(to[n].reply);
-		to[n].server = span_str(e->legs[r->leg].server);
-		to[n].action = is_delay ? DSN_DELAYED : DSN_FAILED;
+		to[n].server = span_str(leg->server);
+		to[n].action = action_of(r, is_delay);
+		to[n].attempted_ms = is_attempted(leg, &to[n]) ? now_ms : 0;
 		n++;
 	}
 	return n;
@@ -90,60 +134,93 @@ reported_copy(const struct queue_entry *e, bool is_delay)
 	return &e->copies[0];
 }
 
-/* The original's header section, or nothing when it cannot be read: the report is worth sending
- * without it. */
-static void
-read_headers(
-    struct spool *spool, const struct queue_entry *e, const struct queue_copy *copy, struct buf *to)
+/* RET is for failures alone: the other reports carry the header section (RFC 3461 section 4.3). */
+static bool
+wants_whole(const struct queue_entry *e)
 {
-	size_t n = copy->prefix_n;
-	char *room;
+	for (size_t i = 0; i < e->n_rcpts && e->ret == RET_FULL; i++)
+		if (e->rcpts[i].is_in_bounce && e->rcpts[i].state == RCPT_FAILED)
+			return true;
+	return false;
+}
 
+/* Appends n bytes of the spooled message. */
+static bool
+read_part(struct spool *spool, const struct queue_entry *e, uint64_t at, size_t n, struct buf *to)
+{
+	char *room = buf_room(to, n);
+
+	if (room == NULL || spool_read(spool, e->msg, at, room, n) < 0)
+		return false;
+	to->n += n;
+	return true;
+}
+
+/* The original with its body (true) or its header section alone; nothing when it cannot be read: the
+ * report is worth sending without it. */
+static bool
+read_original(struct spool *spool, const struct queue_entry *e, const struct queue_copy *copy,
+    bool is_delay, struct buf *to)
+{
+	uint64_t body = e->size - e->copies[0].prefix_n;
+	size_t n = copy->prefix_n;
+
+	if (!is_delay && wants_whole(e) && body + n <= BOUNCE_FULL_MAX) {
+		if (read_part(spool, e, copy->prefix, n, to) &&
+		    read_part(spool, e, e->prefixes, (size_t)body, to))
+			return true;
+		buf_clear(to);
+		return false;
+	}
 	if (n > BOUNCE_HEADER_MAX)
 		n = BOUNCE_HEADER_MAX;
 	if (n == 0 && e->size < BOUNCE_HEADER_MAX)
 		n = (size_t)e->size; /* a notice of ours is all body; its text is short */
-	room = buf_room(to, n);
-	if (room != NULL && spool_read(spool, e->msg, copy->prefix, room, n) == 0)
-		to->n += n;
+	(void)read_part(spool, e, copy->prefix, n, to);
+	return false;
 }
 
-/* Without the body, which only a notice of ours has here. */
-static struct span
-header_section(const struct buf *bytes)
+static bool
+is_ascii(struct span text)
 {
-	const char *end = memmem(bytes->p != NULL ? bytes->p : "", bytes->n, "\r\n\r\n", 4);
-
-	return end != NULL ? span_of(bytes->p, (size_t)(end - bytes->p) + 2) : buf_span(bytes);
+	for (size_t i = 0; i < text.n; i++)
+		if ((unsigned char)text.p[i] >= 0x80)
+			return false;
+	return true;
 }
 
 int
 bounce_build(const struct config *c, struct spool *spool, const struct queue_entry *e,
-    const struct bounce_route *route, struct span id, bool is_delay, struct buf *to)
+    const struct bounce_route *route, struct span id, bool is_delay, struct bounce_text *to)
 {
 	struct dsn_recipient *recipients = mem_array(e->n_rcpts, sizeof(*recipients));
-	struct buf headers = BUF_INIT(BOUNCE_HEADER_MAX);
+	struct buf original = BUF_INIT(BOUNCE_FULL_MAX);
+	int64_t now_ms = clock_wall_ms();
 	struct dsn d = {.reporting_mta = span_str(c->hostname),
 	    .postmaster = span_str(c->postmaster),
 	    .sender = route->to,
 	    .id = id,
+	    .original_id = span_str(e->id),
+	    .envelope_id = e->envid,
+	    .is_utf8 = e->is_utf8,
 	    .recipients = recipients,
-	    .n_recipients = list_recipients(e, is_delay, recipients),
+	    .n_recipients = list_recipients(e, is_delay, now_ms, recipients),
 	    .arrival_ms = e->received_ms,
-	    .now_ms = clock_wall_ms(),
+	    .now_ms = now_ms,
 	    .retry_until_ms = is_delay ? e->received_ms + c->queue.expire_after_ms : 0};
 	int rc;
 
-	read_headers(spool, e, reported_copy(e, is_delay), &headers);
-	d.headers = header_section(&headers);
+	d.is_whole = read_original(spool, e, reported_copy(e, is_delay), is_delay, &original);
+	d.original = buf_span(&original);
 	do {
 		struct id boundary = id_new(); /* 80 random bits */
 
 		d.boundary = id_span(&boundary);
-		buf_clear(to);
-		rc = dsn_write(&d, to);
+		buf_clear(&to->text);
+		rc = dsn_write(&d, &to->text, &to->is_8bit);
 	} while (rc == -E_EXISTS);
-	buf_free(&headers);
+	to->is_utf8 = !is_ascii(route->to);
+	buf_free(&original);
 	mem_free(recipients);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /*
  * client.h - one SMTP connection to a gateway (RFC 5321, 2920 PIPELINING, 1870 SIZE, 6152
- * 8BITMIME), driven by the loop and used for one message after another.
+ * 8BITMIME, 6531 SMTPUTF8, 3461 DSN, 3030 CHUNKING, 3207 STARTTLS), driven by the loop and used
+ * for one message after another.
  *
  * The gateway is not trusted: every wait has an end, replies are bounded, and whatever is no
  * reply ends the connection.  Message bytes are read piece by piece, never as a whole.  The client
@@ -8,38 +9,72 @@
  */
 #ifndef DELIVER_CLIENT_H
 #define DELIVER_CLIENT_H
-#include "relay/base/ip.h"
+#include "policy/config/config.h"
 #include "relay/base/loop.h"
+#include "relay/smtp/notify.h"
+#include "relay/tls/trust.h"
 
 enum {
-	CLIENT_CONNECT_MS = 30 * 1000,
-	CLIENT_GREETING_MS = 60 * 1000, /* banner, EHLO, HELO, RSET */
-	CLIENT_ENVELOPE_MS = 60 * 1000, /* each reply to MAIL and RCPT, and to DATA */
-	CLIENT_STALL_MS = 180 * 1000,   /* the gateway takes no byte of the body */
-	CLIENT_BODY_MS = 3600 * 1000,   /* the whole body, however steadily it trickles */
-	CLIENT_FINAL_MS = 600 * 1000,   /* reply to the final dot (RFC 5321 4.5.3.2.6) */
+	CLIENT_BODY_MS = 3600 * 1000, /* the whole body, however steadily it trickles */
 	CLIENT_QUIT_MS = 5 * 1000,
 	CLIENT_RCPTS_MAX = 100, /* in one transaction; RFC 5321 4.5.3.1.8 */
 	CLIENT_REPLY_MAX = 600  /* bytes of a reply that are passed on */
 };
 
+/* What pointers lead to stays the caller's, and must outlive the client. */
+struct client_options {
+	struct ip ip; /* where to */
+	uint16_t port;
+	const char *hostname;                 /* for EHLO */
+	const struct ip *source;              /* to connect from; NULL: the system's choice */
+	struct trust_server *trust;           /* NULL: no TLS */
+	const struct conf_timeouts *timeouts; /* NULL: conf_timeouts_default */
+};
+
+/* What a server has offered. */
+enum {
+	CLIENT_PIPELINING = 1,
+	CLIENT_SIZE = 2,
+	CLIENT_8BITMIME = 4,
+	CLIENT_SMTPUTF8 = 8,
+	CLIENT_DSN = 16,
+	CLIENT_CHUNKING = 32,
+	CLIENT_STARTTLS = 64
+};
+
+struct client_extensions {
+	unsigned bits;       /* of the above; 0 before the greeting */
+	uint64_t size_limit; /* with CLIENT_SIZE; 0: none said */
+	bool is_tls;         /* this was said under TLS */
+};
+
 enum client_outcome {
-	CLIENT_ACCEPTED,    /* the gateway has it for every recipient not refused by on_rcpt */
-	CLIENT_REFUSED,     /* `code` is meant for every recipient not refused by on_rcpt */
-	CLIENT_NO_RCPT,     /* every recipient was refused by on_rcpt */
-	CLIENT_UNREACHABLE, /* no connection, or no usable greeting */
+	CLIENT_ACCEPTED, /* the gateway has it for every recipient not refused by on_rcpt */
+	CLIENT_REFUSED, /* `code` is meant for every recipient not refused by on_rcpt; ours when the
+			     * gateway cannot take such a message (552 5.3.4, 553 5.6.7, 554 5.6.3) */
+	CLIENT_NO_RCPT, /* every recipient was refused by on_rcpt */
+	CLIENT_UNREACHABLE, /* no connection, no usable greeting, or not the TLS that is asked for */
 	CLIENT_LOST,  /* the connection broke before the final dot, or 421: try the next server */
 	CLIENT_STALE, /* a reused connection had gone before MAIL was answered: try it afresh */
 	CLIENT_UNCERTAIN, /* it broke between the final dot and its reply: perhaps delivered */
 	CLIENT_UNREADABLE /* the message could not be read; nothing was delivered */
 };
 
+struct client_rcpt {
+	struct span address; /* without <> */
+	unsigned notify;     /* NOTIFY_ bits; 0: not given */
+	struct span orcpt;   /* "rfc822;..." as xtext; empty: not given */
+};
+
 struct client_mail {
-	struct span from;         /* without <> */
-	const struct span *rcpts; /* 1 to CLIENT_RCPTS_MAX, without <>; valid until the end */
+	struct span from;                /* without <> */
+	const struct client_rcpt *rcpts; /* 1 to CLIENT_RCPTS_MAX; valid until the end */
 	size_t n_rcpts;
 	uint64_t size; /* bytes, CRLF lines, not dot-stuffed */
-	bool is_8bit;
+	bool is_8bit;  /* BODY=8BITMIME was said */
+	bool is_utf8;  /* SMTPUTF8 was said */
+	enum notify_ret ret;
+	struct span envid; /* as xtext; empty: not given */
 	/* Reads n bytes at offset; 0 or a negative error. */
 	int (*read)(void *arg, uint64_t offset, void *to, size_t n);
 	void *read_arg;
@@ -49,7 +84,9 @@ struct client_end {
 	enum client_outcome outcome;
 	int code;          /* of the reply, 0: there was none */
 	struct span reply; /* "550 5.7.1 text", or what happened instead; during the call only */
+	int64_t waited_ms; /* of CLIENT_ACCEPTED: from the final dot to its reply */
 	bool is_over;      /* the connection too: the owner frees the client, now or later */
+	bool has_dsn; /* the gateway offers DSN: what was asked for about reports is its task now */
 };
 
 struct client_events {
@@ -61,19 +98,24 @@ struct client_events {
 	void (*on_end)(void *arg, const struct client_end *end);
 	/* The connection ended without a message on it; the owner frees the client. */
 	void (*on_gone)(void *arg, const struct client_end *end);
+	/* Each reply as it comes, the banner first, before what it leads to.  The client may not be
+	 * touched from inside.  May be NULL. */
+	void (*on_reply)(void *arg, int code, struct span reply);
 };
 
 struct client;
 
-/* Starts to connect. `hostname` (for EHLO) stays the caller's.  Never calls back from inside. */
-struct client *client_new(struct loop *loop, const struct ip *ip, uint16_t port,
-    const char *hostname, const struct client_events *events, void *arg);
+/* Starts to connect.  Never calls back from inside. */
+struct client *client_new(struct loop *loop, const struct client_options *options,
+    const struct client_events *events, void *arg);
 /* The same over a connected socket, for tests. */
-struct client *client_new_on(
-    struct loop *loop, int fd, const char *hostname, const struct client_events *events, void *arg);
+struct client *client_new_on(struct loop *loop, int fd, const struct client_options *options,
+    const struct client_events *events, void *arg);
 void client_free(struct client **c); /* drops the connection; no more calls */
 bool client_is_idle(const struct client *c);
 bool client_is_fresh(const struct client *c); /* has not sent a message yet */
+/* What the server last offered. */
+struct client_extensions client_extensions(const struct client *c);
 /* Before on_ready the message waits for the greeting. One at a time. */
 void client_send(struct client *c, const struct client_mail *mail);
 /* Idle: says QUIT; on_gone follows. Busy: after the message. */

@@ -13,8 +13,10 @@ enum client_state {
 	STATE_BANNER,
 	STATE_EHLO,
 	STATE_HELO,
+	STATE_STARTTLS,
+	STATE_HANDSHAKE,
 	STATE_IDLE,
-	STATE_ENVELOPE, /* replies to MAIL, each RCPT and DATA, in this order */
+	STATE_ENVELOPE, /* replies to MAIL, each RCPT and (not before BDAT) DATA, in this order */
 	STATE_BODY,
 	STATE_FINAL,
 	STATE_LONE_DOT, /* 354 though nobody was accepted (RFC 2920 section 3.1) */
@@ -27,16 +29,16 @@ struct client {
 	struct watch *watch;
 	struct timer *timer;
 	int fd;
-	const char *hostname;
+	struct tls *tls; /* NULL: plain */
+	struct client_options options;
 	const struct client_events *events;
 	void *arg;
 	enum client_state state;
 	unsigned depth;   /* of our functions that call back: frees wait for the outermost */
 	bool is_doomed;   /* client_free was called inside a callback */
 	bool is_quitting; /* QUIT as soon as idle */
-	bool has_pipelining, has_8bit, has_size;
-	uint64_t size_limit; /* of SIZE, 0: none said */
-	unsigned n_sent;     /* messages so far, this one included */
+	struct client_extensions offered;
+	unsigned n_sent; /* messages so far, this one included */
 	struct smtp_reply reply;
 	char said[CLIENT_REPLY_MAX + 1]; /* of the last reply, or of what happened */
 	struct buf out;
@@ -48,9 +50,10 @@ struct client {
 	bool is_mail_ok;
 	struct client_end end; /* what the message ends with once the dialogue allows */
 	char end_reply[CLIENT_REPLY_MAX + 1];
+	bool is_chunked; /* it goes by BDAT */
 	uint64_t offset; /* of the body */
 	bool at_line_start;
-	int64_t body_began_ms;
+	int64_t body_began_ms, body_ended_ms;
 };
 
 /*
@@ -68,8 +71,10 @@ void client_wait(struct client *c, int64_t ms);
 bool client_write(struct client *c); /* as much of c->out as goes */
 /* Sends one command or group of commands that stands in c->out, in a new state. */
 bool client_command(struct client *c, enum client_state state, int64_t timeout_ms);
+void client_start_tls(struct client *c); /* the server waits for our ClientHello */
 
 /* dialogue.c */
+bool dialogue_greet(struct client *c); /* EHLO, the first one or the one under TLS */
 bool dialogue_begin(struct client *c); /* MAIL of c->mail, and what may go with it */
 bool dialogue_body(struct client *c);  /* goes on sending it */
 bool dialogue_reply(struct client *c, int code);

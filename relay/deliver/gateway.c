@@ -11,6 +11,44 @@ enum {
 	TTL_MAX_MS = 24 * 3600 * 1000
 };
 
+static enum target_state
+state_of(const struct target *t)
+{
+	if (t->is_drained)
+		return TARGET_DRAINING;
+	if (!t->is_up)
+		return TARGET_DOWN;
+	return t->is_slow ? TARGET_SLOW : TARGET_UP;
+}
+
+/* To be called after whatever may have changed the state. */
+static void
+note_state(struct target *t, int64_t now_ms)
+{
+	enum target_state state = state_of(t);
+
+	if (state == t->state)
+		return;
+	t->state = state;
+	t->since_ms = now_ms;
+}
+
+bool
+target_is(const struct target *t, struct span server)
+{
+	return span_eq_nocase(server, span_str(t->text)) ||
+	       span_eq_nocase(server, span_str(t->server->text));
+}
+
+static bool
+is_drained(const struct gateway *g, const struct target *t)
+{
+	for (size_t i = 0; i < g->n_drained; i++)
+		if (target_is(t, span_str(g->drained[i])))
+			return true;
+	return false;
+}
+
 static struct target *
 free_slot(struct gateway *g)
 {
@@ -22,7 +60,7 @@ free_slot(struct gateway *g)
 
 /* A new target is believed to be up until it shows otherwise. */
 static void
-add_target(struct gateway *g, const struct conf_server *server, const struct ip *ip)
+add_target(struct gateway *g, const struct conf_server *server, const struct ip *ip, int64_t now_ms)
 {
 	struct target *t = free_slot(g);
 	char address[IP_TEXT_MAX];
@@ -30,25 +68,30 @@ add_target(struct gateway *g, const struct conf_server *server, const struct ip 
 
 	if (t == NULL)
 		return;
-	*t = (struct target){.server = server, .ip = *ip, .is_up = true};
+	*t = (struct target){.server = server, .ip = *ip, .is_up = true, .since_ms = now_ms};
+	health_init(&t->health, g->conf->connections);
 	text = ip_format(ip, address);
 	(void)snprintf(t->text, sizeof(t->text), ip_is_v4(ip) ? "%.*s:%u" : "[%.*s]:%u",
 	    SPAN_ARG(text), server->port);
+	t->is_drained = is_drained(g, t);
+	t->state = state_of(t);
 }
 
 struct gateway *
-gateway_new(const struct conf_gateway *conf)
+gateway_new(const struct conf_gateway *conf, int64_t now_ms)
 {
 	struct gateway *g = mem_alloc(sizeof(*g));
 
 	g->conf = conf;
 	g->names = mem_array(conf->n_servers, sizeof(*g->names));
 	list_init(&g->ready);
+	list_init(&g->again);
+	list_init(&g->parked);
 	list_init(&g->connections);
 	for (size_t i = 0; i < conf->n_servers; i++) {
 		g->names[i].state = conf->servers[i].is_name ? NAME_UNKNOWN : NAME_LITERAL;
 		if (!conf->servers[i].is_name)
-			add_target(g, &conf->servers[i], &conf->servers[i].ip);
+			add_target(g, &conf->servers[i], &conf->servers[i].ip, now_ms);
 	}
 	return g;
 }
@@ -58,6 +101,8 @@ gateway_free(struct gateway **g)
 {
 	if (*g == NULL)
 		return;
+	for (size_t i = 0; i < (*g)->n_drained; i++)
+		mem_free((*g)->drained[i]);
 	mem_free((*g)->names);
 	mem_free(*g);
 	*g = NULL;
@@ -113,20 +158,28 @@ gateway_set_addresses(
 		if (t != NULL)
 			t->is_gone = false;
 		else
-			add_target(g, server, &ips[i]);
+			add_target(g, server, &ips[i], now_ms);
 	}
 }
 
 static bool
 is_usable(const struct gateway *g, uint64_t tried, size_t i)
 {
-	return g->targets[i].is_up && !g->targets[i].is_gone && !(tried >> i & 1);
+	const struct target *t = &g->targets[i];
+
+	return t->is_up && !t->is_gone && !t->is_drained && !(tried >> i & 1);
+}
+
+unsigned
+target_busy(const struct target *t)
+{
+	return t->n_connections - t->n_idle;
 }
 
 static bool
 has_room(const struct target *t)
 {
-	return t->n_idle > 0 || t->n_connections < GATEWAY_CONNECTIONS_MAX;
+	return target_busy(t) < t->health.limit;
 }
 
 /* The lowest preference that can be used now, or that a lookup under way may still give. */
@@ -164,31 +217,60 @@ weight_of(const struct gateway *g, const struct target *t)
 	return weight > 0 ? weight : 1;
 }
 
-enum pick
-gateway_pick(const struct gateway *g, uint64_t tried, size_t *index)
+static bool
+is_slow_now(const struct target *t, int64_t now_ms)
 {
-	size_t candidates[GATEWAY_TARGETS_MAX], n = 0, at = 0;
-	uint32_t best = 0, sum = 0, point;
+	int64_t final_ms = t->health.final.sampled_ms, greeting_ms = t->health.greeting.sampled_ms;
+	int64_t last_ms = final_ms > greeting_ms ? final_ms : greeting_ms;
 
-	if (!best_preference(g, tried, &best))
-		return PICK_NONE;
-	for (size_t i = 0; i < g->n_targets; i++)
-		if (is_usable(g, tried, i) && g->targets[i].server->preference == best &&
-		    has_room(&g->targets[i])) {
-			candidates[n++] = i;
-			sum += weight_of(g, &g->targets[i]);
-		}
-	if (n == 0)
-		return PICK_WAIT;
+	return t->is_slow && now_ms - last_ms < GATEWAY_FORGET_MS;
+}
+
+/* By weight, among the candidates. */
+static size_t
+choose(const struct gateway *g, const size_t *candidates, size_t n)
+{
+	uint32_t sum = 0, point;
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += weight_of(g, &g->targets[candidates[i]]);
 	point = n > 1 ? rng_below(sum) : 0;
 	while (at + 1 < n && point >= weight_of(g, &g->targets[candidates[at]]))
 		point -= weight_of(g, &g->targets[candidates[at++]]);
-	*index = candidates[at];
+	return candidates[at];
+}
+
+enum pick
+gateway_pick(const struct gateway *g, uint64_t tried, int64_t now_ms, size_t *index)
+{
+	size_t fast[GATEWAY_TARGETS_MAX], slow[GATEWAY_TARGETS_MAX], n_fast = 0, n_slow = 0;
+	uint32_t best = 0;
+
+	if (!best_preference(g, tried, &best))
+		return PICK_NONE;
+	for (size_t i = 0; i < g->n_targets; i++) {
+		const struct target *t = &g->targets[i];
+
+		if (!is_usable(g, tried, i) || t->server->preference != best || !has_room(t))
+			continue;
+		if (!is_slow_now(t, now_ms)) {
+			fast[n_fast++] = i;
+		} else if (t->look_ms <= now_ms) {
+			*index = i; /* has it recovered? only mail can tell */
+			return PICK_OK;
+		} else {
+			slow[n_slow++] = i;
+		}
+	}
+	if (n_fast + n_slow == 0)
+		return PICK_WAIT;
+	*index = n_fast > 0 ? choose(g, fast, n_fast) : choose(g, slow, n_slow);
 	return PICK_OK;
 }
 
 bool
-target_up(struct target *t)
+target_up(struct target *t, int64_t now_ms)
 {
 	bool was_up = t->is_up;
 
@@ -196,6 +278,11 @@ target_up(struct target *t)
 	t->is_in_trial = false;
 	t->losses = 0;
 	t->backoff_ms = 0;
+	if (!was_up) {
+		t->is_slow = false;
+		health_return(&t->health);
+		note_state(t, now_ms);
+	}
 	return !was_up;
 }
 
@@ -212,6 +299,7 @@ target_down(struct target *t, int64_t now_ms)
 	t->losses = 0;
 	t->backoff_ms = next_backoff(t->backoff_ms);
 	t->trial_ms = now_ms + t->backoff_ms;
+	note_state(t, now_ms);
 	return was_up;
 }
 
@@ -223,17 +311,132 @@ target_lost(struct target *t, int64_t now_ms)
 	return target_down(t, now_ms);
 }
 
-static bool
-wants_trial(const struct target *t)
+void
+target_given(struct target *t, int64_t now_ms)
 {
-	return !t->is_up && !t->is_in_trial && !t->is_gone;
+	if (t->is_slow)
+		t->look_ms = now_ms + GATEWAY_LOOK_MS;
+}
+
+/* --- slow -------------------------------------------------------------------------------------- */
+
+static bool
+is_peer(const struct target *t, const struct target *other)
+{
+	return other != t && other->is_up && !other->is_gone && !other->is_drained &&
+	       other->server->preference == t->server->preference;
+}
+
+static const struct pace *
+faster(const struct pace *best, const struct pace *p)
+{
+	return pace_is_known(p) && (best == NULL || p->us < best->us) ? p : best;
+}
+
+bool
+gateway_judge(struct gateway *g, struct target *t, int64_t now_ms)
+{
+	const struct pace *final = NULL, *greeting = NULL;
+	bool was_slow = t->is_slow;
+
+	for (size_t i = 0; i < g->n_targets; i++)
+		if (is_peer(t, &g->targets[i])) {
+			final = faster(final, &g->targets[i].health.final);
+			greeting = faster(greeting, &g->targets[i].health.greeting);
+		}
+	t->is_slow = (final != NULL && pace_is_slow(&t->health.final, final, was_slow)) ||
+		     (greeting != NULL && pace_is_slow(&t->health.greeting, greeting, was_slow));
+	if (t->is_slow && !was_slow)
+		t->look_ms = now_ms + GATEWAY_LOOK_MS;
+	note_state(t, now_ms);
+	return t->is_slow != was_slow;
+}
+
+/* --- drained ----------------------------------------------------------------------------------- */
+
+static void
+mark_drained(struct gateway *g, int64_t now_ms)
+{
+	for (size_t i = 0; i < g->n_targets; i++) {
+		g->targets[i].is_drained = is_drained(g, &g->targets[i]);
+		note_state(&g->targets[i], now_ms);
+	}
+}
+
+static bool
+is_listed(const struct gateway *g, struct span server)
+{
+	for (size_t i = 0; i < g->n_drained; i++)
+		if (span_eq_nocase(span_str(g->drained[i]), server))
+			return true;
+	return false;
+}
+
+bool
+gateway_drain(struct gateway *g, struct span server, int64_t now_ms)
+{
+	if (is_listed(g, server))
+		return true;
+	if (g->n_drained == GATEWAY_DRAINED_MAX)
+		return false;
+	g->drained[g->n_drained++] = mem_dup(server);
+	mark_drained(g, now_ms);
+	return true;
+}
+
+/* Whether undraining `server` undoes the drain written as `drained`: the same words, or an address
+ * of that name and the other way round. */
+static bool
+is_undone_by(const struct gateway *g, struct span drained, struct span server)
+{
+	if (span_eq_nocase(drained, server))
+		return true;
+	for (size_t i = 0; i < g->n_targets; i++)
+		if (!g->targets[i].is_gone && target_is(&g->targets[i], drained) &&
+		    target_is(&g->targets[i], server))
+			return true;
+	return false;
+}
+
+void
+gateway_undrain(struct gateway *g, struct span server, int64_t now_ms)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->n_drained; i++)
+		if (is_undone_by(g, span_str(g->drained[i]), server))
+			mem_free(g->drained[i]);
+		else
+			g->drained[kept++] = g->drained[i];
+	g->n_drained = kept;
+	mark_drained(g, now_ms);
+}
+
+bool
+gateway_has_server(const struct gateway *g, struct span server)
+{
+	for (size_t i = 0; i < g->conf->n_servers; i++)
+		if (span_eq_nocase(server, span_str(g->conf->servers[i].text)))
+			return true;
+	for (size_t i = 0; i < g->n_targets; i++)
+		if (!g->targets[i].is_gone && target_is(&g->targets[i], server))
+			return true;
+	return false;
+}
+
+/* --- down -------------------------------------------------------------------------------------- */
+
+bool
+target_wants_trial(const struct target *t)
+{
+	return !t->is_up && !t->is_in_trial && !t->is_gone && !t->is_drained;
 }
 
 struct target *
 gateway_trial_due(struct gateway *g, int64_t now_ms)
 {
 	for (size_t i = 0; i < g->n_targets; i++)
-		if (wants_trial(&g->targets[i]) && g->targets[i].trial_ms <= now_ms)
+		if (target_wants_trial(&g->targets[i]) && g->targets[i].trial_ms <= now_ms)
 			return &g->targets[i];
 	return NULL;
 }
@@ -244,17 +447,38 @@ gateway_next_trial_ms(const struct gateway *g)
 	int64_t next_ms = -1;
 
 	for (size_t i = 0; i < g->n_targets; i++)
-		if (wants_trial(&g->targets[i]) &&
+		if (target_wants_trial(&g->targets[i]) &&
 		    (next_ms < 0 || g->targets[i].trial_ms < next_ms))
 			next_ms = g->targets[i].trial_ms;
 	return next_ms;
 }
 
 bool
-gateway_is_up(const struct gateway *g)
+gateway_is_usable(const struct gateway *g)
 {
 	for (size_t i = 0; i < g->n_targets; i++)
-		if (g->targets[i].is_up && !g->targets[i].is_gone)
+		if (is_usable(g, 0, i))
 			return true;
 	return false;
+}
+
+void
+gateway_why(const struct gateway *g, struct buf *to)
+{
+	size_t n = 0, n_drained = 0;
+
+	for (size_t i = 0; i < g->n_targets; i++) {
+		n += !g->targets[i].is_gone;
+		n_drained += !g->targets[i].is_gone && g->targets[i].is_drained;
+	}
+	/* What does not fit is left out. */
+	(void)buf_add_str(to, n > 0 && n == n_drained ? "drained: every server of the gateway"
+						      : "no server can be reached");
+	for (size_t i = 0; i < g->n_targets; i++) {
+		const struct target *t = &g->targets[i];
+
+		if (t->is_gone || (t->is_up && !t->is_drained))
+			continue;
+		(void)buf_addf(to, "; %s: %s", t->text, t->is_drained ? "drained" : t->why);
+	}
 }

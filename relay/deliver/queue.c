@@ -2,18 +2,27 @@
 #include "relay/base/err.h"
 #include "relay/base/map.h"
 #include "relay/base/mem.h"
+#include "relay/deliver/ages.h"
 
 struct queue {
 	struct map *by_id;
 	struct list entries;
 	size_t n_entries;
 	struct heap deferred; /* legs by their time */
+	struct list cursors;
+	struct queue_totals totals; /* without the ages */
+	struct ages ages;
 };
+
+const int64_t queue_age_bounds_ms[QUEUE_AGES - 1] = {
+    5 * 60000LL, 3600000LL, 4 * 3600000LL, 86400000LL, 5 * 86400000LL};
+const uint32_t queue_tries_bounds[QUEUE_TRIES - 1] = {2, 6, 21};
 
 static bool
 state_is_settled(enum rcpt_state state)
 {
-	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_QUARANTINED;
+	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED ||
+	       state == RCPT_QUARANTINED;
 }
 
 bool
@@ -45,6 +54,18 @@ leg_has(const struct queue_leg *l, enum rcpt_state state)
 	return false;
 }
 
+bool
+entry_owes_report(const struct queue_entry *e)
+{
+	return entry_has(e, RCPT_FAILED) || entry_has(e, RCPT_RELAYED);
+}
+
+bool
+leg_owes_report(const struct queue_leg *l)
+{
+	return leg_has(l, RCPT_FAILED) || leg_has(l, RCPT_RELAYED);
+}
+
 void
 rcpt_set(struct queue_rcpt *r, enum rcpt_state state, struct span reply)
 {
@@ -71,6 +92,20 @@ rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
 }
 
 bool
+rcpt_is_open(const struct queue_rcpt *r)
+{
+	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD ||
+	       r->state == RCPT_TO_QUARANTINE;
+}
+
+bool
+rcpt_is_held_by_admin(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	return r->state == RCPT_HELD && rcpt_copy(e, r)->fate == COPY_DELIVER &&
+	       span_starts(span_str(r->reply), SPAN(QUEUE_HELD_BY_ADMIN));
+}
+
+bool
 queue_can_be_sent(const struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_copies; i++)
@@ -86,6 +121,7 @@ queue_new(void)
 
 	q->by_id = map_new();
 	list_init(&q->entries);
+	list_init(&q->cursors);
 	return q;
 }
 
@@ -113,6 +149,10 @@ queue_add(struct queue *q, struct queue_entry *e)
 	(void)map_set(q->by_id, span_str(e->id), e); /* nothing stood there */
 	list_append(&q->entries, &e->node);
 	q->n_entries++;
+	q->totals.messages++;
+	q->totals.bytes += e->size;
+	ages_add(&q->ages, e->received_ms);
+	queue_recount(q, e);
 	return 0;
 }
 
@@ -129,8 +169,18 @@ queue_remove(struct queue *q, struct queue_entry **e)
 		list_remove(&l->node);
 	}
 	(void)map_remove(q->by_id, span_str(gone->id)); /* it is the entry itself */
+	LIST_FOR (it, &q->cursors) {
+		struct queue_cursor *c = LIST_ENTRY(it, struct queue_cursor, node);
+
+		if (c->next == &gone->node)
+			c->next = gone->node.next;
+	}
 	list_remove(&gone->node);
 	q->n_entries--;
+	q->totals.messages--;
+	q->totals.bytes -= gone->size;
+	q->totals.held -= gone->is_counted_held;
+	ages_remove(&q->ages, gone->received_ms);
 	entry_free(e);
 }
 
@@ -161,12 +211,67 @@ queue_oldest(const struct queue *q)
 }
 
 void
+queue_cursor_start(struct queue *q, struct queue_cursor *c)
+{
+	c->next = q->entries.next;
+	c->left = q->n_entries;
+	list_append(&q->cursors, &c->node);
+}
+
+struct queue_entry *
+queue_cursor_next(struct queue *q, struct queue_cursor *c)
+{
+	struct list *found = c->next;
+
+	if (found == &q->entries || c->left == 0)
+		return NULL;
+	c->next = found->next;
+	c->left--;
+	return LIST_ENTRY(found, struct queue_entry, node);
+}
+
+void
+queue_cursor_end(struct queue_cursor *c)
+{
+	list_remove(&c->node);
+}
+
+void
+queue_totals(const struct queue *q, int64_t wall_ms, struct queue_totals *to)
+{
+	*to = q->totals;
+	ages_histogram(&q->ages, wall_ms, queue_age_bounds_ms, QUEUE_AGES - 1, to->ages);
+}
+
+void
+queue_recount(struct queue *q, struct queue_entry *e)
+{
+	bool is_held = entry_has(e, RCPT_HELD);
+
+	if (is_held != e->is_counted_held)
+		q->totals.held += is_held ? 1 : (uint64_t)-1;
+	e->is_counted_held = is_held;
+}
+
+static uint64_t *
+tries_of(struct queue *q, const struct queue_leg *l)
+{
+	size_t i = 0;
+
+	while (i < QUEUE_TRIES - 1 && l->attempts >= queue_tries_bounds[i])
+		i++;
+	return &q->totals.tries[i];
+}
+
+void
 queue_defer(struct queue *q, struct queue_leg *l, int64_t due_ms)
 {
 	must(l->state != LEG_DEFERRED);
 	l->state = LEG_DEFERRED;
 	l->due.ms = due_ms;
 	heap_add(&q->deferred, &l->due);
+	(*tries_of(q, l))++;
+	q->totals.deferred += l->entry->n_deferred++ == 0;
 }
 
 void
@@ -174,7 +279,10 @@ queue_undefer(struct queue *q, struct queue_leg *l)
 {
 	must(l->state == LEG_DEFERRED);
 	heap_remove(&q->deferred, &l->due);
+	list_remove(&l->node); /* of its gateway's parked ones, if it is there */
 	l->state = LEG_IDLE;
+	(*tries_of(q, l))--;
+	q->totals.deferred -= --l->entry->n_deferred == 0;
 }
 
 int64_t

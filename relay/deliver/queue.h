@@ -26,7 +26,9 @@ enum rcpt_state {
 	RCPT_FAILED, /* for good; the sender is still to be told */
 	RCPT_HELD,   /* stays here until an admin decides; its reply says why */
 	RCPT_DELIVERED,
-	RCPT_BOUNCED,       /* the sender's bounce is durable */
+	RCPT_BOUNCED, /* the sender's bounce is durable */
+	RCPT_RELAYED, /* delivered to a server that tells nobody; the sender is still to be told */
+	RCPT_DELETED, /* by an admin, and nobody is told */
 	RCPT_TO_QUARANTINE, /* goes there as soon as it can be written; its reply says why */
 	RCPT_QUARANTINED    /* its letter in quarantine is durable */
 };
@@ -67,7 +69,7 @@ struct queue_copy {
 };
 
 struct queue_leg {
-	struct list node; /* in a gateway's list while LEG_READY */
+	struct list node; /* in a gateway's list while LEG_READY or parked */
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	uint32_t copy;       /* index in copies */
@@ -75,7 +77,7 @@ struct queue_leg {
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
 	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
-	bool is_unreachable; /* deferred since no server could be reached */
+	bool is_unreachable; /* no server could be reached; while LEG_DEFERRED: parked */
 	char *reply;         /* last reply or reason, NULL: none */
 	char *server;        /* that gave it, NULL: none */
 };
@@ -102,7 +104,9 @@ struct queue_entry {
 	size_t n_rcpts;
 	struct queue_leg *legs;
 	size_t n_legs;
-	char *envelope; /* what the spans point into */
+	char *envelope;       /* what the spans point into */
+	size_t n_deferred;    /* legs in the heap */
+	bool is_counted_held; /* in the queue's totals */
 };
 
 /* The envelope's bytes: what spool_put stores beside a message. */
@@ -142,10 +146,21 @@ const struct queue_copy *rcpt_copy(const struct queue_entry *e, const struct que
 bool entry_is_settled(const struct queue_entry *e);
 bool entry_has(const struct queue_entry *e, enum rcpt_state state);
 bool leg_has(const struct queue_leg *l, enum rcpt_state state);
+/* Whether the sender is still to be told of somebody's failure or success. */
+bool entry_owes_report(const struct queue_entry *e);
+bool leg_owes_report(const struct queue_leg *l);
 void rcpt_set(struct queue_rcpt *r, enum rcpt_state state, struct span reply);
 void leg_set_reply(struct queue_leg *l, struct span reply, const char *server);
 /* What was last said about a recipient, its own reply or its leg's; may be empty. */
 struct span rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r);
+
+/* Whether it still waits for something: a gateway, a report of its failure, an admin. */
+bool rcpt_is_open(const struct queue_rcpt *r);
+/* Whether an admin's order holds it (and no copy's fate, and no gateway's reply); for how long, only
+ * an admin says. */
+bool rcpt_is_held_by_admin(const struct queue_entry *e, const struct queue_rcpt *r);
+/* What its reply begins with then; the admin's name follows. */
+#define QUEUE_HELD_BY_ADMIN "held by admin "
 
 struct queue;
 /* Whether a copy is left that may be sent as it is. */
@@ -160,6 +175,32 @@ struct queue_entry *queue_find(const struct queue *q, struct span id);
 size_t queue_count(const struct queue *q);
 struct list *queue_entries(struct queue *q); /* of queue_entry.node, oldest first */
 const struct queue_entry *queue_oldest(const struct queue *q);
+
+/* A walk over all entries, oldest first, that can be left and taken up again while entries come and
+ * go.  It ends with the entries there were at its start, or about them. */
+struct queue_cursor {
+	struct list node;
+	struct list *next;
+	size_t left;
+};
+void queue_cursor_start(struct queue *q, struct queue_cursor *c);
+struct queue_entry *queue_cursor_next(struct queue *q, struct queue_cursor *c); /* NULL: done */
+void queue_cursor_end(struct queue_cursor *c); /* before its memory goes; twice is harmless */
+
+/* Counted as things change, so that asking costs nothing. */
+enum { QUEUE_AGES = 6, QUEUE_TRIES = 4 };
+extern const int64_t queue_age_bounds_ms[QUEUE_AGES - 1];  /* 5m 1h 4h 1d 5d */
+extern const uint32_t queue_tries_bounds[QUEUE_TRIES - 1]; /* attempts below 2, 6, 21 */
+struct queue_totals {
+	uint64_t messages, bytes;
+	uint64_t deferred;           /* messages with a leg in the heap */
+	uint64_t held;               /* messages with a recipient that is held */
+	uint64_t ages[QUEUE_AGES];   /* messages; the last: older than all bounds */
+	uint64_t tries[QUEUE_TRIES]; /* deferred legs by their attempts; the last: more */
+};
+void queue_totals(const struct queue *q, int64_t wall_ms, struct queue_totals *to);
+/* To be called when recipients of the entry may have come to be held, or not any more. */
+void queue_recount(struct queue *q, struct queue_entry *e);
 
 /* Puts an idle leg into the heap; takes one out; the time of the next one, -1: none. */
 void queue_defer(struct queue *q, struct queue_leg *l, int64_t due_ms);

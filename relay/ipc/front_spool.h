@@ -19,7 +19,7 @@ enum {
 	COMMIT_COPIES_MAX = 10000, /* each recipient may get a copy of its own */
 	COMMIT_ADDRESS_MAX = 320,
 	COMMIT_HEADER_MAX = 131072,            /* header section of one copy */
-	COMMIT_PREFIXES_MAX = 32 * 1024 * 1024 /* of all copies together */
+	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024 /* of all copies together */
 };
 
 /* What becomes of a copy. */

@@ -283,6 +283,7 @@ on_request(const struct asker *a, struct message *m)
 	else if (span_eq(words.words[0], SPAN("reload")))
 		ask_reload(a, words.n_words == 2 && span_eq(words.words[1], SPAN("policy")));
 	else if (span_eq(words.words[0], SPAN("queue")) ||
+		 span_eq(words.words[0], SPAN("gateway")) ||
 		 span_eq(words.words[0], SPAN("quarantine")))
 		ask_role(a, ROLE_SPOOL, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))

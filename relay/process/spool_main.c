@@ -7,6 +7,8 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/message/decode.h"
+#include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
 #include "relay/walk/delivery.h"
@@ -26,9 +28,13 @@ enum {
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
+	struct trust *trust; /* towards gateways */
+	struct queue_jobs *jobs;
 	struct channel *front, *lookup, *journal;
-	uint64_t front_life; /* counts front's channels */
-	bool has_room;
+	uint64_t front_life;   /* counts front's channels */
+	bool has_room;         /* for a small message: front is told */
+	bool is_short_of_room; /* for one that was refused: the admin is told */
+	uint64_t refused_size; /* the smallest that did not fit, 0: none since there was room */
 	struct timer *room_timer, *stop_timer;
 	int64_t stop_by_ms;
 };
@@ -76,6 +82,14 @@ body_is_sound(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
+/* `watch_room` tells the admin until a message of this size would fit. */
+static void
+note_refused_size(struct spool_role *s, uint64_t size)
+{
+	if (s->refused_size == 0 || size < s->refused_size)
+		s->refused_size = size;
+}
+
 static void
 take_commit(struct spool_role *s, struct message *m)
 {
@@ -99,6 +113,7 @@ take_commit(struct spool_role *s, struct message *m)
 	}
 	if (!spool_has_room(d->spool, commit_prefixes(&c) + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
+		note_refused_size(s, commit_prefixes(&c) + c.body_size);
 		refuse(s, m->id, true);
 		return;
 	}
@@ -192,11 +207,19 @@ watch_room(void *arg)
 	bool has_room = spool_has_room(s->delivery.spool, 0) &&
 			queue_count(s->delivery.queue) < QUEUE_MESSAGES_MAX;
 
+	bool is_short = !has_room || (s->refused_size > 0 &&
+					 !spool_has_room(s->delivery.spool, s->refused_size));
+
 	if (has_room != s->has_room) {
 		s->has_room = has_room;
 		tell_room(s);
+	}
+	if (!is_short)
+		s->refused_size = 0;
+	if (is_short != s->is_short_of_room) {
+		s->is_short_of_room = is_short;
 		role_problem(s->role, "spool-room", "no room for new mail: clients are told 452",
-		    has_room ? NULL : "free disk space under state_dir, or lower queue.min_free");
+		    is_short ? "free disk space under state_dir, or lower queue.min_free" : NULL);
 	}
 	loop_timer(s->role->loop, &s->room_timer, ROOM_EVERY_MS, watch_room, s);
 }
@@ -212,11 +235,12 @@ on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct e
 }
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+on_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct spool_role *s = arg;
 
-	deliver_recover(&s->delivery, m, envelope, note);
+	deliver_recover(&s->delivery, m, id, envelope, note);
 }
 
 static void
@@ -334,6 +358,15 @@ open_quarantine(struct spool_role *s)
 		die("%s", err.text);
 }
 
+/* Authorities are files that the sandbox hides. */
+static int
+spool_prepare(struct role *role, struct err *err)
+{
+	decode_warm_up();
+	self.trust = trust_new(role->config, err);
+	return self.trust != NULL ? 0 : -err->code;
+}
+
 /* The committer thread must be born inside the sandbox, so the spool is opened here. */
 static void
 spool_start(struct role *role)
@@ -352,12 +385,15 @@ spool_start(struct role *role)
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
+	s->jobs = queue_jobs_new(role, d);
 	d->intake = intake_new(on_arrival, s);
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
 		die("%s", err.text);
 	open_quarantine(s);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
+	gateway_requests_start(d);
+	courier_use_trust(d->courier, s->trust);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }
@@ -369,7 +405,9 @@ end_role(struct spool_role *s)
 	channel_free(&s->front);
 	channel_free(&s->lookup);
 	quarantine_close(&s->delivery.quarantine);
+	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
+	trust_free(&s->trust);
 	spool_close(&s->delivery.spool);
 	if (s->journal != NULL)
 		channel_flush(s->journal);
@@ -410,10 +448,11 @@ on_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	struct spool_role *s = role->self;
 
-	spool_request(role, &s->delivery, id, r);
+	spool_request(role, &s->delivery, s->jobs, id, r);
 }
 
 static const struct role_ops spool_ops = {.id = ROLE_SPOOL,
+    .prepare = spool_prepare,
     .start = spool_start,
     .peer = spool_peer,
     .request = on_request,

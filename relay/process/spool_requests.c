@@ -1,10 +1,12 @@
 #include "relay/process/spool_requests.h"
+#include "relay/base/clock.h"
 #include "relay/deliver/show.h"
+#include "relay/process/gateway_requests.h"
 #include "relay/process/quarantine_requests.h"
 
 enum {
-	LINE_MAX_BYTES = 8 * 1024 * 1024,    /* 10,000 recipients */
-	ANSWER_MAX_BYTES = 32 * 1024 * 1024, /* waiting in our channel, whose end is twice that */
+	LINE_MAX_BYTES = 8 * 1024 * 1024, /* 10,000 recipients, or a header section */
+	HEADERS_MAX = COMMIT_HEADER_MAX,
 	SENTENCE_MAX = 512
 };
 
@@ -21,128 +23,119 @@ end_with(struct role *role, uint64_t id, int status, struct span before, struct 
 	buf_free(&text);
 }
 
+/* The header section of the first copy; nothing when it cannot be read. */
 static void
-reply_entry(struct role *role, uint64_t id, const struct queue_entry *e, bool has_detail)
+read_headers(struct delivery *d, const struct queue_entry *e, struct buf *to)
 {
-	struct buf line = BUF_INIT(LINE_MAX_BYTES);
+	uint64_t n = e->copies[0].prefix_n > 0 ? e->copies[0].prefix_n : e->size;
+	char *room = buf_room(to, n < HEADERS_MAX ? (size_t)n : HEADERS_MAX);
+	const char *end;
 
-	show_entry(&line, e, has_detail);
+	if (n > HEADERS_MAX)
+		n = HEADERS_MAX;
+	if (room == NULL || spool_read(d->spool, e->msg, e->copies[0].prefix, room, (size_t)n) < 0)
+		return;
+	end = memmem(room, (size_t)n, "\r\n\r\n", 4); /* a notice of ours is all body */
+	to->n += end != NULL ? (size_t)(end - room) + 2 : (size_t)n;
+}
+
+static void
+queue_show(struct role *role, struct delivery *d, uint64_t id, const struct selection *s)
+{
+	struct buf line = BUF_INIT(LINE_MAX_BYTES), headers = BUF_INIT(HEADERS_MAX);
+	struct queue_entry *e = queue_find(d->queue, s->ids[0]);
+
+	if (e == NULL) {
+		end_with(role, id, EXIT_NO, SPAN("no message "), s->ids[0],
+		    SPAN(" in the queue; `postern queue list` shows what is there"));
+		return;
+	}
+	if (s->has_headers)
+		read_headers(d, e, &headers);
+	show_entry(&line, e, true, buf_span(&headers));
 	if (!line.failed)
 		role_reply(role, id, buf_span(&line));
+	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&line);
-}
-
-static void
-queue_list(struct role *role, struct delivery *d, uint64_t id)
-{
-	LIST_FOR (it, queue_entries(d->queue)) {
-		if (channel_queued(role->control) > ANSWER_MAX_BYTES) {
-			end_with(role, id, EXIT_TEMPFAIL,
-			    SPAN("the queue is longer than one answer"), (struct span){0},
-			    SPAN("; these are its oldest messages"));
-			return;
-		}
-		reply_entry(role, id, LIST_ENTRY(it, struct queue_entry, node), false);
-	}
-	role_reply_end(role, id, EXIT_OK, (struct span){0});
-}
-
-static struct queue_entry *
-find_or_say(struct role *role, struct delivery *d, uint64_t id, struct span which)
-{
-	struct queue_entry *e = queue_find(d->queue, which);
-
-	if (e == NULL)
-		end_with(role, id, EXIT_NO, SPAN("no message "), which,
-		    SPAN(" in the queue; `postern queue list` shows what is there"));
-	return e;
-}
-
-static void
-queue_show(struct role *role, struct delivery *d, uint64_t id, struct span which)
-{
-	struct queue_entry *e = find_or_say(role, d, id, which);
-
-	if (e == NULL)
-		return;
-	reply_entry(role, id, e, true);
-	role_reply_end(role, id, EXIT_OK, (struct span){0});
-}
-
-/* All but what is held: that an admin decides one by one. */
-static void
-retry_all(struct delivery *d)
-{
-	LIST_FOR_SAFE (it, queue_entries(d->queue)) {
-		struct queue_entry *e = LIST_ENTRY(it, struct queue_entry, node);
-
-		for (size_t i = 0; i < e->n_legs; i++)
-			if (e->legs[i].state == LEG_DEFERRED) {
-				queue_undefer(d->queue, &e->legs[i]);
-				queue_defer(d->queue, &e->legs[i], 0);
-			}
-	}
-}
-
-static void
-queue_retry(struct role *role, struct delivery *d, uint64_t id, struct span which)
-{
-	struct queue_entry *e;
-
-	if (span_eq(which, SPAN("all"))) {
-		retry_all(d);
-	} else {
-		e = find_or_say(role, d, id, which);
-		if (e == NULL)
-			return;
-		if (!queue_can_be_sent(e)) {
-			role_reply_end(role, id, EXIT_NO,
-			    SPAN("the policy keeps this copy from its recipients; in quarantine it "
-				 "can "
-				 "be released"));
-			return;
-		}
-		deliver_now(d, e);
-	}
-	role_reply_end(role, id, EXIT_OK, (struct span){0});
+	buf_free(&headers);
 }
 
 static bool
-is_later_word(struct span word)
+is_order(struct span word, enum admin_verb *verb)
 {
-	static const char *const words[] = {"hold", "release", "delete", "bounce", "fsck"};
+	static const struct span words[ADMIN_VERBS] = {[ADMIN_RETRY] = SPAN("retry"),
+	    [ADMIN_HOLD] = SPAN("hold"),
+	    [ADMIN_RELEASE] = SPAN("release"),
+	    [ADMIN_DELETE] = SPAN("delete"),
+	    [ADMIN_BOUNCE] = SPAN("bounce")};
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (span_eq(word, span_str(words[i])))
+	for (size_t i = 0; i < ADMIN_VERBS; i++)
+		if (span_eq(word, words[i])) {
+			*verb = (enum admin_verb)i;
 			return true;
+		}
 	return false;
 }
 
+/* What is wrong between the verb and what it is about; NULL: nothing. */
+static const char *
+misfit(struct span verb, bool is_order, const struct selection *s)
+{
+	if (span_eq(verb, SPAN("list")))
+		return s->n_ids > 0 ? "list takes no ids; say --id, or queue show ID" : NULL;
+	if (span_eq(verb, SPAN("show")))
+		return s->n_ids != 1 ? "say queue show ID" : NULL;
+	if (!is_order)
+		return "say queue list, show, retry, hold, release, delete or bounce";
+	return !selection_is_given(s) ? "say which messages: their ids, --from, --to, --domain, "
+					"--gateway, --older, --state, or all"
+				      : NULL;
+}
+
 static void
-queue_request(struct role *role, struct delivery *d, uint64_t id, const struct control_request *r)
+queue_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, uint64_t id,
+    const struct control_request *r)
 {
 	struct span verb = r->n_words > 1 ? r->words[1] : SPAN("list");
+	size_t n_rest = r->n_words > 2 ? r->n_words - 2 : 0;
+	enum admin_verb order = ADMIN_RETRY;
+	bool has_order = is_order(verb, &order);
+	struct selection s;
+	struct err err = {0};
+	const char *wrong;
 
-	if (span_eq(verb, SPAN("list")) && r->n_words <= 2)
-		queue_list(role, d, id);
-	else if (span_eq(verb, SPAN("show")) && r->n_words == 3)
-		queue_show(role, d, id, r->words[2]);
-	else if (span_eq(verb, SPAN("retry")) && r->n_words == 3)
-		queue_retry(role, d, id, r->words[2]);
-	else if (is_later_word(verb))
-		end_with(role, id, EXIT_USAGE, SPAN("queue "), verb, SPAN(": not in this version"));
+	if (span_eq(verb, SPAN("more")) && n_rest == 1) {
+		queue_jobs_more(jobs, id, r->words[2]);
+		return;
+	}
+	if (selection_parse(r->words + 2, n_rest, clock_wall_ms(), &s, &err) < 0) {
+		role_reply_end(role, id, EXIT_USAGE, span_str(err.text));
+		return;
+	}
+	wrong = misfit(verb, has_order, &s);
+	if (wrong != NULL)
+		role_reply_end(role, id, EXIT_USAGE, span_str(wrong));
+	else if (has_order)
+		queue_jobs_order(jobs, id, order, &s);
+	else if (span_eq(verb, SPAN("show")))
+		queue_show(role, d, id, &s);
 	else
-		end_with(role, id, EXIT_USAGE, SPAN("queue "), verb,
-		    SPAN(": say queue list, queue show ID, queue retry ID or queue retry all"));
+		queue_jobs_list(jobs, id, &s);
+	selection_free(&s); /* empty where a job has taken it */
 }
 
 void
-spool_request(struct role *role, struct delivery *d, uint64_t id, const struct control_request *r)
+spool_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, uint64_t id,
+    const struct control_request *r)
 {
 	struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
 	if (r->n_words > 0 && span_eq(r->words[0], SPAN("queue"))) {
-		queue_request(role, d, id, r);
+		queue_request(role, d, jobs, id, r);
+		return;
+	}
+	if (r->n_words > 0 && span_eq(r->words[0], SPAN("gateway"))) {
+		gateway_request(role, d, id, r);
 		return;
 	}
 	if (r->n_words > 0 && span_eq(r->words[0], SPAN("quarantine"))) {

@@ -18,49 +18,6 @@ struct committer {
 	uint64_t n_syncs;
 };
 
-void
-item_free(struct item **i)
-{
-	if (*i == NULL)
-		return;
-	if ((*i)->fd >= 0 && (*i)->source == NULL)
-		(void)close((*i)->fd); /* a memfd: nothing to lose */
-	list_remove(&(*i)->node);
-	mem_free((*i)->head);
-	mem_free(*i);
-	*i = NULL;
-}
-
-struct job *
-job_new(enum job_kind kind, struct segment *seg)
-{
-	struct job *j = mem_alloc(sizeof(*j));
-
-	list_init(&j->node);
-	list_init(&j->items);
-	j->kind = kind;
-	j->seg = seg;
-	j->fd = seg != NULL ? seg->fd : -1;
-	if (seg != NULL)
-		memcpy(j->name, seg->name, sizeof(j->name));
-	return j;
-}
-
-void
-job_free(struct job **j)
-{
-	if (*j == NULL)
-		return;
-	LIST_FOR_SAFE (it, &(*j)->items) {
-		struct item *i = LIST_ENTRY(it, struct item, node);
-
-		item_free(&i);
-	}
-	list_remove(&(*j)->node);
-	mem_free(*j);
-	*j = NULL;
-}
-
 /* The next job that may run now; NULL: none. Under the lock. */
 static struct job *
 next_job(struct committer *c)

@@ -19,10 +19,11 @@ struct item {
 	struct list node;
 	uint64_t cookie, serial;
 	struct spool_message *m; /* the loop's; NULL: a copy of a record that is in the log */
-	unsigned char *head;     /* encoded header (its CRC is set here) and payload, padded to 8 */
-	size_t head_n;           /* bytes of it, padding included */
-	size_t covered_n;        /* bytes of it that the CRC covers, header included */
-	int fd;                  /* -1: all of it is in `head`; a memfd, or for a copy the source */
+	unsigned char *head; /* encoded header (its CRCs are set here) and payload, padded to 8 */
+	size_t head_n;       /* bytes of it, padding included */
+	size_t covered_n;    /* bytes of the record that the header's CRC covers, header included */
+	size_t body_n;       /* bytes in `head` behind those: of prefix and body */
+	int fd;              /* -1: all of it is in `head`; a memfd, or for a copy the source */
 	uint64_t from, n;
 	uint64_t length;        /* of the payload */
 	uint64_t offset;        /* in the segment */

@@ -36,14 +36,15 @@ static void
 copy_message(struct spool *s, struct spool_message *m, int fd)
 {
 	struct item *i = mem_alloc(sizeof(*i));
+	struct record_message parts = message_parts(m);
 
 	i->serial = m->serial;
-	i->length = record_message_length(&m->parts);
-	i->head = mem_alloc(RECORD_HEADER);
-	i->head_n = i->covered_n = RECORD_HEADER;
+	i->length = record_message_length(&parts);
+	i->head_n = i->covered_n = RECORD_HEADER + (size_t)record_message_head(&parts);
+	i->head = mem_alloc(i->head_n);
 	i->fd = fd;
-	i->from = m->offset + RECORD_HEADER;
-	i->n = i->length;
+	i->from = message_offset(m) + i->covered_n;
+	i->n = i->length + RECORD_HEADER - i->covered_n;
 	i->source = m->home;
 	m->home->jobs++;
 	m->is_copying = true;
@@ -65,7 +66,7 @@ compact_messages(struct spool *s)
 		return;
 	LIST_FOR (it, &seg->live) {
 		struct spool_message *m = LIST_ENTRY(it, struct spool_message, in_home);
-		uint64_t size = record_size(record_message_length(&m->parts));
+		uint64_t size = message_record_size(m);
 
 		/* One copy at a time: a mark names two homes, not three. */
 		if (map_get_u64(s->by_number, m->former) != NULL)
@@ -95,7 +96,7 @@ renew_note(struct spool *s, struct spool_message *m, int fd)
 {
 	size_t n = m->note_n;
 	char *bytes = mem_alloc(n);
-	uint64_t at = m->note_offset + RECORD_HEADER + RECORD_HOMES;
+	uint64_t at = message_note_offset(m) + RECORD_HEADER + RECORD_HOMES;
 	bool is_read = io_read_all(s->io, fd, bytes, n, at) == 0;
 
 	if (is_read)

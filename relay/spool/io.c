@@ -1,5 +1,7 @@
 #include "relay/spool/io.h"
 #include "relay/base/err.h"
+#include "relay/base/mem.h"
+#include "relay/spool/crc32c.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+enum { IO_CRC_CHUNK = 256 * 1024 };
 
 static int
 system_open_dir(void *arg, const char *path)
@@ -197,6 +201,25 @@ io_write_all(const struct spool_io *io, int fd, struct iovec *iov, int n, uint64
 		}
 	}
 	return 0;
+}
+
+int
+io_crc(const struct spool_io *io, int fd, uint64_t offset, uint64_t n, uint32_t *crc)
+{
+	size_t size = n < IO_CRC_CHUNK ? (size_t)n : IO_CRC_CHUNK;
+	unsigned char *chunk = mem_alloc(size + 1);
+	int failed = 0;
+
+	while (n > 0 && failed == 0) {
+		size_t take = n < size ? (size_t)n : size;
+
+		failed = io_read_all(io, fd, chunk, take, offset);
+		*crc = crc32c(*crc, chunk, take);
+		offset += take;
+		n -= take;
+	}
+	mem_free(chunk);
+	return failed;
 }
 
 int

@@ -44,6 +44,8 @@ extern const struct spool_io spool_io_system;
 int io_read_all(const struct spool_io *io, int fd, void *to, size_t n, uint64_t offset);
 /* All of the vectors (which it changes) or an error. */
 int io_write_all(const struct spool_io *io, int fd, struct iovec *iov, int n, uint64_t offset);
+/* Goes on with the CRC-32C over `n` bytes of a file; 0 or a negative errno. */
+int io_crc(const struct spool_io *io, int fd, uint64_t offset, uint64_t n, uint32_t *crc);
 /* -E_FULL for the errors of a full disk or quota, else -E_IO. */
 int io_code(int negative_errno);
 

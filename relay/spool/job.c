@@ -3,6 +3,7 @@
 #include "relay/base/mem.h"
 #include "relay/spool/commit.h"
 #include "relay/spool/crc32c.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/record.h"
 
 #include <errno.h>
@@ -18,6 +19,49 @@ struct writer {
 	uint64_t offset; /* of the first vector */
 	uint64_t next;   /* behind the last */
 };
+
+void
+item_free(struct item **i)
+{
+	if (*i == NULL)
+		return;
+	if ((*i)->fd >= 0 && (*i)->source == NULL)
+		(void)close((*i)->fd); /* a memfd: nothing to lose */
+	list_remove(&(*i)->node);
+	mem_free((*i)->head);
+	mem_free(*i);
+	*i = NULL;
+}
+
+struct job *
+job_new(enum job_kind kind, struct segment *seg)
+{
+	struct job *j = mem_alloc(sizeof(*j));
+
+	list_init(&j->node);
+	list_init(&j->items);
+	j->kind = kind;
+	j->seg = seg;
+	j->fd = seg != NULL ? seg->fd : -1;
+	if (seg != NULL)
+		memcpy(j->name, seg->name, sizeof(j->name));
+	return j;
+}
+
+void
+job_free(struct job **j)
+{
+	if (*j == NULL)
+		return;
+	LIST_FOR_SAFE (it, &(*j)->items) {
+		struct item *i = LIST_ENTRY(it, struct item, node);
+
+		item_free(&i);
+	}
+	list_remove(&(*j)->node);
+	mem_free(*j);
+	*j = NULL;
+}
 
 static int
 flush_writer(struct writer *w)
@@ -85,44 +129,78 @@ write_void(struct writer *w, struct item *i)
 	return write_one(w, i->head, RECORD_HEADER, i->offset);
 }
 
-/*
- * The body goes first and the head, whose CRC is known only then, last.  A copy is checked against
- * the CRC that its source has, so that damage is not given a new seal of health.
- */
-static int
-write_streamed(struct writer *w, struct item *i)
+/* Sets both CRCs of a record whose bytes before the prefix are in `head`. */
+static void
+seal_head(struct item *i, uint32_t body_crc)
 {
-	unsigned char *chunk = mem_alloc(COMMIT_CHUNK), old[RECORD_HEADER] = {0};
-	struct record was = {.nonce = 0};
-	uint32_t crc, old_crc = 0;
+	uint32_t crc;
+
+	record_store_u32(i->head + RECORD_HEADER + RECORD_BODY_CRC_AT, body_crc);
+	crc = record_crc_of_header(i->head);
+	crc = crc32c(crc, i->head + RECORD_HEADER, i->covered_n - RECORD_HEADER);
+	record_set_crc(i->head, crc);
+}
+
+/* From the source to behind the head; `is_bad`: the source cannot be read. */
+static int
+stream(struct writer *w, const struct item *i, uint32_t *crc, bool *is_bad)
+{
+	size_t size = i->n < COMMIT_CHUNK ? (size_t)i->n : COMMIT_CHUNK;
+	unsigned char *chunk = mem_alloc(size + 1);
 	uint64_t done = 0;
 	int failed = 0;
-	bool is_bad = false;
 
-	crc = crc32c(
-	    record_crc_of_header(i->head), i->head + RECORD_HEADER, i->covered_n - RECORD_HEADER);
-	if (i->source != NULL) {
-		is_bad = read_source(w, i, old, sizeof(old), i->from - RECORD_HEADER) != 0 ||
-			 !record_decode(old, &was) || was.length != i->n;
-		old_crc = record_crc_of_header(old);
-	}
-	while (done < i->n && !is_bad && failed == 0) {
-		size_t n = i->n - done < COMMIT_CHUNK ? (size_t)(i->n - done) : COMMIT_CHUNK;
+	while (done < i->n && failed == 0) {
+		size_t n = i->n - done < size ? (size_t)(i->n - done) : size;
 
-		is_bad = read_source(w, i, chunk, n, i->from + done) != 0;
-		if (is_bad)
+		*is_bad = read_source(w, i, chunk, n, i->from + done) != 0;
+		if (*is_bad)
 			break;
-		crc = crc32c(crc, chunk, n);
-		old_crc = crc32c(old_crc, chunk, n);
+		*crc = crc32c(*crc, chunk, n);
 		failed = write_one(w, chunk, n, i->offset + i->head_n + done);
 		done += n;
 	}
 	mem_free(chunk);
+	return failed;
+}
+
+/* The head of a copy is its source's, under another header; false: it is not what was written. */
+static bool
+read_head(const struct writer *w, struct item *i)
+{
+	unsigned char old[RECORD_HEADER];
+	struct record was;
+	size_t n = i->covered_n - RECORD_HEADER;
+	uint32_t crc;
+
+	if (read_source(w, i, old, sizeof(old), i->from - i->covered_n) != 0 ||
+	    read_source(w, i, i->head + RECORD_HEADER, n, i->from - n) != 0)
+		return false;
+	crc = crc32c(record_crc_of_header(old), i->head + RECORD_HEADER, n);
+	return record_decode(old, &was) && was.length == i->length && was.crc == crc;
+}
+
+/*
+ * The body goes first and the head, whose CRCs are known only then, last.  A copy is checked against
+ * the CRCs that its source has, so that damage is not given a new seal of health.
+ */
+static int
+write_streamed(struct writer *w, struct item *i)
+{
+	struct record_message parts;
+	uint32_t crc = crc32c(0, i->head + i->covered_n, i->body_n);
+	bool is_bad = i->source != NULL && !read_head(w, i);
+	int failed = is_bad ? 0 : stream(w, i, &crc, &is_bad);
+
 	if (failed != 0)
 		return failed;
-	if (is_bad || (i->source != NULL && old_crc != was.crc))
+	if (i->source != NULL && !is_bad)
+		is_bad = record_decode_message(span_of(i->head + RECORD_HEADER, RECORD_LENGTHS),
+			     i->length, &parts) != 0 ||
+			 parts.body_crc != crc;
+	if (is_bad)
 		return write_void(w, i);
-	record_set_crc(i->head, crc);
+	seal_head(i, crc);
 	return write_one(w, i->head, i->head_n, i->offset);
 }
 
@@ -132,10 +210,7 @@ write_item(struct writer *w, struct item *i)
 	int failed;
 
 	if (i->fd < 0) {
-		uint32_t crc = record_crc_of_header(i->head);
-
-		crc = crc32c(crc, i->head + RECORD_HEADER, i->covered_n - RECORD_HEADER);
-		record_set_crc(i->head, crc);
+		seal_head(i, crc32c(0, i->head + i->covered_n, i->body_n));
 		return add_vector(w, i->head, i->head_n, i->offset);
 	}
 	failed = flush_writer(w);
@@ -162,6 +237,15 @@ write_batch(struct job *j, const struct spool_io *io)
 	return failed != 0 ? failed : flush_writer(&w);
 }
 
+static bool
+has_copies(const struct job *j)
+{
+	LIST_FOR (it, &j->items)
+		if (LIST_ENTRY(it, struct item, node)->source != NULL)
+			return true;
+	return false;
+}
+
 static int
 run_batch(struct job *j, const struct spool_io *io, int dir, uint64_t *n_syncs)
 {
@@ -174,13 +258,16 @@ run_batch(struct job *j, const struct spool_io *io, int dir, uint64_t *n_syncs)
 	}
 	j->is_touched = true;
 	failed = write_batch(j, io);
-	if (failed == 0) {
+	if (failed == 0 && !PLANTED(PLANT_ACK_BEFORE_SYNC) &&
+	    !(PLANTED(PLANT_COPY_NOT_SYNCED) && has_copies(j))) {
 		(*n_syncs)++;
 		failed = io->sync_data(io->arg, j->fd);
 	}
-	if (failed == 0 && j->is_create)
+	if (failed != 0 && PLANTED(PLANT_SYNC_RETRIED))
+		failed = io->sync_data(io->arg, j->fd);
+	if (failed == 0 && j->is_create && !PLANTED(PLANT_DIR_NOT_SYNCED))
 		failed = io->sync_dir(io->arg, dir);
-	return failed;
+	return PLANTED(PLANT_SYNC_ERROR_IGNORED) ? 0 : failed;
 }
 
 static int
@@ -236,6 +323,8 @@ run_retire(struct job *j, const struct spool_io *io, int dir)
 		iov = (struct iovec){.iov_base = block, .iov_len = SEGMENT_HEADER};
 		failed = io_write_all(io, j->fd, &iov, 1, 0);
 		mem_free(block);
+		if (PLANTED(PLANT_ERASE_NOT_SYNCED))
+			return failed;
 		return failed != 0 ? failed : io->sync_data(io->arg, j->fd);
 	case RETIRE_UNLINK:
 		failed = io->unlink_file(io->arg, dir, j->name);
@@ -263,6 +352,8 @@ job_run(struct job *j, const struct spool_io *io, int dir, uint64_t *n_syncs)
 		return;
 	case JOB_SYNC:
 		for (int i = 0; i < j->n_fds && j->failed == 0; i++) {
+			if (PLANTED(PLANT_MARKS_NOT_SYNCED))
+				break;
 			(*n_syncs)++;
 			j->failed = io->sync_data(io->arg, j->fds[i]);
 		}

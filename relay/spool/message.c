@@ -1,19 +1,59 @@
 /* A live message: where it lies, and reading it. */
 #include "relay/base/err.h"
-#include "relay/base/mem.h"
-#include "relay/spool/crc32c.h"
 #include "relay/spool/store.h"
+
+static const uint64_t body_mask = SPOOL_BODY_MAX;
+enum { MASK_24 = 0xffffff };
+
+struct record_message
+message_parts(const struct spool_message *m)
+{
+	return (struct record_message){.id_n = m->id_n,
+	    .envelope_n = m->envelope_n,
+	    .prefix_n = (uint32_t)m->prefix_n,
+	    .body_n = m->body_n};
+}
+
+/* The lengths are within the limits of spool.h, which fit. */
+void
+message_set_parts(struct spool_message *m, const struct record_message *parts)
+{
+	m->id_n = (uint8_t)parts->id_n;
+	m->envelope_n = parts->envelope_n & MASK_24;
+	m->prefix_n = parts->prefix_n & MASK_24;
+	m->body_n = parts->body_n & body_mask;
+}
+
+uint64_t
+message_offset(const struct spool_message *m)
+{
+	return (uint64_t)m->at * RECORD_ALIGN;
+}
+
+uint64_t
+message_note_offset(const struct spool_message *m)
+{
+	return (uint64_t)m->note_at * RECORD_ALIGN;
+}
+
+uint64_t
+message_record_size(const struct spool_message *m)
+{
+	struct record_message parts = message_parts(m);
+
+	return record_size(record_message_length(&parts));
+}
 
 void
 message_enter(struct spool *s, struct spool_message *m, struct segment *home, uint64_t offset)
 {
 	m->home = home;
-	m->offset = offset;
+	m->at = (uint32_t)(offset / RECORD_ALIGN); /* spool_new bounds segments */
 	m->is_verified = false;
 	list_append(&home->live, &m->in_home);
 	home->n_live++;
-	home->live_bytes += record_size(record_message_length(&m->parts));
-	(void)map_set_u64(s->by_serial, m->serial, m); /* before: itself, or nothing */
+	home->live_bytes += message_record_size(m);
+	serials_put(&s->by_serial, m); /* before: itself, or nothing */
 }
 
 void
@@ -21,7 +61,7 @@ message_leave(struct spool_message *m)
 {
 	list_remove(&m->in_home);
 	m->home->n_live--;
-	m->home->live_bytes -= record_size(record_message_length(&m->parts));
+	m->home->live_bytes -= message_record_size(m);
 	m->home = NULL;
 }
 
@@ -29,8 +69,8 @@ void
 message_set_note(struct spool_message *m, struct segment *home, uint64_t offset, size_t n)
 {
 	m->note_home = home;
-	m->note_offset = offset;
-	m->note_n = n;
+	m->note_at = (uint32_t)(offset / RECORD_ALIGN);
+	m->note_n = (uint32_t)n & MASK_24;
 	list_append(&home->live, &m->in_notes);
 	home->n_live++;
 }
@@ -45,22 +85,16 @@ message_drop_note(struct spool_message *m)
 	m->note_home = NULL;
 }
 
-struct span
-spool_message_id(const struct spool_message *m)
-{
-	return span_of(m->id, m->parts.id_n);
-}
-
 uint64_t
 spool_message_size(const struct spool_message *m)
 {
-	return m->parts.prefix_n + m->parts.body_n;
+	return m->prefix_n + m->body_n;
 }
 
 uint32_t
 spool_message_prefix(const struct spool_message *m)
 {
-	return m->parts.prefix_n;
+	return (uint32_t)m->prefix_n;
 }
 
 int
@@ -73,42 +107,40 @@ spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void
 		return -E_CORRUPT;
 	if (fd < 0)
 		return -E_IO;
-	start = m->offset + RECORD_HEADER + RECORD_LENGTHS + m->parts.id_n + m->parts.envelope_n;
+	start = message_offset(m) + RECORD_HEADER + RECORD_LENGTHS + m->id_n + m->envelope_n;
 	return io_read_all(s->io, fd, to, n, start + offset) == 0 ? 0 : -E_IO;
 }
 
 /* 0, -E_IO or -E_CORRUPT. */
 static int
-check_record(struct spool *s, int fd, const struct spool_message *m, unsigned char *chunk)
+check_record(struct spool *s, int fd, const struct spool_message *m)
 {
-	uint64_t left = record_message_length(&m->parts), at = m->offset + RECORD_HEADER;
+	unsigned char start[RECORD_HEADER + RECORD_LENGTHS];
+	struct record_message want = message_parts(m), parts;
+	uint64_t at = message_offset(m) + RECORD_HEADER, head = record_message_head(&want);
+	uint32_t crc, body_crc = 0;
 	struct record r;
-	uint32_t crc;
 
-	if (io_read_all(s->io, fd, chunk, RECORD_HEADER, m->offset) != 0)
+	if (io_read_all(s->io, fd, start, sizeof(start), message_offset(m)) != 0)
 		return -E_IO;
-	if (!record_decode(chunk, &r) || r.type != RECORD_MSG || r.serial != m->serial ||
-	    r.nonce != m->home->header.nonce || r.length != left)
+	if (!record_decode(start, &r) || r.type != RECORD_MSG || r.serial != m->serial ||
+	    r.nonce != m->home->header.nonce ||
+	    record_decode_message(
+		span_of(start + RECORD_HEADER, RECORD_LENGTHS), r.length, &parts) != 0 ||
+	    record_message_head(&parts) != head || r.length != record_message_length(&want))
 		return -E_CORRUPT;
-	crc = record_crc_of_header(chunk);
-	while (left > 0) {
-		size_t n = left < COMMIT_CHUNK ? (size_t)left : COMMIT_CHUNK;
-
-		if (io_read_all(s->io, fd, chunk, n, at) != 0)
-			return -E_IO;
-		crc = crc32c(crc, chunk, n);
-		at += n;
-		left -= n;
-	}
-	return crc == r.crc ? 0 : -E_CORRUPT;
+	crc = record_crc_of_header(start);
+	if (io_crc(s->io, fd, at, head, &crc) != 0 ||
+	    io_crc(s->io, fd, at + head, r.length - head, &body_crc) != 0)
+		return -E_IO;
+	return crc == r.crc && body_crc == parts.body_crc ? 0 : -E_CORRUPT;
 }
 
 int
 spool_verify(struct spool *s, const struct spool_message *m)
 {
 	/* The handle is const for callers; that it was checked is ours to remember. */
-	struct spool_message *own = map_get_u64(s->by_serial, m->serial);
-	unsigned char *chunk;
+	struct spool_message *own = serials_get(&s->by_serial, m->serial);
 	int fd, result;
 
 	must(own == m);
@@ -117,9 +149,7 @@ spool_verify(struct spool *s, const struct spool_message *m)
 	fd = tidy_fd(s, m->home);
 	if (fd < 0)
 		return -E_IO;
-	chunk = mem_alloc(COMMIT_CHUNK);
-	result = check_record(s, fd, m, chunk);
-	mem_free(chunk);
+	result = check_record(s, fd, m);
 	own->is_verified = result == 0;
 	return result;
 }

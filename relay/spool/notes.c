@@ -6,15 +6,16 @@
  */
 #include "relay/base/mem.h"
 #include "relay/spool/crc32c.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/store.h"
 
 static struct spool_message *
 mark_message(struct spool *s, const struct mark *k)
 {
 	struct spool_message *m =
-	    k->type == RECORD_NOTE ? map_get_u64(s->by_serial, k->serial) : NULL;
+	    k->type == RECORD_NOTE ? serials_get(&s->by_serial, k->serial) : NULL;
 
-	return m != NULL && m->note_seq == k->seq ? m : NULL;
+	return m != NULL && m->note_mark == (uint32_t)k->seq ? m : NULL;
 }
 
 /* All marks that are not synced go to the end of the log; who waits for one waits for all. */
@@ -28,7 +29,7 @@ rewind_marks(struct spool *s)
 		k->is_written = false;
 		k->seq = ++s->mark_seq;
 		if (m != NULL)
-			m->note_seq = k->seq;
+			m->note_mark = (uint32_t)k->seq;
 	}
 	if (s->open_seq > s->synced_seq)
 		s->open_seq = s->mark_seq;
@@ -211,7 +212,7 @@ notes_put(struct spool *s, struct spool_message *m, struct span note)
 	record_encode_homes(&homes, k->payload);
 	if (note.n > 0)
 		memcpy(k->payload + RECORD_HOMES, note.p, note.n);
-	m->note_seq = k->seq;
+	m->note_mark = (uint32_t)k->seq;
 	mark_add(s, k);
 }
 
@@ -309,6 +310,8 @@ void
 notes_sync_done(struct spool *s, struct job *j)
 {
 	s->is_syncing = false;
+	if (PLANTED(PLANT_MARKS_NOT_REPEATED))
+		j->failed = 0;
 	release_synced(s, j);
 	if (j->failed == 0) {
 		forget_synced(s, j->seq);
@@ -327,4 +330,5 @@ notes_sync_done(struct spool *s, struct job *j)
 	}
 	tidy_dying(s);
 	plan_release(s);
+	plan_run(s); /* it may have waited for a seal */
 }

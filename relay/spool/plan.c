@@ -5,6 +5,7 @@
  */
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/store.h"
 
 static uint64_t
@@ -91,6 +92,17 @@ plan_own(struct spool *s)
 	s->open = NULL;
 }
 
+/* Where a closed segment ends is written down once all of it is synced. */
+static void
+seal_whole(struct spool *s, struct segment *seg)
+{
+	if (seg->state != SEGMENT_CLOSED || seg->safe != seg->end || seg->is_failed ||
+	    seg->is_sealed)
+		return;
+	seg->is_sealed = true;
+	notes_seal(s, seg);
+}
+
 static void
 close_active(struct spool *s)
 {
@@ -99,8 +111,7 @@ close_active(struct spool *s)
 	seg->state = SEGMENT_CLOSED;
 	s->active = NULL;
 	s->open = NULL;
-	if (seg->jobs == 0 && !seg->is_failed)
-		notes_seal(s, seg);
+	seal_whole(s, seg);
 	tidy_consider(s, seg);
 }
 
@@ -154,7 +165,7 @@ plan_run(struct spool *s)
 static void
 copy_done(struct spool *s, struct item *i, struct segment *seg)
 {
-	struct spool_message *m = map_get_u64(s->by_serial, i->serial);
+	struct spool_message *m = serials_get(&s->by_serial, i->serial);
 	struct segment *source = i->source;
 
 	source->jobs--;
@@ -170,7 +181,7 @@ copy_done(struct spool *s, struct item *i, struct segment *seg)
 		source->is_compact = true;
 	if (m != NULL && i->err == 0) {
 		message_leave(m);
-		m->former = source->header.number;
+		m->former = (uint32_t)source->header.number;
 		message_enter(s, m, seg, i->offset);
 	}
 	item_free(&i);
@@ -180,7 +191,7 @@ copy_done(struct spool *s, struct item *i, struct segment *seg)
 static void
 drop_copy(struct spool *s, struct item *i)
 {
-	struct spool_message *m = map_get_u64(s->by_serial, i->serial);
+	struct spool_message *m = serials_get(&s->by_serial, i->serial);
 
 	i->source->jobs--;
 	if (m != NULL)
@@ -207,8 +218,7 @@ batch_kept(struct spool *s, struct job *j)
 	struct item *last = LIST_ENTRY(j->items.prev, struct item, node);
 
 	seg->safe = last->offset + item_size(last);
-	if (seg->state == SEGMENT_CLOSED && seg->safe == seg->end && !seg->is_failed)
-		notes_seal(s, seg);
+	seal_whole(s, seg);
 	/* Held until every answer is given: a callback may settle the only message in it. */
 	seg->jobs++;
 	while (!list_is_empty(&j->items)) {
@@ -251,6 +261,7 @@ unplan(struct spool *s, struct job *j)
 	}
 	seg->end = j->start;
 	seg->state = SEGMENT_CLOSED;
+	seal_whole(s, seg);
 	tidy_consider(s, seg);
 }
 
@@ -310,11 +321,16 @@ batch_lost(struct spool *s, struct job *j)
 	seg->end = j->start;
 	if (s->active == seg)
 		s->active = NULL;
-	notes_seal(s, seg);
+	if (!PLANTED(PLANT_SEAL_NOT_WRITTEN))
+		notes_seal(s, seg);
+	/* No segment is begun before that is durable: only the newest may have a torn tail. */
+	s->open_seq = s->mark_seq;
 	doom(s, j);
 	seg->jobs--;
 	tidy_consider(s, seg);
 	notes_sync(s);
+	if (PLANTED(PLANT_SEAL_NOT_SYNCED) || PLANTED(PLANT_SEAL_NOT_WRITTEN))
+		plan_release(s);
 	spool_problem(s, &s->is_disk_bad, true, "spool-disk",
 	    "a write to the spool failed; its messages were refused",
 	    "look at the disk (dmesg, smartctl); mail is taken again once writing succeeds");
@@ -350,7 +366,7 @@ plan_release(struct spool *s)
 	LIST_FOR_SAFE (it, &s->doomed) {
 		struct doomed *d = LIST_ENTRY(it, struct doomed, node);
 
-		if (d->seq > s->synced_seq)
+		if (d->seq > s->synced_seq && !PLANTED(PLANT_SEAL_NOT_SYNCED))
 			continue;
 		list_remove(it);
 		answer_all(s, &d->items, d->code);

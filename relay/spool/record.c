@@ -4,8 +4,8 @@
 #include "relay/spool/crc32c.h"
 #include "relay/spool/spool.h"
 
-/* Far above any message, far below an overflow of offsets. */
-static const uint64_t record_length_max = 1ull << 48;
+/* Far above any record, far below an overflow of offsets. */
+static const uint64_t record_length_max = 1ull << 41;
 
 void
 record_store_u64(unsigned char *to, uint64_t value)
@@ -85,9 +85,15 @@ record_size(uint64_t length)
 }
 
 uint64_t
+record_message_head(const struct record_message *m)
+{
+	return (uint64_t)RECORD_LENGTHS + m->id_n + m->envelope_n;
+}
+
+uint64_t
 record_message_length(const struct record_message *m)
 {
-	return (uint64_t)RECORD_LENGTHS + m->id_n + m->envelope_n + m->prefix_n + m->body_n;
+	return record_message_head(m) + m->prefix_n + m->body_n;
 }
 
 void
@@ -96,7 +102,7 @@ record_encode_message(const struct record_message *m, unsigned char to[RECORD_LE
 	record_store_u32(to, m->id_n);
 	record_store_u32(to + 4, m->envelope_n);
 	record_store_u32(to + 8, m->prefix_n);
-	record_store_u32(to + 12, 0);
+	record_store_u32(to + RECORD_BODY_CRC_AT, m->body_crc);
 	record_store_u64(to + 16, m->body_n);
 }
 
@@ -104,15 +110,14 @@ int
 record_decode_message(struct span start, uint64_t length, struct record_message *out)
 {
 	struct wire w = wire_over(span_take(start, RECORD_LENGTHS));
-	uint32_t zero;
 
 	out->id_n = get_u32(&w);
 	out->envelope_n = get_u32(&w);
 	out->prefix_n = get_u32(&w);
-	zero = get_u32(&w);
+	out->body_crc = get_u32(&w);
 	out->body_n = get_u64(&w);
-	if (wire_end(&w) != 0 || zero != 0 || out->id_n > SPOOL_ID_MAX ||
-	    out->envelope_n > SPOOL_ENVELOPE_MAX || out->body_n > record_length_max ||
+	if (wire_end(&w) != 0 || out->id_n > SPOOL_ID_MAX || out->envelope_n > SPOOL_ENVELOPE_MAX ||
+	    out->prefix_n > SPOOL_PREFIX_MAX || out->body_n > SPOOL_BODY_MAX ||
 	    record_message_length(out) != length)
 		return -E_CORRUPT;
 	return 0;

@@ -5,14 +5,16 @@
  *     u64 length   of the payload
  *     u64 serial   of the message it is or speaks of (0 in SEAL)
  *     u32 type
- *     u32 crc32c   of the 28 bytes above and the payload (VOID: of the 28 bytes only)
+ *     u32 crc32c   of the 28 bytes above and the payload (VOID: of the 28 bytes only; MSG: up to
+ *                  the end of the envelope)
  *     payload, then up to 7 bytes that mean nothing: records begin at multiples of 8
  *
- *     MSG   u32 id, u32 envelope, u32 prefix, u32 0, u64 body (lengths), then these four
+ *     MSG   u32 id, u32 envelope, u32 prefix (lengths), u32 crc32c of prefix and body, u64 body
+ *           (length), then id, envelope, prefix, body: a recovery need not read bodies
  *     NOTE  u64 home, u64 former (numbers of segments that hold the message), then the note
  *     DONE  u64 home, u64 former
  *     SEAL  u64 number, u64 nonce, u64 end, u64 gaps: that segment's records end there, whatever
- *           follows, and so many places before hold no record
+ *           follows, and so many bytes before are in no record
  *     VOID  bytes that never became a record
  */
 #ifndef SPOOL_RECORD_H
@@ -26,7 +28,8 @@ enum {
 	RECORD_CRC_AT = 28,
 	RECORD_ALIGN = 8,
 	RECORD_LENGTHS = 24, /* the fixed start of a MSG payload */
-	RECORD_HOMES = 16,   /* the fixed start of a NOTE payload, all of a DONE's */
+	RECORD_BODY_CRC_AT = 12,
+	RECORD_HOMES = 16, /* the fixed start of a NOTE payload, all of a DONE's */
 	RECORD_SEAL_LENGTH = 32,
 	RECORD_PEEK = 64 /* first bytes of a payload: enough for a MSG's lengths and id */
 };
@@ -40,6 +43,7 @@ struct record {
 struct record_message {
 	uint32_t id_n, envelope_n, prefix_n;
 	uint64_t body_n;
+	uint32_t body_crc; /* of prefix and body */
 };
 
 struct record_homes {
@@ -60,6 +64,8 @@ void record_set_crc(unsigned char header[RECORD_HEADER], uint32_t crc);
 /* Bytes a record takes in a segment. */
 uint64_t record_size(uint64_t length);
 
+/* Payload bytes that the header's CRC covers; of a MSG those before the prefix. */
+uint64_t record_message_head(const struct record_message *m);
 /* Payload bytes of a message; its parts are within the limits of spool.h. */
 uint64_t record_message_length(const struct record_message *m);
 void record_encode_message(const struct record_message *m, unsigned char to[RECORD_LENGTHS]);

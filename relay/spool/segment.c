@@ -40,7 +40,8 @@ decode_copy(const unsigned char *from, struct segment_header *out)
 	out->first_serial = get_u64(&w);
 	if (get_u32(&w) != crc32c(0, from, HEADER_CRC_AT) || wire_end(&w) != 0)
 		return false;
-	if ((kind != SEGMENT_MESSAGES && kind != SEGMENT_NOTES) || zero != 0 || out->number == 0)
+	if ((kind != SEGMENT_MESSAGES && kind != SEGMENT_NOTES) || zero != 0 || out->number == 0 ||
+	    out->number > SEGMENT_NUMBER_MAX)
 		return false;
 	out->kind = (enum segment_kind)kind;
 	return true;
@@ -121,4 +122,11 @@ segment_name_aside(const char *name, char to[SEGMENT_NAME_SIZE])
 	struct span base = span_take(span_str(name), SEGMENT_NAME_SIZE - sizeof(".damaged"));
 
 	(void)snprintf(to, SEGMENT_NAME_SIZE, "%.*s.damaged", SPAN_ARG(base)); /* fits */
+}
+
+void
+segment_name_part(const char *name, uint64_t offset, char to[SEGMENT_NAME_SIZE])
+{
+	(void)snprintf(to, SEGMENT_NAME_SIZE, "%.24s.%llu.damaged", name,
+	    (unsigned long long)offset); /* fits: offsets have 15 digits at most */
 }

@@ -13,8 +13,9 @@
 enum {
 	SEGMENT_HEADER = 4096,  /* bytes before the first record */
 	SEGMENT_COPY_AT = 2048, /* of the header's second copy, in a sector of its own */
-	SEGMENT_NAME_SIZE = 32
+	SEGMENT_NAME_SIZE = 48
 };
+#define SEGMENT_NUMBER_MAX UINT32_MAX /* 256 PiB of mail in segments of 64 MiB */
 
 enum segment_kind { SEGMENT_MESSAGES = 1, SEGMENT_NOTES };
 
@@ -48,14 +49,14 @@ struct segment {
 	int fd;                      /* -1: not open at the moment */
 	uint64_t size;               /* of the file; UINT64_MAX: of a message of its own */
 	uint64_t end;                /* where the next record goes */
-	uint64_t gaps;               /* places before `end` without a record, known and accepted */
+	uint64_t gaps;               /* bytes before `end` in no record, known and accepted */
 	uint64_t safe;               /* everything before is synced (messages) */
 	bool is_own;                 /* holds one large message, is unlinked after it */
 	bool is_failed;              /* a write or sync failed: never reused */
 	bool is_damaged;             /* has bad records: set aside instead of reused */
 	bool is_unreadable;          /* the disk gave errors: left for the next start */
 	bool is_compact;             /* looked at for copying, not worth or not able */
-	bool is_sealed;              /* recovery: its end is written down */
+	bool is_sealed;              /* its end is written down */
 	bool is_dirty;               /* notes: not synced up to last_seq */
 	unsigned jobs;               /* batches and copies with the committer that touch it */
 	uint64_t n_live, live_bytes; /* messages, or newest notes of live messages */
@@ -77,5 +78,7 @@ void segment_name(uint64_t file, char to[SEGMENT_NAME_SIZE]);
 bool segment_name_parse(const char *name, uint64_t *file);
 /* The name under which a damaged one is kept for the admin: "00000001.seg.damaged". */
 void segment_name_aside(const char *name, char to[SEGMENT_NAME_SIZE]);
+/* … and that of a part of it: "00000001.seg.4096.damaged". */
+void segment_name_part(const char *name, uint64_t offset, char to[SEGMENT_NAME_SIZE]);
 
 #endif

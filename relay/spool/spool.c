@@ -43,7 +43,7 @@ spool_answer(struct spool *s, struct item *i, struct spool_message *m, int code)
 	uint64_t cookie = i->cookie;
 
 	if (i->m == NULL) { /* a copy: nobody waits for it */
-		struct spool_message *own = map_get_u64(s->by_serial, i->serial);
+		struct spool_message *own = serials_get(&s->by_serial, i->serial);
 
 		if (own != NULL)
 			own->is_copying = false;
@@ -178,9 +178,9 @@ spool_new(const struct spool_options *options, struct loop *loop, const struct s
 	s->min_free = options->min_free;
 	s->segment_bytes =
 	    options->segment_bytes != 0 ? options->segment_bytes : SPOOL_SEGMENT_BYTES;
-	must(s->segment_bytes >= SPOOL_SEGMENT_MIN && s->segment_bytes % RECORD_ALIGN == 0);
+	must(s->segment_bytes >= SPOOL_SEGMENT_MIN && s->segment_bytes % RECORD_ALIGN == 0 &&
+	     s->segment_bytes / RECORD_ALIGN <= UINT32_MAX);
 	s->by_number = map_new();
-	s->by_serial = map_new();
 	s->next_file = s->next_number = s->next_serial = 1;
 	list_init(&s->segments);
 	list_init(&s->free);
@@ -217,15 +217,15 @@ static void
 free_spool(struct spool *s)
 {
 	size_t at = 0;
-	void *value;
+	struct spool_message *m;
 
 	timer_cancel(&s->tick);
 	timer_cancel(&s->kick);
 	watch_remove(&s->watch);
 	commit_stop(&s->committer);
-	while (map_next(s->by_serial, &at, NULL, &value))
-		mem_free(value);
-	map_free(&s->by_serial);
+	while ((m = serials_next(&s->by_serial, &at)) != NULL)
+		mem_free(m);
+	serials_clear(&s->by_serial);
 	map_free(&s->by_number);
 	free_items(&s->pending);
 	free_items(&s->refused);
@@ -267,7 +267,7 @@ spool_open(const struct spool_options *options, struct loop *loop,
 		free_spool(s);
 		return NULL;
 	}
-	if (recover_run(s, err) != 0) {
+	if (recover_run(s, err) != 0 || recover_make_durable(s, err) != 0) {
 		(void)err_add(err, "%s", options->dir);
 		free_spool(s);
 		return NULL;
@@ -324,7 +324,7 @@ body_length(struct span body, int fd, uint64_t skip, uint64_t size)
 
 	if (fd < 0)
 		return (int64_t)body.n;
-	if (skip > size || size > INT64_MAX)
+	if (skip > size || size - skip > SPOOL_BODY_MAX)
 		return -E_LIMIT;
 	if (fstat(fd, &st) != 0 || st.st_size < 0 || (uint64_t)st.st_size < size)
 		return -E_CORRUPT;
@@ -340,17 +340,17 @@ add_bytes(unsigned char *to, struct span bytes)
 }
 
 static void
-fill_head(
-    struct item *i, struct span id, struct span envelope, struct span prefix, struct span body)
+fill_head(struct item *i, const struct record_message *parts, struct span id, struct span envelope,
+    struct span prefix, struct span body)
 {
-	size_t n = RECORD_HEADER + RECORD_LENGTHS + id.n + envelope.n + prefix.n + body.n;
 	unsigned char *at;
 
+	i->covered_n = RECORD_HEADER + (size_t)record_message_head(parts);
+	i->body_n = prefix.n + body.n;
 	/* A body that follows from a file follows at once; else the next record begins aligned. */
-	i->covered_n = n;
-	i->head_n = i->n > 0 ? n : (size_t)record_size(i->length);
+	i->head_n = i->n > 0 ? i->covered_n + i->body_n : (size_t)record_size(i->length);
 	i->head = mem_alloc(i->head_n);
-	record_encode_message(&i->m->parts, i->head + RECORD_HEADER);
+	record_encode_message(parts, i->head + RECORD_HEADER);
 	at = add_bytes(i->head + RECORD_HEADER + RECORD_LENGTHS, id);
 	at = add_bytes(at, envelope);
 	at = add_bytes(at, prefix);
@@ -364,6 +364,7 @@ spool_put(struct spool *s, uint64_t cookie, struct span id, struct span envelope
 	int64_t length = body_length(body, body_fd, body_skip, body_size);
 	struct item *i = mem_alloc(sizeof(*i));
 	struct spool_message *m = mem_alloc(sizeof(*m));
+	struct record_message parts;
 
 	i->m = m;
 	i->cookie = cookie;
@@ -371,21 +372,21 @@ spool_put(struct spool *s, uint64_t cookie, struct span id, struct span envelope
 	list_init(&i->node);
 	list_init(&m->in_home);
 	list_init(&m->in_notes);
-	if (id.n > SPOOL_ID_MAX || envelope.n > SPOOL_ENVELOPE_MAX || prefix.n > UINT32_MAX ||
+	if (id.n > SPOOL_ID_MAX || envelope.n > SPOOL_ENVELOPE_MAX || prefix.n > SPOOL_PREFIX_MAX ||
 	    length < 0) {
 		spool_refuse_soon(s, i, length < 0 ? (int)length : -E_LIMIT);
 		return;
 	}
 	m->serial = i->serial = s->next_serial++;
-	m->parts = (struct record_message){.id_n = (uint32_t)id.n,
+	parts = (struct record_message){.id_n = (uint32_t)id.n,
 	    .envelope_n = (uint32_t)envelope.n,
 	    .prefix_n = (uint32_t)prefix.n,
 	    .body_n = (uint64_t)length};
-	memcpy(m->id, id.p, id.n);
-	i->length = record_message_length(&m->parts);
+	message_set_parts(m, &parts);
+	i->length = record_message_length(&parts);
 	i->from = body_skip;
 	i->n = body_fd >= 0 ? (uint64_t)length : 0;
-	fill_head(i, id, envelope, prefix, body_fd >= 0 ? SPAN("") : body);
+	fill_head(i, &parts, id, envelope, prefix, body_fd >= 0 ? SPAN("") : body);
 	if (i->n == 0 && i->fd >= 0) {
 		(void)close(i->fd); /* an empty body: nothing to read */
 		i->fd = -1;
@@ -431,7 +432,7 @@ spool_forget(struct spool *s, struct spool_message **message)
 	*message = NULL;
 	message_drop_note(m);
 	message_leave(m);
-	(void)map_remove_u64(s->by_serial, m->serial); /* it is there */
+	serials_remove(&s->by_serial, m->serial);
 	s->stats.messages--;
 	s->stats.bytes -= spool_message_size(m);
 	notes_done(s, m->serial, &homes);

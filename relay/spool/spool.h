@@ -18,8 +18,10 @@ enum {
 	SPOOL_SEGMENT_BYTES = 64 * 1024 * 1024,
 	SPOOL_ID_MAX = 40,
 	SPOOL_ENVELOPE_MAX = 8 * 1024 * 1024,
+	SPOOL_PREFIX_MAX = 8 * 1024 * 1024,
 	SPOOL_NOTE_MAX = 8 * 1024 * 1024
 };
+#define SPOOL_BODY_MAX ((1ull << 40) - 1)
 
 struct spool;
 struct spool_message; /* one live message in the log; the spool's, valid until spool_forget */
@@ -29,9 +31,10 @@ struct spool_events {
 	 * will never come back, and `m` is NULL then). */
 	void (*on_committed)(
 	    void *arg, uint64_t cookie, struct spool_message *m, const struct err *err);
-	/* During spool_open: a live message found on disk, with the newest of its notes (empty: none). */
-	void (*on_recovered)(
-	    void *arg, struct spool_message *m, struct span envelope, struct span note);
+	/* During spool_open: a live message found on disk, with the newest of its notes (empty: none).
+	 * Its prefix and body have not been looked at: spool_verify does before they are sent. */
+	void (*on_recovered)(void *arg, struct spool_message *m, struct span id,
+	    struct span envelope, struct span note);
 	/* Something an admin must know: name NULL-terminated words for `status`; do_this NULL: over. */
 	void (*on_problem)(void *arg, const char *name, const char *what, const char *do_this);
 };
@@ -64,12 +67,11 @@ void spool_note(struct spool *s, struct spool_message *m, struct span note);
 /* The message is settled: it will not be recovered. Same durability as a note. */
 void spool_forget(struct spool *s, struct spool_message **m);
 
-struct span spool_message_id(const struct spool_message *m);
 uint64_t spool_message_size(const struct spool_message *m);   /* prefix and body, bytes */
 uint32_t spool_message_prefix(const struct spool_message *m); /* bytes of it that are the prefix */
 /* Reads `n` bytes at `offset` of prefix+body: from memory or with pread. 0 or -E_IO/-E_CORRUPT. */
 int spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void *to, size_t n);
-/* Checks the stored CRC of the whole message once; -E_CORRUPT must keep it from being sent. */
+/* Checks the stored CRCs of the whole message once; -E_CORRUPT must keep it from being sent. */
 int spool_verify(struct spool *s, const struct spool_message *m);
 
 struct spool_stats {

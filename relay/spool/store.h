@@ -10,6 +10,7 @@
 #include "relay/spool/io.h"
 #include "relay/spool/record.h"
 #include "relay/spool/segment.h"
+#include "relay/spool/serials.h"
 #include "relay/spool/spool.h"
 
 enum {
@@ -26,19 +27,18 @@ enum {
 	SPOOL_COMPACT_NOTES = 256      /* notes written anew in a tick */
 };
 
+/* A million of these wait in a bad week: 88 bytes, and no copy of what the record says. */
 struct spool_message {
 	uint64_t serial;
 	struct segment *home;
-	uint64_t offset; /* of its record there */
-	uint64_t former; /* number of the segment it was copied from; 0: none */
-	struct record_message parts;
-	struct list in_home;
 	struct segment *note_home; /* NULL: no note, or not written yet */
-	uint64_t note_offset, note_seq;
-	size_t note_n;
-	struct list in_notes;
-	bool is_copying, is_verified;
-	char id[SPOOL_ID_MAX];
+	struct list in_home, in_notes;
+	uint32_t at, note_at; /* where the records begin, in units of RECORD_ALIGN */
+	uint32_t former;      /* number of the segment it was copied from; 0: none */
+	uint32_t note_mark;   /* low bits of its newest note's seq */
+	uint64_t body_n : 40, prefix_n : 24;
+	uint32_t envelope_n : 24, id_n : 8;
+	uint32_t note_n : 24, is_copying : 1, is_verified : 1;
 };
 
 /* A NOTE, DONE or SEAL that is not synced yet: kept to be written again if that fails. */
@@ -71,7 +71,8 @@ struct spool {
 	struct list segments; /* with a life, by number */
 	struct list free;     /* blank */
 	size_t n_free, n_fds;
-	struct map *by_number, *by_serial;
+	struct map *by_number;
+	struct serials by_serial;
 	uint64_t next_file, next_number, next_serial;
 
 	struct committer *committer;
@@ -85,9 +86,10 @@ struct spool {
 	struct list doomed;
 	uint64_t pending_bytes;
 
-	struct segment *notes;                   /* marks are appended to it; NULL: none */
-	struct list marks;                       /* not synced, oldest first */
-	uint64_t mark_seq, synced_seq, open_seq; /* open_seq: no message before it is durable */
+	struct segment *notes; /* marks are appended to it; NULL: none */
+	struct list marks;     /* not synced, oldest first */
+	uint64_t mark_seq, synced_seq,
+	    open_seq; /* open_seq: no message is placed before it is durable */
 	bool is_syncing, is_sync_wanted;
 
 	struct job *fill;    /* making a file; NULL: not now */
@@ -138,6 +140,11 @@ uint64_t tidy_usable(const struct spool *s); /* bytes above min_free */
 void compact_run(struct spool *s);
 
 /* message.c */
+struct record_message message_parts(const struct spool_message *m); /* without the body's CRC */
+void message_set_parts(struct spool_message *m, const struct record_message *parts);
+uint64_t message_offset(const struct spool_message *m);
+uint64_t message_record_size(const struct spool_message *m);
+uint64_t message_note_offset(const struct spool_message *m);
 void message_enter(struct spool *s, struct spool_message *m, struct segment *home, uint64_t offset);
 void message_leave(struct spool_message *m); /* its home */
 void message_set_note(struct spool_message *m, struct segment *home, uint64_t offset, size_t n);

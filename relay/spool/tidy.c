@@ -1,6 +1,7 @@
 /* Segments come and go: blank files are made ahead of need, dead segments erased or removed. */
 #include "relay/base/err.h"
 #include "relay/base/rng.h"
+#include "relay/spool/plant.h"
 #include "relay/spool/store.h"
 
 int
@@ -63,10 +64,11 @@ be_born(struct spool *s, struct segment *seg, enum segment_kind kind)
 {
 	seg->header = (struct segment_header){.kind = kind,
 	    .number = s->next_number++,
-	    .nonce = rng_u64(),
+	    .nonce = PLANTED(PLANT_NONCE_REUSED) ? 1 : rng_u64(),
 	    .first_serial = s->next_serial};
 	seg->state = SEGMENT_OPEN;
 	seg->end = seg->safe = SEGMENT_HEADER;
+	seg->is_sealed = false;
 	seg->last_seq = seg->need_seq = seg->gaps = 0;
 	list_append(&s->segments, &seg->node);
 	(void)map_set_u64(s->by_number, seg->header.number, seg); /* numbers are new */
@@ -183,12 +185,24 @@ tidy_fill_done(struct spool *s, struct job *j)
 	plan_run(s);
 }
 
+/* What cannot be read may hold a copy of any message that a mark speaks of. */
+static bool
+has_unreadable(const struct spool *s)
+{
+	LIST_FOR (it, &s->segments)
+		if (LIST_ENTRY(it, struct segment, node)->is_unreadable)
+			return true;
+	return false;
+}
+
 static bool
 refs_are_gone(const struct spool *s, const struct segment *seg)
 {
+	if (has_unreadable(s))
+		return false;
 	for (size_t i = 0; i < seg->n_refs; i++)
 		if (map_get_u64(s->by_number, seg->refs[i]) != NULL)
-			return false;
+			return PLANTED(PLANT_MARKS_RETIRED_EARLY);
 	return true;
 }
 
@@ -232,7 +246,8 @@ tidy_consider(struct spool *s, struct segment *seg)
 	seg->state = SEGMENT_DYING;
 	/* The marks that replace or settle what is in it must outlive it. */
 	seg->need_seq = s->mark_seq;
-	if (seg->need_seq <= s->synced_seq || list_is_empty(&s->marks))
+	if (seg->need_seq <= s->synced_seq || list_is_empty(&s->marks) ||
+	    (PLANTED(PLANT_NOTE_RETIRED_EARLY) && seg->header.kind == SEGMENT_NOTES))
 		retire(s, seg);
 	else
 		notes_sync(s);

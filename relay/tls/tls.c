@@ -136,11 +136,63 @@ tls_new_client(SSL_CTX *ctx, int fd, struct span name)
 	return t;
 }
 
+/* --- sessions ----------------------------------------------------------------------------------- */
+
+/* Where an SSL's owner wants new sessions: its slot, as ex_data of this index. */
+static int
+slot_index(void)
+{
+	static int index = -1;
+
+	if (index < 0)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	must(index >= 0);
+	return index;
+}
+
+/* 1: the session is ours from now on. */
+static int
+on_session(SSL *ssl, SSL_SESSION *session)
+{
+	SSL_SESSION **slot = SSL_get_ex_data(ssl, slot_index());
+
+	if (slot == NULL)
+		return 0;
+	tls_session_drop(slot);
+	*slot = session;
+	return 1;
+}
+
+void
+tls_keep_sessions(SSL_CTX *ctx)
+{
+	(void)SSL_CTX_set_session_cache_mode(
+	    ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+	SSL_CTX_sess_set_new_cb(ctx, on_session);
+}
+
+void
+tls_use_session(struct tls *t, SSL_SESSION **slot)
+{
+	must(SSL_set_ex_data(t->ssl, slot_index(), slot) == 1);
+	if (*slot != NULL)
+		(void)SSL_set_session(t->ssl, *slot); /* or a full handshake */
+}
+
+void
+tls_session_drop(SSL_SESSION **slot)
+{
+	SSL_SESSION_free(*slot);
+	*slot = NULL;
+}
+
 void
 tls_free(struct tls **t)
 {
 	if (*t == NULL)
 		return;
+	/* Or OpenSSL takes the session for broken, and it is never resumed. */
+	SSL_set_shutdown((*t)->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free((*t)->ssl);
 	mem_free(*t);
 	*t = NULL;

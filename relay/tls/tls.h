@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 struct ssl_ctx_st;
+struct ssl_session_st;
 struct tls;
 
 enum { TLS_TEXT_MAX = 128 };
@@ -28,6 +29,13 @@ enum tls_wait {
 struct tls *tls_new_server(struct ssl_ctx_st *ctx, int fd);
 struct tls *tls_new_client(struct ssl_ctx_st *ctx, int fd, struct span name);
 void tls_free(struct tls **t); /* without a word to the peer */
+
+/* Client, before the handshake: offers the session in *slot, if there is one, and keeps the newest
+ * the server gives there.  `slot` outlives the connection; its owner drops what is in it.  The
+ * context must have been given to tls_keep_sessions. */
+void tls_use_session(struct tls *t, struct ssl_session_st **slot);
+void tls_keep_sessions(struct ssl_ctx_st *ctx);
+void tls_session_drop(struct ssl_session_st **slot); /* *slot NULL is fine */
 
 enum tls_wait tls_handshake(struct tls *t);
 /* As many bytes as are there at once: > 0; 0 the peer has ended its side (close_notify or, *is_cut,

@@ -46,7 +46,8 @@ decide(struct session *s)
 	s->connected = (struct verdict){0};
 	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->connected, NULL, NULL);
 	s->verdict = s->connected;
-	if (action_refuses_at_once(s->verdict.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
+	if (action_refuses_at_once(s->verdict.action) &&
+	    s->listen->flow->refuse_at == REFUSE_AT_BANNER)
 		refuse_in_banner(s);
 	else
 		speak_banner(s);

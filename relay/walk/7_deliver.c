@@ -1,9 +1,12 @@
 /*
  * Step 7, deliver: a message that is durable goes to its gateways.
  *
- * Each leg (the recipients of one gateway) waits in that gateway's list.  At the end of every
- * turn of the loop, whoever waits is given to the best server that is free: the lowest preference
- * first, weight inside it; a server that fails is left out and the next one is asked at once.
+ * Each leg (the recipients of one gateway) waits in one of that gateway's lists.  At the end of
+ * every turn of the loop, whoever waits is given to the best server that is free: the lowest
+ * preference first, weight inside it; a server that fails is left out and the next one is asked at
+ * once.  While no server of a gateway can be had its legs are parked: they cost nothing, and are
+ * taken up again one by one as a server has room for them, those that are new beside those that
+ * waited.  However many there are, a turn looks at TURN_LEGS of each kind at most.
  */
 #include "relay/base/clock.h"
 #include "relay/base/id.h"
@@ -11,6 +14,11 @@
 #include "relay/base/mem.h"
 #include "relay/deliver/bounce.h"
 #include "relay/walk/delivery.h"
+
+enum {
+	TURN_LEGS = 500,
+	AGAIN_LEGS = 100 /* these are looked at each time, busy server or not */
+};
 
 static struct gateway *
 find_gateway(struct delivery *d, struct span name)
@@ -37,13 +45,19 @@ new_way(struct delivery *d, struct queue_leg *leg)
 	return NULL;
 }
 
-void
-deliver_leg(struct delivery *d, struct queue_leg *leg)
+static struct gateway *
+way_of(struct delivery *d, struct queue_leg *leg)
 {
 	struct gateway *g = find_gateway(d, leg->gateway);
 
-	if (g == NULL)
-		g = new_way(d, leg);
+	return g != NULL ? g : new_way(d, leg);
+}
+
+void
+deliver_leg(struct delivery *d, struct queue_leg *leg)
+{
+	struct gateway *g = way_of(d, leg);
+
 	if (g == NULL) {
 		settle_held(d, leg,
 		    SPAN("its gateway is not in the configuration any more; add it, "
@@ -52,7 +66,7 @@ deliver_leg(struct delivery *d, struct queue_leg *leg)
 	}
 	leg->state = LEG_READY;
 	leg->is_unreachable = false;
-	list_append(&g->ready, &leg->node);
+	list_append(leg->tried == 0 ? &g->ready : &g->again, &leg->node);
 }
 
 void
@@ -66,9 +80,10 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 }
 
 void
-deliver_recover(struct delivery *d, struct spool_message *m, struct span envelope, struct span note)
+deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
 {
-	struct queue_entry *e = entry_new(spool_message_id(m), envelope);
+	struct queue_entry *e = entry_new(id, envelope);
 
 	if (e != NULL && e->prefixes > spool_message_size(m))
 		entry_free(&e);
@@ -92,7 +107,7 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span envelop
 	must(queue_add(d->queue, e) == 0);
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
-		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_has(&e->legs[i], RCPT_FAILED) ||
+		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]) ||
 		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 }
@@ -102,7 +117,8 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		if (e->rcpts[i].state == RCPT_HELD &&
-		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER)
+		    rcpt_copy(e, &e->rcpts[i])->fate == COPY_DELIVER &&
+		    !rcpt_is_held_by_admin(e, &e->rcpts[i]))
 			rcpt_set(&e->rcpts[i], RCPT_WAITING, span_str(e->rcpts[i].reply));
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];
@@ -123,11 +139,19 @@ take_due(struct delivery *d, int64_t now_ms)
 {
 	struct queue_leg *leg;
 
-	while ((leg = queue_take_due(d->queue, now_ms)) != NULL) {
-		if (leg_has(leg, RCPT_WAITING))
-			deliver_leg(d, leg);
-		else
+	for (unsigned n = 0; n < TURN_LEGS; n++) {
+		struct gateway *g;
+
+		leg = queue_take_due(d->queue, now_ms);
+		if (leg == NULL)
+			return;
+		g = leg->is_unreachable ? way_of(d, leg) : NULL;
+		if (!leg_has(leg, RCPT_WAITING))
 			settle_entry(d, leg->entry);
+		else if (g != NULL && !gateway_is_usable(g))
+			settle_unreachable(d, leg, g); /* still: for its age's sake */
+		else
+			deliver_leg(d, leg);
 	}
 }
 
@@ -146,26 +170,71 @@ hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg
 	courier_carry(d->courier, g, target, leg);
 }
 
-static void
-dispatch(struct delivery *d, struct gateway *g)
+/* False: it goes on waiting. */
+static bool
+dispatch_leg(struct delivery *d, struct gateway *g, struct queue_leg *leg, int64_t now_ms)
 {
-	LIST_FOR_SAFE (it, &g->ready) {
-		struct queue_leg *leg = LIST_ENTRY(it, struct queue_leg, node);
-		size_t target = 0;
-		enum pick pick = gateway_pick(g, leg->tried, &target);
+	size_t target = 0;
+	enum pick pick = gateway_pick(g, leg->tried, now_ms, &target);
+	bool is_parked = leg->state == LEG_DEFERRED;
 
-		if (pick == PICK_WAIT && leg->tried == 0)
-			return; /* those behind it would get the same answer */
-		if (pick == PICK_WAIT)
+	if (pick == PICK_WAIT || (pick == PICK_NONE && is_parked))
+		return false;
+	if (is_parked)
+		queue_undefer(d->queue, leg);
+	list_remove(&leg->node);
+	leg->state = LEG_IDLE;
+	if (pick == PICK_OK)
+		hand_over(d, g, target, leg);
+	else
+		settle_unreachable(d, leg, g);
+	return true;
+}
+
+/* Those behind the first would get the same answer. */
+static bool
+dispatch_first(struct delivery *d, struct gateway *g, struct list *legs, int64_t now_ms)
+{
+	return !list_is_empty(legs) &&
+	       dispatch_leg(d, g, LIST_ENTRY(legs->next, struct queue_leg, node), now_ms);
+}
+
+/* Each was refused by other servers than the next one: all are looked at, those that wait behind
+ * the rest then.  A leg's end may free others of its message: no place in the list is kept. */
+static void
+dispatch_again(struct delivery *d, struct gateway *g, int64_t now_ms)
+{
+	struct list end;
+
+	if (list_is_empty(&g->again))
+		return;
+	list_append(&g->again, &end);
+	for (unsigned n = 0; n < AGAIN_LEGS && g->again.next != &end; n++) {
+		struct list *first = g->again.next;
+
+		if (dispatch_leg(d, g, LIST_ENTRY(first, struct queue_leg, node), now_ms))
 			continue;
-		list_remove(&leg->node);
-		if (pick == PICK_OK) {
-			hand_over(d, g, target, leg);
-		} else {
-			leg->state = LEG_IDLE;
-			settle_unreachable(d, leg, g);
-		}
+		list_remove(first);
+		list_append(&g->again, first);
 	}
+	list_remove(&end);
+}
+
+static void
+dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
+{
+	struct list *const lists[] = {&g->ready, &g->parked};
+
+	dispatch_again(d, g, now_ms);
+	for (unsigned n = 0; n < TURN_LEGS; n++) {
+		bool first = g->is_parked_next;
+
+		if (!dispatch_first(d, g, lists[first], now_ms) &&
+		    !dispatch_first(d, g, lists[!first], now_ms))
+			return;
+		g->is_parked_next = !first;
+	}
+	d->has_changed = true; /* there may be more */
 }
 
 static void
@@ -199,7 +268,7 @@ on_turn_end(void *arg)
 	for (size_t i = 0; i < d->n_gateways; i++) {
 		sooner(&wake_ms, resolve_refresh(d->resolver, d->gateways[i], now_ms));
 		try_servers(d, d->gateways[i], now_ms);
-		dispatch(d, d->gateways[i]);
+		dispatch(d, d->gateways[i], now_ms);
 		sooner(&wake_ms, gateway_next_trial_ms(d->gateways[i]));
 	}
 	sooner(&wake_ms, queue_next_ms(d->queue));
@@ -218,24 +287,6 @@ on_wake(void *arg)
 
 /* --- what the courier tells -------------------------------------------------------------------- */
 
-void
-deliver_released(struct delivery *d, struct gateway *g)
-{
-	LIST_FOR_SAFE (it, queue_entries(d->queue)) {
-		struct queue_entry *e = LIST_ENTRY(it, struct queue_entry, node);
-
-		for (size_t i = 0; i < e->n_legs; i++) {
-			struct queue_leg *leg = &e->legs[i];
-
-			if (leg->state != LEG_DEFERRED || !leg->is_unreachable ||
-			    !span_eq(leg->gateway, span_str(g->conf->name)))
-				continue;
-			queue_undefer(d->queue, leg);
-			deliver_leg(d, leg);
-		}
-	}
-}
-
 static void
 on_change(void *arg, struct gateway *g)
 {
@@ -245,29 +296,50 @@ on_change(void *arg, struct gateway *g)
 	d->has_changed = true;
 }
 
+/* `status` names a gateway that nothing can be delivered to. */
 static void
-on_health(void *arg, struct gateway *g, const struct target *t, bool is_up, struct span why)
+tell_usable(struct delivery *d, const struct gateway *g)
 {
-	struct delivery *d = arg;
 	struct buf name = BUF_INIT(256), what = BUF_INIT(1024);
+	bool is_usable = gateway_is_usable(g);
 
-	log_event(is_up ? LOG_INFO : LOG_WARN, is_up ? "server up" : "server down",
-	    KV_STR("gateway", g->conf->name), KV_STR("server", t->text), KV("why", why));
 	/* Names of the configuration are short; a cut text would still say which. */
 	(void)buf_addf(&name, "gateway %s", g->conf->name);
-	(void)buf_addf(&what, "no server of gateway %s answers; last: %s: %.*s", g->conf->name,
-	    t->text, SPAN_ARG(why));
+	(void)buf_addf(&what, "no server of gateway %s answers: ", g->conf->name);
+	gateway_why(g, &what);
 	(void)buf_add_char(&name, '\0');
 	(void)buf_add_char(&what, '\0');
-	if (is_up) {
-		d->on_problem(d->arg, name.p, "", NULL);
-		deliver_released(d, g);
-	} else if (!gateway_is_up(g) && !name.failed && !what.failed) {
-		d->on_problem(d->arg, name.p, what.p,
-		    "start one of its servers, or correct their addresses; mail waits here");
+	if (!name.failed && what.n > 0) {
+		what.p[what.n - 1] = '\0';
+		d->on_problem(d->arg, name.p, is_usable ? "" : what.p,
+		    is_usable ? NULL
+			      : "start one of its servers, correct their addresses, or undrain "
+				"one; mail waits here");
 	}
 	buf_free(&name);
 	buf_free(&what);
+}
+
+static void
+on_health(
+    void *arg, struct gateway *g, const struct target *t, enum target_state state, struct span why)
+{
+	static const char *const events[] = {[TARGET_UP] = "server up",
+	    [TARGET_SLOW] = "server slow",
+	    [TARGET_DRAINING] = "server draining",
+	    [TARGET_DOWN] = "server down"};
+
+	log_event(state == TARGET_UP ? LOG_INFO : LOG_WARN, events[state],
+	    KV_STR("gateway", g->conf->name), KV_STR("server", t->text), KV("why", why));
+	tell_usable(arg, g);
+}
+
+void
+deliver_drained(struct delivery *d, struct gateway *g)
+{
+	courier_drained(d->courier, g);
+	tell_usable(d, g);
+	d->has_changed = true;
 }
 
 const struct courier_events deliver_events = {.on_rcpt = settle_refused_rcpt,
@@ -281,9 +353,8 @@ on_names(void *arg, struct gateway *g)
 {
 	struct delivery *d = arg;
 
+	(void)g; /* the turn's end looks at all of them */
 	d->has_changed = true;
-	if (gateway_is_up(g))
-		deliver_released(d, g);
 }
 
 void
@@ -295,7 +366,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	d->n_gateways = config->n_gateways;
 	d->gateways = mem_array(config->n_gateways, sizeof(*d->gateways));
 	for (size_t i = 0; i < config->n_gateways; i++)
-		d->gateways[i] = gateway_new(&config->gateways[i]);
+		d->gateways[i] = gateway_new(&config->gateways[i], clock_mono_ms());
 	list_init(&d->transits);
 	list_init(&d->releases);
 	d->resolver = resolve_new(on_names, d);

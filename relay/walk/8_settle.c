@@ -13,7 +13,10 @@
 #include "relay/deliver/report.h"
 #include "relay/walk/delivery.h"
 
-enum { NOTICE_RETRY_MS = 60 * 1000 }; /* after a notice that the spool could not keep */
+enum {
+	NOTICE_RETRY_MS = 60 * 1000, /* after a notice that the spool could not keep */
+	PARKED_MS = 5 * 60 * 1000    /* a leg without a server: its age is looked at so often */
+};
 
 static void
 tell(struct delivery *d, struct queue_entry *e, struct queue_rcpt *r, const char *event)
@@ -76,6 +79,20 @@ try_next_server(const struct carriage *carriage, struct span reply)
 	ask_again(carriage);
 }
 
+/* RFC 3461 section 5.2.2: behind a server without DSN nobody tells the sender of success, so we do. */
+static void
+owe_success(const struct carriage *carriage)
+{
+	struct queue_entry *e = carriage->leg->entry;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[carriage->rcpts[i]];
+
+		if (r->state == RCPT_DELIVERED && bounce_is_wanted(e, r, DSN_RELAYED))
+			r->state = RCPT_RELAYED;
+	}
+}
+
 static void
 take_outcome(struct delivery *d, const struct carriage *carriage, const struct client_end *end)
 {
@@ -86,6 +103,8 @@ take_outcome(struct delivery *d, const struct carriage *carriage, const struct c
 	switch (end->outcome) {
 	case CLIENT_ACCEPTED:
 		set_others(carriage, RCPT_DELIVERED, end->reply);
+		if (!end->has_dsn)
+			owe_success(carriage);
 		break;
 	case CLIENT_REFUSED:
 		if (is_for_good(end->code))
@@ -123,12 +142,14 @@ tell_carriage(struct delivery *d, const struct carriage *carriage)
 	for (size_t i = 0; i < carriage->n_rcpts; i++) {
 		struct queue_rcpt *r = &e->rcpts[carriage->rcpts[i]];
 
-		if (r->state == RCPT_DELIVERED)
+		if (r->state == RCPT_DELIVERED || r->state == RCPT_RELAYED)
 			tell(d, e, r, "delivered");
 		else if (r->state == RCPT_HELD)
 			tell(d, e, r, "held");
 	}
 }
+
+static bool is_delayed(const struct delivery *d, const struct queue_entry *e);
 
 /* --- the end of an attempt --------------------------------------------------------------------- */
 
@@ -148,9 +169,28 @@ time_left(const struct delivery *d, const struct queue_entry *e)
 	return e->received_ms + d->config->queue.expire_after_ms - clock_wall_ms();
 }
 
+/* How long a parked leg may be left alone: until it is too old, or its sender is to be told. */
+static int64_t
+parked_for(const struct delivery *d, const struct queue_entry *e)
+{
+	int64_t left_ms = time_left(d, e), wait_ms = left_ms < PARKED_MS ? left_ms : PARKED_MS;
+	int64_t warn_ms = e->received_ms + d->config->queue.warn_after_ms - clock_wall_ms();
+
+	return !e->is_warned && warn_ms > 0 && warn_ms < wait_ms ? warn_ms : wait_ms;
+}
+
+/* Its heap only keeps watch on its age: it goes on as soon as a server has room for it. */
+static void
+park(struct delivery *d, struct queue_leg *leg, struct gateway *g)
+{
+	leg->is_unreachable = true;
+	queue_defer(d->queue, leg, clock_mono_ms() + parked_for(d, leg->entry));
+	list_append(&g->parked, &leg->node);
+}
+
 /* Every recipient of the leg that still waits: tried again later, or too old by now. */
 static void
-end_waiting(struct delivery *d, struct queue_leg *leg)
+end_waiting(struct delivery *d, struct queue_leg *leg, struct gateway *unreachable)
 {
 	struct queue_entry *e = leg->entry;
 	int64_t left_ms = time_left(d, e), wait_ms = retry_after(&d->config->queue, leg->attempts);
@@ -165,7 +205,9 @@ end_waiting(struct delivery *d, struct queue_leg *leg)
 			r->state = RCPT_FAILED; /* its last reply stays */
 		tell(d, e, r, is_over ? "expired" : "deferred");
 	}
-	if (!is_over) /* the last attempt is at the very end, not a whole interval later */
+	if (!is_over && unreachable != NULL)
+		park(d, leg, unreachable);
+	else if (!is_over) /* the last attempt is at the very end, not a whole interval later */
 		queue_defer(
 		    d->queue, leg, clock_mono_ms() + (wait_ms < left_ms ? wait_ms : left_ms));
 }
@@ -182,18 +224,22 @@ has_untried(const struct queue_leg *leg)
 	return false;
 }
 
+/* `unreachable`: its gateway, when no server of it can be had.  However long that lasts, it is one
+ * attempt: the intervals of queue.retry are for mail that a server does not want yet. */
 static void
-end_attempt(struct delivery *d, struct queue_leg *leg)
+end_attempt(struct delivery *d, struct queue_leg *leg, struct gateway *unreachable)
 {
 	struct queue_entry *e = leg->entry;
 
-	leg->attempts++;
+	if (unreachable == NULL || leg->attempts == 0)
+		leg->attempts++;
 	leg->tried = 0;
+	leg->is_unreachable = false;
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		if (&e->legs[e->rcpts[i].leg] == leg)
 			e->rcpts[i].is_tried = false;
 	if (leg_has(leg, RCPT_WAITING))
-		end_waiting(d, leg);
+		end_waiting(d, leg, unreachable);
 	settle_entry(d, e);
 }
 
@@ -214,7 +260,7 @@ settle_carriage(void *arg, const struct carriage *carriage, const struct client_
 		leg->is_unreachable = was_unreachable;
 		return;
 	}
-	end_attempt(d, leg);
+	end_attempt(d, leg, NULL);
 }
 
 /* What an admin wants to read beside a message that met no server at all. */
@@ -223,26 +269,27 @@ say_unreachable(struct queue_leg *leg, const struct gateway *g)
 {
 	struct buf reason = BUF_INIT(QUEUE_REPLY_MAX);
 
-	(void)buf_add_str(&reason, "no server can be reached"); /* what does not fit is left out */
-	for (size_t i = 0; i < g->n_targets; i++)
-		if (!g->targets[i].is_gone && !g->targets[i].is_up)
-			(void)buf_addf(&reason, "; %s: %s", g->targets[i].text, g->targets[i].why);
+	gateway_why(g, &reason);
 	leg_set_reply(leg, buf_span(&reason), NULL);
 	buf_free(&reason);
 }
 
 void
-settle_unreachable(struct delivery *d, struct queue_leg *leg, const struct gateway *g)
+settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 {
-	/* Down at the greeting, or known to be down: worth another look when one comes back.  Not
-	 * when they broke in the middle of this very message: that would go round for ever. */
-	bool is_unreachable = leg->is_unreachable || leg->tried == 0;
+	/* Down at the greeting, or known to be down.  Not when they broke in the middle of this very
+	 * message, or one has refused it: that is for queue.retry. */
+	bool is_unreachable = (leg->is_unreachable || leg->tried == 0) && !gateway_is_usable(g);
+	bool was_parked = leg->is_unreachable && leg->tried == 0;
 
+	if (is_unreachable && was_parked && !is_delayed(d, leg->entry) &&
+	    time_left(d, leg->entry) > 0) {
+		park(d, leg, g); /* nothing is new: nothing is told or written */
+		return;
+	}
 	if (leg->tried == 0)
 		say_unreachable(leg, g);
-	end_attempt(d, leg);
-	if (leg->state == LEG_DEFERRED)
-		leg->is_unreachable = is_unreachable;
+	end_attempt(d, leg, is_unreachable ? g : NULL);
 }
 
 void
@@ -278,11 +325,22 @@ put_failed_aside(struct delivery *d, struct queue_entry *e, bool all)
 	aside_begin(d, e);
 }
 
-static void
-mark_in_bounce(struct queue_entry *e)
+/* Failures at once; successes when nobody waits any more, so that they are one report.  Of those
+ * only a sender is told.  Returns whether there is anything to tell. */
+static bool
+mark_in_bounce(struct queue_entry *e, bool tells_sender)
 {
-	for (size_t i = 0; i < e->n_rcpts; i++)
-		e->rcpts[i].is_in_bounce = e->rcpts[i].state == RCPT_FAILED;
+	bool is_over = !entry_has(e, RCPT_WAITING), has_any = false;
+
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		struct queue_rcpt *r = &e->rcpts[i];
+
+		if (r->state == RCPT_RELAYED && !tells_sender)
+			r->state = RCPT_DELIVERED;
+		r->is_in_bounce = r->state == RCPT_FAILED || (r->state == RCPT_RELAYED && is_over);
+		has_any = has_any || r->is_in_bounce;
+	}
+	return has_any;
 }
 
 /* The report is a message of its own, from <>; settle_notice goes on when it is durable. */
@@ -291,22 +349,27 @@ send_notice(
     struct delivery *d, struct queue_entry *e, const struct bounce_route *route, bool is_delay)
 {
 	struct id id = id_new();
-	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
+	int rc = bounce_build(d->config, d->spool, e, route, id_span(&id), is_delay, &report);
 	struct commit_copy copy = {.fate = COPY_DELIVER};
-	struct commit_rcpt rcpt = {.address = route->to, .gateway = span_str(route->gateway->name)};
+	struct commit_rcpt rcpt = {.address = route->to,
+	    .gateway = span_str(route->gateway->name),
+	    .notify = NOTIFY_NEVER};
 	struct envelope envelope = {.kind = route->kind,
 	    .flow = e->flow,
+	    .is_8bit = report.is_8bit,
+	    .is_utf8 = report.is_utf8,
 	    .received_ms = clock_wall_ms(),
 	    .copies = &copy,
 	    .n_copies = 1,
 	    .rcpts = &rcpt,
 	    .n_rcpts = 1};
 	struct arrival a = {.is_notice = true};
-	int rc = bounce_build(d->config, d->spool, e, route, id_span(&id), is_delay, &text);
 
 	(void)span_copy(span_str(e->id), a.about, sizeof(a.about)); /* as long as an id */
 	if (rc == 0) {
-		struct intake_body body = {.body = buf_span(&text), .fd = -1, .size = text.n};
+		struct intake_body body = {
+		    .body = buf_span(&report.text), .fd = -1, .size = report.text.n};
 
 		rc = intake_put(d->intake, d->spool, &a, id_span(&id), &envelope, &body);
 	}
@@ -314,22 +377,22 @@ send_notice(
 		log_event(
 		    LOG_ERROR, "no notice", KV_STR("id", e->id), KV_STR("why", err_name(-rc)));
 	e->is_notice_in_flight = rc == 0;
-	buf_free(&text);
+	buf_free(&report.text);
 	return rc == 0;
 }
 
+/* Of failures, and of successes that were asked for. */
 static void
-report_failed(struct delivery *d, struct queue_entry *e)
+report_ends(struct delivery *d, struct queue_entry *e)
 {
 	struct bounce_route route = bounce_route(d->config, e);
+	bool tells_sender = route.kind == MAIL_BOUNCE && route.gateway != NULL;
 
 	put_failed_aside(d, e, route.gateway == NULL);
-	if (!entry_has(e, RCPT_FAILED))
+	if (!mark_in_bounce(e, tells_sender) || send_notice(d, e, &route, false))
 		return;
-	mark_in_bounce(e);
-	if (!send_notice(d, e, &route, false))
-		put_failed_aside(
-		    d, e, true); /* what cannot be written now will not be on retry either */
+	put_failed_aside(d, e, true);   /* what cannot be written now will not be on retry either */
+	(void)mark_in_bounce(e, false); /* nothing is left to tell */
 }
 
 static void
@@ -351,7 +414,8 @@ is_delayed(const struct delivery *d, const struct queue_entry *e)
 	if (e->is_warned || warn_after_ms <= 0 || clock_wall_ms() - e->received_ms < warn_after_ms)
 		return false;
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (e->rcpts[i].state == RCPT_WAITING && bounce_is_allowed(e, &e->rcpts[i]))
+		if (e->rcpts[i].state == RCPT_WAITING &&
+		    bounce_is_wanted(e, &e->rcpts[i], DSN_DELAYED))
 			return true;
 	return false;
 }
@@ -361,6 +425,7 @@ write_note(struct delivery *d, struct queue_entry *e)
 {
 	struct buf note = BUF_INIT(SPOOL_NOTE_MAX);
 
+	queue_recount(d->queue, e);
 	note_put(&note, e);
 	if (!note.failed)
 		spool_note(d->spool, e->msg, buf_span(&note));
@@ -389,8 +454,8 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 		write_note(d, e);
 		return;
 	}
-	if (entry_has(e, RCPT_FAILED) && !e->is_notice_in_flight)
-		report_failed(d, e);
+	if (entry_owes_report(e) && !e->is_notice_in_flight)
+		report_ends(d, e);
 	if (is_delayed(d, e) && !e->is_notice_in_flight)
 		report_delay(d, e);
 	if (!entry_is_settled(e)) {
@@ -406,7 +471,7 @@ static void
 retry_notice(struct delivery *d, struct queue_entry *about)
 {
 	for (size_t i = 0; i < about->n_legs; i++)
-		if (about->legs[i].state == LEG_IDLE && leg_has(&about->legs[i], RCPT_FAILED)) {
+		if (about->legs[i].state == LEG_IDLE && leg_owes_report(&about->legs[i])) {
 			queue_defer(d->queue, &about->legs[i], clock_mono_ms() + NOTICE_RETRY_MS);
 			return;
 		}
@@ -431,6 +496,8 @@ settle_notice(struct delivery *d, struct arrival *a, const struct err *err)
 		if (err == NULL && r->state == RCPT_FAILED) {
 			r->state = RCPT_BOUNCED; /* its last reply stays for the report */
 			tell(d, about, r, "bounced");
+		} else if (err == NULL && r->state == RCPT_RELAYED) {
+			r->state = RCPT_DELIVERED;
 		}
 	}
 	if (err != NULL)

@@ -41,11 +41,12 @@ void delivery_free(struct delivery *d); /* before the spool is closed */
 /* 7_deliver.c */
 void deliver_start(struct delivery *d, struct queue_entry *e); /* durable now: send it */
 /* Found on disk: takes up where its note says it was. */
-void deliver_recover(
-    struct delivery *d, struct spool_message *m, struct span envelope, struct span note);
-void deliver_leg(struct delivery *d, struct queue_leg *leg);  /* as soon as a server is free */
-void deliver_now(struct delivery *d, struct queue_entry *e);  /* the admin asks; held mail too */
-void deliver_released(struct delivery *d, struct gateway *g); /* a server has come back */
+void deliver_recover(struct delivery *d, struct spool_message *m, struct span id,
+    struct span envelope, struct span note);
+void deliver_leg(struct delivery *d, struct queue_leg *leg); /* as soon as a server is free */
+void deliver_now(struct delivery *d, struct queue_entry *e); /* the admin asks; held mail too */
+/* An admin has drained servers of this gateway, or undone that. */
+void deliver_drained(struct delivery *d, struct gateway *g);
 extern const struct courier_events deliver_events;
 
 /* through.c */
@@ -83,8 +84,8 @@ void release_arrived(struct delivery *d, struct arrival *a, const struct err *er
 void settle_refused_rcpt(
     void *arg, const struct carriage *carriage, size_t i, int code, struct span reply);
 void settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end);
-/* No server of its gateway can be had: this round is over. */
-void settle_unreachable(struct delivery *d, struct queue_leg *leg, const struct gateway *g);
+/* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
+void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
 /* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
 void settle_entry(struct delivery *d, struct queue_entry *e);

@@ -2,8 +2,9 @@
  * smtp_sink - takes mail as fast as it comes, throws it away and counts it: the far end of a
  * benchmark.  `sink` (tests/lib) keeps and judges what it gets; this one must cost next to nothing.
  *
- *     smtp_sink --listen 127.0.0.1:PORT [--expect N]
+ *     smtp_sink --listen 127.0.0.1:PORT [--expect N] [--chunking]
  *
+ * --chunking offers CHUNKING, for clients that would rather send with BDAT (RFC 3030).
  * Prints "ready".  A line "N" on standard input begins a count; with the N-th message since then it
  * prints "done NANOSECONDS" (CLOCK_MONOTONIC), and with the next line first "extra N" for what came
  * beyond.  It ends with its standard input, or, with --expect, after "done" of that count.
@@ -36,14 +37,15 @@ struct session {
 	struct watch *watch;
 	int fd;
 	unsigned n_matched; /* while is_data: how much of END the last bytes are */
-	bool is_data, is_ending;
+	bool is_data, is_ending, is_chunk, is_last;
+	uint64_t chunk;       /* bytes of BDAT that are still to come */
 	struct buf line, out; /* line: the beginning of a command, until the rest is here */
 };
 
 static struct loop *loop;
 static char piece[READ_PIECE]; /* one turn's bytes: nothing in it outlives the turn */
 static uint64_t n_taken, n_expected;
-static bool is_single;
+static bool is_single, has_chunking;
 static struct buf order = {.max = ORDER_MAX};
 
 static void
@@ -69,6 +71,20 @@ session_free(struct session *s)
 	mem_free(s);
 }
 
+/* BDAT 1234 [LAST] */
+static void
+begin_chunk(struct session *s, struct span line)
+{
+	line = span_trim(line);
+	(void)span_word(&line);
+	if (!span_to_u64(span_word(&line), &s->chunk)) {
+		buf_add_str(&s->out, "501 5.5.4 BDAT SIZE [LAST]\r\n");
+		return;
+	}
+	s->is_chunk = true;
+	s->is_last = line.n > 0;
+}
+
 static void
 on_command(struct session *s, struct span line)
 {
@@ -81,8 +97,12 @@ on_command(struct session *s, struct span line)
 		s->n_matched = 2; /* as after an end of line */
 		buf_add_str(&s->out, "354 go ahead\r\n");
 	} else if (span_eq_nocase(verb, SPAN("EHLO")) || span_eq_nocase(verb, SPAN("HELO")))
-		buf_add_str(&s->out, "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-				     "250 SIZE 268435456\r\n");
+		buf_addf(&s->out,
+		    "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n%s"
+		    "250 SIZE 268435456\r\n",
+		    has_chunking ? "250-CHUNKING\r\n" : "");
+	else if (span_eq_nocase(verb, SPAN("BDAT")) && has_chunking)
+		begin_chunk(s, line);
 	else if (span_eq_nocase(verb, SPAN("QUIT"))) {
 		s->is_ending = true;
 		buf_add_str(&s->out, "221 2.0.0 bye\r\n");
@@ -114,6 +134,20 @@ take_data(struct session *s, struct span in)
 		}
 	}
 	return in;
+}
+
+static struct span
+take_chunk(struct session *s, struct span in)
+{
+	size_t n = in.n < s->chunk ? in.n : (size_t)s->chunk;
+	s->chunk -= n;
+	if (s->chunk == 0) {
+		s->is_chunk = false;
+		buf_add_str(&s->out, s->is_last ? "250 2.0.0 gone\r\n" : "250 2.0.0 more\r\n");
+		if (s->is_last)
+			count_message();
+	}
+	return span_skip(in, n);
 }
 
 static struct span
@@ -152,8 +186,10 @@ on_ready(void *arg, unsigned events)
 			return;
 		}
 		struct span in = span_of(piece, n > 0 ? (size_t)n : 0);
-		while (in.n > 0 && !s->is_ending)
-			in = s->is_data ? take_data(s, in) : take_command(s, in);
+		while ((in.n > 0 || (s->is_chunk && s->chunk == 0)) && !s->is_ending)
+			in = s->is_data    ? take_data(s, in)
+			     : s->is_chunk ? take_chunk(s, in)
+					   : take_command(s, in);
 	}
 	if (!flush(s) || s->line.failed || s->out.failed)
 		session_free(s);
@@ -222,18 +258,21 @@ int
 main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
-	    {"expect", required_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
+	    {"expect", required_argument, NULL, 'e'}, {"chunking", no_argument, NULL, 'c'},
+	    {NULL, 0, NULL, 0}};
 	const char *address = NULL;
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 'l')
 			address = optarg;
 		else if (c == 'e' && span_to_u64(span_str(optarg), &n_expected))
 			is_single = true;
+		else if (c == 'c')
+			has_chunking = true;
 		else
-			die_with(EXIT_USAGE, "--listen ADDRESS:PORT [--expect N]");
+			die_with(EXIT_USAGE, "--listen ADDRESS:PORT [--expect N] [--chunking]");
 	}
 	if (address == NULL)
-		die_with(EXIT_USAGE, "--listen ADDRESS:PORT [--expect N]");
+		die_with(EXIT_USAGE, "--listen ADDRESS:PORT [--expect N] [--chunking]");
 	int listener = open_listener(address);
 	loop = loop_new();
 	struct watch *connections = loop_watch(loop, listener, LOOP_READ, on_connection, &listener);

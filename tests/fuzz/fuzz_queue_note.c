@@ -14,7 +14,7 @@ use(struct queue_entry *e)
 	must(queue_add(q, e) == 0);
 	for (size_t i = 0; i < e->n_legs; i++)
 		queue_defer(q, &e->legs[i], e->legs[i].due.ms);
-	show_entry(&line, e, true);
+	show_entry(&line, e, true, SPAN("Subject: x\r\n"));
 	note_put(&note, e);
 	must(!line.failed && !note.failed);
 	must(note_get(buf_span(&note), e) == 0); /* what we write we can read */

@@ -1,6 +1,6 @@
 /*
- * Two files of arbitrary bytes as a spool folder: recovery must not crash, and every message it
- * yields must pass its CRC.  The first byte chooses how much is put right, so that the inside is
+ * Two files of arbitrary bytes as a spool folder: recovery must not crash, and what it yields can
+ * be settled for good.  The first byte chooses how much is put right, so that the inside is
  * reached: bit 0 the headers, bit 1 the nonces and CRCs of what stands where records would.
  */
 #include "relay/base/log.h"
@@ -20,11 +20,12 @@ struct found {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void
-on_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+on_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct found *found = arg;
 
-	must(envelope.n <= SPOOL_ENVELOPE_MAX && note.n <= SPOOL_NOTE_MAX);
+	must(id.n <= SPOOL_ID_MAX && envelope.n <= SPOOL_ENVELOPE_MAX && note.n <= SPOOL_NOTE_MAX);
 	must(found->n < 512);
 	found->messages[found->n++] = m;
 }
@@ -39,7 +40,25 @@ on_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct e
 	must(false); /* nothing was put */
 }
 
-/* Makes records of what stands there: a length that fits, the nonce, the CRC. */
+static void
+put_crcs_right(unsigned char *bytes, const struct record *r)
+{
+	unsigned char *payload = bytes + RECORD_HEADER;
+	uint64_t head = r->type == RECORD_VOID ? 0 : r->length;
+	struct record_message m;
+	uint32_t crc;
+
+	if (r->type == RECORD_MSG &&
+	    record_decode_message(span_of(payload, (size_t)r->length), r->length, &m) == 0) {
+		head = record_message_head(&m);
+		crc = crc32c(0, payload + head, (size_t)(r->length - head));
+		record_store_u32(payload + RECORD_BODY_CRC_AT, crc);
+	}
+	crc = crc32c(record_crc_of_header(bytes), payload, (size_t)head);
+	record_set_crc(bytes, crc);
+}
+
+/* Makes records of what stands there: a length that fits, the nonce, the CRCs. */
 static void
 put_right(unsigned char *bytes, size_t n, uint64_t nonce)
 {
@@ -47,15 +66,11 @@ put_right(unsigned char *bytes, size_t n, uint64_t nonce)
 
 	while (at + RECORD_HEADER <= n) {
 		struct record r;
-		uint32_t crc;
 
 		record_store_u64(bytes + at, nonce);
 		if (!record_decode(bytes + at, &r) || r.length > n - at - RECORD_HEADER)
 			return;
-		crc = record_crc_of_header(bytes + at);
-		if (r.type != RECORD_VOID)
-			crc = crc32c(crc, bytes + at + RECORD_HEADER, (size_t)r.length);
-		record_set_crc(bytes + at, crc);
+		put_crcs_right(bytes + at, &r);
 		at += (size_t)record_size(r.length);
 	}
 }
@@ -107,7 +122,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	s = spool_open(&options, loop, &events, &found, &err);
 	must(s != NULL);
 	for (size_t i = 0; i < found.n; i++) {
-		must(spool_verify(s, found.messages[i]) == 0);
+		(void)spool_verify(s, found.messages[i]); /* a body may be bad behind a seal */
 		spool_forget(s, &found.messages[i]);
 	}
 	spool_close(&s);

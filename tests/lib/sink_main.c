@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,14 +36,26 @@ usage(FILE *to)
 {
 	fputs("usage: sink --listen ADDRESS:PORT [option]...\n"
 	      "  --dir DIR              keep messages here (without: count them only)\n"
+	      "  --count                keep nothing, even with --dir\n"
 	      "  --fsync                sync each message before its 250\n"
-	      "  --reply-at STAGE=CODE  banner, ehlo, mail, rcpt, data or dot\n"
+	      "what it offers:\n"
+	      "  --tls FILE             STARTTLS, with the certificate and key of a PEM file\n"
+	      "  --offer WORD           another line of the reply to EHLO: DSN, SMTPUTF8,\n"
+	      "                         CHUNKING (which it then understands) or anything\n"
+	      "  --no-pipelining        not PIPELINING\n"
+	      "  --no-8bitmime          not 8BITMIME\n"
+	      "how it fails; STAGE is banner, ehlo, starttls, tls (the handshake: close and mute\n"
+	      "only), mail, rcpt, data or dot (the end of a message, by DATA or BDAT):\n"
+	      "  --reply-at STAGE=CODE  answer so; 421 hangs up behind it\n"
 	      "  --close-at STAGE       hang up instead of answering\n"
+	      "  --mute-at STAGE        say nothing any more; at banner: a black hole\n"
+	      "  --garbage-at STAGE     answer with what is no reply\n"
+	      "  --endless-at STAGE     answer with a line that never ends\n"
+	      "  --delay-at STAGE=MS    answer late\n"
+	      "  --delay-ms MS          answer everything late\n"
+	      "  --stall                read nothing of a message\n"
 	      "  --reject-rcpt ADDRESS[=CODE]\n"
-	      "  --delay-ms N           before every reply\n"
-	      "  --no-pipelining        do not offer it\n"
-	      "  --lenient              a bare LF ends a line, too\n"
-	      "  --count                keep nothing, even with --dir\n",
+	      "  --lenient              a bare LF ends a line, too\n",
 	    to);
 }
 
@@ -61,23 +75,50 @@ code_of(struct span digits, const char *option)
 	return (int)code;
 }
 
+static enum sink_stage
+stage_of(struct span name, const char *option)
+{
+	enum sink_stage stage = sink_stage_parse(name);
+	if (stage == SINK_STAGES)
+		fail_usage("no such stage", option);
+	return stage;
+}
+
+static void
+set_fault(const char *option, enum sink_fault fault)
+{
+	enum sink_stage stage = stage_of(span_str(option), option);
+	if (stage == SINK_TLS && fault != FAULT_CLOSE && fault != FAULT_MUTE)
+		fail_usage("in a handshake it can close or be mute only", option);
+	rules.at[stage].fault = fault;
+}
+
 static void
 set_reply(const char *option)
 {
 	struct span rest = span_str(option), name = span_cut(&rest, '=');
-	enum sink_stage stage = sink_stage_parse(name);
-	if (stage == SINK_STAGES)
-		fail_usage("no such stage", option);
-	rules.code_at[stage] = code_of(rest, option);
+	enum sink_stage stage = stage_of(name, option);
+	if (stage == SINK_TLS)
+		fail_usage("in a handshake it can close or be mute only", option);
+	rules.at[stage].fault = FAULT_REPLY;
+	rules.at[stage].code = code_of(rest, option);
 }
 
 static void
-set_close(const char *option)
+add_offer(const char *word)
 {
-	enum sink_stage stage = sink_stage_parse(span_str(option));
-	if (stage == SINK_STAGES)
-		fail_usage("no such stage", option);
-	rules.is_closed_at[stage] = true;
+	if (rules.n_offers == SINK_RULES_MAX)
+		fail_usage("too many --offer", word);
+	rules.offers[rules.n_offers++] = word;
+}
+
+static void
+read_certificate(const char *file)
+{
+	rules.tls = SSL_CTX_new(TLS_server_method());
+	if (rules.tls == NULL || SSL_CTX_use_certificate_chain_file(rules.tls, file) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(rules.tls, file, SSL_FILETYPE_PEM) != 1)
+		fail_usage("no PEM file with a certificate and its key", file);
 }
 
 static void
@@ -94,12 +135,26 @@ add_rcpt_rule(char *option)
 }
 
 static int64_t
-delay_of(const char *option)
+delay_of(struct span digits, const char *option)
 {
 	uint64_t ms;
-	if (!span_to_u64(span_str(option), &ms) || ms > DELAY_MAX_MS)
+	if (!span_to_u64(digits, &ms) || ms > DELAY_MAX_MS)
 		fail_usage("no delay in milliseconds", option);
 	return (int64_t)ms;
+}
+
+static void
+set_delay(const char *option)
+{
+	struct span rest = span_str(option), name = span_cut(&rest, '=');
+	rules.at[stage_of(name, option)].delay_ms = delay_of(rest, option);
+}
+
+static void
+set_all_delays(const char *option)
+{
+	for (size_t i = 0; i <= SINK_STAGES; i++)
+		rules.at[i].delay_ms = delay_of(span_str(option), option);
 }
 
 struct options {
@@ -107,57 +162,123 @@ struct options {
 	bool is_synced, is_count;
 };
 
+enum option_id {
+	LISTEN = 256,
+	DIR_,
+	FSYNC,
+	COUNT,
+	TLS,
+	OFFER,
+	NO_PIPELINING,
+	NO_8BITMIME,
+	REPLY,
+	CLOSE,
+	MUTE,
+	GARBAGE,
+	ENDLESS,
+	DELAY_AT,
+	DELAY,
+	STALL,
+	RCPT,
+	LENIENT,
+	HELP
+};
+
+static const struct option longs[] = {{"listen", required_argument, NULL, LISTEN},
+    {"dir", required_argument, NULL, DIR_}, {"fsync", no_argument, NULL, FSYNC},
+    {"count", no_argument, NULL, COUNT}, {"tls", required_argument, NULL, TLS},
+    {"offer", required_argument, NULL, OFFER}, {"no-pipelining", no_argument, NULL, NO_PIPELINING},
+    {"no-8bitmime", no_argument, NULL, NO_8BITMIME}, {"reply-at", required_argument, NULL, REPLY},
+    {"close-at", required_argument, NULL, CLOSE}, {"mute-at", required_argument, NULL, MUTE},
+    {"garbage-at", required_argument, NULL, GARBAGE},
+    {"endless-at", required_argument, NULL, ENDLESS},
+    {"delay-at", required_argument, NULL, DELAY_AT}, {"delay-ms", required_argument, NULL, DELAY},
+    {"stall", no_argument, NULL, STALL}, {"reject-rcpt", required_argument, NULL, RCPT},
+    {"lenient", no_argument, NULL, LENIENT}, {"help", no_argument, NULL, HELP}, {NULL, 0, NULL, 0}};
+
+/* What needs a value. */
+static void
+take_value(struct options *o, int id, char *value)
+{
+	switch (id) {
+	case LISTEN:
+		o->listen = value;
+		break;
+	case DIR_:
+		o->dir = value;
+		break;
+	case TLS:
+		read_certificate(value);
+		break;
+	case OFFER:
+		add_offer(value);
+		break;
+	case REPLY:
+		set_reply(value);
+		break;
+	case CLOSE:
+		set_fault(value, FAULT_CLOSE);
+		break;
+	case MUTE:
+		set_fault(value, FAULT_MUTE);
+		break;
+	case GARBAGE:
+		set_fault(value, FAULT_GARBAGE);
+		break;
+	case ENDLESS:
+		set_fault(value, FAULT_ENDLESS);
+		break;
+	case DELAY_AT:
+		set_delay(value);
+		break;
+	case DELAY:
+		set_all_delays(value);
+		break;
+	case RCPT:
+		add_rcpt_rule(value);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+take_flag(struct options *o, int id)
+{
+	switch (id) {
+	case FSYNC:
+		o->is_synced = true;
+		break;
+	case COUNT:
+		o->is_count = true;
+		break;
+	case NO_PIPELINING:
+		rules.has_no_pipelining = true;
+		break;
+	case NO_8BITMIME:
+		rules.has_no_8bitmime = true;
+		break;
+	case STALL:
+		rules.is_stalling = true;
+		break;
+	case LENIENT:
+		rules.is_lenient = true;
+		break;
+	default:
+		usage(id == HELP ? stdout : stderr);
+		exit(id == HELP ? EXIT_OK : EXIT_USAGE);
+	}
+}
+
 static struct options
 parse_options(int argc, char **argv)
 {
-	enum {
-		LISTEN = 256,
-		DIR_,
-		FSYNC,
-		REPLY,
-		CLOSE,
-		RCPT,
-		DELAY,
-		NO_PIPELINING,
-		LENIENT,
-		COUNT,
-		HELP
-	};
-	static const struct option longs[] = {{"listen", required_argument, NULL, LISTEN},
-	    {"dir", required_argument, NULL, DIR_}, {"fsync", no_argument, NULL, FSYNC},
-	    {"reply-at", required_argument, NULL, REPLY},
-	    {"close-at", required_argument, NULL, CLOSE},
-	    {"reject-rcpt", required_argument, NULL, RCPT},
-	    {"delay-ms", required_argument, NULL, DELAY},
-	    {"no-pipelining", no_argument, NULL, NO_PIPELINING},
-	    {"lenient", no_argument, NULL, LENIENT}, {"count", no_argument, NULL, COUNT},
-	    {"help", no_argument, NULL, HELP}, {NULL, 0, NULL, 0}};
 	struct options o = {.listen = NULL};
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-		if (c == LISTEN)
-			o.listen = optarg;
-		else if (c == DIR_)
-			o.dir = optarg;
-		else if (c == FSYNC)
-			o.is_synced = true;
-		else if (c == REPLY)
-			set_reply(optarg);
-		else if (c == CLOSE)
-			set_close(optarg);
-		else if (c == RCPT)
-			add_rcpt_rule(optarg);
-		else if (c == DELAY)
-			rules.delay_ms = delay_of(optarg);
-		else if (c == NO_PIPELINING)
-			rules.has_no_pipelining = true;
-		else if (c == LENIENT)
-			rules.is_lenient = true;
-		else if (c == COUNT)
-			o.is_count = true;
-		else {
-			usage(c == HELP ? stdout : stderr);
-			exit(c == HELP ? EXIT_OK : EXIT_USAGE);
-		}
+		if (optarg != NULL)
+			take_value(&o, c, optarg);
+		else
+			take_flag(&o, c);
 	}
 	if (o.listen == NULL || optind != argc)
 		fail_usage(
@@ -193,6 +314,8 @@ on_connection(void *arg, unsigned events)
 		    accept4(listener, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return; /* EAGAIN, or a peer that has gone: the loop says when to look again */
+		int on = 1;
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* only speed */
 		sink_session_new(loop, fd, &peer, &rules);
 	}
 }
@@ -231,6 +354,7 @@ main(int argc, char **argv)
 	watch_remove(&ends);
 	close(listener);
 	close(signals);
+	SSL_CTX_free(rules.tls);
 	loop_free(&loop);
 	return EXIT_OK;
 }

@@ -12,17 +12,35 @@
 
 #include <sys/socket.h>
 
+/* Where a rule may stand: before the answer to this command, or instead of it. */
 enum sink_stage {
 	SINK_BANNER,
 	SINK_EHLO,
+	SINK_STARTTLS,
+	SINK_TLS, /* the handshake, behind the 220 of STARTTLS: closing and silence only */
 	SINK_MAIL,
 	SINK_RCPT,
 	SINK_DATA,
-	SINK_DOT,
+	SINK_DOT,   /* the end of a message, by DATA or BDAT */
 	SINK_STAGES /* how many there are; also "none of them" */
 };
 
+enum sink_fault {
+	FAULT_NONE,
+	FAULT_REPLY,   /* a code of its own; 421 hangs up behind it */
+	FAULT_CLOSE,   /* hangs up */
+	FAULT_MUTE,    /* says nothing, now or later */
+	FAULT_GARBAGE, /* says what is no reply */
+	FAULT_ENDLESS  /* says one reply line that never ends */
+};
+
 enum { SINK_RULES_MAX = 64, SINK_MESSAGE_MAX = 256 * 1024 * 1024, SINK_LINE_MAX = 65536 };
+
+struct sink_stage_rule {
+	enum sink_fault fault;
+	int code;         /* of FAULT_REPLY */
+	int64_t delay_ms; /* before the answer, whatever it is */
+};
 
 struct sink_rcpt_rule {
 	const char *address;
@@ -31,13 +49,15 @@ struct sink_rcpt_rule {
 
 /* How this sink behaves; shared by all sessions, never changed. */
 struct sink_rules {
-	int code_at[SINK_STAGES]; /* 0: the usual answer */
-	bool is_closed_at[SINK_STAGES];
+	struct sink_stage_rule at[SINK_STAGES + 1]; /* the last: all other commands, delay only */
 	struct sink_rcpt_rule rcpts[SINK_RULES_MAX];
 	size_t n_rcpts;
-	int64_t delay_ms; /* before every reply */
-	bool has_no_pipelining;
-	bool is_lenient; /* takes a bare LF for a line's end, as careless servers do */
+	const char *offers[SINK_RULES_MAX]; /* further lines of the reply to EHLO */
+	size_t n_offers;
+	bool has_no_pipelining, has_no_8bitmime;
+	bool is_lenient;        /* takes a bare LF for a line's end, as careless servers do */
+	bool is_stalling;       /* reads nothing of a message */
+	struct ssl_ctx_st *tls; /* NULL: no STARTTLS */
 	struct sink_store *store;
 };
 

@@ -93,8 +93,12 @@ add_envelope(struct buf *to, uint64_t number, const struct sink_message *m)
 	json_text(&j, "from", m->from);
 	json_text(&j, "params", m->params);
 	json_int(&j, "size", (int64_t)m->body.n);
+	json_text(&j, "tls", m->tls);
+	json_bool(&j, "chunk", m->is_chunk);
 	buf_add_str(to, ",\"to\":[");
 	buf_add_span(to, m->to);
+	buf_add_str(to, "],\"rcpt_params\":[");
+	buf_add_span(to, m->rcpt_params);
 	buf_add_str(to, "]}\n");
 }
 

@@ -19,6 +19,9 @@ struct sink_store {
 struct sink_message {
 	struct span helo, from, to; /* `to`: a JSON array's elements, divided by commas */
 	struct span params;         /* what followed the path in MAIL */
+	struct span rcpt_params;    /* what followed it in each RCPT, like `to` */
+	struct span tls;            /* version; empty: in clear */
+	bool is_chunk;              /* came by BDAT */
 	struct span client;         /* address:port */
 	struct span body;
 };

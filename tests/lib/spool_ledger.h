@@ -6,33 +6,52 @@
 #define TESTS_SPOOL_LEDGER_H
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/spool/crc32c.h"
+#include "relay/spool/record.h"
 #include "relay/spool/spool.h"
 #include "tests/lib/memfs.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LEDGER_MAX = 2048, LEDGER_PREFIX = 10 };
+enum { LEDGER_MAX = 2048, LEDGER_PREFIX = 10, LEDGER_NONCES = 256, LEDGER_NOTE = 1200 };
 
-enum told { TOLD_NOTHING, TOLD_KEPT, TOLD_REFUSED, TOLD_SETTLING, TOLD_SETTLED };
+enum told {
+	TOLD_NOTHING,
+	TOLD_KEPT,
+	TOLD_REFUSED,
+	TOLD_SETTLING,
+	TOLD_SETTLED,
+	TOLD_GONE /* never answered, and not found by the recovery after it */
+};
 
 struct entry {
 	enum told told;
 	uint64_t size; /* of the body */
 	struct spool_message *m;
+	uint64_t
+	    nonce; /* of an earlier life: the body and notes hold forged records with it; 0: none */
 	unsigned note, note_before; /* newest version told, and the one before the call */
+	unsigned note_firm;         /* power loss leaves this one or a newer one */
+	bool is_settled_firm;       /* power loss does not bring it back */
+	bool is_spoilt; /* its bytes on disk were made bad: it may be lost, and must be shown */
 	bool is_found;
+	unsigned note_found;
 };
 
 struct ledger {
-	struct entry entries[LEDGER_MAX];
-	size_t n;
-	struct memfs *fs; /* its lock guards the entries against snapshots; NULL: none */
+	struct memfs *fs; /* its lock guards the entries against other threads; NULL: none */
 	unsigned n_wrong, n_problems, n_found;
 	char wrong[200];
-	struct spool *spool; /* of the recovery */
-	bool is_exact;       /* kill -9: marks must be exact */
+	bool is_exact;  /* kill -9: marks must be exact */
+	bool is_firm;   /* power loss: marks older than a second must be there */
+	bool is_blind;  /* reads failed: a message may be left for the next start */
+	bool is_deaf;   /* answers of a spool whose process is dead */
+	uint64_t nonce; /* for the messages from now on */
+	size_t n;
+	struct entry entries[LEDGER_MAX];
 };
 
 static inline void
@@ -49,17 +68,64 @@ ledger_unlock(struct ledger *l)
 		(void)pthread_mutex_unlock(&l->fs->lock);
 }
 
+/* Bytes that follow from the message's number, from `offset` on. */
 static inline void
 ledger_body(uint64_t number, uint64_t offset, unsigned char *to, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint64_t at = offset + i;
-
-		uint64_t word = (number << 40 | at >> 3) * 0x9e3779b97f4a7c15ull;
+	for (size_t i = 0; i < n;) {
+		uint64_t at = offset + i, word = (number << 40 | at >> 3) * 0x9e3779b97f4a7c15ull;
+		size_t skip = at & 7, take = 8 - skip < n - i ? 8 - skip : n - i;
 
 		word ^= word >> 29;
-		to[i] = (unsigned char)(word * 0xbf58476d1ce4e5b9ull >> (8 * (at & 7)));
+		word *= 0xbf58476d1ce4e5b9ull;
+		memcpy(to + i, (unsigned char *)&word + skip, take);
+		i += take;
 	}
+}
+
+/* A whole record with its CRC: of a message nobody sent, or the end of one that is there. */
+static inline size_t
+ledger_forge(unsigned char to[128], enum record_type type, uint64_t nonce, uint64_t serial)
+{
+	static const struct record_message parts = {.id_n = 6, .envelope_n = 6};
+	struct record_homes homes = {.home = 1};
+	struct record r = {.nonce = nonce, .serial = serial, .type = type, .length = RECORD_HOMES};
+	unsigned char *payload = to + RECORD_HEADER;
+	uint64_t covered = RECORD_HOMES;
+	uint32_t crc;
+
+	memset(to, 0, 128);
+	if (type == RECORD_MSG) {
+		covered = r.length = record_message_length(&parts); /* no prefix, no body */
+		record_encode_message(&parts, payload);
+		memcpy(payload + RECORD_LENGTHS, "forgedforged", 12);
+	} else {
+		record_encode_homes(&homes, payload);
+	}
+	record_encode(&r, to);
+	crc = record_crc_of_header(to);
+	record_set_crc(to, crc32c(crc, payload, (size_t)covered));
+	return (size_t)record_size(r.length);
+}
+
+/* Forged records all over it, so that one begins at a multiple of 8 of the segment. */
+static inline void
+ledger_add_forged(
+    unsigned char *to, size_t n, enum record_type type, uint64_t nonce, uint64_t serial)
+{
+	unsigned char forged[128];
+	size_t size = ledger_forge(forged, type, nonce, serial);
+
+	for (size_t at = 0; at + size <= n; at += size + 1)
+		memcpy(to + at, forged, size);
+}
+
+static inline void
+ledger_fill_body(const struct entry *e, uint64_t number, unsigned char *to)
+{
+	ledger_body(number, 0, to, e->size);
+	if (e->nonce != 0)
+		ledger_add_forged(to, e->size, RECORD_MSG, e->nonce, number % 7 == 0 ? 1 : number);
 }
 
 static inline void
@@ -75,6 +141,10 @@ ledger_committed(void *arg, uint64_t cookie, struct spool_message *m, const stru
 	struct ledger *l = arg;
 
 	ledger_lock(l);
+	if (l->is_deaf) {
+		ledger_unlock(l);
+		return;
+	}
 	if (l->entries[cookie].told != TOLD_NOTHING)
 		ledger_wrong(l, "answered twice", cookie);
 	l->entries[cookie].told = err == NULL ? TOLD_KEPT : TOLD_REFUSED;
@@ -116,10 +186,10 @@ ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
 
 	must(number < LEDGER_MAX);
 	ledger_lock(l);
-	l->entries[number] = (struct entry){.size = size};
+	l->entries[number] = (struct entry){.size = size, .nonce = l->nonce};
 	l->n++;
 	ledger_unlock(l);
-	ledger_body(number, 0, body + SKIP, size);
+	ledger_fill_body(&l->entries[number], number, body + SKIP);
 	if (as_file) {
 		fd = memfd_create("body", MFD_CLOEXEC);
 		must(fd >= 0 && write(fd, body, size + SKIP) == (ssize_t)(size + SKIP));
@@ -131,16 +201,31 @@ ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
 	return number;
 }
 
+/* A remote server may have said anything: what follows the text is forged ends of messages. */
+static inline struct span
+ledger_note_text(const struct ledger *l, size_t number, unsigned version, char to[LEDGER_NOTE])
+{
+	struct span text = ledger_text(to, "note", number, version);
+	size_t size = (number * 131 + version * 17) % 8 == 0 ? LEDGER_NOTE : text.n;
+
+	if (l->entries[number].nonce == 0 || size <= text.n)
+		return text;
+	memset(to + text.n, '-', size - text.n);
+	ledger_add_forged((unsigned char *)to + text.n + 1, size - text.n - 1, RECORD_DONE,
+	    l->entries[number].nonce, number + version % 3);
+	return span_of(to, size);
+}
+
 static inline void
 ledger_note(struct ledger *l, struct spool *s, size_t number)
 {
 	struct entry *e = &l->entries[number];
-	char text[32];
+	char text[LEDGER_NOTE];
 
 	ledger_lock(l);
 	e->note_before = e->note++;
 	ledger_unlock(l);
-	spool_note(s, e->m, ledger_text(text, "note", number, e->note));
+	spool_note(s, e->m, ledger_note_text(l, number, e->note, text));
 	ledger_lock(l);
 	e->note_before = e->note;
 	ledger_unlock(l);
@@ -165,27 +250,22 @@ ledger_forget(struct ledger *l, struct spool *s, size_t number)
 static inline void
 ledger_check_body(struct ledger *l, struct spool *s, const struct spool_message *m, size_t number)
 {
-	uint64_t size = spool_message_size(m) - LEDGER_PREFIX, done = 0;
-	unsigned char want[512], got[512];
-	bool is_same = spool_message_prefix(m) == LEDGER_PREFIX;
+	const struct entry *e = &l->entries[number];
+	uint64_t size = spool_message_size(m);
+	unsigned char *bytes = mem_alloc(2 * size + 1), *want = bytes + size;
+	int verified = spool_verify(s, m);
 
-	if (size != l->entries[number].size)
-		ledger_wrong(l, "size", number);
-	if (spool_verify(s, m) != 0)
+	if (verified != 0 && !e->is_spoilt)
 		ledger_wrong(l, "verify", number);
-	if (spool_read(s, m, 0, got, LEDGER_PREFIX) != 0 ||
-	    memcmp(got, "A: prefix\n", LEDGER_PREFIX) != 0)
-		ledger_wrong(l, "prefix", number);
-	while (done < size && is_same) {
-		size_t n = size - done < sizeof(got) ? (size_t)(size - done) : sizeof(got);
-
-		ledger_body(number, done, want, n);
-		is_same = spool_read(s, m, LEDGER_PREFIX + done, got, n) == 0 &&
-			  memcmp(want, got, n) == 0;
-		done += n;
+	if (size != e->size + LEDGER_PREFIX || spool_message_prefix(m) != LEDGER_PREFIX) {
+		ledger_wrong(l, "size", number);
+	} else if (verified == 0) {
+		memcpy(want, "A: prefix\n", LEDGER_PREFIX);
+		ledger_fill_body(e, number, want + LEDGER_PREFIX);
+		if (spool_read(s, m, 0, bytes, size) != 0 || memcmp(bytes, want, size) != 0)
+			ledger_wrong(l, "prefix or body", number);
 	}
-	if (!is_same)
-		ledger_wrong(l, "body", number);
+	mem_free(bytes);
 }
 
 static inline bool
@@ -194,17 +274,38 @@ ledger_number(struct span text, const char *what, uint64_t *number, uint64_t *ve
 	struct span rest = text, word = span_cut(&rest, '-');
 
 	return span_eq(word, span_str(what)) && span_to_u64(span_cut(&rest, '-'), number) &&
-	       span_to_u64(rest, version);
+	       span_to_u64(span_cut(&rest, '-'), version);
 }
 
 static inline void
-ledger_recovered(void *arg, struct spool_message *m, struct span envelope, struct span note)
+ledger_check_note(struct ledger *l, struct span note, uint64_t number)
+{
+	struct entry *e = &l->entries[number];
+	uint64_t other = 0, version = 0;
+	char want[LEDGER_NOTE];
+
+	if (!span_is_empty(note) &&
+	    (!ledger_number(note, "note", &other, &version) || other != number ||
+		!span_eq(note, ledger_note_text(l, number, (unsigned)version, want))))
+		ledger_wrong(l, "note is another's", number);
+	e->note_found = (unsigned)version;
+	if (version > e->note)
+		ledger_wrong(l, "note from nowhere", number);
+	if (l->is_exact && version < e->note_before)
+		ledger_wrong(l, "note too old after kill -9", number);
+	if (l->is_firm && version < e->note_firm)
+		ledger_wrong(l, "note too old after power loss", number);
+}
+
+static inline void
+ledger_recovered(
+    void *arg, struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct ledger *l = arg;
-	uint64_t number, other = 0, version, note_version = 0;
+	uint64_t number, other = 0, version;
 	struct entry *e;
 
-	if (!ledger_number(spool_message_id(m), "id", &number, &version) || number >= l->n) {
+	if (!ledger_number(id, "id", &number, &version) || number >= l->n) {
 		ledger_wrong(l, "unknown id", 0);
 		return;
 	}
@@ -218,13 +319,13 @@ ledger_recovered(void *arg, struct spool_message *m, struct span envelope, struc
 		ledger_wrong(l, "envelope", number);
 	if (e->told == TOLD_REFUSED)
 		ledger_wrong(l, "was refused and came back", number);
+	if (e->told == TOLD_GONE)
+		ledger_wrong(l, "was not found once, and came back", number);
 	if (e->told == TOLD_SETTLED && l->is_exact)
-		ledger_wrong(l, "was settled and came back", number);
-	if (!span_is_empty(note) &&
-	    (!ledger_number(note, "note", &other, &note_version) || other != number))
-		ledger_wrong(l, "note of another", number);
-	if (note_version > e->note || (l->is_exact && note_version < e->note_before))
-		ledger_wrong(l, "note too old", number);
+		ledger_wrong(l, "was settled and came back after kill -9", number);
+	if (e->is_settled_firm && l->is_firm)
+		ledger_wrong(l, "was settled and came back after power loss", number);
+	ledger_check_note(l, note, number);
 }
 
 static const struct spool_events ledger_events = {
@@ -240,10 +341,59 @@ ledger_check(struct ledger *l, struct spool *s)
 	for (size_t i = 0; i < l->n; i++) {
 		struct entry *e = &l->entries[i];
 
-		if (e->told == TOLD_KEPT && !e->is_found)
+		if (e->told == TOLD_KEPT && !e->is_found && !e->is_spoilt && !l->is_blind)
 			ledger_wrong(l, "was kept and is lost", i);
 		if (e->is_found)
 			ledger_check_body(l, s, e->m, i);
+	}
+}
+
+/* A second has passed and the disk works: marks of until now are durable. */
+static inline void
+ledger_make_firm(struct ledger *l)
+{
+	ledger_lock(l);
+	for (size_t i = 0; i < l->n; i++) {
+		struct entry *e = &l->entries[i];
+
+		e->note_firm = e->note;
+		e->is_settled_firm = e->is_settled_firm || e->told == TOLD_SETTLED;
+	}
+	ledger_unlock(l);
+}
+
+/* For what a recovery is asked about: as told, nothing found yet. */
+static inline void
+ledger_copy(struct ledger *to, const struct ledger *from)
+{
+	memcpy(to, from, offsetof(struct ledger, entries) + from->n * sizeof(from->entries[0]));
+	to->fs = NULL;
+	to->n_wrong = to->n_found = to->n_problems = 0;
+	to->is_deaf = to->is_blind = to->is_exact = to->is_firm = false;
+	for (size_t i = 0; i < to->n; i++)
+		to->entries[i].is_found = false;
+}
+
+/* What the recovery found is what is so from now on, and all of it is durable. */
+static inline void
+ledger_reborn(struct ledger *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct entry *e = &l->entries[i];
+
+		if (e->is_found) {
+			e->told = TOLD_KEPT;
+			e->note = e->note_before = e->note_firm = e->note_found;
+			e->is_settled_firm = false;
+		} else if (e->told == TOLD_NOTHING) {
+			e->told = TOLD_GONE;
+		} else if (e->told != TOLD_GONE && e->told != TOLD_REFUSED) {
+			e->told = TOLD_SETTLED;
+			e->is_settled_firm = true;
+		}
+		if (!e->is_found)
+			e->m = NULL;
+		e->is_found = false;
 	}
 }
 

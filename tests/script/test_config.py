@@ -43,7 +43,6 @@ NOT_YET = {
     "spf": ('{"header", "content", "tag"}', '{"spf", "tag"}'),
     "hold": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "hold" }'),
     "dkim_sign": ('relay = "domains"', 'relay = "domains" dkim_sign = "example.org"'),
-    "through": ('gateway "inside" {', 'gateway "inside" { accept = "through"'),
     "ldap": ('recipients = "any"', 'recipients = "ldap:staff"'),
 }
 

@@ -16,7 +16,13 @@
 
 #include <cmocka.h>
 
-enum { TURNS_MAX = 20000, QUIET_TURNS = 25, MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
+enum {
+	TURNS_MAX = 20000,
+	QUIET_TURNS = 25,
+	MINUTE_MS = 60 * 1000,
+	HOUR_MS = 60 * MINUTE_MS,
+	CONNECTIONS = 20 /* to each server */
+};
 #define WALL_MS 1700000000000LL
 
 static struct loop *loop;
@@ -105,7 +111,11 @@ set_up(void **state)
 		    .weight = 1};
 		must(ip_parse(SPAN("127.0.0.1"), &servers[i].ip));
 	}
-	gateways[0] = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 2};
+	gateways[0] = (struct conf_gateway){.name = "exchange",
+	    .servers = servers,
+	    .n_servers = 2,
+	    .connections = CONNECTIONS,
+	    .timeouts = conf_timeouts_default};
 	domains[0] = (struct conf_domain){.name = "example.org", .gateway = &gateways[0]};
 	flows[0] = (struct conf_flow){.name = "inbound", .relay = RELAY_DOMAINS};
 	config = (struct config){.hostname = "mx.example.org",

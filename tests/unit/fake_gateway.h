@@ -3,12 +3,14 @@
  *
  * Each command has its reply; NULL closes the connection instead, "" says nothing.  What arrives
  * is kept: the commands as lines, the messages as they came (dot-stuffed, without the final dot).
+ * With tls_ctx, STARTTLS leads to TLS; a message may come by BDAT, in one chunk.
  */
 #ifndef TEST_FAKE_GATEWAY_H
 #define TEST_FAKE_GATEWAY_H
 #include "relay/base/buf.h"
 #include "relay/base/err.h"
 #include "relay/base/loop.h"
+#include "relay/tls/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +28,11 @@ struct fake_connection {
 	int fd;
 	struct buf in;
 	bool is_in_data;
+	size_t chunk; /* bytes of BDAT that are still to come */
+	bool is_in_chunk;
+	struct tls *tls; /* from STARTTLS on */
+	bool is_secured;
+	bool is_mute; /* its 220 to STARTTLS was the last it said */
 };
 
 struct fake {
@@ -35,7 +42,12 @@ struct fake {
 	uint16_t port;
 	struct fake_connection connections[FAKE_CONNECTIONS];
 	size_t n_connections; /* ever made */
+	size_t most;          /* at once, more are told 421; 0: any number */
 	size_t n_messages;
+	struct ssl_ctx_st *tls_ctx; /* NULL: silence behind the 220 to STARTTLS */
+	size_t n_secured, n_resumed;
+	const char *starttls, *ehlo_tls; /* ehlo_tls NULL: as in clear */
+	bool closes_in_handshake;
 	struct buf commands, data;
 	const char *banner, *ehlo, *helo, *mail, *rcpt, *bad_rcpt, *data_reply, *final, *rset,
 	    *quit;
@@ -60,13 +72,15 @@ fake_init(struct fake *f, struct loop *loop)
 	    .data_reply = "354 go on\r\n",
 	    .final = "250 2.0.0 taken\r\n",
 	    .rset = "250 ok\r\n",
-	    .quit = "221 bye\r\n"};
+	    .quit = "221 bye\r\n",
+	    .starttls = "220 2.0.0 go on\r\n"};
 }
 
 static inline void
 fake_close(struct fake_connection *c)
 {
 	watch_remove(&c->watch);
+	tls_free(&c->tls);
 	if (c->fd >= 0)
 		(void)close(c->fd);
 	c->fd = -1;
@@ -80,9 +94,32 @@ fake_say(struct fake_connection *c, const char *reply)
 		fake_close(c);
 		return false;
 	}
+	if (c->is_secured) {
+		enum tls_wait wait;
+
+		must(reply[0] == '\0' || tls_write(c->tls, reply, strlen(reply), &wait) > 0 ||
+		     wait == TLS_FAILED);
+		return true;
+	}
 	must(send(c->fd, reply, strlen(reply), MSG_NOSIGNAL) >= 0 || errno == EPIPE ||
 	     errno == EAGAIN);
 	return true;
+}
+
+/* After its 220: what comes now is TLS, or nothing at all. */
+static inline bool
+fake_start_tls(struct fake_connection *c)
+{
+	struct fake *f = c->fake;
+
+	if (!fake_say(c, f->starttls) || !span_starts(span_str(f->starttls), SPAN("220")))
+		return c->fd >= 0;
+	if (f->tls_ctx != NULL)
+		c->tls = tls_new_server(f->tls_ctx, c->fd);
+	c->is_mute = f->tls_ctx == NULL;
+	if (f->closes_in_handshake)
+		fake_close(c);
+	return false;
 }
 
 static inline const char *
@@ -91,7 +128,7 @@ fake_answer(struct fake_connection *c, struct span line)
 	struct fake *f = c->fake;
 
 	if (span_starts(line, SPAN("EHLO")))
-		return f->ehlo;
+		return c->is_secured && f->ehlo_tls != NULL ? f->ehlo_tls : f->ehlo;
 	if (span_starts(line, SPAN("HELO")))
 		return f->helo;
 	if (span_starts(line, SPAN("MAIL")))
@@ -108,6 +145,38 @@ fake_answer(struct fake_connection *c, struct span line)
 		return "500 what\r\n";
 	c->is_in_data = f->data_reply != NULL && span_starts(span_str(f->data_reply), SPAN("354"));
 	return f->data_reply;
+}
+
+/* "BDAT 123 LAST": its bytes follow. */
+static inline void
+fake_begin_chunk(struct fake_connection *c, struct span line)
+{
+	uint64_t n;
+
+	line = span_trim(line);
+	(void)span_word(&line);
+	must(span_to_u64(span_word(&line), &n) && span_eq(span_word(&line), SPAN("LAST")));
+	c->chunk = (size_t)n;
+	c->is_in_chunk = true;
+}
+
+static inline bool
+fake_take_chunk(struct fake_connection *c)
+{
+	size_t n = c->in.n < c->chunk ? c->in.n : c->chunk;
+
+	if (c->fake->closes_in_data) {
+		fake_close(c);
+		return false;
+	}
+	(void)buf_add(&c->fake->data, c->in.p, n);
+	buf_consume(&c->in, n);
+	c->chunk -= n;
+	if (c->chunk > 0)
+		return false;
+	c->fake->n_messages++;
+	c->is_in_chunk = false;
+	return fake_say(c, c->fake->final);
 }
 
 static inline bool
@@ -133,26 +202,14 @@ fake_take_data(struct fake_connection *c)
 }
 
 static inline void
-fake_ready(void *arg, unsigned events)
+fake_take_input(struct fake_connection *c)
 {
-	struct fake_connection *c = arg;
-	char bytes[65536];
-	ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-	(void)events;
-	if (n < 0 && errno == EAGAIN)
-		return;
-	if (n <= 0) {
-		fake_close(c);
-		return;
-	}
-	(void)buf_add(&c->in, bytes, (size_t)n);
-	while (c->fd >= 0 && c->in.n > 0) {
+	while (c->fd >= 0 && !c->is_mute && (c->in.n > 0 || c->is_in_chunk)) {
 		struct span line = buf_span(&c->in);
 		size_t end;
 
-		if (c->is_in_data) {
-			if (!fake_take_data(c))
+		if (c->is_in_data || c->is_in_chunk) {
+			if (!(c->is_in_data ? fake_take_data(c) : fake_take_chunk(c)))
 				return;
 			continue;
 		}
@@ -161,10 +218,70 @@ fake_ready(void *arg, unsigned events)
 			return;
 		line = span_take(line, end + 1);
 		(void)buf_add_span(&c->fake->commands, line);
-		if (!fake_say(c, fake_answer(c, line)))
+		if (span_starts(line, SPAN("STARTTLS"))) {
+			buf_consume(&c->in, line.n);
+			if (!fake_start_tls(c))
+				return;
+			continue;
+		}
+		if (span_starts(line, SPAN("BDAT")))
+			fake_begin_chunk(c, line);
+		else if (!fake_say(c, fake_answer(c, line)))
 			return;
 		buf_consume(&c->in, line.n);
 	}
+}
+
+static inline size_t
+fake_open(const struct fake *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_connections; i++)
+		n += f->connections[i].fd >= 0;
+	return n;
+}
+
+static inline void
+fake_shake_hands(struct fake_connection *c)
+{
+	enum tls_wait wait = tls_handshake(c->tls);
+
+	if (wait == TLS_FAILED)
+		fake_close(c);
+	if (wait != TLS_DONE)
+		return;
+	c->is_secured = true;
+	c->fake->n_secured++;
+	c->fake->n_resumed += tls_is_resumed(c->tls);
+}
+
+static inline void
+fake_ready(void *arg, unsigned events)
+{
+	struct fake_connection *c = arg;
+	char bytes[65536];
+	enum tls_wait wait = TLS_WANT_READ;
+	bool is_cut;
+	ssize_t n;
+
+	(void)events;
+	if (c->tls != NULL && !c->is_secured) {
+		fake_shake_hands(c);
+		return;
+	}
+	do {
+		n = c->tls != NULL ? tls_read(c->tls, bytes, sizeof(bytes), &wait, &is_cut)
+				   : recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n < 0 && (c->tls != NULL ? wait == TLS_WANT_READ : errno == EAGAIN))
+			return;
+		if (n <= 0) {
+			fake_close(c);
+			return;
+		}
+		(void)buf_add(&c->in, bytes, (size_t)n);
+		fake_take_input(c);
+	} while (c->fd >= 0 && c->is_secured && tls_has_pending(c->tls));
 }
 
 static inline void
@@ -175,6 +292,11 @@ fake_serve(struct fake *f, int fd)
 	must(f->n_connections <= FAKE_CONNECTIONS);
 	*c = (struct fake_connection){.fake = f, .fd = fd, .in = BUF_INIT(1 << 24)};
 	c->watch = loop_watch(f->loop, fd, LOOP_READ, fake_ready, c);
+	if (f->most > 0 && fake_open(f) > f->most) {
+		(void)fake_say(c, "421 4.7.0 too many connections\r\n");
+		fake_close(c);
+		return;
+	}
 	(void)fake_say(c, f->banner);
 }
 

@@ -20,7 +20,7 @@ struct spool_message {
 struct spool {
 	struct spool_message messages[FAKE_MESSAGES];
 	size_t n; /* ever put */
-	size_t n_forgotten;
+	size_t n_forgotten, n_notes;
 	bool is_full;
 };
 
@@ -53,8 +53,8 @@ spool_has_room(const struct spool *s, uint64_t size)
 void
 spool_note(struct spool *s, struct spool_message *m, struct span note)
 {
-	(void)s;
 	must(m->is_live);
+	s->n_notes++;
 	buf_clear(&m->note);
 	must(buf_add_span(&m->note, note) == 0);
 }
@@ -66,12 +66,6 @@ spool_forget(struct spool *s, struct spool_message **m)
 	(*m)->is_live = false;
 	s->n_forgotten++;
 	*m = NULL;
-}
-
-struct span
-spool_message_id(const struct spool_message *m)
-{
-	return span_str(m->id);
 }
 
 uint64_t

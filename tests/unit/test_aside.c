@@ -183,7 +183,7 @@ test_again_after_a_crash(void **state)
 	for (size_t crash = 1; crash <= 2; crash++) {
 		delivery_free(&d);
 		start_delivery();
-		deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+		deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 		run_with(false);
 		assert_letter(crash, "MAIL1", "550 5.1.1 no such user", 1);
 	}

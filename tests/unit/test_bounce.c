@@ -102,6 +102,36 @@ test_allowed(void **state)
 }
 
 static void
+test_wanted(void **state)
+{
+	static const struct {
+		unsigned notify;
+		bool failed, delayed, relayed;
+	} table[] = {{0, true, true, false}, {NOTIFY_NEVER, false, false, false},
+	    {NOTIFY_SUCCESS, false, false, true}, {NOTIFY_FAILURE, true, false, false},
+	    {NOTIFY_DELAY, false, true, false},
+	    {NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY, true, true, true}};
+	struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		e->rcpts[0].notify = table[i].notify;
+		assert_int_equal(bounce_is_wanted(e, &e->rcpts[0], DSN_FAILED), table[i].failed);
+		assert_int_equal(bounce_is_wanted(e, &e->rcpts[0], DSN_DELAYED), table[i].delayed);
+		assert_int_equal(bounce_is_wanted(e, &e->rcpts[0], DSN_RELAYED), table[i].relayed);
+	}
+	e->copies[0].is_tagged = true;
+	assert_false(bounce_is_wanted(e, &e->rcpts[0], DSN_RELAYED));
+	assert_non_null(strstr(bounce_obstacle(e, &e->rcpts[0]), "tagged"));
+	entry_free(&e);
+	e = entry_from(SPAN(""), MAIL_BOUNCE, false); /* our own: whatever NOTIFY says */
+	e->rcpts[0].notify = NOTIFY_NEVER;
+	assert_true(bounce_is_allowed(e, &e->rcpts[0]));
+	assert_false(bounce_is_wanted(e, &e->rcpts[0], DSN_DELAYED));
+	entry_free(&e);
+}
+
+static void
 check_route(struct span from, enum mail_kind kind, const char *to,
     const struct conf_gateway *gateway, enum mail_kind as)
 {
@@ -141,7 +171,7 @@ test_failure_report(void **state)
 {
 	struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
 	struct bounce_route route = bounce_route(&config, e);
-	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
 
 	(void)state;
 	leg_set_reply(&e->legs[0], SPAN("451 later"), "10.0.0.1:25");
@@ -149,18 +179,18 @@ test_failure_report(void **state)
 	rcpt_set(&e->rcpts[1], RCPT_FAILED, SPAN("554 go away"));
 	e->rcpts[0].is_in_bounce = e->rcpts[1].is_in_bounce = true;
 	assert_int_equal(
-	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &text), 0);
-	assert_true(has(&text, "To: <s@example.org>"));
-	assert_true(has(&text, "Final-Recipient: rfc822; a@one.example"));
-	assert_true(has(&text, "Final-Recipient: rfc822; b@one.example"));
-	assert_false(has(&text, "Final-Recipient: rfc822; c@one.example"));
-	assert_true(has(&text, "Status: 5.1.1"));
-	assert_true(has(&text, "Status: 5.0.0")); /* the second said none */
-	assert_true(has(&text, "Action: failed"));
-	assert_true(has(&text, "550 5.1.1 no such user"));
-	assert_true(has(&text, "Subject: secret")); /* the header section goes back */
-	assert_false(has(&text, "the body"));       /* and nothing else */
-	buf_free(&text);
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &report), 0);
+	assert_true(has(&report.text, "To: <s@example.org>"));
+	assert_true(has(&report.text, "Final-Recipient: rfc822; a@one.example"));
+	assert_true(has(&report.text, "Final-Recipient: rfc822; b@one.example"));
+	assert_false(has(&report.text, "Final-Recipient: rfc822; c@one.example"));
+	assert_true(has(&report.text, "Status: 5.1.1"));
+	assert_true(has(&report.text, "Status: 5.0.0")); /* the second said none */
+	assert_true(has(&report.text, "Action: failed"));
+	assert_true(has(&report.text, "550 5.1.1 no such user"));
+	assert_true(has(&report.text, "Subject: secret")); /* the header section goes back */
+	assert_false(has(&report.text, "the body"));       /* and nothing else */
+	buf_free(&report.text);
 	entry_free(&e);
 }
 
@@ -169,19 +199,89 @@ test_delay_report(void **state)
 {
 	struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
 	struct bounce_route route = bounce_route(&config, e);
-	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
 
 	(void)state;
 	rcpt_set(&e->rcpts[0], RCPT_DELIVERED, SPAN("250 ok"));
 	leg_set_reply(&e->legs[0], SPAN("451 4.3.0 later"), "10.0.0.1:25");
 	assert_int_equal(
-	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), true, &text), 0);
-	assert_false(has(&text, "Final-Recipient: rfc822; a@one.example"));
-	assert_true(has(&text, "Final-Recipient: rfc822; b@one.example"));
-	assert_true(has(&text, "Action: delayed"));
-	assert_true(has(&text, "Status: 4.3.0"));
-	buf_free(&text);
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), true, &report), 0);
+	assert_false(has(&report.text, "Final-Recipient: rfc822; a@one.example"));
+	assert_true(has(&report.text, "Final-Recipient: rfc822; b@one.example"));
+	assert_true(has(&report.text, "Action: delayed"));
+	assert_true(has(&report.text, "Status: 4.3.0"));
+	buf_free(&report.text);
 	entry_free(&e);
+}
+
+static void
+check_returned(enum notify_ret ret, enum rcpt_state state, bool is_whole)
+{
+	struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
+	struct bounce_route route = bounce_route(&config, e);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
+
+	e->ret = ret;
+	e->envid = SPAN("E+2BID");
+	e->rcpts[1].orcpt = SPAN("rfc822;list+2B1@one.example");
+	leg_set_reply(&e->legs[0], SPAN("250 2.0.0 ok"), "10.0.0.1:25");
+	rcpt_set(&e->rcpts[1], state, (struct span){0});
+	e->rcpts[1].is_in_bounce = true;
+	assert_int_equal(
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &report), 0);
+	assert_int_equal(has(&report.text, "the body"), is_whole);
+	assert_int_equal(has(&report.text, "Content-Type: message/rfc822"), is_whole);
+	assert_int_equal(has(&report.text, "Action: relayed"), state == RCPT_RELAYED);
+	assert_true(has(&report.text, "Original-Envelope-Id: E+ID\r\n"));
+	assert_true(has(&report.text, "Original-Recipient: rfc822; list+1@one.example\r\n"));
+	assert_true(has(&report.text, "Final-Recipient: rfc822; b@one.example"));
+	assert_false(has(&report.text, "Final-Recipient: rfc822; a@one.example"));
+	assert_true(has(&report.text, "the number of yours is ID1"));
+	assert_false(report.is_8bit || report.is_utf8);
+	buf_free(&report.text);
+	entry_free(&e);
+}
+
+static void
+test_returned(void **state)
+{
+	(void)state;
+	check_returned(RET_NOT_GIVEN, RCPT_FAILED, false);
+	check_returned(RET_HDRS, RCPT_FAILED, false);
+	check_returned(RET_FULL, RCPT_FAILED, true);
+	check_returned(RET_FULL, RCPT_RELAYED, false); /* RFC 3461 section 4.3 */
+}
+
+/* An original over the limit goes back as its header section. */
+static void
+test_returned_limit(void **state)
+{
+	static char body[BOUNCE_FULL_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(body); i++)
+		body[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
+	for (size_t over = 0; over < 2; over++) {
+		struct queue_entry *e = entry_from(SPAN("s@example.org"), MAIL_RELAYED, false);
+		struct bounce_route route = bounce_route(&config, e);
+		struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
+		size_t prefix = e->copies[0].prefix_n;
+
+		e->msg->bytes.max = sizeof(body) + prefix + 1;
+		e->msg->bytes.n = prefix;
+		assert_int_equal(
+		    buf_add(&e->msg->bytes, body, sizeof(body) - prefix - 1 + over), 0);
+		assert_int_equal(buf_add_str(&e->msg->bytes, "\n"), 0);
+		entry_set_size(e, spool_message_size(e->msg));
+		e->ret = RET_FULL;
+		rcpt_set(&e->rcpts[0], RCPT_FAILED, SPAN("550 no"));
+		e->rcpts[0].is_in_bounce = true;
+		assert_int_equal(
+		    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &report), 0);
+		assert_int_equal(has(&report.text, "xxxxxx"), over == 0);
+		buf_free(&report.text);
+		entry_free(&e);
+	}
 }
 
 /* The most recipients there may be, each with the longest address and reply, all in one report. */
@@ -191,7 +291,8 @@ test_largest_report(void **state)
 	static struct commit_rcpt many[COMMIT_RCPTS_MAX];
 	static char addresses[COMMIT_RCPTS_MAX][COMMIT_ADDRESS_MAX];
 	char reply[QUEUE_REPLY_MAX];
-	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
 	struct commit_copy copy = {.prefix = SPAN("Subject: secret\r\n\r\n")};
 	struct envelope envelope = {.kind = MAIL_RELAYED,
 	    .flow = SPAN("inbound"),
@@ -226,9 +327,9 @@ test_largest_report(void **state)
 	}
 	route = bounce_route(&config, e);
 	assert_int_equal(
-	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &text), 0);
-	assert_true(text.n > COMMIT_RCPTS_MAX * sizeof(reply));
-	buf_free(&text);
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &report), 0);
+	assert_true(report.text.n > COMMIT_RCPTS_MAX * sizeof(reply));
+	buf_free(&report.text);
 	buf_free(&bytes);
 	entry_free(&e);
 }
@@ -239,18 +340,18 @@ test_report_about_a_report(void **state)
 {
 	struct queue_entry *e = entry_from(SPAN(""), MAIL_BOUNCE, false);
 	struct bounce_route route = bounce_route(&config, e);
-	struct buf text = BUF_INIT(BOUNCE_TEXT_MAX);
+	struct bounce_text report = {.text = BUF_INIT(BOUNCE_TEXT_MAX)};
 
 	(void)state;
 	e->msg->prefix = 0;
 	rcpt_set(&e->rcpts[0], RCPT_FAILED, SPAN("550 no"));
 	e->rcpts[0].is_in_bounce = true;
 	assert_int_equal(
-	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &text), 0);
-	assert_true(has(&text, "To: <postmaster@example.org>"));
-	assert_true(has(&text, "Subject: secret"));
-	assert_false(has(&text, "the body"));
-	buf_free(&text);
+	    bounce_build(&config, &fake_spool, e, &route, SPAN("ID2"), false, &report), 0);
+	assert_true(has(&report.text, "To: <postmaster@example.org>"));
+	assert_true(has(&report.text, "Subject: secret"));
+	assert_false(has(&report.text, "the body"));
+	buf_free(&report.text);
 	entry_free(&e);
 }
 
@@ -259,6 +360,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_allowed, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_wanted, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_returned, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_returned_limit, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_route, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_failure_report, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_delay_report, set_up, tear_down),

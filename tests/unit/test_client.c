@@ -1,150 +1,8 @@
 /* The SMTP client against a scripted gateway: every refusal at every command, every early end. */
-#include "relay/base/clock.h"
-#include "relay/base/mem.h"
-#include "relay/deliver/client.h"
-#include "tests/unit/fake_gateway.h"
+#include "tests/unit/client_world.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-enum { TURNS_MAX = 2000, REFUSED_MAX = 8, NOT_YET = -1 };
-
-struct test {
-	struct loop *loop;
-	struct fake fake;
-	struct client *client;
-	struct span message;
-	bool is_unreadable;
-	int outcome, code, n_ends, n_gone, n_ready;
-	bool is_over;
-	char reply[CLIENT_REPLY_MAX + 1];
-	size_t refused[REFUSED_MAX];
-	int refused_codes[REFUSED_MAX];
-	size_t n_refused;
-};
-
-static struct test t;
-
-static void
-on_ready(void *arg)
-{
-	(void)arg;
-	t.n_ready++;
-}
-
-static void
-on_rcpt(void *arg, size_t i, int code, struct span reply)
-{
-	(void)arg;
-	assert_true(reply.n > 3);
-	assert_true(t.n_refused < REFUSED_MAX);
-	t.refused[t.n_refused] = i;
-	t.refused_codes[t.n_refused++] = code;
-}
-
-static void
-on_end(void *arg, const struct client_end *end)
-{
-	(void)arg;
-	t.outcome = (int)end->outcome;
-	t.code = end->code;
-	t.is_over = end->is_over;
-	t.n_ends++;
-	(void)span_copy(end->reply, t.reply, sizeof(t.reply));
-	if (end->is_over)
-		client_free(&t.client);
-}
-
-static void
-on_gone(void *arg, const struct client_end *end)
-{
-	(void)arg;
-	t.n_gone++;
-	t.outcome = (int)end->outcome;
-	client_free(&t.client);
-}
-
-static const struct client_events events = {on_ready, on_rcpt, on_end, on_gone};
-
-static int
-read_message(void *arg, uint64_t offset, void *to, size_t n)
-{
-	(void)arg;
-	if (t.is_unreadable)
-		return -E_IO;
-	assert_true(offset + n <= t.message.n);
-	memcpy(to, t.message.p + offset, n);
-	return 0;
-}
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	t = (struct test){
-	    .outcome = NOT_YET, .message = SPAN("Subject: x\r\n\r\n.dot\r\n..\r\nend\r\n")};
-	t.loop = loop_new();
-	fake_init(&t.fake, t.loop);
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	client_free(&t.client);
-	fake_free(&t.fake);
-	loop_free(&t.loop);
-	clock_fake(0, -1);
-	return 0;
-}
-
-static void
-connect_client(void)
-{
-	int ends[2];
-
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-	t.client = client_new_on(t.loop, ends[0], "mx.example.org", &events, NULL);
-	fake_serve(&t.fake, ends[1]);
-}
-
-static void
-send_to(const struct span *rcpts, size_t n)
-{
-	struct client_mail mail = {.from = SPAN("a@example.org"),
-	    .rcpts = rcpts,
-	    .n_rcpts = n,
-	    .size = t.message.n,
-	    .is_8bit = true,
-	    .read = read_message};
-
-	client_send(t.client, &mail);
-}
-
-static const struct span one_rcpt[] = {{"ok@example.org", 14}};
-static const struct span three_rcpts[] = {
-    {"ok@example.org", 14}, {"bad@example.org", 15}, {"two@example.org", 15}};
-
-static void
-run_until_end(int n_ends)
-{
-	for (int i = 0; i < TURNS_MAX && t.n_ends + t.n_gone < n_ends; i++)
-		loop_turn(t.loop, 50);
-	assert_int_equal(t.n_ends + t.n_gone, n_ends);
-}
-
-static bool
-has_command(const char *line)
-{
-	struct buf *c = &t.fake.commands;
-
-	return c->n > 0 && memmem(c->p, c->n, line, strlen(line)) != NULL;
-}
+static const struct client_rcpt three_rcpts[] = {{.address = {"ok@example.org", 14}},
+    {.address = {"bad@example.org", 15}}, {.address = {"two@example.org", 15}}};
 
 #define WITHOUT_PIPELINING "250-fake\r\n250 8BITMIME\r\n"
 
@@ -269,14 +127,6 @@ test_some_recipients(void **state)
 		assert_int_equal(t.refused_codes[0], 550);
 		client_free(&t.client);
 	}
-}
-
-static void
-run_until_idle(void)
-{
-	for (int i = 0; i < TURNS_MAX && !client_is_idle(t.client); i++)
-		loop_turn(t.loop, 50);
-	assert_true(client_is_idle(t.client));
 }
 
 static void
@@ -438,26 +288,29 @@ check_silence(size_t field, int64_t wait_ms, int outcome)
 static void
 test_silence(void **state)
 {
+	static const struct conf_timeouts timeouts = {1, 20, 300, 4000, 50000};
+
 	(void)state;
-	check_silence(AT(banner), CLIENT_GREETING_MS, CLIENT_UNREACHABLE);
-	check_silence(AT(ehlo), CLIENT_GREETING_MS, CLIENT_UNREACHABLE);
-	check_silence(AT(mail), CLIENT_ENVELOPE_MS, CLIENT_LOST);
-	check_silence(AT(data_reply), CLIENT_ENVELOPE_MS, CLIENT_LOST);
-	check_silence(AT(final), CLIENT_FINAL_MS, CLIENT_UNCERTAIN);
+	t.options.timeouts = &timeouts;
+	check_silence(AT(banner), timeouts.greeting_ms, CLIENT_UNREACHABLE);
+	check_silence(AT(ehlo), timeouts.greeting_ms, CLIENT_UNREACHABLE);
+	check_silence(AT(mail), timeouts.command_ms, CLIENT_LOST);
+	check_silence(AT(data_reply), timeouts.command_ms, CLIENT_LOST);
+	check_silence(AT(final), timeouts.final_ms, CLIENT_UNCERTAIN);
 }
 
 static void
 test_refused_connection(void **state)
 {
-	struct ip ip;
 	struct fake gone;
 
 	(void)state;
 	fake_init(&gone, t.loop);
 	fake_listen(&gone, 0);
 	fake_free(&gone); /* nobody listens there now */
-	assert_true(ip_parse(SPAN("127.0.0.1"), &ip));
-	t.client = client_new(t.loop, &ip, gone.port, "mx", &events, NULL);
+	assert_true(ip_parse(SPAN("127.0.0.1"), &t.options.ip));
+	t.options.port = gone.port;
+	t.client = client_new(t.loop, &t.options, &events, NULL);
 	send_to(one_rcpt, 1);
 	run_until_end(1);
 	assert_int_equal(t.outcome, CLIENT_UNREACHABLE);

@@ -137,6 +137,128 @@ test_nobody_to_tell(void **state)
 	assert_int_equal(fake_quarantine.n, 1);
 }
 
+static size_t
+count(const char *text)
+{
+	size_t n = 0, length = strlen(text);
+
+	for (int i = 0; i < 2; i++)
+		for (size_t at = 0; at + length <= fakes[i].data.n; at++)
+			n += memcmp(fakes[i].data.p + at, text, length) == 0;
+	return n;
+}
+
+/* RFC 3461: nobody behind us confirms, so we do, once, when the last recipient is settled. */
+static void
+test_success_is_reported_at_the_end(void **state)
+{
+	struct commit_rcpt rcpts[] = {RCPT("ok@example.org", "exchange"),
+	    RCPT("fine@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
+
+	(void)state;
+	rcpts[0].notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+	rcpts[2].notify = NOTIFY_SUCCESS;
+	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "451 4.2.1 later\r\n";
+	accept_mail(SENDER, false, rcpts, 3);
+	run();
+	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
+	assert_int_equal(mail()->rcpts[1].state, RCPT_DELIVERED);
+	assert_int_equal(fake_spool.n, 1);
+	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "250 ok\r\n";
+	run_at(5 * MINUTE_MS);
+	assert_null(mail());
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fake_spool.n, 2);
+	assert_int_equal(count("Action: relayed"), 2);
+	assert_int_equal(count("Action: failed"), 0);
+	assert_int_equal(count("rfc822; fine@"), 0);
+	assert_int_equal(count("Subject: Your message was passed on"), 1);
+}
+
+/* One report for failure and success; it is durable before the message goes. */
+static void
+test_success_beside_failure(void **state)
+{
+	struct commit_rcpt rcpts[] = {
+	    RCPT("ok@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
+	struct spool_message *m = &fake_spool.messages[0];
+
+	(void)state;
+	rcpts[0].notify = rcpts[1].notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+	accept_mail(SENDER, false, rcpts, 2);
+	run_with(false); /* the report does not reach the disk, and we are killed */
+	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
+	delivery_free(&d);
+	start_delivery();
+	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
+	fake_spool.messages[1].is_committed = true; /* lost */
+	run();
+	assert_null(mail());
+	assert_int_equal(count("Action: relayed"), 1);
+	assert_int_equal(count("Action: failed"), 1);
+	assert_int_equal(count("Subject: Your message could not be delivered"), 1);
+}
+
+static void
+test_no_success_report(void **state)
+{
+	struct commit_rcpt rcpt = good[0];
+
+	(void)state;
+	rcpt.notify = NOTIFY_SUCCESS;
+	accept_mail(SENDER, true, &rcpt, 1); /* tagged: perhaps forged */
+	run();
+	accept_mail(SPAN("x@elsewhere.example"), false, &rcpt, 1); /* no way to it */
+	run();
+	accept_mail(SPAN(""), false, &rcpt, 1);
+	run();
+	assert_int_equal(fake_spool.n, 3);
+	assert_int_equal(fake_spool.n_forgotten, 3);
+	assert_int_equal(fakes[0].n_messages, 3);
+}
+
+/* NOTIFY without FAILURE: nobody is told, so it stays here. */
+static void
+test_unwanted_failure_is_held(void **state)
+{
+	static const unsigned notify[] = {NOTIFY_NEVER, NOTIFY_SUCCESS, NOTIFY_DELAY};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct commit_rcpt rcpt = bad[0];
+		char id[] = "ID0";
+
+		id[2] = (char)('1' + i);
+		rcpt.notify = notify[i];
+		accept_one(span_str(id), SENDER, false, &rcpt, 1);
+		run();
+		assert_string_equal(show_state(queue_find(d.queue, span_str(id))), "held");
+	}
+	assert_int_equal(fake_spool.n, 3);
+}
+
+static void
+test_delay_as_asked(void **state)
+{
+	struct commit_rcpt rcpts[] = {
+	    RCPT("ok@example.org", "exchange"), RCPT("fine@example.org", "exchange")};
+
+	(void)state;
+	rcpts[0].notify = NOTIFY_FAILURE;
+	rcpts[1].notify = NOTIFY_DELAY | NOTIFY_FAILURE;
+	fakes[0].rcpt = fakes[1].rcpt = "451 4.2.1 full\r\n";
+	accept_mail(SENDER, false, rcpts, 2);
+	run();
+	for (int64_t ms = 0; ms < 6 * HOUR_MS; ms += 15 * MINUTE_MS)
+		run_at(ms);
+	assert_int_equal(fake_spool.n, 2); /* one notice in all that time */
+	assert_true(memmem(fake_spool.messages[1].bytes.p, fake_spool.messages[1].bytes.n,
+			"rfc822; fine@", 13) != NULL);
+	assert_null(memmem(
+	    fake_spool.messages[1].bytes.p, fake_spool.messages[1].bytes.n, "rfc822; ok@", 11));
+}
+
 static void
 stop_gateways(void)
 {
@@ -161,6 +283,258 @@ test_all_down_then_back(void **state)
 	assert_null(mail());
 	assert_int_equal(fakes[0].n_messages, 1);
 	assert_string_equal(problem, "");
+}
+
+/* An outage of three hours: one attempt, nothing written meanwhile, and gone at once after it. */
+static void
+test_long_outage(void **state)
+{
+	uint16_t port = fakes[0].port;
+	size_t n_notes;
+	char id[] = "ID_";
+
+	(void)state;
+	stop_gateways();
+	for (int i = 0; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	run();
+	assert_int_equal(queue_count(d.queue), 20);
+	n_notes = fake_spool.n_notes;
+	for (int64_t ms = MINUTE_MS; ms < 3 * HOUR_MS; ms += MINUTE_MS)
+		run_at(ms);
+	assert_int_equal(fake_spool.n_notes, n_notes);
+	LIST_FOR (it, queue_entries(d.queue)) {
+		const struct queue_entry *e = LIST_ENTRY(it, const struct queue_entry, node);
+
+		assert_int_equal(e->legs[0].attempts, 1);
+		assert_string_equal(show_state(e), "deferred");
+	}
+	fake_listen(&fakes[0], port);
+	run_at(3 * HOUR_MS + GATEWAY_BACKOFF_MAX_MS);
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_messages, 20);
+	assert_true(list_is_empty(&d.gateways[0]->parked));
+	assert_in_range(fakes[0].n_connections, 1, 16); /* slow start: fewer than messages */
+}
+
+/* Its sender is told of the delay, and of the end, though no server was there all the time. */
+static void
+test_outage_warns_and_expires(void **state)
+{
+	(void)state;
+	stop_gateways();
+	accept_mail(SENDER, false, good, 1);
+	run();
+	run_at(4 * HOUR_MS - 1);
+	assert_false(mail()->is_warned);
+	run_at(4 * HOUR_MS);
+	assert_true(mail()->is_warned);
+	assert_int_equal(fake_spool.n, 2);
+	run_at(24 * HOUR_MS - 1);
+	assert_int_equal(fake_spool.n, 2);
+	run_at(24 * HOUR_MS);
+	assert_null(mail()); /* reported */
+	assert_int_equal(fake_spool.n, 3);
+}
+
+/* New mail and the mail of an outage share a server that bears one connection. */
+static void
+test_parked_share(void **state)
+{
+	uint16_t port = fakes[0].port;
+	int n_new = 0;
+	char id[] = "ID_";
+
+	(void)state;
+	stop_gateways();
+	for (int i = 0; i < 10; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	run();
+	fake_listen(&fakes[0], port);
+	d.gateways[0]->targets[0].health.most = 1;
+	set_clock(2000);
+	for (int i = 0; i < TURNS_MAX && fakes[0].n_messages < 1; i++)
+		loop_turn(loop, 1);
+	for (int i = 10; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	for (int i = 0; i < TURNS_MAX && fakes[0].n_messages < 11; i++)
+		loop_turn(loop, 1);
+	for (int i = 10; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		n_new += queue_find(d.queue, span_str(id)) == NULL;
+	}
+	assert_in_range(n_new, 4, 6); /* of ten that have gone by now */
+	run();
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_connections, 1);
+}
+
+static void
+test_drained(void **state)
+{
+	struct gateway *g = d.gateways[0];
+
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_int_equal(g->targets[0].n_idle, 1);
+	assert_true(gateway_drain(g, span_str(g->targets[0].text), now_ms));
+	deliver_drained(&d, g);
+	run();
+	assert_int_equal(g->targets[0].n_connections, 0); /* QUIT at once */
+	assert_string_equal(problem, "");
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_int_equal(fakes[0].n_messages, 1);
+	assert_int_equal(fakes[1].n_messages, 1);
+	assert_true(gateway_drain(g, span_str(g->targets[1].text), now_ms));
+	deliver_drained(&d, g);
+	assert_non_null(strstr(problem, "drained"));
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_non_null(strstr(mail()->legs[0].reply, "drained"));
+	assert_string_equal(show_state(mail()), "deferred");
+	run_at(3 * HOUR_MS);
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	gateway_undrain(g, span_str(g->targets[0].text), now_ms);
+	deliver_drained(&d, g);
+	run();
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 2);
+	assert_string_equal(problem, "");
+}
+
+/* Deleted while it is parked: nothing of it stays in its gateway's list. */
+static void
+test_parked_is_removed(void **state)
+{
+	struct queue_entry *e;
+
+	(void)state;
+	stop_gateways();
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_false(list_is_empty(&d.gateways[0]->parked));
+	queue_undefer(d.queue, &mail()->legs[0]);
+	assert_true(list_is_empty(&d.gateways[0]->parked));
+	queue_defer(d.queue, &mail()->legs[0], 0); /* what `queue retry all` does */
+	run_at(10);
+	assert_false(list_is_empty(&d.gateways[0]->parked));
+	e = mail();
+	queue_remove(d.queue, &e);
+	assert_true(list_is_empty(&d.gateways[0]->parked));
+}
+
+/* One connection more than the server bears is refused: no failure of anything. */
+static void
+test_one_connection_too_many(void **state)
+{
+	char id[] = "ID_";
+
+	(void)state;
+	fakes[0].most = 2;
+	for (int i = 0; i < 20; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	run();
+	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_messages, 20);
+	assert_int_equal(fakes[1].n_messages, 0); /* the backup was not needed */
+	assert_true(d.gateways[0]->targets[0].is_up);
+	assert_int_equal(d.gateways[0]->targets[0].n_greeted, 2);
+	assert_int_equal(d.gateways[0]->targets[0].health.limit, 2);
+}
+
+/* The trial itself is told that there are too many: it has failed, and the next one follows. */
+static void
+test_trials_go_on(void **state)
+{
+	struct target *t = &d.gateways[0]->targets[0];
+
+	(void)state;
+	fakes[0].banner = "421 4.7.0 too many connections\r\n";
+	accept_mail(SENDER, false, good, 1);
+	run();
+	assert_false(t->is_up);
+	for (int64_t ms = 1000; ms < 600 * 1000; ms += 1000) {
+		set_clock(ms);
+		for (int i = 0; i < 5; i++)
+			loop_turn(loop, 1);
+		assert_false(t->is_up);
+	}
+	run();
+	assert_false(t->is_in_trial);
+	assert_true(target_wants_trial(t));
+	assert_in_range(fakes[0].n_connections, 10, 20); /* 1, 2, 4 … 60 s */
+}
+
+struct probed {
+	int n;
+	struct probe last;
+};
+
+static void
+on_probed(void *arg, struct gateway *g, size_t target, const struct probe *p)
+{
+	struct probed *probed = arg;
+
+	(void)g;
+	(void)target;
+	probed->n++;
+	probed->last = *p;
+}
+
+static void
+wait_probed(struct probed *probed, size_t target)
+{
+	*probed = (struct probed){0};
+	courier_probe(d.courier, d.gateways[0], target, on_probed, probed);
+	for (int i = 0; i < TURNS_MAX && probed->n == 0; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(probed->n, 1);
+}
+
+static void
+test_probe(void **state)
+{
+	struct target *t = &d.gateways[0]->targets[0];
+	struct probed probed;
+	uint16_t port = fakes[0].port;
+
+	(void)state;
+	wait_probed(&probed, 0);
+	assert_true(probed.last.is_fine);
+	assert_int_equal(memcmp(probed.last.banner, "220", 3), 0);
+	assert_int_equal(memcmp(probed.last.ehlo, "250", 3), 0);
+	assert_int_equal(t->n_connections, 0);
+	fake_stop(&fakes[0]);
+	wait_probed(&probed, 0);
+	assert_false(probed.last.is_fine);
+	assert_non_null(strstr(probed.last.why, "refused"));
+	assert_false(t->is_up); /* what it finds counts */
+	fake_listen(&fakes[0], port);
+	wait_probed(&probed, 0);
+	assert_true(t->is_up);
+	fakes[0].banner = ""; /* it takes the connection, and is silent */
+	probed = (struct probed){0};
+	courier_probe(d.courier, d.gateways[0], 0, on_probed, &probed);
+	for (int i = 0; i < 20; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(probed.n, 0);
+	run_at(COURIER_PROBE_MS);
+	assert_int_equal(probed.n, 1);
+	assert_non_null(strstr(probed.last.why, "timed out"));
+	courier_probe(d.courier, d.gateways[0], 0, on_probed, &probed);
+	courier_drop(d.courier, d.gateways[0]); /* the role ends: it is told all the same */
+	assert_int_equal(probed.n, 2);
+	assert_false(probed.last.is_fine);
 }
 
 static void
@@ -232,7 +606,7 @@ test_many_recipients(void **state)
 static void
 test_connection_limit(void **state)
 {
-	enum { N = GATEWAY_CONNECTIONS_MAX + 5 };
+	enum { N = CONNECTIONS + 5 };
 	char id[] = "ID_";
 
 	(void)state;
@@ -243,12 +617,12 @@ test_connection_limit(void **state)
 	}
 	for (int i = 0; i < 200; i++)
 		loop_turn(loop, 1);
-	assert_int_equal(fakes[0].n_connections, GATEWAY_CONNECTIONS_MAX);
-	assert_int_equal(fakes[1].n_connections, 0); /* busy is not down */
-	run_at(CLIENT_GREETING_MS);                  /* but silence is */
+	assert_int_equal(fakes[0].n_connections, HEALTH_START); /* nothing has gone well yet */
+	assert_int_equal(fakes[1].n_connections, 0);            /* busy is not down */
+	run_at(conf_timeouts_default.greeting_ms);              /* but silence is */
 	assert_int_equal(queue_count(d.queue), 0);
 	assert_int_equal(fakes[1].n_messages, N);
-	assert_true(fakes[1].n_connections <= GATEWAY_CONNECTIONS_MAX);
+	assert_true(fakes[1].n_connections <= CONNECTIONS);
 }
 
 static void
@@ -278,7 +652,7 @@ test_recovery(void **state)
 	assert_int_equal(mail()->rcpts[0].state, RCPT_DELIVERED);
 	delivery_free(&d); /* killed, and started again */
 	start_delivery();
-	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 	run();
 	assert_non_null(mail());
 	assert_int_equal(mail()->legs[0].attempts, 1);
@@ -320,7 +694,20 @@ main(void)
 	    TEST(test_double_bounce_goes_to_postmaster),
 	    TEST(test_unroutable_sender),
 	    TEST(test_nobody_to_tell),
+	    TEST(test_success_is_reported_at_the_end),
+	    TEST(test_success_beside_failure),
+	    TEST(test_no_success_report),
+	    TEST(test_unwanted_failure_is_held),
+	    TEST(test_delay_as_asked),
 	    TEST(test_all_down_then_back),
+	    TEST(test_long_outage),
+	    TEST(test_outage_warns_and_expires),
+	    TEST(test_parked_share),
+	    TEST(test_drained),
+	    TEST(test_parked_is_removed),
+	    TEST(test_one_connection_too_many),
+	    TEST(test_trials_go_on),
+	    TEST(test_probe),
 	    TEST(test_expiry_bounces),
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),

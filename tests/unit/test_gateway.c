@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -34,9 +35,11 @@ set_up(void **state)
 	    .preference = 10,
 	    .weight = 3};
 	servers[B] = servers[A];
+	servers[B].text = servers[B].host = "10.0.0.2:25";
 	servers[B].ip = ip_of("10.0.0.2");
 	servers[B].weight = 1;
 	servers[BACKUP] = servers[A];
+	servers[BACKUP].text = servers[BACKUP].host = "[2001:db8::3]:25";
 	servers[BACKUP].ip = ip_of("2001:db8::3");
 	servers[BACKUP].preference = 20;
 	servers[NAMED] = (struct conf_server){.text = "mx.example:25",
@@ -45,8 +48,9 @@ set_up(void **state)
 	    .is_name = true,
 	    .preference = 5,
 	    .weight = 1};
-	conf = (struct conf_gateway){.name = "exchange", .servers = servers, .n_servers = 3};
-	g = gateway_new(&conf);
+	conf = (struct conf_gateway){
+	    .name = "exchange", .servers = servers, .n_servers = 3, .connections = 20};
+	g = gateway_new(&conf, 0);
 	rng_seed(42);
 	return 0;
 }
@@ -64,7 +68,7 @@ must_pick(uint64_t tried)
 {
 	size_t index = 99;
 
-	assert_int_equal(gateway_pick(g, tried, &index), PICK_OK);
+	assert_int_equal(gateway_pick(g, tried, 0, &index), PICK_OK);
 	return index;
 }
 
@@ -110,14 +114,14 @@ test_next_server(void **state)
 	(void)state;
 	assert_int_equal(must_pick(1u << A), B);
 	assert_int_equal(must_pick(1u << A | 1u << B), BACKUP);
-	assert_int_equal(gateway_pick(g, 7, &index), PICK_NONE);
+	assert_int_equal(gateway_pick(g, 7, 0, &index), PICK_NONE);
 	assert_true(target_down(&g->targets[B], 0));
 	assert_int_equal(must_pick(1u << A), BACKUP);
 	assert_true(target_down(&g->targets[A], 0));
-	assert_true(gateway_is_up(g));
+	assert_true(gateway_is_usable(g));
 	assert_true(target_down(&g->targets[BACKUP], 0));
-	assert_false(gateway_is_up(g));
-	assert_int_equal(gateway_pick(g, 0, &index), PICK_NONE);
+	assert_false(gateway_is_usable(g));
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_NONE);
 }
 
 /* Busy is not failed: the backup is no overflow for a busy main server. */
@@ -127,10 +131,10 @@ test_busy(void **state)
 	size_t index;
 
 	(void)state;
-	g->targets[A].n_connections = GATEWAY_CONNECTIONS_MAX;
+	g->targets[A].n_connections = g->targets[A].health.limit;
 	assert_int_equal(must_pick(0), B);
-	g->targets[B].n_connections = GATEWAY_CONNECTIONS_MAX;
-	assert_int_equal(gateway_pick(g, 0, &index), PICK_WAIT);
+	g->targets[B].n_connections = g->targets[B].health.limit;
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_WAIT);
 	g->targets[A].n_idle = 1;
 	assert_int_equal(must_pick(0), A);
 }
@@ -156,8 +160,8 @@ test_health(void **state)
 		backoff_ms = backoff_ms < 32000 ? backoff_ms * 2 : GATEWAY_BACKOFF_MAX_MS;
 	}
 	t->is_in_trial = true;
-	assert_true(target_up(t));
-	assert_false(target_up(t));
+	assert_true(target_up(t, 0));
+	assert_false(target_up(t, 0));
 	assert_true(gateway_next_trial_ms(g) == -1);
 	assert_true(target_down(t, now_ms));
 	assert_true(gateway_next_trial_ms(g) == now_ms + GATEWAY_BACKOFF_MIN_MS); /* afresh */
@@ -171,7 +175,7 @@ test_losses(void **state)
 	(void)state;
 	assert_false(target_lost(t, 0));
 	assert_false(target_lost(t, 0));
-	assert_false(target_up(t)); /* a good one between */
+	assert_false(target_up(t, 0)); /* a good one between */
 	assert_false(target_lost(t, 0));
 	assert_false(target_lost(t, 0));
 	assert_true(target_lost(t, 0));
@@ -183,7 +187,7 @@ use_name(void)
 {
 	gateway_free(&g);
 	conf.n_servers = 4;
-	g = gateway_new(&conf);
+	g = gateway_new(&conf, 0);
 }
 
 static void
@@ -196,7 +200,7 @@ test_name(void **state)
 
 	(void)state;
 	use_name();
-	assert_int_equal(gateway_pick(g, 0, &index), PICK_WAIT); /* it may be the best */
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_WAIT); /* it may be the best */
 	gateway_set_addresses(g, NAMED, first, 2, 60000, 0);
 	count_picks(0, counts, 1000);
 	assert_in_range(counts[3], 400, 600);
@@ -252,6 +256,227 @@ test_too_many_addresses(void **state)
 	assert_int_equal(g->n_targets, 3 + GATEWAY_ADDRESSES_MAX); /* slots are used again */
 }
 
+/* Three samples of this each, as a peer would have them. */
+static void
+give_pace(int i, int64_t final_ms, int64_t now_ms)
+{
+	for (int k = 0; k < HEALTH_SAMPLES_MIN; k++)
+		health_took(&g->targets[i].health, final_ms, 1, g->targets[i].is_slow, now_ms);
+}
+
+static void
+make_slow(int i, int other, int64_t now_ms)
+{
+	give_pace(other, 10, now_ms);
+	give_pace(i, 3000, now_ms);
+	assert_true(gateway_judge(g, &g->targets[i], now_ms));
+	assert_int_equal(g->targets[i].state, TARGET_SLOW);
+	assert_int_equal(g->targets[i].since_ms, now_ms);
+}
+
+static size_t
+must_pick_at(int64_t now_ms)
+{
+	size_t index = 99;
+
+	assert_int_equal(gateway_pick(g, 0, now_ms, &index), PICK_OK);
+	return index;
+}
+
+static void
+test_slow(void **state)
+{
+	struct target *a = &g->targets[A], *b = &g->targets[B];
+	size_t index;
+
+	(void)state;
+	make_slow(A, B, 1000);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(must_pick_at(1000), B);
+	b->n_connections = b->health.limit; /* the fast one is at its limit */
+	assert_int_equal(must_pick_at(1000), A);
+	a->n_connections = a->health.limit;
+	assert_int_equal(
+	    gateway_pick(g, 0, 1000, &index), PICK_WAIT); /* no overflow to the backup */
+	a->n_connections = b->n_connections = 0;
+	assert_true(target_down(b, 1000));
+	assert_int_equal(must_pick_at(1000), A); /* better than none */
+	assert_false(gateway_judge(g, b, 1000)); /* without a peer nobody is slow */
+}
+
+static void
+test_slow_recovers(void **state)
+{
+	struct target *a = &g->targets[A];
+	int64_t now_ms = 1000;
+	int looks = 0;
+
+	(void)state;
+	make_slow(A, B, now_ms);
+	while (a->is_slow && looks < 10) {
+		assert_int_equal(must_pick_at(now_ms), B);
+		now_ms += GATEWAY_LOOK_MS;
+		assert_int_equal(must_pick_at(now_ms), A); /* one message, to see */
+		target_given(a, now_ms);
+		assert_int_equal(must_pick_at(now_ms), B);
+		health_took(&a->health, 10, 1, a->is_slow, now_ms);
+		(void)gateway_judge(g, a, now_ms);
+		looks++;
+	}
+	assert_in_range(looks, 2, 5);
+	assert_int_equal(a->state, TARGET_UP);
+	assert_int_equal(a->since_ms, now_ms);
+}
+
+/* Nobody has written for long: what was known is forgotten. */
+static void
+test_slow_is_forgotten(void **state)
+{
+	unsigned n = 0;
+
+	(void)state;
+	make_slow(A, B, 1000);
+	g->targets[A].look_ms = INT64_MAX;
+	for (int i = 0; i < 100; i++)
+		n += must_pick_at(1000 + GATEWAY_FORGET_MS - 1) == A;
+	assert_int_equal(n, 0);
+	for (int i = 0; i < 100; i++)
+		n += must_pick_at(1000 + GATEWAY_FORGET_MS) == A;
+	assert_in_range(n, 50, 100);
+}
+
+static void
+test_slow_greeting(void **state)
+{
+	(void)state;
+	for (int k = 0; k < HEALTH_SAMPLES_MIN; k++) {
+		health_greeted(&g->targets[A].health, 10000, false, 5);
+		health_greeted(&g->targets[B].health, 3, false, 5);
+	}
+	assert_true(gateway_judge(g, &g->targets[A], 5));
+	assert_int_equal(must_pick_at(5), B);
+	/* The backup's pace says nothing about those before it. */
+	assert_false(gateway_judge(g, &g->targets[BACKUP], 5));
+}
+
+static void
+test_limit(void **state)
+{
+	struct target *t = &g->targets[A];
+	size_t index;
+
+	(void)state;
+	assert_true(target_down(&g->targets[B], 0));
+	t->health.limit = 2;
+	t->n_connections = 5; /* the limit has been lowered since */
+	t->n_idle = 3;
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_WAIT);
+	t->n_idle = 4;
+	assert_int_equal(must_pick(0), A);
+	t->n_connections = t->n_idle = 0;
+	assert_true(target_down(t, 0));
+	assert_true(target_up(t, 0));
+	assert_int_equal(t->health.limit, HEALTH_RETURN);
+}
+
+static void
+test_drain(void **state)
+{
+	size_t index;
+
+	(void)state;
+	assert_true(gateway_drain(g, SPAN("10.0.0.2:25"), 7));
+	assert_true(gateway_drain(g, SPAN("10.0.0.2:25"), 8)); /* is the same */
+	assert_int_equal(g->n_drained, 1);
+	assert_int_equal(g->targets[B].state, TARGET_DRAINING);
+	assert_int_equal(g->targets[B].since_ms, 7);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(must_pick(0), A);
+	(void)target_down(&g->targets[B], 10);
+	assert_true(gateway_next_trial_ms(g) == -1); /* no connection, not even to try */
+	assert_int_equal(g->targets[B].state, TARGET_DRAINING);
+	gateway_undrain(g, SPAN("10.0.0.2:25"), 9);
+	assert_int_equal(g->targets[B].state, TARGET_DOWN);
+	assert_true(gateway_next_trial_ms(g) == 10 + GATEWAY_BACKOFF_MIN_MS);
+	assert_true(target_up(&g->targets[B], 11));
+	assert_true(gateway_drain(g, SPAN("10.0.0.1:25"), 0));
+	assert_true(gateway_drain(g, SPAN("10.0.0.2:25"), 0));
+	assert_true(gateway_is_usable(g)); /* the backup */
+	assert_true(gateway_drain(g, SPAN("[2001:db8::3]:25"), 0));
+	assert_false(gateway_is_usable(g));
+	assert_int_equal(gateway_pick(g, 0, 0, &index), PICK_NONE);
+	gateway_undrain(g, SPAN("10.9.9.9:25"), 9); /* never was */
+	assert_int_equal(g->n_drained, 3);
+}
+
+static void
+test_drain_limit(void **state)
+{
+	char text[32];
+
+	(void)state;
+	for (int i = 0; i < GATEWAY_DRAINED_MAX; i++) {
+		(void)snprintf(text, sizeof(text), "10.0.1.%d:25", i);
+		assert_true(gateway_drain(g, span_str(text), 0));
+	}
+	assert_false(gateway_drain(g, SPAN("10.0.0.1:25"), 0));
+	assert_false(g->targets[A].is_drained);
+}
+
+static void
+test_drain_name(void **state)
+{
+	struct ip two[] = {ip_of("10.1.0.1"), ip_of("10.1.0.2")};
+
+	(void)state;
+	use_name();
+	assert_true(gateway_has_server(g, SPAN("MX.example:25")));
+	assert_false(gateway_has_server(g, SPAN("10.1.0.1:25")));
+	assert_true(
+	    gateway_drain(g, SPAN("mx.example:25"), 0)); /* before its addresses are known */
+	gateway_set_addresses(g, NAMED, two, 2, 60000, 0);
+	assert_true(gateway_has_server(g, SPAN("10.1.0.1:25")));
+	assert_int_equal(g->targets[3].state, TARGET_DRAINING);
+	assert_int_equal(g->targets[4].state, TARGET_DRAINING);
+	gateway_undrain(g, SPAN("10.1.0.1:25"), 0); /* one of its addresses stands for the name */
+	assert_int_equal(g->n_drained, 0);
+	assert_true(gateway_drain(g, SPAN("10.1.0.2:25"), 0)); /* one address alone */
+	assert_int_equal(must_pick(0), 3);
+	gateway_set_addresses(g, NAMED, two, 1, 60000, 0);
+	gateway_set_addresses(g, NAMED, two, 2, 60000, 0); /* gone and back: it stays drained */
+	assert_int_equal(g->targets[4].state, TARGET_DRAINING);
+	gateway_undrain(g, SPAN("mx.example:25"), 0);
+	assert_int_equal(g->n_drained, 0);
+	assert_int_equal(g->targets[4].state, TARGET_UP);
+}
+
+static void
+check_why(const char *wanted)
+{
+	struct buf text = BUF_INIT(1000);
+
+	gateway_why(g, &text);
+	assert_true(span_eq(buf_span(&text), span_str(wanted)));
+	buf_free(&text);
+}
+
+static void
+test_why(void **state)
+{
+	(void)state;
+	(void)target_down(&g->targets[A], 0);
+	(void)span_copy(SPAN("no connection"), g->targets[A].why, sizeof(g->targets[A].why));
+	assert_true(gateway_drain(g, SPAN("10.0.0.2:25"), 0));
+	(void)target_down(&g->targets[BACKUP], 0);
+	check_why("no server can be reached; 10.0.0.1:25: no connection; 10.0.0.2:25: drained; "
+		  "[2001:db8::3]:25: ");
+	conf.n_servers = 1;
+	gateway_free(&g);
+	g = gateway_new(&conf, 0);
+	assert_true(gateway_drain(g, SPAN("10.0.0.1:25"), 0));
+	check_why("drained: every server of the gateway; 10.0.0.1:25: drained");
+}
+
 int
 main(void)
 {
@@ -265,6 +490,15 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_name, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_name_not_found, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_too_many_addresses, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_slow, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_slow_recovers, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_slow_is_forgotten, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_slow_greeting, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_limit, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_drain, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_drain_limit, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_drain_name, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_why, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -292,7 +292,7 @@ test_show(void **state)
 	leg_set_reply(&e->legs[1], SPAN("451 \"later\""), "10.0.0.1:25");
 	e->legs[1].attempts = 2;
 	queue_defer(q, &e->legs[1], NOW_MS + 60000);
-	show_entry(&line, e, false);
+	show_entry(&line, e, false, (struct span){0});
 	assert_true(span_eq(buf_span(&line),
 	    SPAN("{\"id\":\"ID1\",\"state\":\"deferred\",\"from\":\"s@example.net\","
 		 "\"to\":[\"b@two.example\",\"c@one.example\",\"d@one.example\"],\"size\":77,"

@@ -72,7 +72,7 @@ set_up(void **state)
 	channel_pair(ends);
 	ours = channel_new(loop, ends[0], &our_events, NULL);
 	theirs = channel_new(loop, ends[1], &their_events, NULL);
-	g = gateway_new(&conf);
+	g = gateway_new(&conf, 0);
 	names = resolve_new(on_changed, NULL);
 	return 0;
 }

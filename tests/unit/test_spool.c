@@ -1,5 +1,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/spool/segment.h"
+#include "relay/spool/store.h"
 #include "tests/lib/spool_ledger.h"
 
 #include <dirent.h>
@@ -178,7 +180,7 @@ test_marks_are_there_after_kill(void **state)
 	ledger_note(f->l, f->s, 3);
 	ledger_note(f->l, f->s, 3);
 	ledger_forget(f->l, f->s, 4);
-	f->fs = memfs_clone_live(before, 2);
+	f->fs = memfs_clone(before, 2);
 	f->l->is_exact = true;
 	open_spool(f);
 	ledger_check(f->l, f->s);
@@ -201,8 +203,8 @@ test_marks_are_synced_within_a_second(void **state)
 	ledger_note(f->l, f->s, 3);
 	ledger_forget(f->l, f->s, 4);
 	settle(f);
-	f->fs = memfs_clone_live(before, 2);
-	memfs_lose_power(f->fs, 0);
+	f->fs = memfs_clone(before, 2);
+	memfs_lose_power(f->fs, MEMFS_LOSE_ALL);
 	f->l->is_exact = true;
 	open_spool(f);
 	ledger_check(f->l, f->s);
@@ -240,28 +242,39 @@ test_segments_are_recycled(void **state)
 	assert_true(spool_stats(f->s).segments < 24);
 }
 
-/* A bad record costs one message; the others, and the admin's knowledge of it, stay. */
-static void
-test_bad_record_is_set_aside(void **state)
+/* Puts five messages, gives their segment its seal, and makes a byte of message 2's envelope or
+ * body bad on the disk. */
+static struct memfs_file *
+spoil_third(struct fixture *f, bool is_body)
 {
-	struct fixture *f = *state;
-	unsigned char needle[40];
-	struct memfs_file *file = NULL;
-	unsigned char *at = NULL;
+	char needle[40];
+	size_t n = 7;
+	struct memfs_file *file;
+	uint64_t at = 0;
 
 	for (int i = 0; i < 5; i++)
 		(void)ledger_put(f->l, f->s, 700, false);
 	ledger_wait(f->l, f->loop, 4);
 	reopen(f); /* now its end is written down */
 	spool_close(&f->s);
-	ledger_body(2, 0, needle, sizeof(needle));
-	for (int i = 0; i < MEMFS_FILES && at == NULL; i++) {
-		file = &f->fs->files[i];
-		at = file->is_named ? memmem(file->now, file->size, needle, sizeof(needle)) : NULL;
-	}
-	assert_non_null(at);
-	at[5] ^= 0x40;
-	f->l->entries[2].told = TOLD_SETTLED; /* it is not to be found */
+	(void)ledger_text(needle, "env", 2, 0);
+	if (is_body)
+		ledger_body(2, 0, (unsigned char *)needle, n = sizeof(needle));
+	file = memfs_search(f->fs, needle, n, &at);
+	assert_non_null(file);
+	needle[5] = (char)(needle[5] ^ 0x40);
+	memfs_damage(file, needle, n, at);
+	f->l->entries[2].is_spoilt = true;
+	return file;
+}
+
+/* A bad record costs one message; the others, and the admin's knowledge of it, stay. */
+static void
+test_bad_record_is_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct memfs_file *file = spoil_third(f, false);
+
 	open_spool(f);
 	assert_int_equal(f->l->n_found, 4);
 	assert_int_equal(spool_stats(f->s).set_aside, 1);
@@ -276,24 +289,50 @@ test_bad_record_is_set_aside(void **state)
 	assert_non_null(strstr(file->name, ".damaged"));
 }
 
+/* A recovery does not read bodies: a bad one is found before it is sent. */
+static void
+test_bad_body_is_found_by_verify(void **state)
+{
+	struct fixture *f = *state;
+	struct spool_message *m;
+
+	(void)spoil_third(f, true);
+	open_spool(f);
+	assert_int_equal(f->l->n_found, 5);
+	m = f->l->entries[2].m;
+	assert_int_equal(spool_verify(f->s, m), -E_CORRUPT);
+	assert_int_equal(spool_verify(f->s, m), -E_CORRUPT);
+	assert_int_equal(spool_verify(f->s, f->l->entries[3].m), 0);
+	assert_int_equal(spool_verify(f->s, f->l->entries[3].m), 0);
+	reopen(f);
+	assert_int_equal(f->l->n_found, 5);
+	assert_int_equal(spool_verify(f->s, f->l->entries[2].m), -E_CORRUPT);
+}
+
+/* What a queued message costs is the budget of the queue. */
+static void
+test_a_message_takes_little_memory(void **state)
+{
+	(void)state;
+	assert_true(sizeof(struct spool_message) <= 88);
+}
+
 static void
 test_torn_tail_is_dropped(void **state)
 {
 	struct fixture *f = *state;
-	unsigned char needle[40];
-	unsigned char *at = NULL;
+	unsigned char needle[40], zeros[700] = {0};
+	struct memfs_file *file;
+	uint64_t at = 0;
 
 	for (int i = 0; i < 5; i++)
 		(void)ledger_put(f->l, f->s, 700, false);
 	ledger_wait(f->l, f->loop, 4);
 	spool_close(&f->s);
 	ledger_body(4, 0, needle, sizeof(needle));
-	for (int i = 0; i < MEMFS_FILES && at == NULL; i++)
-		if (f->fs->files[i].is_named)
-			at = memmem(
-			    f->fs->files[i].now, f->fs->files[i].size, needle, sizeof(needle));
-	assert_non_null(at);
-	memset(at + 100, 0, 700);
+	file = memfs_search(f->fs, needle, sizeof(needle), &at);
+	assert_non_null(file);
+	memfs_damage(file, zeros, sizeof(zeros), at + 100);
 	f->l->entries[4].told = TOLD_SETTLED;
 	open_spool(f);
 	assert_int_equal(f->l->n_found, 4);
@@ -308,17 +347,19 @@ test_record_in_a_body(void **state)
 {
 	struct fixture *f = *state;
 	struct spool_message *m;
+	struct memfs_file *file;
 	unsigned char stolen[600];
+	uint64_t at;
 	int fd = -1;
 	size_t number = ledger_put(f->l, f->s, 200, false);
 
 	ledger_wait(f->l, f->loop, number);
 	m = f->l->entries[number].m;
 	/* The record as it lies on disk, of an earlier life of the file. */
-	for (int i = 0; i < MEMFS_FILES; i++)
-		if (f->fs->files[i].is_named && f->fs->files[i].now[4096] != 0 &&
-		    f->fs->files[i].now[8] == 1)
-			memcpy(stolen, f->fs->files[i].now + 4096, sizeof(stolen));
+	ledger_body(number, 0, stolen, 40);
+	file = memfs_search(f->fs, stolen, 40, &at);
+	assert_non_null(file);
+	assert_int_equal(memfs_get(file, stolen, sizeof(stolen), SEGMENT_HEADER), sizeof(stolen));
 	stolen[0] ^= 1; /* a sender cannot know the nonce */
 	stolen[16] ^= 0x55;
 	f->l->entries[f->l->n++] = (struct entry){.size = 0};
@@ -473,6 +514,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_marks_are_synced_within_a_second, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_segments_are_recycled, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bad_record_is_set_aside, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_bad_body_is_found_by_verify, setup, teardown),
+	    cmocka_unit_test(test_a_message_takes_little_memory),
 	    cmocka_unit_test_setup_teardown(test_torn_tail_is_dropped, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_record_in_a_body, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_limits_are_refused, setup, teardown),

@@ -109,10 +109,10 @@ run_failing(uint64_t n, int fails, int with)
 	if (s != NULL) {
 		work(&r, s);
 		/* Nothing is in flight but what was not answered: the image is one of a kill. */
-		image = memfs_clone_live(r.fs, n);
+		image = memfs_clone(r.fs, n);
 		check_image(&r, image, fails <= EXACT_FAILS, n);
-		image = memfs_clone_live(r.fs, n + 1);
-		memfs_lose_power(image, n % 3 == 0 ? 0 : 128);
+		image = memfs_clone(r.fs, n + 1);
+		memfs_lose_power(image, (enum memfs_loss)(n % MEMFS_LOSSES));
 		check_image(&r, image, false, n);
 		spool_close(&s);
 		check_image(&r, memfs_clone(r.fs, n), fails <= EXACT_FAILS, n);

@@ -108,13 +108,15 @@ test_message_lengths(void **state)
 		uint64_t off; /* added to the length that would be right */
 		int want;
 	} cases[] = {
-	    {{26, 100, 50, 1000}, 0, 0},
-	    {{0, 0, 0, 0}, 0, 0},
-	    {{SPOOL_ID_MAX, SPOOL_ENVELOPE_MAX, UINT32_MAX, 1ull << 40}, 0, 0},
-	    {{SPOOL_ID_MAX + 1, 0, 0, 0}, 0, -E_CORRUPT},
-	    {{0, SPOOL_ENVELOPE_MAX + 1, 0, 0}, 0, -E_CORRUPT},
-	    {{1, 1, 1, 1}, 1, -E_CORRUPT},
-	    {{1, 1, 1, UINT64_MAX}, 0, -E_CORRUPT},
+	    {{26, 100, 50, 1000, 5}, 0, 0},
+	    {{0, 0, 0, 0, 5}, 0, 0},
+	    {{SPOOL_ID_MAX, SPOOL_ENVELOPE_MAX, SPOOL_PREFIX_MAX, SPOOL_BODY_MAX, 77}, 0, 0},
+	    {{SPOOL_ID_MAX + 1, 0, 0, 0, 5}, 0, -E_CORRUPT},
+	    {{0, SPOOL_ENVELOPE_MAX + 1, 0, 0, 5}, 0, -E_CORRUPT},
+	    {{0, 0, SPOOL_PREFIX_MAX + 1, 0, 5}, 0, -E_CORRUPT},
+	    {{0, 0, 0, SPOOL_BODY_MAX + 1, 5}, 0, -E_CORRUPT},
+	    {{1, 1, 1, 1, 5}, 1, -E_CORRUPT},
+	    {{1, 1, 1, UINT64_MAX, 5}, 0, -E_CORRUPT},
 	};
 
 	(void)state;
@@ -134,6 +136,9 @@ test_message_lengths(void **state)
 		assert_int_equal(got.envelope_n, cases[i].m.envelope_n);
 		assert_int_equal(got.prefix_n, cases[i].m.prefix_n);
 		assert_int_equal(got.body_n, cases[i].m.body_n);
+		assert_int_equal(got.body_crc, cases[i].m.body_crc);
+		assert_int_equal(
+		    record_message_head(&got), RECORD_LENGTHS + got.id_n + got.envelope_n);
 	}
 }
 

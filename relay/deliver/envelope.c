@@ -112,7 +112,6 @@ entry_new(struct span id, struct span envelope)
 	struct queue_entry *e = mem_alloc(sizeof(*e));
 	struct wire w;
 
-	list_init(&e->node);
 	e->envelope = mem_dup(envelope);
 	w = wire_over(span_of(e->envelope, envelope.n));
 	if (get_u8(&w) != ENVELOPE_VERSION)
@@ -194,7 +193,9 @@ leg_place(const struct queue_leg *l, uint64_t offset, size_t *n)
 static void
 put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_ms)
 {
-	int64_t due_ms = l->state == LEG_DEFERRED ? l->due.ms : now_ms;
+	/* One that is parked waits for a server, not for a time. */
+	bool has_time = l->state == LEG_DEFERRED && !l->is_unreachable;
+	int64_t due_ms = has_time ? l->due.ms : now_ms;
 
 	put_u32(to, l->attempts);
 	put_i64(to, wall_ms + (due_ms - now_ms));

@@ -87,6 +87,7 @@ gateway_new(const struct conf_gateway *conf, int64_t now_ms)
 	list_init(&g->ready);
 	list_init(&g->again);
 	list_init(&g->parked);
+	list_init(&g->asleep);
 	list_init(&g->connections);
 	for (size_t i = 0; i < conf->n_servers; i++) {
 		g->names[i].state = conf->servers[i].is_name ? NAME_UNKNOWN : NAME_LITERAL;

@@ -82,6 +82,7 @@ struct gateway {
 	struct list again; /* the same, refused by one server already */
 	struct list
 	    parked; /* wait for a server to be there at all; deferred, for their age's sake */
+	struct list asleep; /* the same, of messages that sleep: their queue_item.parked */
 	bool is_parked_next;
 	struct list connections; /* the courier's */
 };

@@ -77,13 +77,28 @@ struct queue_leg {
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
 	uint64_t tried;      /* bit i: the gateway's target i failed in this round */
+	uint64_t refused;    /* bit i: it refused some for now, and others are still to be asked */
 	bool is_unreachable; /* no server could be reached; while LEG_DEFERRED: parked */
 	char *reply;         /* last reply or reason, NULL: none */
 	char *server;        /* that gave it, NULL: none */
 };
 
+/* A message's place in the queue.  A million of these wait in a bad week, so while its legs only
+ * wait for their time the message sleeps: no more than this is in memory of it, and waking reads
+ * the rest back from the spool. */
+struct queue_item {
+	struct list node; /* oldest first */
+	uint64_t key;     /* hash of its id */
+	int64_t received_ms;
+	struct queue_entry *entry; /* NULL: it sleeps */
+	struct spool_message *msg; /* while it sleeps */
+	struct heap_node due;      /* while it sleeps: of its first leg; INT64_MAX: none */
+	/* Of its gateway, when no server can be had: from its sleep until its leg is taken up. */
+	struct list parked;
+};
+
 struct queue_entry {
-	struct list node;          /* in queue->entries, oldest first */
+	struct queue_item *item;   /* NULL: not in the queue yet */
 	struct spool_message *msg; /* NULL: not durable (yet), see `transit` */
 	struct transit *transit;   /* its bytes in memory while its gateways are asked first */
 	char id[SPOOL_ID_MAX + 1];
@@ -92,6 +107,7 @@ struct queue_entry {
 	bool is_8bit, is_utf8;
 	enum notify_ret ret;
 	struct span envid;
+	bool is_renamed;          /* its id is not the one in the spool */
 	bool is_warned;           /* the delay notice was sent */
 	bool is_notice_in_flight; /* a bounce or delay notice waits for its sync */
 	bool is_letter_in_flight; /* some of its recipients are on their way into quarantine */
@@ -171,10 +187,26 @@ void queue_free(struct queue **q); /* the entries too; nothing of the spool */
  * accepts: what is durable already is never turned away. */
 int queue_add(struct queue *q, struct queue_entry *e);
 void queue_remove(struct queue *q, struct queue_entry **e); /* frees it */
-struct queue_entry *queue_find(const struct queue *q, struct span id);
+bool queue_has(const struct queue *q, struct span id);
+/* Wakes it.  NULL: not there, or the disk cannot give it back just now. */
+struct queue_entry *queue_find(struct queue *q, struct span id);
 size_t queue_count(const struct queue *q);
-struct list *queue_entries(struct queue *q); /* of queue_entry.node, oldest first */
-const struct queue_entry *queue_oldest(const struct queue *q);
+int64_t queue_oldest_ms(const struct queue *q); /* wall, when it was received; -1: empty */
+
+/* --- sleep --- */
+/* Makes the entry of a spooled message anew, as the spool's envelope and note say; NULL: it cannot
+ * be read now.  Once, before the first sleep. */
+typedef struct queue_entry *queue_loader(void *arg, struct spool_message *m);
+void queue_set_loader(struct queue *q, queue_loader *load, void *arg);
+/* Whether nothing but time can happen to it.  Its note must say all that is known of it, and be
+ * readable: that is for the caller to see to. */
+bool queue_may_sleep(const struct queue_entry *e);
+/* Frees the entry; `parked`: its gateway's list of sleepers without a server, or NULL. */
+void queue_sleep(struct queue *q, struct queue_entry **e, struct list *parked);
+/* The entry, its legs deferred to their times; a parked one stays in its gateway's list. */
+struct queue_entry *queue_wake(struct queue *q, struct queue_item *item);
+/* Wakes one whose time has come; NULL: there is none, or it could not be read. */
+struct queue_entry *queue_wake_due(struct queue *q, int64_t now_ms);
 
 /* A walk over all entries, oldest first, that can be left and taken up again while entries come and
  * go.  It ends with the entries there were at its start, or about them. */
@@ -183,6 +215,7 @@ struct queue_cursor {
 	struct list *next;
 	size_t left;
 };
+/* Each is awake then: let it sleep again when you have looked at it. */
 void queue_cursor_start(struct queue *q, struct queue_cursor *c);
 struct queue_entry *queue_cursor_next(struct queue *q, struct queue_cursor *c); /* NULL: done */
 void queue_cursor_end(struct queue_cursor *c); /* before its memory goes; twice is harmless */

@@ -175,13 +175,12 @@ show_queue_totals(struct json *j, struct queue *q)
 {
 	static const char *const ages[QUEUE_AGES] = {"5m", "1h", "4h", "1d", "5d", "older"};
 	static const char *const tries[QUEUE_TRIES] = {"1", "5", "20", "more"};
-	const struct queue_entry *oldest = queue_oldest(q);
+	int64_t oldest_ms = queue_oldest_ms(q), age_ms = 0;
 	struct queue_totals t;
-	int64_t age_ms = 0;
 
 	queue_totals(q, clock_wall_ms(), &t);
-	if (oldest != NULL)
-		age_ms = clock_wall_ms() - oldest->received_ms;
+	if (oldest_ms >= 0)
+		age_ms = clock_wall_ms() - oldest_ms;
 	json_open(j, "queue", '{');
 	json_int(j, "messages", (int64_t)t.messages);
 	json_int(j, "bytes", (int64_t)t.bytes);

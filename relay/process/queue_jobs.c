@@ -149,7 +149,7 @@ end_page(struct queue_jobs *j, struct job *job, bool is_over)
 /* --- the work ---------------------------------------------------------------------------------- */
 
 static void
-list_entry(struct queue_jobs *j, struct job *job, const struct queue_entry *e)
+list_entry(struct queue_jobs *j, struct job *job, struct queue_entry *e)
 {
 	struct buf line = BUF_INIT(LINE_MAX_BYTES);
 
@@ -158,6 +158,7 @@ list_entry(struct queue_jobs *j, struct job *job, const struct queue_entry *e)
 		role_reply(j->role, job->id, buf_span(&line));
 	job->n_bytes += line.n;
 	job->n_told++;
+	deliver_rest(j->d, e);
 	buf_free(&line);
 }
 
@@ -218,8 +219,10 @@ next_entry(struct queue_jobs *j, struct job *job, struct queue_entry **e)
 	*e = queue_cursor_next(j->d->queue, &job->cursor);
 	if (*e == NULL)
 		return false;
-	if (!selection_has(&job->selection, *e))
+	if (!selection_has(&job->selection, *e)) {
+		deliver_rest(j->d, *e);
 		*e = NULL;
+	}
 	return true;
 }
 

@@ -67,7 +67,7 @@ id_is_usable(struct spool_role *s, struct span id)
 		if (!(id.p[i] >= '0' && id.p[i] <= '9') && !(id.p[i] >= 'A' && id.p[i] <= 'Z') &&
 		    id.p[i] != '-')
 			return false;
-	return queue_find(s->delivery.queue, id) == NULL && !intake_has(s->delivery.intake, id);
+	return !queue_has(s->delivery.queue, id) && !intake_has(s->delivery.intake, id);
 }
 
 /* A body that front could still change, or that is shorter than it says, is none. */

@@ -56,6 +56,7 @@ queue_show(struct role *role, struct delivery *d, uint64_t id, const struct sele
 	if (!line.failed)
 		role_reply(role, id, buf_span(&line));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
+	deliver_rest(d, e);
 	buf_free(&line);
 	buf_free(&headers);
 }

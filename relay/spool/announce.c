@@ -64,20 +64,6 @@ recover_make_durable(struct spool *s, struct err *err)
 	return failed;
 }
 
-static bool
-read_part(struct spool *s, struct segment *seg, uint64_t offset, size_t n, struct buf *to)
-{
-	int fd = tidy_fd(s, seg);
-	char *room;
-
-	buf_clear(to);
-	room = buf_room(to, n);
-	if (fd < 0 || room == NULL || io_read_all(s->io, fd, room, n, offset) != 0)
-		return false;
-	to->n += n;
-	return true;
-}
-
 /* What on_recovered is given; used over and over. */
 struct words {
 	struct buf head, note; /* head: id and envelope */
@@ -88,12 +74,12 @@ announce(struct spool *s, struct spool_message *m, struct words *w)
 {
 	size_t head_n = (size_t)m->id_n + m->envelope_n;
 	uint64_t at = message_offset(m) + RECORD_HEADER + RECORD_LENGTHS;
-	bool is_read = read_part(s, m->home, at, head_n, &w->head);
+	bool is_read = recall_bytes(s, m->home, at, head_n, &w->head);
 	struct span head = buf_span(&w->head);
 
 	buf_clear(&w->note);
 	if (m->note_home != NULL)
-		is_read = is_read && read_part(s, m->note_home,
+		is_read = is_read && recall_bytes(s, m->note_home,
 					 message_note_offset(m) + RECORD_HEADER + RECORD_HOMES,
 					 m->note_n, &w->note);
 	s->stats.messages++;

@@ -74,6 +74,13 @@ int spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, 
 /* Checks the stored CRCs of the whole message once; -E_CORRUPT must keep it from being sent. */
 int spool_verify(struct spool *s, const struct spool_message *m);
 
+/* What was put and noted about a message: `head` and `note` take the bytes, `id` and `envelope` point
+ * into head.  0, -E_IO or -E_CORRUPT. */
+int spool_recall(struct spool *s, const struct spool_message *m, struct buf *head, struct span *id,
+    struct span *envelope, struct buf *note);
+/* Whether every note so far is where spool_recall finds it: false while the disk refuses them. */
+bool spool_is_noted(const struct spool *s);
+
 struct spool_stats {
 	uint64_t messages, bytes, segments, syncs, committed, set_aside;
 };

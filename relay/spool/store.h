@@ -139,6 +139,10 @@ uint64_t tidy_usable(const struct spool *s); /* bytes above min_free */
 /* compact.c: long-lived messages and notes move on, so that their segments can be recycled */
 void compact_run(struct spool *s);
 
+/* recall.c */
+/* n bytes of a segment, into an empty buf; false: the disk does not give them. */
+bool recall_bytes(struct spool *s, struct segment *seg, uint64_t offset, size_t n, struct buf *to);
+
 /* message.c */
 struct record_message message_parts(const struct spool_message *m); /* without the body's CRC */
 void message_set_parts(struct spool_message *m, const struct record_message *parts);

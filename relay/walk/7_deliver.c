@@ -59,9 +59,10 @@ deliver_leg(struct delivery *d, struct queue_leg *leg)
 	struct gateway *g = way_of(d, leg);
 
 	if (g == NULL) {
-		settle_held(d, leg,
+		settle_hold(d, leg,
 		    SPAN("its gateway is not in the configuration any more; add it, "
 			 "reload, and retry the message"));
+		queue_defer(d->queue, leg, clock_mono_ms()); /* the turn's end settles the rest */
 		return;
 	}
 	leg->state = LEG_READY;
@@ -79,30 +80,62 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 	aside_begin(d, e);
 }
 
-void
-deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
-    struct span note)
+/* NULL: a version that is not ours has written the envelope. */
+static struct queue_entry *
+read_entry(struct spool_message *m, struct span id, struct span envelope, struct span note)
 {
 	struct queue_entry *e = entry_new(id, envelope);
 
 	if (e != NULL && e->prefixes > spool_message_size(m))
 		entry_free(&e);
+	if (e == NULL)
+		return NULL;
+	e->msg = m;
+	entry_set_size(e, spool_message_size(m));
+	if (note.n > 0 && note_get(note, e) < 0)
+		log_event(LOG_WARN, "note unreadable", KV_STR("id", e->id));
+	return e;
+}
+
+/* A message that slept, from the spool. */
+static struct queue_entry *
+load_entry(void *arg, struct spool_message *m)
+{
+	struct delivery *d = arg;
+	struct buf head = BUF_INIT(SPOOL_ID_MAX + SPOOL_ENVELOPE_MAX),
+		   note = BUF_INIT(SPOOL_NOTE_MAX);
+	struct queue_entry *e = NULL;
+	struct span id, envelope;
+
+	if (spool_recall(d->spool, m, &head, &id, &envelope, &note) == 0)
+		e = read_entry(m, id, envelope, buf_span(&note));
+	if (e == NULL)
+		d->on_problem(d->arg, "spool-read", "a spooled message cannot be read back",
+		    "it is tried again each minute; check the disk");
+	buf_free(&head);
+	buf_free(&note);
+	return e;
+}
+
+void
+deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
+    struct span note)
+{
+	struct queue_entry *e = read_entry(m, id, envelope, note);
+
 	if (e == NULL) {
 		d->on_problem(d->arg, "envelope",
 		    "a spooled message has an envelope this version cannot read",
 		    "start the version that accepted it, or look at the spool's folder");
 		return;
 	}
-	e->msg = m;
-	entry_set_size(e, spool_message_size(m));
-	if (note.n > 0 && note_get(note, e) < 0)
-		log_event(LOG_WARN, "note unreadable", KV_STR("id", e->id));
-	if (queue_find(d->queue, span_str(e->id)) != NULL) {
+	if (queue_has(d->queue, span_str(e->id))) {
 		struct id other = id_new(); /* two of one id: neither is given up */
 
 		log_event(
 		    LOG_WARN, "id found twice", KV_STR("id", e->id), KV("new", id_span(&other)));
 		(void)span_copy(id_span(&other), e->id, sizeof(e->id)); /* fits */
+		e->is_renamed = true;
 	}
 	must(queue_add(d->queue, e) == 0);
 	/* Through the heap, so that what was deferred keeps its time. */
@@ -110,6 +143,39 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]) ||
 		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
+	deliver_rest(d, e);
+}
+
+/* Whether a leg waits for a server to be there: it goes, or is put, into that gateway's list. */
+static bool
+is_parked(struct delivery *d, struct queue_leg *leg, struct gateway **g)
+{
+	if (leg->state != LEG_DEFERRED || !leg->is_unreachable)
+		return false;
+	*g = way_of(d, leg);
+	if (*g != NULL && list_is_empty(&leg->node) && list_is_empty(&leg->entry->item->parked))
+		list_append(&(*g)->parked, &leg->node);
+	return true;
+}
+
+void
+deliver_rest(struct delivery *d, struct queue_entry *e)
+{
+	struct gateway *g = NULL;
+	bool is_any_parked = false;
+
+	if (!queue_may_sleep(e))
+		return;
+	for (size_t i = 0; i < e->n_legs; i++)
+		is_any_parked |= is_parked(d, &e->legs[i], &g);
+	if (is_any_parked && (e->n_legs > 1 || g == NULL))
+		return;
+	/* While the spool is being recovered all is as the notes say. */
+	if (d->spool != NULL && !spool_is_noted(d->spool))
+		return;
+	if (d->spool != NULL && e->n_deferred > 1)
+		settle_write_note(d, e); /* of several, each one's time is known from there alone */
+	queue_sleep(d->queue, &e, g != NULL ? &g->asleep : NULL);
 }
 
 void
@@ -139,6 +205,8 @@ take_due(struct delivery *d, int64_t now_ms)
 {
 	struct queue_leg *leg;
 
+	for (unsigned n = 0; n < TURN_LEGS && queue_wake_due(d->queue, now_ms) != NULL; n++)
+		continue;
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		struct gateway *g;
 
@@ -220,19 +288,43 @@ dispatch_again(struct delivery *d, struct gateway *g, int64_t now_ms)
 	list_remove(&end);
 }
 
+/* One that sleeps is not woken for nothing. */
+static bool
+dispatch_sleeper(struct delivery *d, struct gateway *g, int64_t now_ms)
+{
+	struct queue_item *item;
+	struct queue_entry *e;
+	size_t target;
+
+	if (list_is_empty(&g->asleep) || gateway_pick(g, 0, now_ms, &target) != PICK_OK)
+		return false;
+	item = LIST_ENTRY(g->asleep.next, struct queue_item, parked);
+	e = queue_wake(d->queue, item);
+	if (e != NULL)
+		return dispatch_leg(d, g, &e->legs[0], now_ms);
+	list_remove(&item->parked); /* it cannot be read: its time in the heap brings it back */
+	return true;
+}
+
+static bool
+dispatch_parked(struct delivery *d, struct gateway *g, int64_t now_ms)
+{
+	return dispatch_first(d, g, &g->parked, now_ms) || dispatch_sleeper(d, g, now_ms);
+}
+
 static void
 dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 {
-	struct list *const lists[] = {&g->ready, &g->parked};
-
 	dispatch_again(d, g, now_ms);
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
-		bool first = g->is_parked_next;
+		bool is_found =
+		    g->is_parked_next
+			? dispatch_parked(d, g, now_ms) || dispatch_first(d, g, &g->ready, now_ms)
+			: dispatch_first(d, g, &g->ready, now_ms) || dispatch_parked(d, g, now_ms);
 
-		if (!dispatch_first(d, g, lists[first], now_ms) &&
-		    !dispatch_first(d, g, lists[!first], now_ms))
+		if (!is_found)
 			return;
-		g->is_parked_next = !first;
+		g->is_parked_next = !g->is_parked_next;
 	}
 	d->has_changed = true; /* there may be more */
 }
@@ -363,6 +455,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	d->loop = loop;
 	d->config = config;
 	d->queue = queue_new();
+	queue_set_loader(d->queue, load_entry, d);
 	d->n_gateways = config->n_gateways;
 	d->gateways = mem_array(config->n_gateways, sizeof(*d->gateways));
 	for (size_t i = 0; i < config->n_gateways; i++)

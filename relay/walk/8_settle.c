@@ -41,11 +41,8 @@ settle_refused_rcpt(
 	(void)arg;
 	leg_set_reply(carriage->leg, reply, carriage->server);
 	rcpt_set(r, is_for_good(code) ? RCPT_FAILED : RCPT_WAITING, reply);
-	if (r->state != RCPT_WAITING)
-		return;
-	/* For now is for this server: within the same attempt, another may take it. */
-	r->is_tried = false;
-	carriage->leg->tried |= UINT64_C(1) << carriage->target;
+	if (r->state == RCPT_WAITING)
+		carriage->leg->refused |= UINT64_C(1) << carriage->target;
 }
 
 /* The same for everyone in the transaction who was not refused by name. */
@@ -233,7 +230,7 @@ end_attempt(struct delivery *d, struct queue_leg *leg, struct gateway *unreachab
 
 	if (unreachable == NULL || leg->attempts == 0)
 		leg->attempts++;
-	leg->tried = 0;
+	leg->tried = leg->refused = 0;
 	leg->is_unreachable = false;
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		if (&e->legs[e->rcpts[i].leg] == leg)
@@ -241,6 +238,20 @@ end_attempt(struct delivery *d, struct queue_leg *leg, struct gateway *unreachab
 	if (leg_has(leg, RCPT_WAITING))
 		end_waiting(d, leg, unreachable);
 	settle_entry(d, e);
+}
+
+/* For now is for this server: within the same attempt, another may take them.  Only when this one
+ * was asked for all: recipients that it has not heard of are not to wait for those it refused. */
+static void
+offer_refused(struct queue_leg *leg)
+{
+	struct queue_entry *e = leg->entry;
+
+	leg->tried |= leg->refused;
+	leg->refused = 0;
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (&e->legs[e->rcpts[i].leg] == leg && e->rcpts[i].state == RCPT_WAITING)
+			e->rcpts[i].is_tried = false;
 }
 
 void
@@ -253,6 +264,8 @@ settle_carriage(void *arg, const struct carriage *carriage, const struct client_
 	leg->is_unreachable = false;
 	take_outcome(d, carriage, end);
 	tell_carriage(d, carriage);
+	if (leg->refused != 0 && !has_untried(leg))
+		offer_refused(leg);
 	if (has_untried(leg)) {
 		bool was_unreachable = leg->is_unreachable;
 
@@ -285,6 +298,7 @@ settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 	if (is_unreachable && was_parked && !is_delayed(d, leg->entry) &&
 	    time_left(d, leg->entry) > 0) {
 		park(d, leg, g); /* nothing is new: nothing is told or written */
+		deliver_rest(d, leg->entry);
 		return;
 	}
 	if (leg->tried == 0)
@@ -293,7 +307,7 @@ settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 }
 
 void
-settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
+settle_hold(struct delivery *d, struct queue_leg *leg, struct span why)
 {
 	struct queue_entry *e = leg->entry;
 
@@ -306,7 +320,13 @@ settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
 		rcpt_set(r, RCPT_HELD, why);
 		tell(d, e, r, "held");
 	}
-	settle_entry(d, e);
+}
+
+void
+settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
+{
+	settle_hold(d, leg, why);
+	settle_entry(d, leg->entry);
 }
 
 /* --- what is left of a message ----------------------------------------------------------------- */
@@ -420,8 +440,8 @@ is_delayed(const struct delivery *d, const struct queue_entry *e)
 	return false;
 }
 
-static void
-write_note(struct delivery *d, struct queue_entry *e)
+void
+settle_write_note(struct delivery *d, struct queue_entry *e)
 {
 	struct buf note = BUF_INIT(SPOOL_NOTE_MAX);
 
@@ -451,7 +471,7 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 	aside_begin(d, e);
 	/* A gateway may still speak of it: its leg's end settles the rest. */
 	if (is_under_way(e)) {
-		write_note(d, e);
+		settle_write_note(d, e);
 		return;
 	}
 	if (entry_owes_report(e) && !e->is_notice_in_flight)
@@ -459,7 +479,8 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 	if (is_delayed(d, e) && !e->is_notice_in_flight)
 		report_delay(d, e);
 	if (!entry_is_settled(e)) {
-		write_note(d, e);
+		settle_write_note(d, e);
+		deliver_rest(d, e);
 		return;
 	}
 	spool_forget(d->spool, &e->msg);

@@ -236,6 +236,8 @@ admin_do(struct delivery *d, struct queue_entry *e, enum admin_verb verb, const 
 	if (o.e != NULL && o.is_done && verb != ADMIN_RETRY) {
 		rest_idle_legs(&o);
 		settle_entry(d, o.e);
+	} else if (o.e != NULL) {
+		deliver_rest(d, o.e);
 	}
 	if (o.is_done)
 		return ADMIN_DONE;

@@ -114,9 +114,8 @@ defer(struct delivery *d, struct queue_entry *e, int64_t wait_ms)
 		if (leg->state != LEG_IDLE || !leg_has(leg, RCPT_TO_QUARANTINE))
 			continue;
 		queue_defer(d->queue, leg, clock_mono_ms() + wait_ms);
-		return;
 	}
-	/* All its legs are busy with others: whoever ends settles the entry, and this goes on. */
+	/* If all its legs are busy with others: whoever ends settles the entry, and this goes on. */
 }
 
 static void
@@ -276,6 +275,8 @@ on_stored(void *arg, const struct quarantine_source *from, struct span id, const
 	}
 	if (err == NULL || err->code == E_CORRUPT)
 		settle_entry(d, e);
+	else
+		deliver_rest(d, e);
 }
 
 static void

@@ -47,6 +47,9 @@ void deliver_leg(struct delivery *d, struct queue_leg *leg); /* as soon as a ser
 void deliver_now(struct delivery *d, struct queue_entry *e); /* the admin asks; held mail too */
 /* An admin has drained servers of this gateway, or undone that. */
 void deliver_drained(struct delivery *d, struct gateway *g);
+/* Lets the entry sleep when nothing but time can happen to it: it may be gone afterwards.  Whoever
+ * has looked at an entry that settle_entry does not get calls this. */
+void deliver_rest(struct delivery *d, struct queue_entry *e);
 extern const struct courier_events deliver_events;
 
 /* through.c */
@@ -87,6 +90,9 @@ void settle_carriage(void *arg, const struct carriage *carriage, const struct cl
 /* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
 void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
+/* The same for the recipients alone: settle_entry is still to be called. */
+void settle_hold(struct delivery *d, struct queue_leg *leg, struct span why);
+void settle_write_note(struct delivery *d, struct queue_entry *e);
 /* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
 void settle_entry(struct delivery *d, struct queue_entry *e);
 /* A notice is durable (entry: its own) or could not be kept. */

@@ -144,7 +144,7 @@ name_message(struct release *r)
 
 		if (length >= (int)sizeof(r->spooled_id))
 			return false;
-		if (!span_eq(id, span_str(r->id)) && queue_find(r->d->queue, id) == NULL &&
+		if (!span_eq(id, span_str(r->id)) && !queue_has(r->d->queue, id) &&
 		    !intake_has(r->d->intake, id))
 			return true;
 	}

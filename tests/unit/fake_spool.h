@@ -96,6 +96,26 @@ spool_verify(struct spool *s, const struct spool_message *m)
 	return m->is_damaged ? -E_CORRUPT : 0;
 }
 
+int
+spool_recall(struct spool *s, const struct spool_message *m, struct buf *head, struct span *id,
+    struct span *envelope, struct buf *note)
+{
+	(void)s;
+	buf_clear(head);
+	buf_clear(note);
+	must(buf_add_span(head, buf_span(&m->envelope)) == 0);
+	must(buf_add_span(note, buf_span(&m->note)) == 0);
+	*id = span_str(m->id);
+	*envelope = buf_span(head);
+	return 0; /* is_damaged speaks of the body */
+}
+
+bool
+spool_is_noted(const struct spool *s)
+{
+	return !s->is_full;
+}
+
 static inline void
 fake_spool_clear(void)
 {

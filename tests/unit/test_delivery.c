@@ -190,7 +190,7 @@ test_success_beside_failure(void **state)
 	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
 	delivery_free(&d);
 	start_delivery();
-	deliver_recover(&d, m, buf_span(&m->envelope), buf_span(&m->note));
+	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
 	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
 	fake_spool.messages[1].is_committed = true; /* lost */
 	run();
@@ -305,11 +305,14 @@ test_long_outage(void **state)
 	for (int64_t ms = MINUTE_MS; ms < 3 * HOUR_MS; ms += MINUTE_MS)
 		run_at(ms);
 	assert_int_equal(fake_spool.n_notes, n_notes);
-	LIST_FOR (it, queue_entries(d.queue)) {
-		const struct queue_entry *e = LIST_ENTRY(it, const struct queue_entry, node);
+	for (int i = 0; i < 20; i++) {
+		struct queue_entry *e;
 
+		id[2] = (char)('A' + i);
+		e = queue_find(d.queue, span_str(id));
 		assert_int_equal(e->legs[0].attempts, 1);
 		assert_string_equal(show_state(e), "deferred");
+		deliver_rest(&d, e);
 	}
 	fake_listen(&fakes[0], port);
 	run_at(3 * HOUR_MS + GATEWAY_BACKOFF_MAX_MS);
@@ -420,15 +423,15 @@ test_parked_is_removed(void **state)
 	stop_gateways();
 	accept_mail(SENDER, false, good, 1);
 	run();
-	assert_false(list_is_empty(&d.gateways[0]->parked));
+	assert_false(list_is_empty(&d.gateways[0]->asleep));
 	queue_undefer(d.queue, &mail()->legs[0]);
-	assert_true(list_is_empty(&d.gateways[0]->parked));
+	assert_true(list_is_empty(&d.gateways[0]->asleep));
 	queue_defer(d.queue, &mail()->legs[0], 0); /* what `queue retry all` does */
 	run_at(10);
-	assert_false(list_is_empty(&d.gateways[0]->parked));
+	assert_false(list_is_empty(&d.gateways[0]->asleep));
 	e = mail();
 	queue_remove(d.queue, &e);
-	assert_true(list_is_empty(&d.gateways[0]->parked));
+	assert_true(list_is_empty(&d.gateways[0]->asleep));
 }
 
 /* One connection more than the server bears is refused: no failure of anything. */
@@ -603,6 +606,32 @@ test_many_recipients(void **state)
 	assert_int_equal(n, N);
 }
 
+/* One recipient that is refused for now keeps none of the others from the only server, not even
+ * those of the next hundreds. */
+static void
+test_refused_for_now_delays_nobody(void **state)
+{
+	enum { N = 250 };
+	struct commit_rcpt rcpts[N];
+	size_t n_delivered = 0;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		rcpts[i] = good[0];
+	rcpts[7] = bad[0];
+	fakes[0].bad_rcpt = "452 4.2.2 full\r\n";
+	fake_stop(&fakes[1]);
+	accept_mail(SENDER, false, rcpts, N);
+	run();
+	assert_non_null(mail());
+	for (size_t i = 0; i < N; i++)
+		n_delivered += mail()->rcpts[i].state == RCPT_DELIVERED;
+	assert_int_equal(n_delivered, N - 1);
+	assert_int_equal(mail()->rcpts[7].state, RCPT_WAITING);
+	assert_int_equal(mail()->legs[0].attempts, 1);
+	assert_int_equal(fakes[0].n_messages, 3);
+}
+
 static void
 test_connection_limit(void **state)
 {
@@ -712,6 +741,7 @@ main(void)
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),
 	    TEST(test_many_recipients),
+	    TEST(test_refused_for_now_delays_nobody),
 	    TEST(test_connection_limit),
 	    TEST(test_idle_connection_quits),
 	    TEST(test_recovery),

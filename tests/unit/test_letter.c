@@ -235,7 +235,8 @@ test_show(void **state)
 	    SPAN("{\"id\":\"01JD0000000000000000000000-3\",\"from\":\"alice@sender.example\","
 		 "\"to\":[\"bob@example.org\",\"\\\"a b%\\\"@example.org\"],\"subject\":"
 		 "\"gr\xc3\xbc\xc3\x9f e\\u0001\",\"size\":123456789012,\"received\":"
-		 "\"2023-11-14T22:13:20.123Z\",\"reason\":\"550 5.1.1 no\\u000d\\nInjected: x\\u007f "
+		 "\"2023-11-14T22:13:20.123Z\",\"reason\":\"550 5.1.1 no\\u000d\\nInjected: "
+		 "x\\u007f "
 		 "100%\",\"expires\":\"2023-11-14T22:13:21.456Z\"}\n"));
 	buf_free(&b);
 }

@@ -9,8 +9,7 @@ static const struct {
 	const char *name, *plugin;
 } aliases[] = {{"antivirus", "clamav"}};
 
-static const char *const plugins_not_yet[] = {
-    "spf", "dkim", "dmarc", "attachment", "dkim_sign", "disclaimer"};
+static const char *const plugins_not_yet[] = {"spf", "dkim", "dmarc", "dkim_sign", "disclaimer"};
 
 enum {
 	ALIASES = sizeof(aliases) / sizeof(aliases[0]),

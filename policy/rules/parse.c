@@ -189,7 +189,8 @@ add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
 
 	if (s->n_predicates == POLICY_PREDICATES_MAX) {
 		rule_complain(c,
-		    "more than %d subject, header and body values in one policy; combine some "
+		    "more than %d subject, header, body, url and attachment values in one policy; "
+		    "combine some "
 		    "into one regex",
 		    POLICY_PREDICATES_MAX);
 		return;
@@ -247,7 +248,7 @@ refuse_facet(struct line *l)
 	if (line_at_word(l) && words_is_later_facet(word)) {
 		line_break(l,
 		    "facet `%.*s` is not in this version; use client host helo from to subject "
-		    "header body",
+		    "header body url attachment attachment-type",
 		    SPAN_ARG(word));
 		return;
 	}
@@ -272,7 +273,10 @@ read_facets(struct line *l, struct rule *r)
 	    [FACET_TO] = RULE_AT_RCPT,
 	    [FACET_SUBJECT] = RULE_AT_DATA,
 	    [FACET_HEADER] = RULE_AT_DATA,
-	    [FACET_BODY] = RULE_AT_DATA};
+	    [FACET_BODY] = RULE_AT_DATA,
+	    [FACET_URL] = RULE_AT_DATA,
+	    [FACET_ATTACHMENT] = RULE_AT_DATA,
+	    [FACET_ATTACHMENT_TYPE] = RULE_AT_DATA};
 	struct rule_facet *facets[RULE_FACETS_MAX];
 	const char *start = l->now.written.p;
 

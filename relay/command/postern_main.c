@@ -32,7 +32,7 @@ static const struct subcommand subcommands[] = {
 	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
 	"[--comment TEXT]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
-    {"queue", "list | show | retry | hold | release | delete | bounce",
+    {"queue", "list | show | retry | hold | release | delete | bounce | fsck",
 	"the mail that waits to be delivered", command_queue},
     {"quarantine",
 	"list [--from TEXT] [--to TEXT] [--subject TEXT] [--reason TEXT]\n"

@@ -1,6 +1,7 @@
 /* postern queue, status, reload: what a running relay is asked. */
 #include "relay/base/clock.h"
 #include "relay/command/ask.h"
+#include "relay/command/queue_fsck.h"
 #include "relay/command/queue_print.h"
 #include "relay/command/table.h"
 #include "relay/deliver/selection.h"
@@ -251,11 +252,11 @@ command_queue(const struct command_line *line)
 	bool is_order = done_word(verb) != NULL;
 
 	if (strcmp(verb, "fsck") == 0)
-		return command_fail(EXIT_USAGE, "queue fsck is not in this version");
+		return command_queue_fsck(line);
 	if (is_order || strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0)
 		return ask_queue(line, is_order);
 	return command_fail(EXIT_USAGE,
-	    "say queue list, show, retry, hold, release, delete or bounce; "
+	    "say queue list, show, retry, hold, release, delete, bounce or fsck; "
 	    "\"postern queue --help\" says more");
 }
 

@@ -201,6 +201,19 @@ tell_room(struct spool_role *s)
 }
 
 static void
+tell_ability(void *arg, size_t index)
+{
+	struct spool_role *s = arg;
+	struct gateway_ability ability = gateway_ability(s->delivery.gateways[index]);
+	struct buf payload = BUF_INIT(64);
+
+	ability_put(&payload, &ability);
+	if (channel_is_open(s->front))
+		channel_send(s->front, SPOOL_GATEWAY, index, buf_span(&payload), NULL);
+	buf_free(&payload);
+}
+
+static void
 watch_room(void *arg)
 {
 	struct spool_role *s = arg;
@@ -325,6 +338,8 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 		s->front_life++;
 		s->front = channel_new(role->loop, fd, &front_events, s);
 		tell_room(s);
+		for (size_t i = 0; i < s->delivery.n_gateways; i++)
+			tell_ability(s, i);
 	} else if (peer == ROLE_LOOKUP) {
 		channel_free(&s->lookup);
 		s->lookup = channel_new(role->loop, fd, &lookup_events, s);
@@ -382,6 +397,7 @@ spool_start(struct role *role)
 	role->self = s;
 	d->on_problem = on_problem;
 	d->on_through = on_through;
+	d->on_ability = tell_ability;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);

@@ -50,7 +50,7 @@ queue_show(struct role *role, struct delivery *d, uint64_t id, const struct sele
 		    SPAN(" in the queue; `postern queue list` shows what is there"));
 		return;
 	}
-	if (s->has_headers)
+	if (s->has_headers && e->msg != NULL)
 		read_headers(d, e, &headers);
 	show_entry(&line, e, true, buf_span(&headers));
 	if (!line.failed)

@@ -434,9 +434,20 @@ deliver_drained(struct delivery *d, struct gateway *g)
 	d->has_changed = true;
 }
 
+static void
+on_ability(void *arg, struct gateway *g)
+{
+	struct delivery *d = arg;
+
+	for (size_t i = 0; i < d->n_gateways; i++)
+		if (d->gateways[i] == g && d->on_ability != NULL)
+			d->on_ability(d->arg, i);
+}
+
 const struct courier_events deliver_events = {.on_rcpt = settle_refused_rcpt,
     .on_end = settle_carriage,
     .on_change = on_change,
+    .on_ability = on_ability,
     .on_health = on_health};
 
 /* A name that could not be looked up has addresses now: mail that waited for that goes on. */

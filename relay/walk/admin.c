@@ -142,6 +142,11 @@ release(struct order *o, struct queue_rcpt *r)
 static void
 send_released(struct order *o)
 {
+	int64_t warn_after_ms = o->d->config->queue.warn_after_ms;
+
+	/* It was not the gateway that it was late for: if it goes now, nobody need be told. */
+	if (o->is_done && clock_wall_ms() - o->e->received_ms >= warn_after_ms)
+		o->e->is_warned = true;
 	for (size_t i = 0; i < o->e->n_legs; i++)
 		if (o->e->legs[i].state == LEG_IDLE && leg_has(&o->e->legs[i], RCPT_WAITING))
 			deliver_leg(o->d, &o->e->legs[i]);
@@ -232,6 +237,8 @@ admin_do(struct delivery *d, struct queue_entry *e, enum admin_verb verb, const 
 {
 	struct order o = {.d = d, .e = e, .s = s};
 
+	if (e->transit != NULL)
+		return ADMIN_ACTIVE; /* its client still waits for an answer */
 	act(&o, verb, after_ms);
 	if (o.e != NULL && o.is_done && verb != ADMIN_RETRY) {
 		rest_idle_legs(&o);

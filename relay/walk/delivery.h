@@ -31,6 +31,8 @@ struct delivery {
 	void (*on_problem)(void *arg, const char *name, const char *what, const char *do_this);
 	/* A message on its way through: front may say 250, or (refusal) must refuse it. */
 	void (*on_through)(void *arg, const struct arrival *a, const struct refusal *refusal);
+	/* What the gateway of this index can take has changed.  May be NULL. */
+	void (*on_ability)(void *arg, size_t index);
 	void *arg;
 };
 

@@ -22,10 +22,10 @@ LAYERS = [
     ["policy/dnsbl/answer.h", "policy/dnsbl/answer.c", "relay/ipc", "relay/smtp", "relay/tls"],
     ["policy/rules"],
     ["policy/dnsbl", "policy/recipient", "policy/store", "policy/journal", "relay/message"],
-    ["policy/decide", "relay/spool", "relay/lookup", "filters/chain"],
-    ["relay/quarantine"],
+    ["policy/decide", "relay/spool", "relay/lookup", "filters/unpack"],
+    ["filters/chain", "relay/quarantine"],
     ["relay/deliver", "filters/antivirus", "filters/content", "filters/tag"],
-    ["filters/header"],
+    ["filters/header", "filters/attachment"],
     ["filters/chain/abouts.c", "filters/chain/builtins.c"],  # the lists of all filters
     ["filters/worker"],
     ["relay/front"],

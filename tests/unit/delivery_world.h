@@ -203,12 +203,16 @@ accept_one(
 	    {.prefix = SPAN("Subject: hello\r\n\r\n"), .is_tagged = is_tagged},
 	    {.prefix = SPAN("Subject: kept\r\n\r\n"),
 		.fate = COPY_QUARANTINE,
-		.why = SPAN("suspicious: antivirus")}};
+		.why = SPAN("suspicious: antivirus")},
+	    {.prefix = SPAN("Subject: other\r\n\r\n")},
+	    {.prefix = SPAN("Subject: later\r\n\r\n"),
+		.fate = COPY_HOLD,
+		.why = SPAN("unscanned: antivirus")}};
 	struct envelope envelope = {.flow = SPAN("inbound"),
 	    .from = from,
 	    .received_ms = clock_wall_ms(),
 	    .copies = copies,
-	    .n_copies = 2,
+	    .n_copies = 4,
 	    .rcpts = rcpts,
 	    .n_rcpts = n};
 	struct arrival a = {0};
@@ -231,6 +235,8 @@ accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, s
 
 static const struct commit_rcpt good[] = {RCPT("ok@example.org", "exchange")};
 static const struct commit_rcpt bad[] = {RCPT("bad@example.org", "exchange")};
+/* Nobody takes it: it is held. */
+static const struct commit_rcpt lost[] = {RCPT("ok@other.example", "old")};
 static const struct commit_rcpt mixed[] = {
     RCPT("ok@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
 #define SENDER SPAN("sender@example.org")
@@ -249,6 +255,13 @@ gateway_got(const char *text)
 		    memmem(fakes[i].data.p, fakes[i].data.n, text, strlen(text)) != NULL)
 			return true;
 	return false;
+}
+
+static inline void
+stop_gateways(void)
+{
+	for (int i = 0; i < 2; i++)
+		fake_stop(&fakes[i]);
 }
 
 #endif

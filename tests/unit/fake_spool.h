@@ -21,7 +21,7 @@ struct spool {
 	struct spool_message messages[FAKE_MESSAGES];
 	size_t n; /* ever put */
 	size_t n_forgotten, n_notes;
-	bool is_full;
+	bool is_full, is_unreadable; /* nothing is taken; nothing is given back */
 };
 
 static struct spool fake_spool;
@@ -100,14 +100,13 @@ int
 spool_recall(struct spool *s, const struct spool_message *m, struct buf *head, struct span *id,
     struct span *envelope, struct buf *note)
 {
-	(void)s;
 	buf_clear(head);
 	buf_clear(note);
 	must(buf_add_span(head, buf_span(&m->envelope)) == 0);
 	must(buf_add_span(note, buf_span(&m->note)) == 0);
 	*id = span_str(m->id);
 	*envelope = buf_span(head);
-	return 0; /* is_damaged speaks of the body */
+	return s->is_unreadable ? -E_IO : 0; /* is_damaged speaks of the body */
 }
 
 bool

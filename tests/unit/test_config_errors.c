@@ -642,11 +642,10 @@ test_not_in_this_version(void **state)
 	    {"flow \"b\" { score { quarantine = 5\ndiscard = 4\nreject = 6\nkeep = 5 } }\n",
 		"t.conf:7: discard has a lower score than quarantine; make it quarantine <= "
 		"discard\nt.conf:9: keep has a lower score than reject; make it reject <= keep\n"},
-	    {"flow \"b\" { filters = {\"spf\",\n\"dkim\",\n\"dmarc\",\n\"attachment\"} }\n",
+	    {"flow \"b\" { filters = {\"spf\",\n\"dkim\",\n\"dmarc\"} }\n",
 		"t.conf:6: filter \"spf\" is not in this version; remove it\nt.conf:7: filter "
 		"\"dkim\" is not in this version; remove it\nt.conf:8: filter \"dmarc\" is not in "
-		"this version; remove it\nt.conf:9: filter \"attachment\" is not in this version; "
-		"remove it\n"},
+		"this version; remove it\n"},
 	    {"filter \"spf\" { fail = \"tag\" }\nflow \"b\" { filters = {\"spf\"} }\n",
 		"t.conf:6: filter \"spf\" is not in this version; remove it\n"},
 	    {"filter \"x\" { plugin = \"dmarc\" }\n",

@@ -16,7 +16,6 @@ test_contract_example(void **state)
 	    {"filters   =", "filter \"spf\""},
 	    {"filters   =", "filter \"dkim\""},
 	    {"filters   =", "filter \"dmarc\""},
-	    {"filters   =", "filter \"attachment\""},
 	    {"trust \"dmz\"", "\"trust\""},
 	    {"journal    {", "\"keep\""},
 	    {"journal    {", "\"max\""},

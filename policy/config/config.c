@@ -78,7 +78,7 @@ static const struct rule top_rules[] = {
     {"quarantine", RULE_SECTION, schema_read_quarantine},
     {"web", RULE_SECTION, schema_read_web},
     {"journal", RULE_SECTION, read_journal},
-    {"tls", RULE_NOT_YET, NULL},
+    {"tls", RULE_SECTION, schema_read_tls},
     {"trust", RULE_NOT_YET, NULL},
     {"fleet", RULE_NOT_YET, NULL},
     {"ldap", RULE_NOT_YET, NULL},

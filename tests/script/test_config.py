@@ -39,7 +39,6 @@ ERRORS = {
 NOT_YET = {
     "fleet": ('run_dir = "@/run"', 'run_dir = "@/run" fleet { node = "mx1" }'),
     "delivery by MX": ('relay = "domains"', 'relay = "any"'),
-    "tls": ('address = {"127.0.0.1:@PORT"}', 'address = {"127.0.0.1:@PORT"} tls = "starttls"'),
     "spf": ('{"header", "content", "tag"}', '{"spf", "tag"}'),
     "hold": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "hold" }'),
     "dkim_sign": ('relay = "domains"', 'relay = "domains" dkim_sign = "example.org"'),

@@ -157,7 +157,8 @@ send_released(struct order *o)
 static void
 forget(struct order *o, struct queue_rcpt *r)
 {
-	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight))
+	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight) ||
+	    r->is_in_letter)
 		o->is_active = true;
 	else
 		set(o, r, RCPT_DELETED, "deleted", "deleted by admin ");

@@ -10,7 +10,7 @@
 
 enum {
 	TRANSACTION_MEMORY = 16 * 1024 * 1024,
-	RCPT_MEMORY = 2 * (SMTP_PATH_MAX * 2 + NOTIFY_ORCPT_MAX), /* of one, asked about, at most */
+	RCPT_MEMORY = SMTP_PATH_MAX * 2 + NOTIFY_ORCPT_MAX, /* of one, at most */
 	RCPTS_FIRST = 8
 };
 
@@ -125,33 +125,25 @@ add_rcpt(struct transaction *t, const struct rcpt *r)
 	t->rcpts[t->n_rcpts++] = *r;
 }
 
-/* The rules' word on one recipient. */
-static struct verdict
-rcpt_verdict(const struct session *s, const struct rcpt *r)
-{
-	struct verdict v = s->transaction->verdict;
-	struct facts facts = session_facts(s);
-
-	facts.to = r->address;
-	if (r->is_postmaster)
-		findings_spare_postmaster(&v);
-	else
-		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
-	return v;
-}
-
-/* Returns false, having replied, when the rules say no. */
+/* The rules' word on one recipient.  Returns false, having replied, when it is no. */
 static bool
 decide_rcpt(struct session *s, struct rcpt *r)
 {
-	struct verdict v = rcpt_verdict(s, r);
+	struct transaction *t = s->transaction;
+	struct verdict v = t->verdict;
+	struct facts facts = session_facts(s);
 
-	if (v.action >= ACTION_TEMPFAIL) {
+	if (r->is_postmaster)
+		findings_spare_postmaster(&v);
+	facts.to = r->address;
+	if (!r->is_postmaster)
+		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
+	if (action_refuses_at_once(v.action)) {
 		record_refusal(s, &v, r->address);
 		session_speak(s, &v);
 		return false;
 	}
-	if (memcmp(&v, &s->transaction->verdict, sizeof(v)) != 0) {
+	if (memcmp(&v, &t->verdict, sizeof(v)) != 0) {
 		r->verdict = mem_alloc(sizeof(v));
 		*r->verdict = v;
 	}
@@ -215,16 +207,11 @@ refuse_rcpt(struct session *s, enum route_result found, struct span address)
 		session_count_error(s);
 }
 
-/* A recipient that exists: what the rules say of it. */
 static void
-take_rcpt(struct session *s, struct rcpt *r, struct span orcpt)
+accept_rcpt(struct session *s, const struct rcpt *r)
 {
 	struct transaction *t = s->transaction;
 
-	if (!decide_rcpt(s, r))
-		return;
-	r->address = arena_copy(&t->memory, r->address);
-	r->orcpt = arena_copy(&t->memory, orcpt);
 	add_rcpt(t, r);
 	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r->address);
 	session_reply(s, 250, "2.1.5", "Recipient OK");
@@ -235,69 +222,77 @@ on_known(struct recipient_request *request, const struct recipient_answer *answe
 {
 	struct rcpt_question *q = request->arg;
 	struct session *s = q->session;
-	struct rcpt r = {.address = q->address, .gateway = q->domain->gateway, .notify = q->notify};
 	enum route_result found = route_answered(q->domain, answer->state);
 
 	session_await_command(s);
 	if (answer->state == RECIPIENT_UNKNOWN)
 		log_event(LOG_WARN, "recipient not verified", KV("id", session_current_id(s)),
-		    KV("to", q->address), KV_STR("why", answer->why),
+		    KV("to", q->rcpt.address), KV_STR("why", answer->why),
 		    KV_INT("code", found == ROUTE_FOUND ? 250 : route_code(found)));
-	if (found != ROUTE_FOUND)
-		refuse_rcpt(s, found, q->address);
-	else
-		take_rcpt(s, &r, q->orcpt);
+	if (found == ROUTE_FOUND) {
+		accept_rcpt(s, &q->rcpt);
+	} else {
+		mem_free(q->rcpt.verdict);
+		refuse_rcpt(s, found, q->rcpt.address); /* may end the transaction, and q */
+	}
 	session_go_on(s);
 }
 
 /* The commands behind this one wait, and are answered after it (RFC 2920 section 3.2). */
 static void
-ask_source(struct session *s, const struct conf_domain *domain, struct rcpt *r, struct span orcpt)
+ask_source(struct session *s, const struct conf_domain *domain, const struct rcpt *r)
 {
-	struct transaction *t = s->transaction;
+	struct rcpt_question *q = &s->transaction->question;
 	struct recipient_question question = {
 	    .domain = (uint32_t)(domain - s->front->config->domains), .address = r->address};
 
-	t->question =
-	    (struct rcpt_question){.request = {.on_answer = on_known, .arg = &t->question},
-		.session = s,
-		.domain = domain,
-		.address = arena_copy(&t->memory, r->address),
-		.orcpt = arena_copy(&t->memory, orcpt),
-		.notify = r->notify};
+	*q = (struct rcpt_question){.request = {.on_answer = on_known, .arg = q},
+	    .session = s,
+	    .domain = domain,
+	    .rcpt = *r};
 	s->state = SESSION_ASKING;
 	connection_expect(&s->connection, 0);
-	recipient_ask(s->front->dns, &t->question.request, &question,
-	    recipient_patience_ms(s->front->config, domain));
+	recipient_ask(
+	    s->front->dns, &q->request, &question, recipient_patience_ms(s->front->config, domain));
 }
 
 void
 envelope_cancel(struct session *s)
 {
-	recipient_cancel(&s->transaction->question.request);
+	struct rcpt_question *q = &s->transaction->question;
+
+	if (q->request.client != NULL) /* asked, and not answered */
+		mem_free(q->rcpt.verdict);
+	recipient_cancel(&q->request);
 }
 
 /* Takes the recipient, says why not, or asks whether there is such a one. */
 static void
-route_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
+take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
 {
+	struct transaction *t = s->transaction;
+	struct rcpt r = {.notify = notify};
 	struct route route;
 	enum route_result found =
 	    route_find(s->front->config, s->listen->flow, s->front->recipients, address, &route);
-	struct rcpt r = {.address = route.address,
-	    .gateway = route.gateway,
-	    .is_postmaster = route.is_postmaster,
-	    .notify = notify};
 
-	if (found != ROUTE_FOUND)
+	if (found != ROUTE_FOUND) {
 		refuse_rcpt(s, found, address);
-	else if (!gateway_takes(s, &route))
 		return;
-	/* Whom the rules refuse anyway costs no question and learns nothing of our recipients. */
-	else if (route.asks != NULL && rcpt_verdict(s, &r).action < ACTION_TEMPFAIL)
-		ask_source(s, route.asks, &r, orcpt);
+	}
+	if (!gateway_takes(s, &route))
+		return;
+	r.address = arena_copy(&t->memory, route.address);
+	r.orcpt = arena_copy(&t->memory, orcpt);
+	r.gateway = route.gateway;
+	r.is_postmaster = route.is_postmaster;
+	/* Whom the rules refuse costs no question and learns nothing of our recipients. */
+	if (!decide_rcpt(s, &r))
+		return;
+	if (route.asks != NULL)
+		ask_source(s, route.asks, &r);
 	else
-		take_rcpt(s, &r, orcpt);
+		accept_rcpt(s, &r);
 }
 
 void
@@ -321,5 +316,5 @@ envelope_rcpt(struct session *s, const struct smtp_command *c)
 		return;
 	}
 	if (read_address(s, c, text, &address))
-		route_rcpt(s, address, span_of(orcpt, n), params.notify);
+		take_rcpt(s, address, span_of(orcpt, n), params.notify);
 }

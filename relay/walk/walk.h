@@ -83,8 +83,7 @@ struct rcpt_question {
 	struct recipient_request request;
 	struct session *session;
 	const struct conf_domain *domain;
-	struct span address, orcpt; /* in the transaction's arena */
-	unsigned notify;
+	struct rcpt rcpt; /* taken already by the rules */
 };
 
 /* From MAIL to the answer after DATA. */

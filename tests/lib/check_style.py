@@ -23,7 +23,7 @@ LAYERS = [
     ["policy/rules"],
     ["policy/dnsbl", "policy/recipient", "policy/store", "policy/journal", "relay/message"],
     ["policy/decide", "relay/spool", "filters/unpack"],
-    ["filters/chain"],
+    ["filters/chain", "relay/quarantine"],
     ["relay/deliver", "relay/key", "filters/antivirus", "filters/content", "filters/tag"],
     ["relay/lookup"],  # callouts speak SMTP with the client of relay/deliver
     ["filters/header", "filters/attachment"],

@@ -5,6 +5,7 @@
 #include "relay/base/log.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
+#include "relay/process/listener.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
@@ -16,16 +17,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENERS = 256 };
-
 struct front_listener {
 	struct acceptor acceptor;
 	const struct conf_listen *listen; /* NULL: not in use */
+	int fd;
 	struct front *front;
 };
 
 static struct front front;
-static struct front_listener listeners[LISTENERS];
+static struct front_listener listeners[LISTENERS_MAX]; /* by number */
 
 static bool
 is_full(const struct front *f)
@@ -84,16 +84,29 @@ listen_of(const struct config *config, unsigned index)
 }
 
 static void
-front_listener(struct role *role, unsigned index, int fd)
+listener_let_go(struct front_listener *l)
 {
-	const struct conf_listen *listen = listen_of(role->config, index);
-	struct front_listener *l = &listeners[index % LISTENERS];
+	if (l->listen == NULL)
+		return;
+	acceptor_close(&l->acceptor);
+	(void)close(l->fd); /* the supervisor has it still */
+	l->listen = NULL;
+}
 
-	if (listen == NULL || l->listen != NULL) {
-		(void)close(fd); /* not one of this configuration */
+static void
+front_listener(struct role *role, unsigned number, int fd)
+{
+	const struct conf_listen *listen = listen_of(role->config, listener_index(number));
+	struct front_listener *l = &listeners[number % LISTENERS_MAX];
+
+	listener_let_go(l);
+	if (fd < 0)
+		return;
+	if (listen == NULL || front.is_draining) {
+		(void)close(fd); /* not one of this configuration, or for our successor */
 		return;
 	}
-	*l = (struct front_listener){.listen = listen, .front = &front};
+	*l = (struct front_listener){.listen = listen, .fd = fd, .front = &front};
 	acceptor_open(&l->acceptor, role->loop, fd, on_client, l);
 }
 
@@ -245,9 +258,9 @@ on_journal_close(void *arg)
 static const struct channel_events journal_events = {on_journal_message, on_journal_close};
 
 static void
-front_peer(struct role *role, enum role_id peer, int fd)
+front_peer(struct role *role, unsigned place, int fd)
 {
-	switch (peer) {
+	switch (place_role(place)) {
 	case ROLE_LOOKUP:
 		dns_client_connect(front.dns, fd);
 		break;
@@ -300,8 +313,8 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 static void
 front_stop(struct role *role)
 {
-	for (size_t i = 0; i < LISTENERS; i++)
-		acceptor_close(&listeners[i].acceptor);
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		listener_let_go(&listeners[i]);
 	front.is_draining = true;
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)

@@ -17,7 +17,8 @@ enum {
 	CONFIG_TEXT_MAX = 1024 * 1024,
 	CONFIG_FILTERS_MAX = 32, /* filters in one flow */
 	CONFIG_RETRY_MAX = 64,
-	CONFIG_CERTIFICATES_MAX = 16
+	CONFIG_CERTIFICATES_MAX = 16,
+	CONFIG_FRONTS_MAX = 8
 };
 
 struct endpoint {
@@ -249,6 +250,7 @@ struct config {
 	struct arena memory;
 	const char *file;
 	const char *hostname, *postmaster, *state_dir, *run_dir;
+	uint32_t fronts; /* processes that talk to clients */
 	struct conf_listen *listens;
 	size_t n_listens;
 	struct conf_tls tls;

@@ -222,6 +222,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	secure_leave(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);
@@ -367,8 +368,10 @@ command_input(struct session *s)
 static void
 look_at_buffers(struct session *s)
 {
-	if (content_has_room() || s->connection.held <= WALK_BUFFERS_SPARED ||
-	    s->state == SESSION_WAITING || s->state == SESSION_ENDING)
+	size_t buffers = s->connection.in.cap + s->connection.out.cap;
+
+	if (content_has_room() || buffers <= WALK_BUFFERS_SPARED || s->state == SESSION_WAITING ||
+	    s->state == SESSION_ENDING)
 		return;
 	buf_free(&s->connection.in);
 	buf_free(&s->connection.out);

@@ -84,7 +84,7 @@ class World:
         self.gateways = {
             "queue": gateway("queue"),
             "through": gateway("through", "--delay-at", "dot=20", "--reject-rcpt", f"no@{THROUGH}=550"),
-            "late": gateway("late", "--delay-at", "dot=400"),
+            "late": gateway("late", "--delay-at", "dot=200"),
             "moody": gateway("moody", *REFUSING),
             "busy": gateway("busy", "--reply-at", "mail=451"),
         }
@@ -105,8 +105,8 @@ class World:
         sections = certs.section(certs.Certificate(self.folder, "mx")) + f"""
 gateway "through" {{ server "{address['through']}" {{ }} connections = {CONNECTIONS}
     accept = "through"  through_wait = 20s }}
-gateway "late" {{ server "{address['late']}" {{ }} connections = {CONNECTIONS}
-    accept = "through"  through_wait = 200ms }}
+gateway "late" {{ server "{address['late']}" {{ }} connections = {2 * CONNECTIONS}
+    accept = "through"  through_wait = 100ms }}
 gateway "moody" {{ server "{address['busy']}" {{ preference = 10 }} server "{address['moody']}" {{ preference = 20 }}
     connections = {CONNECTIONS} }}
 """

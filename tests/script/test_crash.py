@@ -106,7 +106,7 @@ class Judging(unittest.TestCase):
             ledger.sent[other.subject] = other
             ledger.arrivals.append(Arrival(other.subject, "bob", "g", 103.1, "d"))
         ledger.arrivals += [Arrival("soak 1", "bob", "g", at, digest) for at, digest in arrivals]
-        ledger.kills += [Kill(what, begun, begun + 0.1) for what, begun in kills]
+        ledger.kills += [Kill(what, begun, begun + 0.1, begun + 1.0) for what, begun in kills]
         ledger.reports = set(reports)
         return ledger.judge(set(waiting))
 
@@ -139,6 +139,10 @@ class Judging(unittest.TestCase):
                 ("twice, the spool died before", "duplicates",
                  {"code": 250, "arrivals": twice, "kills": [("spool", 99.0)]}),
                 ("twice, the spool died", None, {"code": 250, "arrivals": twice, "kills": [("spool", 104.0)]}),
+                ("twice, read by the gateway when the spool was dead", None,
+                 {"code": 250, "arrivals": [(104.5, "d"), (106.0, "d")], "kills": [("spool", 104.0)]}),
+                ("twice, the first time when it was back", "duplicates",
+                 {"code": 250, "arrivals": [(105.5, "d"), (107.0, "d")], "kills": [("spool", 104.0)]}),
                 ("twice, the gateway died", None, {"code": 250, "arrivals": twice, "kills": [("gateways", 104.0)]}),
                 ("451, arrived, the gateway died", "refused_arrived",
                  {"code": 451, "arrivals": once, "kills": [("gateways", 100.5)]}),

@@ -63,6 +63,10 @@ class Kill:
     def is_within(self, first, last):
         return self.begun <= last + TICK_S and (self.done is None or self.done >= first - TICK_S)
 
+    def is_open_at(self, first, last):
+        """What was written to a gateway before it may be read there until the next spool is at work."""
+        return self.begun <= last + TICK_S and (self.back is None or self.back >= first - TICK_S)
+
 
 class Judgement:
     """Lists of what is wrong, and what was excused."""
@@ -165,6 +169,6 @@ class Ledger:
         if len(between) < len(copies) - 1:
             return False
         before, of_gateway = copies[-2].at, times[copies[-2].gateway]
-        return any(k.is_within(before, copies[-1].at) and
+        return any(k.is_open_at(before, copies[-1].at) and
                    bisect.bisect_left(of_gateway, k.begun) - bisect.bisect_right(of_gateway, before) <= self.in_flight
                    for k in between)

@@ -110,8 +110,11 @@ int
 grey_file_read(struct grey_file *f, struct buf *entries, struct err *err)
 {
 	size_t n = f->size - HEAD;
-	char *to = buf_room(entries, n);
+	char *to;
 
+	if (n == 0)
+		return 0;
+	to = buf_room(entries, n);
 	if (to == NULL)
 		return err_set(err, E_LIMIT, "the greylist is larger than %zu bytes", entries->max);
 	if (!read_all(f->fd, to, n, HEAD))

@@ -28,14 +28,16 @@ static const struct subcommand subcommands[] = {
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
     {"policy",
-	"list | query FACET VALUE | export | history |\n"
-	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
-	"[--comment TEXT]",
+	"list | query FACET VALUE | export | history | diff VERSION VERSION | confirm |\n"
+	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION\n"
+	"                      [--comment TEXT] [--confirm TIME]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show | retry | hold | release | delete | bounce",
 	"the mail that waits to be delivered", command_queue},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
+    {"recipient", "show ADDRESS | clear [ADDRESS]",
+	"whether an address is one of ours; forget what was asked elsewhere", command_recipient},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -101,7 +103,7 @@ print_help(void)
 {
 	printf("usage: postern [-c FILE] SUB-COMMAND [--json] [WORD...]\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].summary);
+		printf("  %-9s %s\n", subcommands[i].name, subcommands[i].summary);
 	printf(
 	    "\n  -c FILE  the configuration (%s)\n  --json   one JSON document, or JSON lines for "
 	    "lists\n  --help   this, or of a sub-command\n  --version\n",

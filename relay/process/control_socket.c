@@ -280,6 +280,8 @@ on_request(const struct asker *a, struct message *m)
 		ask_reload(a, words.n_words == 2 && span_eq(words.words[1], SPAN("policy")));
 	else if (span_eq(words.words[0], SPAN("queue")) || span_eq(words.words[0], SPAN("gateway")))
 		ask_role(a, ROLE_SPOOL, &words);
+	else if (span_eq(words.words[0], SPAN("recipient")))
+		ask_role(a, ROLE_FRONT, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))
 		ask_role(a, ROLE_JOURNAL, &words);
 	else

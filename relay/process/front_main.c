@@ -7,6 +7,7 @@
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/recipient_requests.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
 #include "relay/tls/remote_key.h"
@@ -306,6 +307,10 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	struct buf b = BUF_INIT(1024);
 
+	if (r->n_words > 0 && span_eq(r->words[0], SPAN("recipient"))) {
+		recipient_request(role, &front, id, r);
+		return;
+	}
 	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
 		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
 		return;

@@ -23,7 +23,12 @@ struct pnf_span {
 };
 
 /* .needs: what the chain must prepare; .may: rights, refused when not declared. */
-enum { PNF_NEEDS_PARTS = 1, PNF_NEEDS_DECODED = 2, PNF_NEEDS_TMPDIR = 4 };
+enum {
+	PNF_NEEDS_PARTS = 1,
+	PNF_NEEDS_DECODED = 2,
+	PNF_NEEDS_TMPDIR = 4,
+	PNF_NEEDS_MEMBERS = 8 /* archives are unpacked, for the member hook */
+};
 enum { PNF_MAY_EDIT_HEADERS = 1 };
 
 struct pnf_msg;    /* opaque: one message being judged */
@@ -72,13 +77,17 @@ struct pnf_header {
 	uint32_t index;              /* of all header fields, from 0 */
 };
 
-/* Part 0 is the whole message and carries the flags of everything below it.  The chain's note
+/* Where mail readers differ (two Content-Types, broken base64, …) each reading is a part of its own;
+ * a file inside a text (uuencode, yEnc) is one too.  Bytes may thus come more than once.
+ *
+ * Part 0 is the whole message and carries the flags of everything below it.  The chain's note
  * "message.anomalies" names what was wrong. */
 enum {
 	PNF_PART_TRUNCATED = 1,
 	PNF_PART_MALFORMED = 2,
 	PNF_PART_TEXT = 4,
-	PNF_PART_MULTIPART = 8 /* raw holds other parts, which come by themselves */
+	PNF_PART_MULTIPART = 8, /* raw holds other parts, which come by themselves */
+	PNF_PART_READING = 16   /* what another mail reader may see in the part before it */
 };
 
 struct pnf_part {
@@ -89,6 +98,27 @@ struct pnf_part {
 	struct pnf_span decoded; /* transfer encoding undone */
 	struct pnf_span text;    /* for PNF_PART_TEXT: decoded and in UTF-8 */
 	uint32_t flags;
+	const struct pnf_span *names; /* every name that some reader shows, filename first */
+	size_t n_names;
+};
+
+/* Everything that has a type or a name: each part that is no multipart (depth 0), and what is in
+ * archives and winmail.dat, archives in archives too (depth 1 and up). */
+enum {
+	PNF_MEMBER_ENCRYPTED = 1, /* cannot be looked into */
+	PNF_MEMBER_MACRO = 2,     /* an Office document with macros */
+	PNF_MEMBER_BROKEN = 4,    /* an archive that cannot be read to its end */
+	PNF_MEMBER_LIMIT = 8,     /* a limit: there is more inside */
+	PNF_MEMBER_ARCHIVE = 16
+};
+
+struct pnf_member {
+	uint32_t part, depth;
+	struct pnf_span name; /* as it stands in the archive; may be empty */
+	struct pnf_span type; /* what its bytes are, "" when it cannot be told */
+	uint64_t size;        /* bytes, unpacked; 0 when it is not known */
+	uint32_t flags;
+	const unsigned char *sha256; /* 32 bytes; NULL when they were not read */
 };
 
 /* What Postern does for a filter.  A table, so that tests can pass a fake one. */
@@ -148,6 +178,8 @@ struct pnf_filter {
 	void (*header)(void *self, struct pnf_msg *, const struct pnf_header *);
 	void (*eoh)(void *self, struct pnf_msg *);
 	void (*part)(void *self, struct pnf_msg *, const struct pnf_part *);
+	/* With PNF_NEEDS_MEMBERS, after all parts. */
+	void (*member)(void *self, struct pnf_msg *, const struct pnf_member *);
 	void (*eom)(void *self, struct pnf_msg *, struct pnf_span raw);
 	void (*done)(void *self, struct pnf_msg *); /* always, last */
 };

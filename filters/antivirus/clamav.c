@@ -97,19 +97,49 @@ report(struct clamav *c, struct pnf_msg *msg, unsigned bit, const char *outcome,
 }
 
 static void
-look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes)
+look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes, bool may_come_again)
 {
 	static const char *const outcomes[] = {[LOOK_INFECTED] = "infected",
 	    [LOOK_UNSCANNABLE] = "unscannable",
 	    [LOOK_ENCRYPTED] = "encrypted",
+	    [LOOK_MACRO] = "macro",
 	    [LOOK_FAILED] = "failure"};
 	struct look found;
 
 	if (c->reported & 1u << LOOK_INFECTED)
 		return;
-	engine_look(c->engine, span_of(bytes.p, bytes.n), &found);
+	if (may_come_again)
+		engine_look_once(c->engine, span_of(bytes.p, bytes.n), &found);
+	else
+		engine_look(c->engine, span_of(bytes.p, bytes.n), &found);
 	if (found.kind != LOOK_CLEAN)
 		report(c, msg, 1u << found.kind, outcomes[found.kind], found.why);
+}
+
+static bool
+is_ascii(char c)
+{
+	return (unsigned char)c < 0x80;
+}
+
+/* Whether a text has other ASCII in it than the bytes it came from: UTF-16, UTF-7 and the like.  Of
+ * the other charsets the bytes are enough. */
+static bool
+has_other_ascii(struct pnf_span bytes, struct pnf_span text)
+{
+	size_t i = 0, k = 0;
+
+	if (bytes.p == text.p)
+		return false;
+	while (k < text.n) {
+		while (i < bytes.n && !is_ascii(bytes.p[i]))
+			i++;
+		while (k < text.n && !is_ascii(text.p[k]))
+			k++;
+		if (k < text.n && (i == bytes.n || bytes.p[i++] != text.p[k++]))
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -128,14 +158,17 @@ clamav_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
 	if (part->flags & PNF_PART_TRUNCATED)
 		report(
 		    c, msg, 1u << LOOK_UNSCANNABLE, "unscannable", "too many or too large parts");
-	if (!(part->flags & PNF_PART_MULTIPART))
-		look(c, msg, part->decoded);
+	if (part->flags & PNF_PART_MULTIPART)
+		return;
+	look(c, msg, part->decoded, true);
+	if (has_other_ascii(part->decoded, part->text))
+		look(c, msg, part->text, true);
 }
 
 static void
 clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 {
-	look(self, msg, raw);
+	look(self, msg, raw, false);
 }
 
 PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,

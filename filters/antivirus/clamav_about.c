@@ -4,6 +4,7 @@ static const struct pnf_outcome outcomes[] = {
     {"infected", "reject", "a signature matched; why is its name"},
     {"unscannable", "tag", "a limit was hit before everything was seen"},
     {"encrypted", "tag", "an archive or document that cannot be looked into"},
+    {"macro", "tag", "an Office document with macros"},
     {"malformed", "tag", "MIME that readers may understand differently"}, {.name = NULL}};
 
 static const struct pnf_option options[] = {

@@ -1,5 +1,6 @@
 #include "filters/antivirus/engine.h"
 #include "filters/antivirus/canary.h"
+#include "filters/antivirus/clean.h"
 #include "filters/worker/interpose.h"
 #include "relay/base/buf.h"
 #include "relay/base/mem.h"
@@ -17,6 +18,7 @@ struct engine {
 	struct cl_engine *clam;
 	struct engine_settings settings; /* its strings are ours */
 	uint32_t signatures;
+	struct clean clean; /* this process's: a verdict is never another worker's word */
 };
 
 /* What libclamav has said since engine_look began: its message callback knows no context. */
@@ -279,6 +281,8 @@ kind_of(int rc, const char *virus, unsigned long failed_calls, struct span bytes
 		return LOOK_UNSCANNABLE;
 	if (rc == CL_VIRUS && starts(virus, "Heuristics.Encrypted."))
 		return LOOK_ENCRYPTED;
+	if (rc == CL_VIRUS && starts(virus, "Heuristics.OLE2.ContainsMacros"))
+		return LOOK_MACRO;
 	if (rc == CL_VIRUS)
 		return LOOK_INFECTED;
 	if (rc == CL_ETIMEOUT || rc == CL_EMAXREC || rc == CL_EMAXSIZE || rc == CL_EMAXFILES)
@@ -314,7 +318,7 @@ engine_look(struct engine *e, struct span bytes, struct look *out)
 	    .general = CL_SCAN_GENERAL_HEURISTICS,
 	    .parse = ~0u,
 	    .heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX | CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE |
-			 CL_SCAN_HEURISTIC_ENCRYPTED_DOC,
+			 CL_SCAN_HEURISTIC_ENCRYPTED_DOC | CL_SCAN_HEURISTIC_MACROS,
 	};
 	unsigned long before = interpose_failures != NULL ? interpose_failures() : 0, failed_calls;
 	const char *virus = NULL;
@@ -342,4 +346,21 @@ engine_look(struct engine *e, struct span bytes, struct look *out)
 	failed_calls = (interpose_failures != NULL ? interpose_failures() : 0) - before;
 	out->kind = kind_of(rc, virus, failed_calls, bytes);
 	why_fill(out, rc, virus, failed_calls);
+}
+
+void
+engine_look_once(struct engine *e, struct span bytes, struct look *out)
+{
+	struct clean_key key;
+
+	*out = (struct look){0};
+	if (!clean_key(bytes, &key)) {
+		engine_look(e, bytes, out);
+		return;
+	}
+	if (clean_has(&e->clean, &key))
+		return;
+	engine_look(e, bytes, out);
+	if (out->kind == LOOK_CLEAN)
+		clean_add(&e->clean, &key);
 }

@@ -26,6 +26,7 @@ enum verdict_kind {
 	LOOK_INFECTED,
 	LOOK_UNSCANNABLE, /* a limit: not all was seen */
 	LOOK_ENCRYPTED,
+	LOOK_MACRO, /* an Office document with macros, and nothing worse */
 	LOOK_FAILED
 };
 
@@ -45,5 +46,7 @@ void engine_free(struct engine **e);
 int engine_start(struct engine *e, const char *tmpdir, struct err *err);
 uint32_t engine_signatures(const struct engine *e);
 void engine_look(struct engine *e, struct span bytes, struct look *out);
+/* The same for bytes that may come again: what this engine has called clean it does not scan twice. */
+void engine_look_once(struct engine *e, struct span bytes, struct look *out);
 
 #endif

@@ -1,15 +1,9 @@
 #include "filters/chain/run.h"
+#include "filters/unpack/kind.h"
 #include "relay/base/clock.h"
+#include "relay/base/log.h"
 
 #include <stdio.h>
-
-/* Anomalies behind which a reader may find what we have not seen.  An unknown charset is not one:
- * its bytes are still scanned. */
-enum {
-	ANOMALIES_MALFORMED = MIME_BAD_ENCODING | MIME_UNKNOWN_ENCODING | MIME_DUPLICATE_HEADER |
-			      MIME_BAD_BOUNDARY | MIME_BAD_HEADER,
-	ANOMALIES_TRUNCATED = MIME_TOO_MANY_PARTS | MIME_TOO_DEEP | MIME_TOO_LARGE
-};
 
 static struct chain_filter *
 chain_find(struct chain *c, const struct conf_filter *conf)
@@ -84,7 +78,12 @@ filter_load(struct chain *c, struct chain_filter *f)
 int
 chain_load(struct chain *c, struct err *err)
 {
+	struct err unknown = {0};
 	int result = 0;
+
+	/* For the policy's attachment-type; a filter that needs it says so itself. */
+	if (kind_load(&unknown) < 0)
+		log_event(LOG_WARN, "types unknown", KV_STR("why", unknown.text));
 
 	for (size_t i = 0; i < c->n_filters; i++) {
 		struct chain_filter *f = &c->filters[i];
@@ -139,19 +138,9 @@ decode_headers(struct pnf_msg *m)
 static void
 note_anomalies(struct pnf_msg *m)
 {
-	static const struct {
-		unsigned bit;
-		const char *name;
-	} names[] = {{MIME_TOO_MANY_PARTS, "too many parts"}, {MIME_TOO_DEEP, "nested too deep"},
-	    {MIME_TOO_LARGE, "too large decoded"}, {MIME_BAD_ENCODING, "bad transfer encoding"},
-	    {MIME_UNKNOWN_ENCODING, "unknown transfer encoding"},
-	    {MIME_DUPLICATE_HEADER, "MIME header twice"}, {MIME_BAD_BOUNDARY, "bad boundary"},
-	    {MIME_BAD_HEADER, "bad header line"}, {MIME_BAD_CHARSET, "bad charset"}};
 	struct buf text = BUF_INIT(SCAN_WHY_MAX);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (m->mime.anomalies & names[i].bit) /* sticky: what does not fit is left out */
-			(void)buf_addf(&text, "%s%s", text.n > 0 ? ", " : "", names[i].name);
+	mime_anomalies(m->mime.anomalies, &text);
 	if (text.n > 0)
 		(void)host_table()->note_set(m, "message.anomalies", to_pnf(buf_span(&text)));
 	buf_free(&text);
@@ -179,10 +168,12 @@ part_flags(const struct pnf_msg *m, size_t i)
 	const struct mime_part *p = &m->mime.parts[i];
 	uint32_t flags = 0;
 
-	if (p->is_truncated || (i == 0 && (m->mime.anomalies & ANOMALIES_TRUNCATED)))
+	if (p->is_truncated || (i == 0 && mime_is_truncated(&m->mime)))
 		flags |= PNF_PART_TRUNCATED;
-	if (p->is_malformed || (i == 0 && (m->mime.anomalies & ANOMALIES_MALFORMED)))
+	if (p->is_malformed || (i == 0 && mime_is_malformed(&m->mime)))
 		flags |= PNF_PART_MALFORMED;
+	if (p->is_reading)
+		flags |= PNF_PART_READING;
 	if (p->is_multipart)
 		flags |= PNF_PART_MULTIPART;
 	else if (span_starts(p->type, SPAN("text/")))
@@ -197,6 +188,7 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 		return;
 	for (size_t i = 0; i < m->mime.n_parts; i++) {
 		const struct mime_part *p = &m->mime.parts[i];
+		struct pnf_span names[MIME_NAMES];
 		struct pnf_part part = {.id = (uint32_t)i,
 		    .parent = p->parent,
 		    .depth = p->depth,
@@ -206,9 +198,51 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 		    .raw = to_pnf(p->raw),
 		    .decoded = to_pnf(p->decoded),
 		    .text = to_pnf(p->text),
-		    .flags = part_flags(m, i)};
+		    .flags = part_flags(m, i),
+		    .names = names,
+		    .n_names = p->n_names};
 
+		for (size_t k = 0; k < p->n_names; k++)
+			names[k] = to_pnf(p->names[k]);
 		f->plugin->part(f->self, m, &part);
+	}
+}
+
+const struct unpack *
+run_unpack(struct pnf_msg *m)
+{
+	if (!m->is_unpacked)
+		unpack_message(&m->mime, &m->unpack_memory, &m->unpack);
+	m->is_unpacked = true;
+	return &m->unpack;
+}
+
+_Static_assert((int)PNF_MEMBER_ENCRYPTED == (int)UNPACK_ENCRYPTED &&
+		   (int)PNF_MEMBER_MACRO == (int)UNPACK_MACRO &&
+		   (int)PNF_MEMBER_BROKEN == (int)UNPACK_BROKEN &&
+		   (int)PNF_MEMBER_LIMIT == (int)UNPACK_LIMIT &&
+		   (int)PNF_MEMBER_ARCHIVE == (int)UNPACK_ARCHIVE,
+    "members carry the flags of items as they are");
+
+static void
+run_members(struct pnf_msg *m, const struct chain_filter *f)
+{
+	const struct unpack *all;
+
+	if (f->plugin->member == NULL || !(f->plugin->about->needs & PNF_NEEDS_MEMBERS))
+		return;
+	all = run_unpack(m);
+	for (size_t i = 0; i < all->n; i++) {
+		const struct unpack_item *item = &all->items[i];
+		struct pnf_member member = {.part = item->part,
+		    .depth = item->depth,
+		    .name = to_pnf(item->name),
+		    .type = to_pnf(item->type),
+		    .size = item->size,
+		    .flags = item->flags,
+		    .sha256 = item->has_hash ? item->hash : NULL};
+
+		f->plugin->member(f->self, m, &member);
 	}
 }
 
@@ -233,6 +267,7 @@ run_filter(struct pnf_msg *m, const struct chain_filter *f, const struct scan_re
 	if (p->eoh != NULL)
 		p->eoh(f->self, m);
 	run_parts(m, f);
+	run_members(m, f);
 	if (p->eom != NULL)
 		p->eom(f->self, m, to_pnf(m->body));
 	if (p->done != NULL)
@@ -276,6 +311,7 @@ chain_scan(struct chain *c, const struct scan_request *request, struct span body
 	arena_init(&m->memory, CHAIN_FILTER_MEMORY);
 	arena_init(&m->mime_memory, CHAIN_MIME_MEMORY);
 	arena_init(&m->header_memory, CHAIN_HEADER_MEMORY);
+	arena_init(&m->unpack_memory, CHAIN_UNPACK_MEMORY);
 	m->chain = c;
 	m->flow = &c->config->flows[request->flow];
 	m->id = request->id;
@@ -312,6 +348,7 @@ chain_run_free(struct chain_run **run)
 	arena_free(&(*run)->msg.memory);
 	arena_free(&(*run)->msg.mime_memory);
 	arena_free(&(*run)->msg.header_memory);
+	arena_free(&(*run)->msg.unpack_memory);
 	mem_free(*run);
 	*run = NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef CHAIN_RUN_H
 #define CHAIN_RUN_H
 #include "filters/chain/chain.h"
+#include "filters/unpack/unpack.h"
 #include "relay/message/mime.h"
 
 struct note {
@@ -13,6 +14,7 @@ struct pnf_msg {
 	struct arena memory;        /* for results and filters' own */
 	struct arena mime_memory;   /* the parsed message */
 	struct arena header_memory; /* decoded header fields */
+	struct arena unpack_memory; /* names in archives */
 	const struct chain *chain;
 	const struct conf_flow *flow;
 	const struct chain_filter *now; /* the filter that runs */
@@ -20,6 +22,8 @@ struct pnf_msg {
 	int64_t deadline_mono_ms;
 	struct span id, body;
 	struct mime_message mime;
+	struct unpack unpack; /* see run_unpack */
+	bool is_unpacked;
 	struct span *decoded; /* one for each of mime.headers */
 	struct note notes[CHAIN_NOTES_MAX];
 	size_t n_notes, edit_bytes;
@@ -36,6 +40,8 @@ struct chain_run {
 const struct pnf_host *host_table(void);
 /* Records an outcome of the filter at `filter`, its text made harmless; the first ones stay. */
 void run_record(struct pnf_msg *m, uint8_t filter, int outcome, struct span why);
+/* What is in the message's archives: looked at once, when first asked for (chain.c). */
+const struct unpack *run_unpack(struct pnf_msg *m);
 /* Evaluates all predicates into m->truths (truths.c). */
 void truths_fill(struct pnf_msg *m, const struct snapshot *snapshot);
 /* This filter's settings, as the host table hands them to load (host.c). */

@@ -1,4 +1,7 @@
 #include "filters/chain/run.h"
+#include "filters/unpack/kind.h"
+#include "filters/unpack/name.h"
+#include "relay/message/url.h"
 
 /* TRUE beats UNKNOWN beats FALSE: one field or part that matches is enough. */
 static enum truth
@@ -45,7 +48,105 @@ body_truth(const struct pnf_msg *m, const struct predicate *p)
 }
 
 static enum truth
-predicate_truth(const struct pnf_msg *m, const struct predicate *p)
+name_truth(const struct predicate *p, struct span name)
+{
+	struct name_forms forms;
+	enum truth t = TRUTH_FALSE;
+
+	name_read(name, &forms);
+	for (size_t i = 0; i < forms.n && t != TRUTH_TRUE; i++)
+		t = either(t, matcher_match(p->matcher, forms.forms[i]));
+	return t;
+}
+
+/* What was not seen might have matched. */
+static enum truth
+unless_hidden(struct pnf_msg *m, enum truth t)
+{
+	if (mime_is_truncated(&m->mime) || (run_unpack(m)->flags & (UNPACK_LIMIT | UNPACK_BROKEN)))
+		t = either(t, TRUTH_UNKNOWN);
+	return t;
+}
+
+static enum truth
+attachment_truth(struct pnf_msg *m, const struct predicate *p)
+{
+	const struct unpack *all = run_unpack(m);
+	enum truth t = TRUTH_FALSE;
+
+	for (size_t i = 0; i < m->mime.n_parts; i++)
+		for (size_t k = 0; k < m->mime.parts[i].n_names && t != TRUTH_TRUE; k++)
+			t = either(t, name_truth(p, m->mime.parts[i].names[k]));
+	for (size_t i = 0; i < all->n && t != TRUTH_TRUE; i++)
+		t = either(t, name_truth(p, all->items[i].name));
+	return unless_hidden(m, t);
+}
+
+static enum truth
+type_truth(const struct predicate *p, struct span type)
+{
+	struct span other = kind_other_name(type);
+	enum truth t = type.n > 0 ? matcher_match(p->matcher, type) : TRUTH_FALSE;
+
+	return other.n > 0 ? either(t, matcher_match(p->matcher, other)) : t;
+}
+
+/* Declared types of attachments (what has a name or is no text), real types of everything. */
+static enum truth
+attachment_type_truth(struct pnf_msg *m, const struct predicate *p)
+{
+	const struct unpack *all = run_unpack(m);
+	enum truth t = kind_is_loaded() ? TRUTH_FALSE : TRUTH_UNKNOWN;
+
+	for (size_t i = 0; i < m->mime.n_parts && t != TRUTH_TRUE; i++) {
+		const struct mime_part *part = &m->mime.parts[i];
+
+		if (!part->is_multipart &&
+		    (part->n_names > 0 || !span_starts(part->type, SPAN("text/"))))
+			t = either(t, type_truth(p, part->type));
+	}
+	for (size_t i = 0; i < all->n && t != TRUTH_TRUE; i++)
+		t = either(t, type_truth(p, all->items[i].type));
+	return unless_hidden(m, t);
+}
+
+struct url_match {
+	const struct predicate *predicate;
+	enum truth truth;
+};
+
+static bool
+on_url(void *arg, struct span url, struct span host)
+{
+	struct url_match *match = arg;
+	const struct matcher *m = match->predicate->matcher;
+
+	match->truth = either(match->truth, matcher_match(m, url));
+	if (host.n > 0)
+		match->truth = either(match->truth, matcher_match(m, host));
+	return match->truth != TRUTH_TRUE;
+}
+
+static enum truth
+url_truth(const struct pnf_msg *m, const struct predicate *p)
+{
+	struct url_match match = {.predicate = p, .truth = TRUTH_FALSE};
+
+	for (size_t i = 0; i < m->mime.n_parts && match.truth != TRUTH_TRUE; i++) {
+		const struct mime_part *part = &m->mime.parts[i];
+
+		if (!span_starts(part->type, SPAN("text/")) || part->is_multipart)
+			continue;
+		if (!url_each(
+			part->text, !span_eq(part->type, SPAN("text/plain")), on_url, &match) ||
+		    part->is_truncated)
+			match.truth = either(match.truth, TRUTH_UNKNOWN);
+	}
+	return mime_is_truncated(&m->mime) ? either(match.truth, TRUTH_UNKNOWN) : match.truth;
+}
+
+static enum truth
+predicate_truth(struct pnf_msg *m, const struct predicate *p)
 {
 	bool was_seen;
 	enum truth t;
@@ -59,6 +160,12 @@ predicate_truth(const struct pnf_msg *m, const struct predicate *p)
 		return fields_truth(m, p, p->header_name, &was_seen);
 	case FACET_BODY:
 		return body_truth(m, p);
+	case FACET_URL:
+		return url_truth(m, p);
+	case FACET_ATTACHMENT:
+		return attachment_truth(m, p);
+	case FACET_ATTACHMENT_TYPE:
+		return attachment_type_truth(m, p);
 	case FACET_CLIENT:
 	case FACET_HOST:
 	case FACET_HELO:

@@ -6,6 +6,7 @@
  */
 #include "filters/chain/builtins.h"
 #include "filters/worker/share.h"
+#include "filters/worker/stamp.h"
 #include "filters/worker/zygote.h"
 #include "relay/base/log.h"
 #include "relay/message/decode.h"
@@ -18,15 +19,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 5000, WORKERS_MIN = 2, PATH_BYTES = 512 };
+enum {
+	RETRY_MS = 5000,
+	WATCH_MS = 5000, /* the signature folders are looked at this often */
+	WORKERS_MIN = 2,
+	PATH_BYTES = 512
+};
 
 struct filter_role {
 	struct role *role;
 	struct chain *chain;
 	struct zygote *zygote;
 	char folder[PATH_BYTES]; /* of the scratch folders */
-	struct timer *retry;
-	bool had_databases; /* all folders named so were there before the sandbox closed */
+	struct timer *retry, *watch;
+	uint64_t loaded, seen; /* stamps of the signature folders: as loaded, as seen last */
+	bool had_databases;    /* all folders named so were there before the sandbox closed */
 };
 
 static int
@@ -63,6 +70,22 @@ has_databases(const struct config *c)
 				return false;
 		}
 	return true;
+}
+
+/* Of all folders that an option `databases` names. */
+static uint64_t
+stamp_databases(const struct config *c)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < c->n_filters; i++)
+		for (size_t k = 0; k < c->filters[i].n_options; k++) {
+			const struct conf_option *o = &c->filters[i].options[k];
+
+			if (strcmp(o->about->name, "databases") == 0 && o->n_values > 0)
+				sum = sum * 31 + stamp_folder(o->values[0]);
+		}
+	return sum;
 }
 
 /* A filter's `why` reads "what is wrong; what to do". */
@@ -107,6 +130,48 @@ on_retry(void *arg)
 	loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
 }
 
+/*
+ * Loads everything once more beside what is there, and goes over to it.  The loop stands still for as
+ * long as that takes; the workers do not, each has its own channel to front.  Signatures that cannot be
+ * loaded change nothing but `status`.
+ */
+static void
+load_anew(struct filter_role *f)
+{
+	struct chain *old = f->chain, *fresh;
+	struct err err = {0};
+
+	f->loaded = f->seen;
+	fresh = chain_new(f->role->config, filters_builtin, f->folder);
+	if (chain_load(fresh, &err) < 0) {
+		chain_free(&fresh);
+		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err.text));
+		role_problem(f->role, "signatures",
+		    "new signatures cannot be loaded, the old ones stay",
+		    "run freshclam; the log of the filter role says more");
+		return;
+	}
+	f->chain = fresh;
+	share_memory();
+	zygote_switch(f->zygote, fresh);
+	chain_free(&old);
+	role_problem(f->role, "signatures", "loaded", NULL);
+	log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
+}
+
+/* What is being written is not loaded: two looks must agree. */
+static void
+on_watch(void *arg)
+{
+	struct filter_role *f = arg;
+	uint64_t now = stamp_databases(f->role->config);
+
+	if (now != f->loaded && now == f->seen && f->retry == NULL)
+		load_anew(f);
+	f->seen = now;
+	loop_timer(f->role->loop, &f->watch, WATCH_MS, on_watch, f);
+}
+
 static void
 on_worker_problem(void *arg, bool is_over, const char *what)
 {
@@ -141,6 +206,7 @@ filter_prepare(struct role *role, struct err *err)
 	decode_warm_up();
 	tzset();
 	f.had_databases = has_databases(role->config);
+	f.loaded = f.seen = stamp_databases(role->config);
 	f.chain = chain_new(role->config, filters_builtin, f.folder);
 	r = chain_load(f.chain, err);
 	if (r < 0 && r != -E_AGAIN)
@@ -160,6 +226,7 @@ filter_start(struct role *role)
 	    .arg = f};
 
 	f->zygote = zygote_new(role->loop, f->chain, &settings);
+	loop_timer(role->loop, &f->watch, WATCH_MS, on_watch, f);
 	tell_unloaded(f);
 	for (size_t i = 0; i < f->chain->n_filters; i++)
 		if (!f->chain->filters[i].is_loaded && f->retry == NULL)

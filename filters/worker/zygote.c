@@ -374,6 +374,13 @@ zygote_serve(struct zygote *z, int front_fd)
 }
 
 void
+zygote_switch(struct zygote *z, struct chain *chain)
+{
+	z->chain = chain;
+	zygote_refresh(z);
+}
+
+void
 zygote_refresh(struct zygote *z)
 {
 	for (unsigned i = 0; i < z->settings.n_workers; i++)

@@ -37,6 +37,9 @@ struct zygote *zygote_new(
 void zygote_free(struct zygote **z);
 /* Takes the fd; the workers of an earlier front are killed. */
 void zygote_serve(struct zygote *z, int front_fd);
+/* From now on workers are forked with this chain, which outlives the zygote; those of the old one are
+ * replaced as by zygote_refresh, and it may be freed: they have their own copies of its pages. */
+void zygote_switch(struct zygote *z, struct chain *chain);
 /* After chain_load: workers that know the old state are replaced, the busy ones too; front sends
  * their message to a fresh one. */
 void zygote_refresh(struct zygote *z);

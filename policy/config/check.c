@@ -178,17 +178,37 @@ check_databases(struct checking *k, const struct conf_filter *f, const char *pat
 		(void)closedir(dir); /* was only read */
 }
 
+/* A list of sums that a filter reads. */
+static void
+check_hashes(struct checking *k, const struct conf_filter *f, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		report(k,
+		    "filter \"%s\": hashes %s cannot be read (%m); make it readable, one SHA-256 "
+		    "sum "
+		    "a line",
+		    f->name, path);
+	else
+		(void)close(fd); /* was only read */
+}
+
 static void
 check_filter(struct checking *k, const struct conf_filter *f)
 {
 	for (size_t i = 0; i < f->n_options; i++) {
 		const struct conf_option *o = &f->options[i];
+		bool is_hashes = span_eq(span_str(o->about->name), SPAN("hashes"));
 
-		if (!span_eq(span_str(o->about->name), SPAN("databases")))
+		if (!is_hashes && !span_eq(span_str(o->about->name), SPAN("databases")))
 			continue;
-		for (size_t j = 0; j < o->n_values; j++)
-			if (o->values[j][0] == '/')
+		for (size_t j = 0; j < o->n_values; j++) {
+			if (is_hashes)
+				check_hashes(k, f, o->values[j]);
+			else if (o->values[j][0] == '/')
 				check_databases(k, f, o->values[j]);
+		}
 	}
 }
 

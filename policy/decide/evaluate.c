@@ -61,6 +61,9 @@ facet_truth(const struct decide_walk *w, const struct rule_facet *f, struct span
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:
+	case FACET_URL:
+	case FACET_ATTACHMENT:
+	case FACET_ATTACHMENT_TYPE:
 		*value = f->written; /* the text itself stays in the worker */
 		return content_truth(facts, f->predicate);
 	}

@@ -121,14 +121,14 @@ compile_verb(struct line *l, struct rule *r)
 	if (!l->has) {
 		if (!l->is_broken)
 			line_break(l,
-			    "what to do is missing; write accept, reject, tempfail, tag NAME "
-			    "or score N");
+			    "what to do is missing; write accept, reject, tempfail, quarantine, "
+			    "discard, keep, tag NAME or score N");
 		return false;
 	}
 	if (line_at_word(l) && words_is_later_verb(word)) {
 		line_break(l,
-		    "`%.*s` is not in this version; use accept, reject, tempfail, tag, score "
-		    "or observe",
+		    "`%.*s` is not in this version; use accept, reject, tempfail, quarantine, "
+		    "discard, keep, tag, score or observe",
 		    SPAN_ARG(word));
 		return false;
 	}
@@ -143,7 +143,8 @@ compile_verb(struct line *l, struct rule *r)
 	}
 	if (line_at(l, "observe") || line_at(l, "dnsbl") || line_at(l, "dnswl")) {
 		line_break(l,
-		    "`%.*s` cannot stand here; write accept, reject, tempfail, tag NAME or score N",
+		    "`%.*s` cannot stand here; write accept, reject, tempfail, quarantine, "
+		    "discard, keep, tag NAME or score N",
 		    SPAN_ARG(word));
 		return false;
 	}
@@ -188,7 +189,8 @@ add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
 
 	if (s->n_predicates == POLICY_PREDICATES_MAX) {
 		rule_complain(c,
-		    "more than %d subject, header and body values in one policy; combine some "
+		    "more than %d subject, header, body, url and attachment values in one policy; "
+		    "combine some "
 		    "into one regex",
 		    POLICY_PREDICATES_MAX);
 		return;
@@ -232,7 +234,7 @@ read_facet(struct line *l, struct rule_facet *f)
 		return false;
 	}
 	read_value(l, f);
-	if (f->facet == FACET_SUBJECT || f->facet == FACET_HEADER || f->facet == FACET_BODY)
+	if (f->facet >= FACET_SUBJECT) /* those of the content */
 		add_predicate(l->c, f, header_name);
 	return !l->is_broken;
 }
@@ -246,7 +248,7 @@ refuse_facet(struct line *l)
 	if (line_at_word(l) && words_is_later_facet(word)) {
 		line_break(l,
 		    "facet `%.*s` is not in this version; use client host helo from to tls "
-		    "auth subject header body",
+		    "auth subject header body url attachment attachment-type",
 		    SPAN_ARG(word));
 		return;
 	}
@@ -274,7 +276,10 @@ read_facets(struct line *l, struct rule *r)
 	    [FACET_AUTH] = RULE_AT_MAIL,
 	    [FACET_SUBJECT] = RULE_AT_DATA,
 	    [FACET_HEADER] = RULE_AT_DATA,
-	    [FACET_BODY] = RULE_AT_DATA};
+	    [FACET_BODY] = RULE_AT_DATA,
+	    [FACET_URL] = RULE_AT_DATA,
+	    [FACET_ATTACHMENT] = RULE_AT_DATA,
+	    [FACET_ATTACHMENT_TYPE] = RULE_AT_DATA};
 	struct rule_facet *facets[RULE_FACETS_MAX];
 	const char *start = l->now.written.p;
 

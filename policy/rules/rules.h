@@ -28,7 +28,10 @@ enum facet {
 	FACET_AUTH,
 	FACET_SUBJECT,
 	FACET_HEADER,
-	FACET_BODY
+	FACET_BODY,
+	FACET_URL,            /* of the text parts, or its host */
+	FACET_ATTACHMENT,     /* names, those in archives too */
+	FACET_ATTACHMENT_TYPE /* MIME types, declared and real */
 };
 
 /* TRUTH_UNKNOWN: the fact could not be had, or a pattern hit its limit; matches nothing. */
@@ -101,10 +104,10 @@ const struct dns_list *snapshot_list(const struct snapshot *s, size_t i);
 struct list_answer list_type_answer(
     const struct snapshot *s, size_t list, const uint32_t *addresses, size_t n);
 
-/* Content predicates: the subject, header and body facets of all rules, in order of the text, so
+/* Content predicates: the subject, header, body, url and attachment facets of all rules, in order of the text, so
  * that two processes which parsed the same text number them alike. */
 struct predicate {
-	enum facet facet;        /* FACET_SUBJECT, FACET_HEADER or FACET_BODY */
+	enum facet facet;        /* FACET_SUBJECT and those after it */
 	struct span header_name; /* for FACET_HEADER */
 	const struct matcher *matcher;
 	bool is_negated; /* applied by the decision, not by whoever evaluates */

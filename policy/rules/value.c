@@ -17,6 +17,9 @@ value_kind_of(enum facet facet)
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:
+	case FACET_URL:
+	case FACET_ATTACHMENT:
+	case FACET_ATTACHMENT_TYPE:
 		return VALUE_TEXT;
 	}
 	return VALUE_TEXT;

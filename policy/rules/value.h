@@ -15,7 +15,7 @@ enum value_kind {
 	VALUE_NET,     /* client */
 	VALUE_NAME,    /* host, helo */
 	VALUE_ADDRESS, /* from, to */
-	VALUE_TEXT     /* subject, header, body */
+	VALUE_TEXT     /* subject, header, body, attachment, attachment-type */
 };
 
 enum value_form {

@@ -25,6 +25,9 @@ static const struct verb_help verbs[] = {
     {"delete", SELECTORS,
 	"forgets them: they are not delivered and nobody is told. The journal records by whom."},
     {"bounce", SELECTORS, "gives them up now and tells their senders, where a sender may be told"},
+    {"fsck", "[--repair]",
+	"checks the spool's folder while the relay is stopped; --repair sets aside what is "
+	"damaged"},
 };
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -34,7 +37,7 @@ print_verb(const struct verb_help *v)
 {
 	printf(
 	    "usage: postern [-c FILE] queue %s %s [--json]\n\n  %s\n", v->name, v->words, v->text);
-	if (strcmp(v->name, "show") == 0)
+	if (strcmp(v->name, "show") == 0 || strcmp(v->name, "fsck") == 0)
 		return;
 	printf(
 	    "\n  ADDRESS  exact, or @DOMAIN; <> is the null sender\n"

@@ -402,8 +402,7 @@ queue_outcome_print(const struct queue_outcome *o, const char *done_word, bool i
 		printf("%s%s %" PRId64, divider, parts[i].word, parts[i].n);
 		divider = ", ";
 	}
-	printf("%s\n%.*s", o->messages == 0 ? ": nothing matched" : "",
-	    SPAN_ARG(buf_span(&o->reasons)));
-	if (o->n_reasons == QUEUE_REASONS_MAX)
-		printf("and perhaps others\n");
+	printf("%s\n", o->messages == 0 ? ": nothing matched" : "");
+	fprintf(stderr, "%.*s%s", SPAN_ARG(buf_span(&o->reasons)),
+	    o->n_reasons == QUEUE_REASONS_MAX ? "and perhaps others\n" : "");
 }

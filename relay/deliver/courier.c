@@ -218,6 +218,22 @@ on_reply(void *arg, int code, struct span reply)
 }
 
 /* Free for the next message, unless there shall be none, or fewer connections. */
+/* What it offers may have changed since it was last asked. */
+static void
+note_ability(struct connection *c)
+{
+	struct client_extensions offered = client_extensions(c->client);
+	struct target *t = target_of(c), before = *t;
+
+	t->is_asked = true;
+	t->takes_8bit = (offered.bits & CLIENT_8BITMIME) != 0;
+	t->takes_utf8 = (offered.bits & CLIENT_SMTPUTF8) != 0;
+	t->size_limit = offered.bits & CLIENT_SIZE ? offered.size_limit : 0;
+	if (t->is_asked != before.is_asked || t->takes_8bit != before.takes_8bit ||
+	    t->takes_utf8 != before.takes_utf8 || t->size_limit != before.size_limit)
+		c->courier->events->on_ability(c->courier->arg, c->gateway);
+}
+
 static void
 on_ready(void *arg)
 {
@@ -227,6 +243,7 @@ on_ready(void *arg)
 	struct target *t = target_of(c);
 
 	note_up(c);
+	note_ability(c);
 	if (c->probing != NULL) {
 		c->probing->found.is_fine = true;
 		c->probing->found.ready_ms = clock_mono_ms() - c->opened_ms;

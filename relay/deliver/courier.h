@@ -36,6 +36,8 @@ struct courier_events {
 	void (*on_end)(void *arg, const struct carriage *carriage, const struct client_end *end);
 	/* Something about the gateway has changed: a free connection, a server up or down. */
 	void (*on_change)(void *arg, struct gateway *g);
+	/* A server has said that it can take something else than it was known to. */
+	void (*on_ability)(void *arg, struct gateway *g);
 	/* A server went down (`why`), came back, became slow beside its peers, or is so no more. */
 	void (*on_health)(void *arg, struct gateway *g, const struct target *t,
 	    enum target_state state, struct span why);

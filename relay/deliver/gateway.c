@@ -483,3 +483,31 @@ gateway_why(const struct gateway *g, struct buf *to)
 		(void)buf_addf(to, "; %s: %s", t->text, t->is_drained ? "drained" : t->why);
 	}
 }
+
+struct gateway_ability
+gateway_ability(const struct gateway *g)
+{
+	struct gateway_ability all = {.is_known = true};
+	bool is_unlimited = false;
+
+	for (size_t i = 0; i < g->n_targets; i++) {
+		const struct target *t = &g->targets[i];
+
+		if (t->is_gone || t->is_drained)
+			continue;
+		/* One that is down has said it before, or nobody knows. */
+		if (!t->is_asked)
+			all.is_known = false;
+		all.takes_8bit |= t->takes_8bit;
+		all.takes_utf8 |= t->takes_utf8;
+		is_unlimited |= t->is_asked && t->size_limit == 0;
+		if (t->size_limit > all.size_limit)
+			all.size_limit = t->size_limit;
+	}
+	for (size_t i = 0; i < g->conf->n_servers; i++)
+		if (g->names[i].state == NAME_UNKNOWN || g->names[i].state == NAME_FAILED)
+			all.is_known = false;
+	if (is_unlimited || !all.is_known)
+		all.size_limit = 0;
+	return all;
+}

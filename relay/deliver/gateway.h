@@ -13,6 +13,7 @@
 #include "policy/config/config.h"
 #include "relay/base/list.h"
 #include "relay/deliver/health.h"
+#include "relay/ipc/front_spool.h"
 
 enum {
 	GATEWAY_TARGETS_MAX = 64,   /* bits of queue_leg.tried */
@@ -45,7 +46,10 @@ struct target {
 	unsigned losses;
 	int64_t backoff_ms, trial_ms, look_ms;
 	unsigned n_connections, n_idle;
-	unsigned n_greeted; /* of n_connections: those with a banner */
+	bool is_asked; /* it has answered EHLO once: what follows is known */
+	bool takes_8bit, takes_utf8;
+	uint64_t size_limit; /* bytes, 0: none said */
+	unsigned n_greeted;  /* of n_connections: those with a banner */
 	struct health health;
 	enum target_state state; /* as of the last change, since since_ms */
 	int64_t since_ms;
@@ -122,6 +126,8 @@ bool gateway_has_server(const struct gateway *g, struct span server);
 /* Whether `server` names the target: by its address or by what the configuration says. */
 bool target_is(const struct target *t, struct span server);
 
+/* What at least one server that may get mail can take. */
+struct gateway_ability gateway_ability(const struct gateway *g);
 /* The next target whose trial is due; NULL: none.  And when the next will be; -1: never. */
 struct target *gateway_trial_due(struct gateway *g, int64_t now_ms);
 int64_t gateway_next_trial_ms(const struct gateway *g);

@@ -16,6 +16,8 @@ struct spool_client {
 	void (*on_lost)(void *arg);
 	void *lost_arg;
 	bool has_room;
+	struct gateway_ability *abilities; /* by index in the configuration */
+	size_t n_gateways;
 };
 
 static const struct refusal gone = {
@@ -41,6 +43,10 @@ on_message(void *arg, struct message *m)
 	struct refusal refusal;
 
 	switch (m->type) {
+	case SPOOL_GATEWAY:
+		if (m->id < s->n_gateways)
+			(void)ability_get(m->payload, &s->abilities[m->id]); /* or unknown */
+		break;
 	case SPOOL_ROOM:
 		s->has_room = m->id != 0;
 		break;
@@ -85,9 +91,12 @@ on_close(void *arg)
 static const struct channel_events spool_events = {on_message, on_close};
 
 struct spool_client *
-spool_client_new(struct loop *loop)
+spool_client_new(struct loop *loop, size_t n_gateways)
 {
 	struct spool_client *s = mem_alloc(sizeof(*s));
+
+	s->abilities = mem_array(n_gateways, sizeof(*s->abilities));
+	s->n_gateways = n_gateways;
 
 	s->loop = loop;
 	s->pending = map_new();
@@ -158,6 +167,12 @@ spool_forget_request(struct spool_request *r)
 	(void)map_remove_u64(r->client->pending, r->id); /* it is r itself */
 	timer_cancel(&r->failed);
 	r->client = NULL;
+}
+
+struct gateway_ability
+spool_client_ability(const struct spool_client *s, size_t gateway)
+{
+	return gateway < s->n_gateways ? s->abilities[gateway] : (struct gateway_ability){0};
 }
 
 void

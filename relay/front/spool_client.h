@@ -18,7 +18,10 @@ struct spool_request {
 	void *arg;
 };
 
-struct spool_client *spool_client_new(struct loop *loop);
+struct spool_client *spool_client_new(struct loop *loop, size_t n_gateways);
+/* What the gateway of this index in the configuration can take; nothing is known of one that has
+ * not been asked. */
+struct gateway_ability spool_client_ability(const struct spool_client *s, size_t gateway);
 /* Called when the channel closes by itself. */
 void spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *arg);
 void spool_client_connect(struct spool_client *s, int fd); /* takes the fd */

@@ -161,3 +161,28 @@ refusal_get(struct span payload, struct refusal *r)
 	}
 	return 0;
 }
+
+void
+ability_put(struct buf *to, const struct gateway_ability *a)
+{
+	put_u8(to, a->is_known);
+	put_u8(to, a->takes_8bit);
+	put_u8(to, a->takes_utf8);
+	put_u64(to, a->size_limit);
+}
+
+int
+ability_get(struct span payload, struct gateway_ability *a)
+{
+	struct wire w = wire_over(payload);
+
+	*a = (struct gateway_ability){0};
+	a->is_known = get_bool(&w);
+	a->takes_8bit = get_bool(&w);
+	a->takes_utf8 = get_bool(&w);
+	a->size_limit = get_u64(&w);
+	if (wire_end(&w) == 0)
+		return 0;
+	*a = (struct gateway_ability){0};
+	return -E_CORRUPT;
+}

@@ -10,7 +10,9 @@ enum spool_type {
 	SPOOL_COMMIT = 1, /* front: payload = struct commit; fds[0] = body when it is not inline */
 	SPOOL_COMMITTED,  /* spool: same id; durable now: front may say 250 */
 	SPOOL_REFUSED,    /* spool: same id; not accepted, payload = struct refusal */
-	SPOOL_ROOM, /* spool: id = 1 there is room, 0 there is none: front answers 452 early */
+	SPOOL_ROOM,    /* spool: id = 1 there is room, 0 there is none: front answers 452 early */
+	SPOOL_GATEWAY, /* spool: id = a gateway's index in the configuration, payload = struct
+			* gateway_ability: what its servers can take, as far as they have said */
 	SPOOL_HURRY /* front: is about to end; what waits for a gateway's answer is made durable */
 };
 
@@ -77,6 +79,15 @@ struct refusal {
 	struct span text;
 };
 
+/* Of all servers of a gateway together: what at least one of them can take. */
+struct gateway_ability {
+	bool is_known; /* every server that may get mail has been asked */
+	bool takes_8bit, takes_utf8;
+	uint64_t size_limit; /* bytes, 0: none that we know of */
+};
+
+void ability_put(struct buf *to, const struct gateway_ability *a);
+int ability_get(struct span payload, struct gateway_ability *a);
 void commit_put(struct buf *to, const struct commit *c);
 /* 0 or -E_CORRUPT.  The result points into the payload and into `room`. */
 int commit_get(struct span payload, struct commit *c, struct commit_room *room);

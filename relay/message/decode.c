@@ -85,6 +85,68 @@ decode_base64(struct span in, char *to, bool *is_bad)
 	return n + finish_group(group, have, to + n);
 }
 
+bool
+decode_base64_is_ragged(struct span in)
+{
+	bool was_ragged = false;
+
+	in = span_trim(in);
+	while (in.n > 0) {
+		struct span line = span_trim(span_cut(&in, '\n'));
+
+		if (was_ragged && line.n > 0)
+			return true;
+		was_ragged |= line.n % 4 != 0;
+	}
+	return false;
+}
+
+/* What of `in` a way looks at, in `scratch`. */
+static size_t
+pick_bytes(struct span in, enum base64_way way, char *scratch)
+{
+	const unsigned char *table = base64_table();
+	size_t n = 0, line = 0, digits = 0;
+	bool is_garbled = false;
+
+	for (size_t i = 0; i < in.n; i++) {
+		char c = in.p[i];
+		unsigned char value = table[(unsigned char)c];
+
+		if (way == BASE64_URL && (c == '-' || c == '_'))
+			c = c == '-' ? '+' : '/';
+		if ((way == BASE64_TO_PAD && value == PAD) ||
+		    (way == BASE64_TO_GARBAGE && value == BAD))
+			break;
+		if (way == BASE64_WITHOUT_PADS && value == PAD)
+			continue;
+		digits += value < 64;
+		is_garbled |= value == BAD;
+		if (c == '\n') {
+			/* A pad in place of the line end closes an unfinished group. */
+			if (way == BASE64_LINES && digits % 4 != 0)
+				c = '=';
+			if (way == BASE64_GOOD_LINES && is_garbled)
+				n = line;
+			is_garbled = false;
+			digits = 0;
+			scratch[n++] = c;
+			line = n;
+			continue;
+		}
+		scratch[n++] = c;
+	}
+	return way == BASE64_GOOD_LINES && is_garbled ? line : n;
+}
+
+size_t
+decode_base64_as(struct span in, enum base64_way way, char *scratch, char *to)
+{
+	bool is_bad = false;
+
+	return decode_base64(span_of(scratch, pick_bytes(in, way, scratch)), to, &is_bad);
+}
+
 /* The byte of two hexadecimal digits at `at`, -1 when there are none. */
 static int
 hex_pair(struct span s, size_t at)
@@ -111,8 +173,8 @@ soft_break(struct span s)
 	return i;
 }
 
-size_t
-decode_quoted_printable(struct span in, char *to, bool *is_bad)
+static size_t
+decode_quoted(struct span in, char *to, bool keeps_broken, bool *is_bad)
 {
 	size_t n = 0, solid = 0; /* solid: what trailing blanks must not be cut from */
 
@@ -141,13 +203,28 @@ decode_quoted_printable(struct span in, char *to, bool *is_bad)
 			end = soft_break(span_skip(in, i + 1));
 			if (end == 0 && i + 1 < in.n) {
 				*is_bad = true;
-				to[n++] = '=';
+				if (keeps_broken)
+					to[n++] = '=';
 			}
 			i += end;
 		}
 		solid = n;
 	}
 	return n;
+}
+
+size_t
+decode_quoted_printable(struct span in, char *to, bool *is_bad)
+{
+	return decode_quoted(in, to, true, is_bad);
+}
+
+size_t
+decode_quoted_printable_strict(struct span in, char *to)
+{
+	bool is_bad = false;
+
+	return decode_quoted(in, to, false, &is_bad);
 }
 
 /* RFC 2047 section 4.2: as quoted-printable, '_' is a blank, no line ends. */

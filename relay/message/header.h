@@ -8,7 +8,12 @@
 #define MESSAGE_HEADER_H
 #include "relay/base/buf.h"
 
-enum { HEADER_SECTION_MAX = 131072, HEADER_FIELDS_MAX = 2000, HEADER_DECODED_MAX = 65536 };
+enum {
+	HEADER_SECTION_MAX = 131072,
+	HEADER_FIELDS_MAX = 2000,
+	HEADER_DECODED_MAX = 65536,
+	HEADER_FIELD_LOOK = 2000 /* bytes in which a line shows whether it is a field */
+};
 
 struct header_field {
 	struct span name; /* without blanks before the colon */

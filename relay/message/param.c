@@ -260,6 +260,195 @@ param_find_text(struct span value, struct span name, struct buf *to)
 	return is_there;
 }
 
+/* --- all readings ---------------------------------------------------------------------------- */
+
+/* A reading: line ends dropped, trimmed. */
+static void
+add_reading(struct span text, struct arena *arena, struct variants *to)
+{
+	struct buf flat = BUF_INIT(PARAM_VALUE_MAX);
+	static const struct raw_param bare = {.is_quoted = false};
+
+	text = span_trim(text);
+	if (text.n > PARAM_VALUE_MAX)
+		to->is_full = true;
+	add_value(&flat, &bare, text, false);
+	variants_add(to, arena, span_trim(buf_span(&flat)));
+	buf_free(&flat);
+}
+
+/* Bytes up to the first of `set`, or all. */
+static size_t
+until_any(struct span s, const char *set)
+{
+	size_t i = 0;
+
+	while (i < s.n && (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL))
+		i++;
+	return i;
+}
+
+/* What stands behind a '=', as different readers end it. */
+static void
+add_loose(struct span text, struct arena *arena, struct variants *to)
+{
+	static const char *const ends[] = {";", "; \t\r\n", ";(", ";,", ";\"", "\r\n"};
+	size_t n;
+
+	if (text.n > 0 && (text.p[0] == '"' || text.p[0] == '\'')) {
+		const char quote[2] = {text.p[0], '\0'};
+		struct span inside = span_skip(text, 1);
+
+		n = until_any(inside, quote);
+		add_reading(span_take(inside, n), arena, to);
+		/* Quotes inside: up to the last one before the ';'. */
+		n = span_rfind(span_take(inside, until_any(inside, ";")), quote[0]);
+		add_reading(span_take(inside, n), arena, to);
+		if (span_find(inside, quote[0]) == inside.n)
+			add_loose(inside, arena, to);
+	}
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		add_reading(span_take(text, until_any(text, ends[i])), arena, to);
+}
+
+static bool
+is_word_byte(char c)
+{
+	c = char_lower(c);
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* The text behind the next "name=", "name*0*=" and the like; `*at` moves behind the name. */
+static bool
+next_place(struct span value, struct span name, size_t *at, struct span *text)
+{
+	while (*at + name.n <= value.n) {
+		struct span rest = span_skip(value, *at);
+		bool is_start = *at == 0 || !is_word_byte(value.p[*at - 1]);
+
+		if (!is_start || !span_starts_nocase(rest, name)) {
+			++*at;
+			continue;
+		}
+		*at += name.n;
+		rest = span_skip(rest, name.n);
+		while (rest.n > 0 && (rest.p[0] == '*' || (rest.p[0] >= '0' && rest.p[0] <= '9')))
+			rest = span_skip(rest, 1);
+		rest = skip_blanks_and_comments(rest);
+		if (rest.n == 0 || rest.p[0] != '=')
+			continue;
+		*text = skip_blanks_and_comments(span_skip(rest, 1));
+		return true;
+	}
+	return false;
+}
+
+/* The strict reading of each form alone, then all that the grammar allows nobody. */
+static void
+add_forms(struct span value, struct span name, struct arena *arena, struct variants *to)
+{
+	struct buf bytes = BUF_INIT(PARAM_VALUE_MAX), joined = BUF_INIT(PARAM_VALUE_MAX);
+	struct span rest = behind_semicolon(value);
+	struct param_about about;
+	struct raw_param param;
+
+	while (next_param(&rest, &param)) {
+		struct span tail = span_skip(param.name, name.n);
+		bool is_extended = tail.n > 0 && tail.p[tail.n - 1] == '*';
+
+		if (!span_starts_nocase(param.name, name) || (tail.n > 0 && tail.p[0] != '*'))
+			continue;
+		buf_clear(&bytes);
+		add_value(&bytes, &param,
+		    is_extended ? take_charset(param.value, &about) : param.value, is_extended);
+		(void)buf_add_span(&joined, buf_span(&bytes)); /* cut at its max */
+		variants_add(to, arena, span_trim(buf_span(&bytes)));
+	}
+	variants_add(to, arena, span_trim(buf_span(&joined)));
+	buf_free(&joined);
+	buf_free(&bytes);
+}
+
+/* One token, or one quoted text without escapes of any kind, and then a ';' or nothing: every
+ * reader takes it alike. */
+static bool
+is_plain_place(struct span text)
+{
+	size_t n;
+
+	if (text.n > 0 && text.p[0] == '"') {
+		n = 1 + until_any(span_skip(text, 1), "\"\\%'\r\n");
+		if (n == text.n || text.p[n] != '"')
+			return false;
+		for (size_t i = 1; i + 1 < n; i++)
+			if (text.p[i] == '=' && text.p[i + 1] == '?')
+				return false;
+		n++;
+	} else {
+		n = until_any(text, " \t\r\n\"'();,=?%<>@\\");
+	}
+	text = span_trim(span_skip(text, n));
+	return n > 0 && (text.n == 0 || text.p[0] == ';');
+}
+
+void
+param_readings(struct span value, struct span name, struct arena *arena, struct variants *to)
+{
+	struct buf bytes = BUF_INIT(PARAM_VALUE_MAX);
+	struct param_about about;
+	struct span text = {0};
+	size_t at = 0, places = 0;
+
+	if (param_find(value, name, &bytes, &about))
+		variants_add(to, arena, span_trim(buf_span(&bytes)));
+	while (places < PARAM_PLACES_MAX && next_place(value, name, &at, &text))
+		places++;
+	if (places == PARAM_PLACES_MAX && next_place(value, name, &at, &text))
+		to->is_full = true;
+	at = 0;
+	if (places > 1 || (places == 1 && (to->n == 0 || !is_plain_place(text)))) {
+		add_forms(value, name, arena, to);
+		for (size_t i = 0; i < places && next_place(value, name, &at, &text); i++)
+			add_loose(text, arena, to);
+	}
+	buf_free(&bytes);
+}
+
+/* charset'language'text%20… where the strict reading saw no RFC 2231. */
+static void
+add_percent(struct span text, struct arena *arena, struct variants *to)
+{
+	struct buf bytes = BUF_INIT(PARAM_VALUE_MAX), utf8 = BUF_INIT(PARAM_VALUE_MAX);
+	static const struct raw_param bare = {.is_quoted = false};
+	struct param_about about = {.is_repeated = false};
+
+	add_value(&bytes, &bare, take_charset(text, &about), true);
+	(void)charset_to_utf8(span_str(about.charset), buf_span(&bytes), &utf8); /* as it goes */
+	variants_add(to, arena, buf_span(&utf8));
+	buf_free(&bytes);
+	buf_free(&utf8);
+}
+
+void
+param_text_readings(struct span value, struct span name, struct arena *arena, struct variants *to)
+{
+	struct variants raw = {.n = 0};
+	struct buf text = BUF_INIT(PARAM_VALUE_MAX);
+
+	if (param_find_text(value, name, &text))
+		variants_add(to, arena, buf_span(&text));
+	param_readings(value, name, arena, &raw);
+	to->is_full |= raw.is_full;
+	for (size_t i = 0; i < raw.n; i++) {
+		buf_clear(&text);
+		decode_words(raw.items[i], &text);
+		variants_add(to, arena, buf_span(&text));
+		if (span_find(raw.items[i], '%') < raw.items[i].n)
+			add_percent(raw.items[i], arena, to);
+	}
+	buf_free(&text);
+}
+
 void
 param_main_value(struct span value, struct buf *to)
 {

@@ -8,10 +8,12 @@
 #define MESSAGE_PARAM_H
 #include "relay/base/buf.h"
 #include "relay/message/charset.h"
+#include "relay/message/variants.h"
 
 enum {
 	PARAM_SEGMENTS_MAX = 100, /* name*0, name*1, …: further ones are ignored */
-	PARAM_VALUE_MAX = 4096    /* bytes; a longer one is cut */
+	PARAM_VALUE_MAX = 4096,   /* bytes; a longer one is cut */
+	PARAM_PLACES_MAX = 8      /* where a name stands in a value that are looked at */
 };
 
 struct param_about {
@@ -27,6 +29,15 @@ struct param_about {
 bool param_find(struct span value, struct span name, struct buf *to, struct param_about *about);
 /* The same as UTF-8 text for people (file names): charset applied, RFC 2047 words decoded. */
 bool param_find_text(struct span value, struct span name, struct buf *to);
+/*
+ * Every way in which readers understand that parameter, param_find's first: each form and each
+ * repetition of it, quotes that do not close or stand inside, text behind them, comments taken for
+ * text, segments in the order they stand, RFC 2047 words and percent escapes undone or not.
+ */
+void param_readings(struct span value, struct span name, struct arena *arena, struct variants *to);
+/* The same as UTF-8 text for people. */
+void param_text_readings(
+    struct span value, struct span name, struct arena *arena, struct variants *to);
 /* What stands before the first ';', in lower case, comments and blanks removed: "text/plain",
  * "base64".  At most `to`'s max. */
 void param_main_value(struct span value, struct buf *to);

@@ -234,7 +234,7 @@ front_start(struct role *role)
 	front.lists = list_watch_new(
 	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
 	front.workers = pool_new(role->loop);
-	front.spool = spool_client_new(role->loop);
+	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
 	spool_client_on_lost(front.spool, lost_spool, role);

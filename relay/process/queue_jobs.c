@@ -9,7 +9,8 @@ enum {
 	REASONS_MAX = 20,                 /* messages of a page whose refusal is explained */
 	SUMMARY_MAX = 64 * 1024,
 	CONGESTED_BYTES = 4 * 1024 * 1024, /* in our channel: the supervisor is busy */
-	CONGESTED_WAIT_MS = 10
+	CONGESTED_WAIT_MS = 10,
+	NEXT_SLICE_MS = 1 /* not 0: that could be the same turn */
 };
 
 struct job {
@@ -264,8 +265,8 @@ on_slice(void *arg)
 			end_page(j, job, is_over);
 	}
 	if (!list_is_empty(&j->running))
-		loop_timer(
-		    j->role->loop, &j->timer, is_congested ? CONGESTED_WAIT_MS : 0, on_slice, j);
+		loop_timer(j->role->loop, &j->timer,
+		    is_congested ? CONGESTED_WAIT_MS : NEXT_SLICE_MS, on_slice, j);
 }
 
 /* --- asked for --------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 
 enum {
 	QUEUE_JOBS_MAX = 32,              /* at work, or waiting to be asked for more */
-	QUEUE_SLICE_MESSAGES = 256,       /* in one turn … */
+	QUEUE_SLICE_MESSAGES = 500,       /* in one turn … */
 	QUEUE_SLICE_MS = 5,               /* … and not longer */
 	QUEUE_PAGE_BYTES = 512 * 1024,    /* of an answer */
 	QUEUE_PAGE_MESSAGES = 100 * 1000, /* that an order was given to */

@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/message/decode.h"
 #include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
@@ -173,6 +174,10 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 		through_arrived(&s->delivery, a, err);
 		return;
 	}
+	if (a->is_release) {
+		release_arrived(&s->delivery, a, err);
+		return;
+	}
 	if (a->is_notice) {
 		settle_notice(&s->delivery, a, err);
 		return;
@@ -193,6 +198,19 @@ tell_room(struct spool_role *s)
 {
 	if (channel_is_open(s->front))
 		channel_send(s->front, SPOOL_ROOM, s->has_room, (struct span){0}, NULL);
+}
+
+static void
+tell_ability(void *arg, size_t index)
+{
+	struct spool_role *s = arg;
+	struct gateway_ability ability = gateway_ability(s->delivery.gateways[index]);
+	struct buf payload = BUF_INIT(64);
+
+	ability_put(&payload, &ability);
+	if (channel_is_open(s->front))
+		channel_send(s->front, SPOOL_GATEWAY, index, buf_span(&payload), NULL);
+	buf_free(&payload);
 }
 
 static void
@@ -320,6 +338,8 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 		s->front_life++;
 		s->front = channel_new(role->loop, fd, &front_events, s);
 		tell_room(s);
+		for (size_t i = 0; i < s->delivery.n_gateways; i++)
+			tell_ability(s, i);
 	} else if (peer == ROLE_LOOKUP) {
 		channel_free(&s->lookup);
 		s->lookup = channel_new(role->loop, fd, &lookup_events, s);
@@ -335,10 +355,29 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+static void
+open_quarantine(struct spool_role *s)
+{
+	const struct config *config = s->role->config;
+	char path[SPOOL_PATH_MAX];
+	struct quarantine_options options = {.dir = path,
+	    .keep_ms = config->quarantine.keep_ms,
+	    .max = config->quarantine.max,
+	    .min_free = config->queue.min_free};
+	struct err err = {0};
+
+	(void)snprintf(path, sizeof(path), "%s/quarantine", config->state_dir);
+	s->delivery.quarantine =
+	    quarantine_open(&options, s->role->loop, &aside_events, &s->delivery, &err);
+	if (s->delivery.quarantine == NULL)
+		die("%s", err.text);
+}
+
 /* Authorities are files that the sandbox hides. */
 static int
 spool_prepare(struct role *role, struct err *err)
 {
+	decode_warm_up();
 	self.trust = trust_new(role->config, err);
 	return self.trust != NULL ? 0 : -err->code;
 }
@@ -358,6 +397,7 @@ spool_start(struct role *role)
 	role->self = s;
 	d->on_problem = on_problem;
 	d->on_through = on_through;
+	d->on_ability = tell_ability;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
@@ -366,6 +406,7 @@ spool_start(struct role *role)
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
 		die("%s", err.text);
+	open_quarantine(s);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
 	courier_use_trust(d->courier, s->trust);
@@ -379,6 +420,7 @@ end_role(struct spool_role *s)
 	timer_cancel(&s->room_timer);
 	channel_free(&s->front);
 	channel_free(&s->lookup);
+	quarantine_close(&s->delivery.quarantine);
 	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
 	trust_free(&s->trust);

@@ -206,13 +206,24 @@ refs_are_gone(const struct spool *s, const struct segment *seg)
 	return true;
 }
 
+/* Blank files, those on their way to be blank among them. */
+static size_t
+blank_soon(const struct spool *s)
+{
+	size_t n = s->n_free;
+
+	LIST_FOR (it, &s->segments)
+		n += LIST_ENTRY(it, struct segment, node)->state == SEGMENT_RETIRING;
+	return n;
+}
+
 static enum retire_how
 retire_how(const struct spool *s, const struct segment *seg)
 {
 	if (seg->is_damaged)
 		return RETIRE_SET_ASIDE;
 	if (seg->is_own || seg->is_failed || seg->size != s->segment_bytes ||
-	    s->n_free >= SPOOL_FREE_KEEP)
+	    blank_soon(s) > SPOOL_FREE_KEEP) /* it is retiring itself */
 		return RETIRE_UNLINK;
 	return RETIRE_ERASE;
 }

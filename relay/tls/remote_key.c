@@ -14,6 +14,7 @@ enum { SIGNATURE_MAX = 1024 };
 static struct {
 	remote_key_sign *sign;
 	void *arg;
+	OSSL_PROVIDER *providers[2]; /* OpenSSL's and ours, as long as the process lives */
 } remote;
 
 /* A key as OpenSSL sees it: the public half, held by OpenSSL's own provider. */
@@ -343,9 +344,9 @@ remote_key_setup(remote_key_sign *sign, void *arg, struct err *err)
 	/* The system's openssl.cnf is not ours; and where nothing else is said, OpenSSL's own
 	 * provider does the work: ours has the same names. */
 	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
-	    OSSL_PROVIDER_load(NULL, "default") == NULL ||
+	    (remote.providers[0] = OSSL_PROVIDER_load(NULL, "default")) == NULL ||
 	    OSSL_PROVIDER_add_builtin(NULL, "postern", start) != 1 ||
-	    OSSL_PROVIDER_load(NULL, "postern") == NULL ||
+	    (remote.providers[1] = OSSL_PROVIDER_load(NULL, "postern")) == NULL ||
 	    EVP_set_default_properties(NULL, "?provider=default") != 1)
 		return err_set(err, E_IO, "OpenSSL does not start");
 	return 0;

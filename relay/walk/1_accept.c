@@ -50,7 +50,7 @@ decide(struct session *s)
 	session_keep_verdict(&s->verdict, &v);
 	/* 421: there are too many of its sessions already to let one more wait for its RCPT. */
 	if (v.code == 421 ||
-	    (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER))
+	    (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER))
 		refuse_in_banner(s, &v);
 	else
 		speak_banner(s);

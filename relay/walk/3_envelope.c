@@ -47,6 +47,7 @@ begin_transaction(struct session *s, struct span from, const struct smtp_mail_pa
 	t->from = arena_copy(&t->memory, from);
 	t->is_8bit = params->is_8bit;
 	t->has_said_utf8 = params->is_utf8;
+	t->announced = params->size;
 	t->is_utf8 = smtp_address_is_utf8(from);
 	t->ret = params->ret;
 	t->envid = arena_copy(&t->memory, params->envid);
@@ -138,7 +139,7 @@ decide_rcpt(struct session *s, struct rcpt *r)
 	conduct_rcpt(s, &facts);
 	if (!r->is_postmaster)
 		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
-	if (v.action >= ACTION_TEMPFAIL) {
+	if (action_refuses_at_once(v.action)) {
 		record_refusal(s, &v, r->address);
 		session_speak(s, &v);
 		return false;
@@ -172,6 +173,31 @@ may_add(struct session *s)
 	return false;
 }
 
+/* What the gateway has said it cannot take is refused while the client still listens; of one that
+ * has not been asked yet nothing is known.  Replies and returns false. */
+static bool
+gateway_takes(struct session *s, const struct route *route)
+{
+	const struct config *config = s->front->config;
+	const struct transaction *t = s->transaction;
+	struct gateway_ability ability =
+	    spool_client_ability(s->front->spool, (size_t)(route->gateway - config->gateways));
+
+	if (!ability.is_known)
+		return true;
+	if (ability.size_limit > 0 && t->announced > ability.size_limit) {
+		session_refuse_rcpt(s, 552, "5.3.4",
+		    "Message is larger than the recipient's mail server takes", route->address);
+		return false;
+	}
+	if (!ability.takes_utf8 && (t->is_utf8 || smtp_address_is_utf8(route->address))) {
+		session_refuse_rcpt(s, 553, "5.6.7",
+		    "The recipient's mail server takes no addresses beyond ASCII", route->address);
+		return false;
+	}
+	return true;
+}
+
 /* Takes the recipient, or says why not. */
 static void
 take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
@@ -188,6 +214,8 @@ take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned no
 		session_count_error(s);
 		return;
 	}
+	if (!gateway_takes(s, &route))
+		return;
 	r.address = arena_copy(&t->memory, route.address);
 	r.orcpt = arena_copy(&t->memory, orcpt);
 	r.gateway = route.gateway;

@@ -21,7 +21,7 @@ set(struct order *o, struct queue_rcpt *r, enum rcpt_state state, const char *ev
 	struct buf text = BUF_INIT(WORDS_MAX);
 
 	(void)buf_add_str(&text, words); /* fits, with any name */
-	(void)buf_add_span(&text, o->s->by);
+	(void)buf_add_str(&text, o->s->by);
 	report_rcpt(o->d->journal, o->e, r, event, NULL, buf_span(&text));
 	rcpt_set(r, state, state == RCPT_WAITING ? (struct span){0} : buf_span(&text));
 	buf_free(&text);
@@ -142,6 +142,11 @@ release(struct order *o, struct queue_rcpt *r)
 static void
 send_released(struct order *o)
 {
+	int64_t warn_after_ms = o->d->config->queue.warn_after_ms;
+
+	/* It was not the gateway that it was late for: if it goes now, nobody need be told. */
+	if (o->is_done && clock_wall_ms() - o->e->received_ms >= warn_after_ms)
+		o->e->is_warned = true;
 	for (size_t i = 0; i < o->e->n_legs; i++)
 		if (o->e->legs[i].state == LEG_IDLE && leg_has(&o->e->legs[i], RCPT_WAITING))
 			deliver_leg(o->d, &o->e->legs[i]);
@@ -152,7 +157,8 @@ send_released(struct order *o)
 static void
 forget(struct order *o, struct queue_rcpt *r)
 {
-	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight))
+	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight) ||
+	    r->is_in_letter)
 		o->is_active = true;
 	else
 		set(o, r, RCPT_DELETED, "deleted", "deleted by admin ");
@@ -231,6 +237,8 @@ admin_do(struct delivery *d, struct queue_entry *e, enum admin_verb verb, const 
 {
 	struct order o = {.d = d, .e = e, .s = s};
 
+	if (e->transit != NULL)
+		return ADMIN_ACTIVE; /* its client still waits for an answer */
 	act(&o, verb, after_ms);
 	if (o.e != NULL && o.is_done && verb != ADMIN_RETRY) {
 		rest_idle_legs(&o);

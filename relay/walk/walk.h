@@ -96,6 +96,7 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
+	uint64_t announced; /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */

@@ -7,6 +7,15 @@ import mail
 NAME = "Postern-Test-EICAR"
 
 
+def add(folder, name, content):
+    """One more database with one signature, put there at once as freshclam does."""
+    path = os.path.join(folder, f"{name}.ndb")
+    with open(path + ".new", "w", encoding="ascii") as f:
+        f.write(f"{name}:0:*:{content.hex()}\n")
+    os.chmod(path + ".new", 0o644)
+    os.rename(path + ".new", path)
+
+
 def write(folder):
     """Makes the folder and its one database (ClamAV's .ndb: name:target:offset:hex)."""
     os.makedirs(folder, exist_ok=True)

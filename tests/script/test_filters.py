@@ -4,8 +4,11 @@ import io
 import zipfile
 
 import mail
+import signatures
 import smtp
 from case import FolderCase, RelayCase
+from relay import Relay, Settings
+from waiting import wait_until
 
 
 class Antivirus(RelayCase):
@@ -52,6 +55,25 @@ class Actions(FolderCase):
         relay, gateway = self.pair(filters=("header", "content", "tag"))
         self.assertEqual(smtp.send(relay.port, mail.with_attachment(mail.eicar(), "unscanned")).code, 250)
         gateway.wait_subject("unscanned")
+
+
+class Reload(FolderCase):
+    def test_new_signatures_while_running(self):
+        folder = signatures.write(self.path("databases"))
+        gateway = self.starting(self.gateway())
+        relay = self.starting(Relay(self.folder, folder, Settings(gateways=[(gateway.address, 10)])))
+        bad = mail.with_attachment(b"a thing that nobody knew yesterday")
+        self.assertEqual(smtp.send(relay.port, bad).code, 250)
+        signatures.add(folder, "Postern-Test-New", b"a thing that nobody knew yesterday")
+        reply = wait_until(lambda: (lambda r: r if r.code == 550 else None)(smtp.send(relay.port, bad)),
+                           "the new signature", 60)
+        self.assertIn("Postern-Test-New", reply.text)
+        # What cannot be loaded changes nothing, and is told.
+        with open(self.path("databases", "broken.ndb"), "w", encoding="ascii") as f:
+            f.write("no signature at all\n")
+        wait_until(lambda: "cannot be loaded" in relay.command("status").out, "status to tell it", 60)
+        self.assertEqual(smtp.send(relay.port, bad).code, 550)
+        self.assertEqual(smtp.send(relay.port, mail.plain("clean as before")).code, 250)
 
 
 class Tags(RelayCase):

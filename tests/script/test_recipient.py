@@ -26,5 +26,5 @@ class Recipient(FolderCase):
                 self.assertEqual(relay.command("recipient", *words).status, 64)
 
     def test_needs_a_running_relay(self):
-        relay = self.relay()
+        relay = self.relay(self.gateway())
         self.assertEqual(relay.command("recipient", "show", "bob@example.org").status, 69)

@@ -37,11 +37,22 @@ static const struct pnf_about fake_clamav = {.name = "clamav",
     .options = fake_clamav_options};
 static const struct pnf_about fake_content = {
     .name = "content", .version = "1", .summary = "fake", .outcomes = fake_content_outcomes};
+static const struct pnf_option fake_attachment_options[] = {
+    {"hashes", PNF_OPTION_TEXT, NULL, "file of sums"}, {NULL, PNF_OPTION_TEXT, NULL, NULL}};
+
+static const struct pnf_outcome fake_attachment_outcomes[] = {{"blocked", "reject", "listed"},
+    {"encrypted", "tag", "closed"}, {"macro", "tag", "macros"}, {NULL, NULL, NULL}};
+
+static const struct pnf_about fake_attachment = {.name = "attachment",
+    .version = "1",
+    .summary = "fake",
+    .outcomes = fake_attachment_outcomes,
+    .options = fake_attachment_options};
 static const struct pnf_about fake_header = {.name = "header", .version = "1", .summary = "fake"};
 static const struct pnf_about fake_tag = {.name = "tag", .version = "1", .summary = "fake"};
 
 static const struct pnf_about *const fake_plugins[] = {
-    &fake_clamav, &fake_content, &fake_header, &fake_tag, NULL};
+    &fake_clamav, &fake_attachment, &fake_content, &fake_header, &fake_tag, NULL};
 
 /* Five lines without an error; what a test adds begins at line 6. */
 #define BASE                                                              \

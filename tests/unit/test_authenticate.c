@@ -70,7 +70,7 @@ setup(void **state)
 	config = (struct config){.hostname = "mx.example.org", .flows = &flow, .n_flows = 1};
 	front = (struct front){.loop = loop,
 	    .config = &config,
-	    .spool = spool_client_new(loop),
+	    .spool = spool_client_new(loop, 0),
 	    .workers = pool_new(loop),
 	    .keys = key_client_new(loop),
 	    .guesses = guesses_new(),

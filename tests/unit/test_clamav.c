@@ -4,10 +4,12 @@
 
 #include "tests/unit/filter_fixture.h"
 #include "filters/antivirus/canary.h"
+#include "filters/antivirus/clean.h"
 #include "filters/antivirus/engine.h"
 #include "filters/chain/abouts.h"
 #include "filters/chain/builtins.h"
 #include "relay/base/base64.h"
+#include "relay/message/decode.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -64,6 +66,7 @@ group_setup(void **state)
 {
 	struct state *s = mem_alloc(sizeof(*s));
 
+	decode_warm_up();
 	(void)snprintf(s->database, sizeof(s->database), "/tmp/postern-db-XXXXXX");
 	assert_non_null(mkdtemp(s->database));
 	write_signature(s->database);
@@ -268,6 +271,55 @@ test_over_a_limit_is_unscannable(void **state)
 }
 
 static void
+test_clean_places(void **state)
+{
+	struct clean *c = mem_alloc(sizeof(*c));
+	struct clean_key a, b;
+
+	(void)state;
+	assert_true(clean_key(SPAN("one"), &a) && clean_key(SPAN("two"), &b));
+	assert_false(clean_has(c, &a));
+	clean_add(c, &a);
+	assert_true(clean_has(c, &a));
+	assert_false(clean_has(c, &b));
+	mem_free(c);
+}
+
+/* Only what is clean is remembered. */
+static void
+test_found_again(void **state)
+{
+	struct state *s = *state;
+
+	for (int i = 0; i < 3; i++) {
+		buf_clear(&s->mail);
+		add_mail(&s->mail, buf_span(&s->eicar));
+		assert_only(s, scan(s), "infected", "Eicar-Test");
+		buf_clear(&s->mail);
+		add_mail(&s->mail, SPAN("the same clean thing"));
+		assert_int_equal(scan(s)->n_outcomes, 0);
+	}
+}
+
+/* UTF-16 hides the bytes from who scans them alone. */
+static void
+test_text_is_scanned(void **state)
+{
+	struct state *s = *state;
+	struct buf wide = BUF_INIT(1000);
+
+	for (size_t i = 0; i < s->eicar.n; i++) {
+		(void)buf_add_char(&wide, '\0');
+		(void)buf_add_char(&wide, s->eicar.p[i]);
+	}
+	(void)buf_add_str(&s->mail, "Content-Type: text/plain; charset=utf-16be\r\n"
+				    "Content-Transfer-Encoding: base64\r\n\r\n");
+	add_base64(&s->mail, buf_span(&wide));
+	assert_only(s, scan(s), "infected", "Eicar-Test");
+	buf_free(&wide);
+}
+
+static void
 test_malformed_is_told(void **state)
 {
 	struct state *s = *state;
@@ -378,6 +430,9 @@ main(void)
 	    cmocka_unit_test_setup(test_encrypted_zip, setup),
 	    cmocka_unit_test_setup(test_over_a_limit_is_unscannable, setup),
 	    cmocka_unit_test_setup(test_malformed_is_told, setup),
+	    cmocka_unit_test(test_clean_places),
+	    cmocka_unit_test_setup(test_found_again, setup),
+	    cmocka_unit_test_setup(test_text_is_scanned, setup),
 	    cmocka_unit_test_setup(test_no_folder_is_a_failure, setup),
 	    cmocka_unit_test_setup(test_full_folder_is_a_failure, setup),
 	    cmocka_unit_test(test_useless_databases),

@@ -109,6 +109,10 @@ test_machine(void **state)
 	    {"filter antivirus { databases = \"@/file\" }",
 		"t.conf: filter \"antivirus\": signature folder @/file cannot be read (Not a "
 		"directory); make it readable\n"},
+	    {"filter attachment { hashes = \"@/file\" }", ""},
+	    {"filter attachment { hashes = \"@/none\" }",
+		"t.conf: filter \"attachment\": hashes @/none cannot be read (No such file or "
+		"directory); make it readable, one SHA-256 sum a line\n"},
 	    {"domain \"b.example\" { gateway = gw recipients = \"file:@/rcpt\" }", ""},
 	    {"domain \".b.example\" { gateway = gw recipients = \"file:@/none\" }",
 		"t.conf: domain \".b.example\": recipients @/none cannot be read (No such file or "

@@ -1,4 +1,4 @@
-/* Steps 7 and 8 together: gateways, failures, retries, bounces and what is held, on a fake clock. */
+/* Steps 7 and 8 together: gateways, failures, retries, bounces, on a fake clock. */
 #include "tests/unit/delivery_world.h"
 
 static void
@@ -101,52 +101,6 @@ test_bounce_is_durable_first(void **state)
 }
 
 static void
-check_held(struct span from, bool is_tagged)
-{
-	accept_mail(from, is_tagged, bad, 1);
-	run();
-	assert_non_null(mail());
-	assert_string_equal(show_state(mail()), "held");
-	assert_string_equal(mail()->rcpts[0].reply, "550 5.1.1 no such user");
-	assert_int_equal(fake_spool.n, 1); /* no bounce */
-	assert_int_equal(fake_spool.n_forgotten, 0);
-	run_at(48 * (int64_t)HOUR_MS);
-	assert_non_null(mail());
-	fakes[0].bad_rcpt = "250 ok\r\n"; /* the admin has repaired it, and says retry */
-	deliver_now(&d, mail());
-	run();
-	assert_null(mail());
-	assert_int_equal(fakes[0].data.n, 24);
-}
-
-static void
-test_null_sender_is_held(void **state)
-{
-	(void)state;
-	check_held(SPAN(""), false);
-}
-
-static void
-test_tagged_is_held(void **state)
-{
-	(void)state;
-	check_held(SENDER, true);
-}
-
-static void
-test_held_by_policy(void **state)
-{
-	struct commit_rcpt rcpt = good[0];
-
-	(void)state;
-	rcpt.copy = 1;
-	accept_mail(SENDER, false, &rcpt, 1);
-	run();
-	assert_string_equal(show_state(mail()), "held");
-	assert_int_equal(fakes[0].n_connections, 0);
-}
-
-static void
 test_double_bounce_goes_to_postmaster(void **state)
 {
 	(void)state;
@@ -179,129 +133,8 @@ test_nobody_to_tell(void **state)
 	config.postmaster = "postmaster@nowhere.example";
 	accept_mail(SPAN("x@elsewhere.example"), false, bad, 1);
 	run();
-	assert_string_equal(show_state(mail()), "held");
-}
-
-static size_t
-count(const char *text)
-{
-	size_t n = 0, length = strlen(text);
-
-	for (int i = 0; i < 2; i++)
-		for (size_t at = 0; at + length <= fakes[i].data.n; at++)
-			n += memcmp(fakes[i].data.p + at, text, length) == 0;
-	return n;
-}
-
-/* RFC 3461: nobody behind us confirms, so we do, once, when the last recipient is settled. */
-static void
-test_success_is_reported_at_the_end(void **state)
-{
-	struct commit_rcpt rcpts[] = {RCPT("ok@example.org", "exchange"),
-	    RCPT("fine@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
-
-	(void)state;
-	rcpts[0].notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
-	rcpts[2].notify = NOTIFY_SUCCESS;
-	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "451 4.2.1 later\r\n";
-	accept_mail(SENDER, false, rcpts, 3);
-	run();
-	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
-	assert_int_equal(mail()->rcpts[1].state, RCPT_DELIVERED);
-	assert_int_equal(fake_spool.n, 1);
-	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "250 ok\r\n";
-	run_at(5 * MINUTE_MS);
 	assert_null(mail());
-	assert_int_equal(queue_count(d.queue), 0);
-	assert_int_equal(fake_spool.n, 2);
-	assert_int_equal(count("Action: relayed"), 2);
-	assert_int_equal(count("Action: failed"), 0);
-	assert_int_equal(count("rfc822; fine@"), 0);
-	assert_int_equal(count("Subject: Your message was passed on"), 1);
-}
-
-/* One report for failure and success; it is durable before the message goes. */
-static void
-test_success_beside_failure(void **state)
-{
-	struct commit_rcpt rcpts[] = {
-	    RCPT("ok@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
-	struct spool_message *m = &fake_spool.messages[0];
-
-	(void)state;
-	rcpts[0].notify = rcpts[1].notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
-	accept_mail(SENDER, false, rcpts, 2);
-	run_with(false); /* the report does not reach the disk, and we are killed */
-	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
-	delivery_free(&d);
-	start_delivery();
-	deliver_recover(&d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
-	assert_int_equal(mail()->rcpts[0].state, RCPT_RELAYED);
-	fake_spool.messages[1].is_committed = true; /* lost */
-	run();
-	assert_null(mail());
-	assert_int_equal(count("Action: relayed"), 1);
-	assert_int_equal(count("Action: failed"), 1);
-	assert_int_equal(count("Subject: Your message could not be delivered"), 1);
-}
-
-static void
-test_no_success_report(void **state)
-{
-	struct commit_rcpt rcpt = good[0];
-
-	(void)state;
-	rcpt.notify = NOTIFY_SUCCESS;
-	accept_mail(SENDER, true, &rcpt, 1); /* tagged: perhaps forged */
-	run();
-	accept_mail(SPAN("x@elsewhere.example"), false, &rcpt, 1); /* no way to it */
-	run();
-	accept_mail(SPAN(""), false, &rcpt, 1);
-	run();
-	assert_int_equal(fake_spool.n, 3);
-	assert_int_equal(fake_spool.n_forgotten, 3);
-	assert_int_equal(fakes[0].n_messages, 3);
-}
-
-/* NOTIFY without FAILURE: nobody is told, so it stays here. */
-static void
-test_unwanted_failure_is_held(void **state)
-{
-	static const unsigned notify[] = {NOTIFY_NEVER, NOTIFY_SUCCESS, NOTIFY_DELAY};
-
-	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		struct commit_rcpt rcpt = bad[0];
-		char id[] = "ID0";
-
-		id[2] = (char)('1' + i);
-		rcpt.notify = notify[i];
-		accept_one(span_str(id), SENDER, false, &rcpt, 1);
-		run();
-		assert_string_equal(show_state(queue_find(d.queue, span_str(id))), "held");
-	}
-	assert_int_equal(fake_spool.n, 3);
-}
-
-static void
-test_delay_as_asked(void **state)
-{
-	struct commit_rcpt rcpts[] = {
-	    RCPT("ok@example.org", "exchange"), RCPT("fine@example.org", "exchange")};
-
-	(void)state;
-	rcpts[0].notify = NOTIFY_FAILURE;
-	rcpts[1].notify = NOTIFY_DELAY | NOTIFY_FAILURE;
-	fakes[0].rcpt = fakes[1].rcpt = "451 4.2.1 full\r\n";
-	accept_mail(SENDER, false, rcpts, 2);
-	run();
-	for (int64_t ms = 0; ms < 6 * HOUR_MS; ms += 15 * MINUTE_MS)
-		run_at(ms);
-	assert_int_equal(fake_spool.n, 2); /* one notice in all that time */
-	assert_true(memmem(fake_spool.messages[1].bytes.p, fake_spool.messages[1].bytes.n,
-			"rfc822; fine@", 13) != NULL);
-	assert_null(memmem(
-	    fake_spool.messages[1].bytes.p, fake_spool.messages[1].bytes.n, "rfc822; ok@", 11));
+	assert_int_equal(fake_quarantine.n, 1);
 }
 
 static void
@@ -461,7 +294,6 @@ static void
 test_gateway_left_the_configuration(void **state)
 {
 	const struct commit_rcpt gone[] = {RCPT("ok@example.org", "old")};
-	const struct commit_rcpt lost[] = {RCPT("ok@other.example", "old")};
 
 	(void)state;
 	accept_mail(SENDER, false, gone, 1); /* goes where example.org goes now */
@@ -484,17 +316,9 @@ main(void)
 	    TEST(test_deferred_and_retried),
 	    TEST(test_partial_failure_bounces),
 	    TEST(test_bounce_is_durable_first),
-	    TEST(test_null_sender_is_held),
-	    TEST(test_tagged_is_held),
-	    TEST(test_held_by_policy),
 	    TEST(test_double_bounce_goes_to_postmaster),
 	    TEST(test_unroutable_sender),
 	    TEST(test_nobody_to_tell),
-	    TEST(test_success_is_reported_at_the_end),
-	    TEST(test_success_beside_failure),
-	    TEST(test_no_success_report),
-	    TEST(test_unwanted_failure_is_held),
-	    TEST(test_delay_as_asked),
 	    TEST(test_expiry_bounces),
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),

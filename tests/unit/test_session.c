@@ -580,7 +580,7 @@ main(void)
 	};
 
 	loop = loop_new();
-	spool = spool_client_new(loop);
+	spool = spool_client_new(loop, config.n_gateways);
 	workers = pool_new(loop);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

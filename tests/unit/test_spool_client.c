@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <unistd.h>
 
 enum { SETTLE = 4, WAIT_MS = 120000 };
@@ -64,7 +65,7 @@ setup(void **state)
 	w->now_ms = 1;
 	clock_fake(w->now_ms, 1);
 	w->loop = loop_new();
-	w->client = kept[n_kept++] = spool_client_new(w->loop);
+	w->client = kept[n_kept++] = spool_client_new(w->loop, 2);
 	w->a.on_done = w->b.on_done = on_done;
 	w->a.arg = w->b.arg = w;
 	connect_spool(w);
@@ -216,6 +217,42 @@ test_spool_goes_and_comes(void **state)
 	expect_done(w, 4, 1, 0);
 }
 
+static size_t
+count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	(void)closedir(dir);
+	return n;
+}
+
+/* The body's descriptor is the caller's; a copy made for a spool that has gone is not left open. */
+static void
+test_body_of_a_spool_that_is_gone(void **state)
+{
+	struct world *w = *state;
+	int fd = channel_seal(SPAN("x\r\ny"), "body");
+	size_t before;
+
+	(void)close(w->spool);
+	w->spool = -1;
+	before = count_fds();
+	commit(w, &w->a, fd); /* not seen yet that it is gone */
+	expect_done(w, 1, 0, 451);
+	assert_true(count_fds() <= before); /* our end of the channel has gone, too */
+	before = count_fds();
+	for (unsigned i = 0; i < 20; i++) {
+		commit(w, &w->a, fd);
+		expect_done(w, i + 2, 0, 451);
+	}
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(close(fd), 0); /* still ours */
+}
+
 static void
 test_spool_is_replaced(void **state)
 {
@@ -261,6 +298,27 @@ test_forgotten(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void
+test_abilities(void **state)
+{
+	struct world *w = *state;
+	struct gateway_ability said = {.is_known = true, .takes_8bit = true, .size_limit = 1000};
+	struct buf payload = BUF_INIT(64);
+
+	assert_false(spool_client_ability(w->client, 0).is_known);
+	ability_put(&payload, &said);
+	say(w, SPOOL_GATEWAY, 1, buf_span(&payload));
+	say(w, SPOOL_GATEWAY, 2, buf_span(&payload)); /* there are two */
+	assert_false(spool_client_ability(w->client, 0).is_known);
+	assert_true(spool_client_ability(w->client, 1).takes_8bit);
+	assert_false(spool_client_ability(w->client, 1).takes_utf8);
+	assert_int_equal(spool_client_ability(w->client, 1).size_limit, 1000);
+	assert_false(spool_client_ability(w->client, 2).is_known);
+	say(w, SPOOL_GATEWAY, 1, SPAN("bad"));
+	assert_false(spool_client_ability(w->client, 1).is_known);
+	buf_free(&payload);
+}
+
 int
 main(void)
 {
@@ -269,9 +327,11 @@ main(void)
 	    TEST(test_refused),
 	    TEST(test_no_answer),
 	    TEST(test_spool_goes_and_comes),
+	    TEST(test_body_of_a_spool_that_is_gone),
 	    TEST(test_spool_is_replaced),
 	    TEST(test_room),
 	    TEST(test_forgotten),
+	    cmocka_unit_test_setup_teardown(test_abilities, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

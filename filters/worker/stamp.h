@@ -1,0 +1,9 @@
+/* stamp.h - whether the files of a folder are others than before: their names, sizes and times. */
+#ifndef WORKER_STAMP_H
+#define WORKER_STAMP_H
+#include <stdint.h>
+
+/* Equal for equal contents of the folder, whatever order it lists them in; 0: it cannot be read. */
+uint64_t stamp_folder(const char *path);
+
+#endif

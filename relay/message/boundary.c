@@ -1,0 +1,78 @@
+#include "relay/message/boundary.h"
+#include "relay/message/header.h"
+
+enum delimiter
+delimiter_of(struct span line, struct span boundary, bool is_lax)
+{
+	enum delimiter kind = DELIMITER_NEXT;
+
+	line = span_skip(line, 2); /* the dashes */
+	if (!span_starts(line, boundary))
+		return DELIMITER_NONE;
+	line = span_skip(line, boundary.n);
+	if (span_starts(line, SPAN("--"))) {
+		kind = DELIMITER_CLOSE;
+		line = span_skip(line, 2);
+	}
+	if (span_trim(line).n == 0)
+		return kind;
+	return is_lax ? kind : DELIMITER_NONE;
+}
+
+struct span
+boundary_line(struct span body, size_t at)
+{
+	struct span rest = span_skip(body, at);
+
+	return span_take(rest, span_find(rest, '\n') + 1);
+}
+
+size_t
+boundary_dashes(struct span body, size_t at)
+{
+	while (at < body.n) {
+		at += span_find(span_skip(body, at), '-');
+		if (at + 1 < body.n && body.p[at + 1] == '-' && (at == 0 || body.p[at - 1] == '\n'))
+			return at;
+		while (at < body.n && body.p[at] == '-')
+			at++;
+	}
+	return body.n;
+}
+
+struct boundary_map
+boundary_scan(struct span body, struct span boundary)
+{
+	struct boundary_map map = {.hash = 14695981039346656037ull}; /* FNV-1a, for places */
+	struct span line;
+
+	for (size_t at = boundary_dashes(body, 0); at < body.n;
+	     at = boundary_dashes(body, at + line.n)) {
+		line = boundary_line(body, at);
+		if (delimiter_of(line, boundary, false) != DELIMITER_NONE) {
+			map.n += delimiter_of(line, boundary, false) == DELIMITER_NEXT;
+			map.hash = (map.hash ^ at) * 1099511628211ull;
+		} else if (delimiter_of(line, boundary, true) == DELIMITER_NEXT) {
+			map.lax_n++;
+		}
+	}
+	return map;
+}
+
+struct span
+boundary_guess(struct span body, size_t *at)
+{
+	struct header_field field;
+
+	for (*at = boundary_dashes(body, *at); *at < body.n; *at = boundary_dashes(body, *at)) {
+		struct span line = boundary_line(body, *at), rest;
+
+		*at += line.n;
+		rest = span_take(span_skip(body, *at), HEADER_FIELD_LOOK);
+		line = span_trim(line);
+		if (line.n > 2 && line.n <= BOUNDARY_WORD_MAX && header_next(&rest, &field) &&
+		    !field.is_malformed)
+			return span_skip(line, 2);
+	}
+	return span_take(body, 0);
+}

@@ -85,7 +85,7 @@ grey_client_connect(struct grey_client *g, struct channel *journal)
 }
 
 void
-grey_client_take(struct grey_client *g, struct span entries)
+grey_client_hear(struct grey_client *g, struct span entries)
 {
 	struct wire w = wire_over(entries);
 	int64_t now_ms = clock_wall_ms();
@@ -96,6 +96,12 @@ grey_client_take(struct grey_client *g, struct span entries)
 		greylist_entry_get(&w, &e);
 		greylist_put(g->list, &e, now_ms);
 	}
+}
+
+void
+grey_client_take(struct grey_client *g, struct span entries)
+{
+	grey_client_hear(g, entries);
 	if (g->is_read)
 		return;
 	g->is_read = true;

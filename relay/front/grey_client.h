@@ -18,8 +18,10 @@ struct grey_client *grey_client_new(int64_t keep_ms);
 void grey_client_free(struct grey_client **g);
 /* The channel to the journal, the caller's; NULL: there is none now. */
 void grey_client_connect(struct grey_client *g, struct channel *journal);
-/* The journal's JOURNAL_GREY_ENTRIES. */
+/* The journal's JOURNAL_GREY_ENTRIES: all that was kept. */
 void grey_client_take(struct grey_client *g, struct span entries);
+/* Its JOURNAL_GREY_ENTRY: what another front has learnt. */
+void grey_client_hear(struct grey_client *g, struct span entries);
 /* As greylist_see and greylist_know. */
 enum greylist_fact grey_client_see(struct grey_client *g, const struct conf_greylist *conf,
     const struct greylist_mail *mail, int64_t *left_ms);

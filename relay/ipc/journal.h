@@ -14,7 +14,7 @@ enum journal_type {
 	JOURNAL_EVENT = 1, /* payload: one JSON object {id, time, event, …}, no newline */
 	JOURNAL_GREY_READ, /* front asks for all that was kept */
 	JOURNAL_GREY_ENTRIES, /* the journal's one answer: all entries, in the order of their writing */
-	JOURNAL_GREY_ENTRY, /* one that is new or has changed */
+	JOURNAL_GREY_ENTRY, /* one that is new or has changed, and passed on to other fronts */
 	JOURNAL_GREY_ALL    /* all that are good: they replace what was kept */
 };
 

@@ -250,8 +250,12 @@ static void
 on_journal_message(void *arg, struct message *m)
 {
 	(void)arg;
-	if (m->type == JOURNAL_GREY_ENTRIES && front.grey != NULL)
+	if (front.grey == NULL)
+		return; /* no question was asked */
+	if (m->type == JOURNAL_GREY_ENTRIES)
 		grey_client_take(front.grey, m->payload);
+	else if (m->type == JOURNAL_GREY_ENTRY)
+		grey_client_hear(front.grey, m->payload);
 }
 
 static void

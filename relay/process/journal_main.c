@@ -95,6 +95,18 @@ send_greylist(struct peer *p)
 	buf_free(&entries);
 }
 
+/* What one front has learnt the others know, too. */
+static void
+tell_other_fronts(const struct peer *from, const struct message *m)
+{
+	LIST_FOR (it, &from->self->peers) {
+		struct peer *p = LIST_ENTRY(it, struct peer, node);
+
+		if (p != from && p->id == ROLE_FRONT && channel_has_room(p->channel))
+			channel_send(p->channel, JOURNAL_GREY_ENTRY, 0, m->payload, NULL);
+	}
+}
+
 /* 0, or -E_SYNTAX: no message of a greylist. */
 static int
 take_grey(struct peer *p, const struct message *m)
@@ -114,6 +126,8 @@ take_grey(struct peer *p, const struct message *m)
 			 : grey_file_replace(self->grey, m->payload, &err);
 	if (rc == -E_SYNTAX)
 		return rc;
+	if (m->type == JOURNAL_GREY_ENTRY)
+		tell_other_fronts(p, m);
 	if (m->type != JOURNAL_GREY_READ && self->grey != NULL)
 		tell_grey_problem(self, rc < 0 ? err.text : NULL);
 	return 0;

@@ -162,6 +162,28 @@ test_journal_is_away(void **state)
 	assert_int_equal(payload.n, 2 * GREYLIST_ENTRY);
 }
 
+/* Of another front comes what it has learnt, which says nothing of what was kept. */
+static void
+test_other_front(void **state)
+{
+	struct buf told = BUF_INIT(1 << 20);
+
+	(void)state;
+	assert_int_equal(heard(), JOURNAL_GREY_READ);
+	grey_client_take(grey, (struct span){0});
+	assert_int_equal(see("b@y.example"), GREYLIST_WAIT);
+	assert_int_equal(heard(), JOURNAL_GREY_ENTRY);
+	assert_int_equal(buf_add_span(&told, payload), 0);
+	grey_client_free(&grey);
+	grey = grey_client_new(conf.keep_ms);
+	grey_client_hear(grey, buf_span(&told));
+	assert_int_equal(see("b@y.example"), GREYLIST_UNKNOWN);
+	grey_client_take(grey, (struct span){0});
+	clock_fake(1000, NOW_MS + DELAY_MS);
+	assert_int_equal(see("b@y.example"), GREYLIST_PASSED);
+	buf_free(&told);
+}
+
 /* Many changes: the file is written anew before it grows without end. */
 static void
 test_file_is_written_anew(void **state)
@@ -196,6 +218,7 @@ main(void)
 	    GREY_TEST(test_unknown_until_read),
 	    GREY_TEST(test_told_and_taken),
 	    GREY_TEST(test_journal_is_away),
+	    GREY_TEST(test_other_front),
 	    GREY_TEST(test_file_is_written_anew),
 	};
 

@@ -36,7 +36,7 @@ struct self {
 struct peer {
 	struct list node;
 	struct self *self;
-	enum role_id id;
+	unsigned place;
 	struct channel *channel;
 	bool has_complained;
 };
@@ -102,7 +102,7 @@ tell_other_fronts(const struct peer *from, const struct message *m)
 	LIST_FOR (it, &from->self->peers) {
 		struct peer *p = LIST_ENTRY(it, struct peer, node);
 
-		if (p != from && p->id == ROLE_FRONT && channel_has_room(p->channel))
+		if (p != from && place_role(p->place) == ROLE_FRONT && channel_has_room(p->channel))
 			channel_send(p->channel, JOURNAL_GREY_ENTRY, 0, m->payload, NULL);
 	}
 }
@@ -115,8 +115,8 @@ take_grey(struct peer *p, const struct message *m)
 	struct err err = {0};
 	int rc = 0;
 
-	if (p->id != ROLE_FRONT || m->type < JOURNAL_GREY_READ || m->type > JOURNAL_GREY_ALL ||
-	    m->type == JOURNAL_GREY_ENTRIES)
+	if (place_role(p->place) != ROLE_FRONT || m->type < JOURNAL_GREY_READ ||
+	    m->type > JOURNAL_GREY_ALL || m->type == JOURNAL_GREY_ENTRIES)
 		return -E_SYNTAX;
 	if (m->type == JOURNAL_GREY_READ)
 		send_greylist(p);
@@ -143,7 +143,7 @@ on_event(void *arg, struct message *m)
 	/* Once a peer: a role that writes nonsense would fill the log too. */
 	if ((rc == -E_SYNTAX || rc == -E_LIMIT) && !p->has_complained) {
 		p->has_complained = true;
-		log_event(LOG_ERROR, "event refused", KV_STR("from", role_name(p->id)),
+		log_event(LOG_ERROR, "event refused", KV_STR("from", place_name(p->place)),
 		    KV_STR("why", err_name(-rc)));
 	}
 }
@@ -155,7 +155,7 @@ on_peer_close(void *arg)
 }
 
 static void
-journal_peer(struct role *role, enum role_id id, int fd)
+journal_peer(struct role *role, unsigned place, int fd)
 {
 	static const struct channel_events events = {
 	    .on_message = on_event, .on_close = on_peer_close};
@@ -163,7 +163,7 @@ journal_peer(struct role *role, enum role_id id, int fd)
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	p->self = self;
-	p->id = id;
+	p->place = place;
 	p->channel = channel_new(role->loop, fd, &events, p);
 	list_append(&self->peers, &p->node);
 }

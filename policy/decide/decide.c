@@ -231,6 +231,10 @@ decide_stage(const struct snapshot *snapshot, enum stage stage, const struct fac
 	if (stage == STAGE_CONNECT)
 		spare_lists(&w, order);
 	search(&w, order);
+	walk_greet(&w);
+	walk_helo(&w);
+	walk_rate(&w);
+	walk_greylist(&w);
 	if (stage != STAGE_DATA)
 		return;
 	walk_outcomes(&w);

@@ -107,7 +107,7 @@ read_score(struct line *l, struct rule *r)
 	line_advance(l);
 	/* The name may be left out: a word of the grammar is none. */
 	if (line_at_word(l) && !words_have(words_facets, l->now.text) &&
-	    !words_have(words_options, l->now.text) && !words_is_later_facet(l->now.text))
+	    !words_have(words_options, l->now.text))
 		return read_name(l, r);
 	return !l->is_broken;
 }
@@ -178,6 +178,9 @@ read_value(struct line *l, struct rule_facet *f)
 	} else if (matcher_compile(&f->matcher, t, kind, &c->s->room, &c->s->memory, &err) < 0) {
 		rule_complain(c, "%s: %s", facet_name(f->facet), err.text);
 	}
+	if (f->facet == FACET_CLIENT && f->matcher.form != MATCH_VALUE &&
+	    f->matcher.form != MATCH_LIST)
+		c->s->reads_client_text = true;
 	line_advance(l);
 }
 
@@ -244,13 +247,6 @@ refuse_facet(struct line *l)
 	struct span word = span_take(l->now.text, 80);
 	char hint[HINT_MAX];
 
-	if (line_at_word(l) && words_is_later_facet(word)) {
-		line_break(l,
-		    "facet `%.*s` is not in this version; use client host helo from to tls "
-		    "auth subject header body url attachment attachment-type",
-		    SPAN_ARG(word));
-		return;
-	}
 	if (!line_at_word(l)) {
 		line_break(l,
 		    "`%.*s` where a facet should be; write FACET VALUE, with the value in "
@@ -270,9 +266,12 @@ read_facets(struct line *l, struct rule *r)
 	    [FACET_HELO] = RULE_AT_HELO,
 	    [FACET_FROM] = RULE_AT_MAIL,
 	    [FACET_TO] = RULE_AT_RCPT,
+	    [FACET_COUNTRY] = RULE_AT_CONNECT,
+	    [FACET_ASN] = RULE_AT_CONNECT,
 	    /* After STARTTLS everything begins anew: only now is it what it will be. */
 	    [FACET_TLS] = RULE_AT_MAIL,
 	    [FACET_AUTH] = RULE_AT_MAIL,
+	    [FACET_TAG] = RULE_AT_DATA, /* those of filters too */
 	    [FACET_SUBJECT] = RULE_AT_DATA,
 	    [FACET_HEADER] = RULE_AT_DATA,
 	    [FACET_BODY] = RULE_AT_DATA,

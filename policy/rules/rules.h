@@ -24,8 +24,11 @@ enum facet {
 	FACET_HELO,
 	FACET_FROM,
 	FACET_TO,
+	FACET_COUNTRY, /* of the client: two letters (ISO 3166) */
+	FACET_ASN,     /* of the client: digits */
 	FACET_TLS,
 	FACET_AUTH,
+	FACET_TAG, /* one that a rule before this one or a filter has given */
 	FACET_SUBJECT,
 	FACET_HEADER,
 	FACET_BODY,
@@ -34,8 +37,9 @@ enum facet {
 	FACET_ATTACHMENT_TYPE /* MIME types, declared and real */
 };
 
-/* TRUTH_UNKNOWN: the fact could not be had, or a pattern hit its limit; matches nothing. */
-enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN };
+/* TRUTH_UNKNOWN: the fact could not be had; TRUTH_LIMIT: a regex met its limit, which is reported.
+ * Both match nothing. */
+enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN, TRUTH_LIMIT };
 
 struct snapshot;
 struct matcher; /* one compiled value */

@@ -355,7 +355,7 @@ test_all_errors_at_once(void **state)
 	static const char *const starts[] = {"policy.txt:2: `rejekt`",
 	    "policy.txt:4: client: ", "policy.txt:4: host: ", "policy.txt:4: `never` is no date",
 	    "lists/wrong.txt:2: ", "lists/wrong.txt:3: ", "lists/wrong.txt:4: ",
-	    "policy.txt:6: facet `country`"};
+	    "policy.txt:6: country: `y` is no country"};
 
 	(void)state;
 	assert_null(s);

@@ -10,7 +10,7 @@ CC      ?= gcc
 SAN     ?=
 DEMO    ?=
 
-MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
+MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/quarantine relay/deliver relay/lookup \
 	relay/key relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
 	policy/store policy/recipient policy/default policy/journal filters/unpack filters/chain filters/worker \
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server

@@ -88,9 +88,10 @@ struct conf_flow_filter {
 	struct conf_actions actions;
 };
 
+/* The least sum of scores for each action above pass. */
 struct conf_score {
-	bool has_tag, has_tempfail, has_reject; /* quarantine and others: not in this version */
-	int64_t tag_milli, tempfail_milli, reject_milli;
+	bool has[ACTION_COUNT];
+	int64_t milli[ACTION_COUNT];
 };
 
 struct conf_flow {
@@ -194,6 +195,11 @@ struct conf_queue {
 	uint64_t min_free; /* bytes */
 };
 
+struct conf_quarantine {
+	int64_t keep_ms;
+	uint64_t max; /* bytes */
+};
+
 struct conf_web {
 	bool is_on; /* the section is there */
 	struct endpoint address;
@@ -216,6 +222,7 @@ struct config {
 	struct conf_filter *filters; /* every filter any flow names, and every section */
 	size_t n_filters;
 	struct conf_queue queue;
+	struct conf_quarantine quarantine;
 	struct conf_web web;
 };
 

@@ -109,6 +109,7 @@ void schema_read_limits(struct reading *r, const struct node *n, void *to); /* s
 void schema_read_dns(struct reading *r, const struct node *n, void *to);
 void schema_read_web(struct reading *r, const struct node *n, void *to);
 void schema_read_queue(struct reading *r, const struct node *n, void *to);
+void schema_read_quarantine(struct reading *r, const struct node *n, void *to);
 void config_defaults(struct config *c);
 /* schema_tls.c: certificates, and who may sign in. */
 void schema_read_tls(struct reading *r, const struct node *n, void *to);

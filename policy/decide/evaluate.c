@@ -127,8 +127,7 @@ rule_judge(const struct decide_walk *w, const struct rule *r)
 		if (truth == TRUTH_FALSE)
 			return (struct judged){TRUTH_FALSE, facet_name(f->facet), value};
 		/* A limit settles a rule only where nothing else keeps it from matching. */
-		if (all.truth == TRUTH_TRUE ||
-		    (truth == TRUTH_UNKNOWN && all.truth == TRUTH_LIMIT))
+		if (all.truth == TRUTH_TRUE || (truth == TRUTH_UNKNOWN && all.truth == TRUTH_LIMIT))
 			all = (struct judged){truth, facet_name(f->facet), value};
 	}
 	return all;

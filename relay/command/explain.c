@@ -449,7 +449,7 @@ walk_recipient(struct explanation *e, struct outcome *o)
 		findings_spare_postmaster(&o->verdict);
 	else
 		decide_stage(e->snapshot, STAGE_RCPT, &facts, &o->verdict, trace, e);
-	if (o->verdict.action >= ACTION_TEMPFAIL || e->options.message == NULL)
+	if (action_refuses_at_once(o->verdict.action) || e->options.message == NULL)
 		return;
 	findings_set(&e->findings, &facts);
 	decide_stage(e->snapshot, STAGE_DATA, &facts, &o->verdict, trace, e);

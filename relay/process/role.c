@@ -233,6 +233,7 @@ role_paths(struct role *role, struct sandbox_path *paths)
 	switch (role->ops->id) {
 	case ROLE_SPOOL:
 		add_path(paths, join(role, c->state_dir, "spool"), SANDBOX_WRITE);
+		add_path(paths, join(role, c->state_dir, "quarantine"), SANDBOX_WRITE);
 		break;
 	case ROLE_JOURNAL:
 		add_path(paths, join(role, c->state_dir, "journal"), SANDBOX_WRITE);

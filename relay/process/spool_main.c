@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/message/decode.h"
 #include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
@@ -171,6 +172,10 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
 	if (a->is_kept) {
 		through_arrived(&s->delivery, a, err);
+		return;
+	}
+	if (a->is_release) {
+		release_arrived(&s->delivery, a, err);
 		return;
 	}
 	if (a->is_notice) {
@@ -350,10 +355,29 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+static void
+open_quarantine(struct spool_role *s)
+{
+	const struct config *config = s->role->config;
+	char path[SPOOL_PATH_MAX];
+	struct quarantine_options options = {.dir = path,
+	    .keep_ms = config->quarantine.keep_ms,
+	    .max = config->quarantine.max,
+	    .min_free = config->queue.min_free};
+	struct err err = {0};
+
+	(void)snprintf(path, sizeof(path), "%s/quarantine", config->state_dir);
+	s->delivery.quarantine =
+	    quarantine_open(&options, s->role->loop, &aside_events, &s->delivery, &err);
+	if (s->delivery.quarantine == NULL)
+		die("%s", err.text);
+}
+
 /* Authorities are files that the sandbox hides. */
 static int
 spool_prepare(struct role *role, struct err *err)
 {
+	decode_warm_up();
 	self.trust = trust_new(role->config, err);
 	return self.trust != NULL ? 0 : -err->code;
 }
@@ -382,6 +406,7 @@ spool_start(struct role *role)
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
 		die("%s", err.text);
+	open_quarantine(s);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
 	courier_use_trust(d->courier, s->trust);
@@ -395,6 +420,7 @@ end_role(struct spool_role *s)
 	timer_cancel(&s->room_timer);
 	channel_free(&s->front);
 	channel_free(&s->lookup);
+	quarantine_close(&s->delivery.quarantine);
 	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
 	trust_free(&s->trust);

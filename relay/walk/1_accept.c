@@ -46,7 +46,7 @@ decide(struct session *s)
 	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &v, NULL, NULL);
 	session_keep_verdict(&s->connected, &v);
 	session_keep_verdict(&s->verdict, &v);
-	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
+	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
 		refuse_in_banner(s, &v);
 	else
 		speak_banner(s);

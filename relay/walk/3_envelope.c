@@ -137,7 +137,7 @@ decide_rcpt(struct session *s, struct rcpt *r)
 	facts.to = r->address;
 	if (!r->is_postmaster)
 		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
-	if (v.action >= ACTION_TEMPFAIL) {
+	if (action_refuses_at_once(v.action)) {
 		record_refusal(s, &v, r->address);
 		session_speak(s, &v);
 		return false;

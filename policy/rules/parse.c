@@ -186,7 +186,8 @@ read_value(struct line *l, struct rule_facet *f)
 }
 
 static void
-add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
+add_predicate(
+    struct compiler *c, struct rule_facet *f, struct span header_name, struct span written)
 {
 	struct snapshot *s = c->s;
 
@@ -207,7 +208,8 @@ add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
 	s->predicates[s->n_predicates++] = (struct predicate){.facet = f->facet,
 	    .header_name = header_name,
 	    .matcher = &f->matcher,
-	    .is_negated = f->is_negated};
+	    .is_negated = f->is_negated,
+	    .written = written};
 }
 
 /* One facet with its value; the facet's own word is the current token. False: the line is broken.
@@ -216,6 +218,7 @@ static bool
 read_facet(struct line *l, struct rule_facet *f)
 {
 	struct span header_name = {0};
+	const char *start = l->now.written.p;
 
 	line_advance(l);
 	if (f->facet == FACET_HEADER && l->has) {
@@ -238,7 +241,9 @@ read_facet(struct line *l, struct rule_facet *f)
 	}
 	read_value(l, f);
 	if (f->facet >= FACET_SUBJECT) /* those of the content */
-		add_predicate(l->c, f, header_name);
+		add_predicate(l->c, f, header_name,
+		    span_of(start, (size_t)(f->written.p + f->written.n - start)));
+	l->c->s->facets |= 1u << f->facet;
 	return !l->is_broken;
 }
 

@@ -188,13 +188,9 @@ snapshot_set_version(struct snapshot *s, uint64_t version)
 }
 
 bool
-snapshot_needs_host(const struct snapshot *s)
+snapshot_needs(const struct snapshot *s, enum facet facet)
 {
-	for (size_t i = 0; i < s->n_rules; i++)
-		for (size_t k = 0; k < s->rules[i].n_facets; k++)
-			if (s->rules[i].facets[k]->facet == FACET_HOST)
-				return true;
-	return false;
+	return s->facets >> facet & 1;
 }
 
 size_t
@@ -276,4 +272,20 @@ snapshot_predicate(const struct snapshot *s, size_t i)
 {
 	must(i < s->n_predicates);
 	return &s->predicates[i];
+}
+
+void
+snapshot_content(const struct snapshot *s, struct buf *to,
+    void (*on_list)(void *arg, struct span name), void *arg)
+{
+	for (size_t i = 0; i < s->n_predicates; i++) {
+		const struct predicate *p = &s->predicates[i];
+
+		/* The shortest verb: no line becomes longer than it was.  What fails is in to->failed. */
+		(void)buf_add_str(to, "keep ");
+		(void)buf_add_span(to, p->written);
+		(void)buf_add_char(to, '\n');
+		if (p->matcher->form == MATCH_LIST)
+			on_list(arg, span_skip(p->written, span_rfind(p->written, ':') + 1));
+	}
 }

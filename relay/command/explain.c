@@ -256,7 +256,7 @@ gather_dns(struct explanation *e)
 	dns_client_connect(dns, ends[1]);
 	if (e->flow->connect & CONNECT_DNSBL)
 		ask_lists(e, dns);
-	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs_host(e->snapshot)) {
+	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs(e->snapshot, FACET_HOST)) {
 		host.on_done = on_host;
 		host.arg = e;
 		e->n_waiting++;

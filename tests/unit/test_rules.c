@@ -230,7 +230,6 @@ test_errors(void **state)
 	    {"reject tls", "tls needs a value"},
 	    {"reject attachment", "attachment needs a value"},
 	    {"reject attachment-type", "attachment-type needs a value"},
-	    {"score 3 country XX", "not in this version"},
 	    {"reject klient 192.0.2.1", "`klient` is no facet; did you mean `client`?"},
 	    {"reject", "a rule needs a facet"},
 	    {"reject text \"x\"", "a rule needs a facet"},

@@ -80,10 +80,11 @@ policy_change(const struct config *config, struct span text, const uint64_t *bas
 	int status = become_owner(config);
 
 	if (status == EXIT_OK &&
-	    policy_source_bundle(config, text, file, 0, &bundle, &errors) < 0) {
-		fprintf(stderr, "%.*s", (int)errors.n, errors.p);
+	    policy_source_bundle(config, text, file, 0, &bundle, &errors) < 0)
+		status = EXIT_NO;
+	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : ""); /* or warnings */
+	if (status == EXIT_NO)
 		status = command_fail(EXIT_NO, "refused; the policy is as it was");
-	}
 	if (status == EXIT_OK)
 		status = store_text_as_version(config, text, base, comment, &version, &is_new);
 	if (status == EXIT_OK)

@@ -6,6 +6,7 @@
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/policy_build.h"
+#include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
 #include "relay/tls/remote_key.h"
@@ -154,6 +155,8 @@ take_policy(struct policy_built *built)
 	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
 	buf_free(&front.bundle);
 	front.bundle = built->bundle;
+	policy_source_databases(
+	    front.config, buf_span(&front.bundle), &front.countries, &front.networks);
 	load_recipients(&front);
 	load_certificates(&front);
 	list_watch_follow(front.lists, front.snapshot);

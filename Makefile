@@ -36,7 +36,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   = -lclamav -larchive -lmagic -lcares -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
+LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))

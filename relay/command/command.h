@@ -27,6 +27,7 @@ int command_check(const struct command_line *line);
 int command_explain(const struct command_line *line);
 int command_gateway(const struct command_line *line);
 int command_policy(const struct command_line *line);
+int command_recipient(const struct command_line *line);
 int command_queue(const struct command_line *line);
 int command_quarantine(const struct command_line *line);
 int command_status(const struct command_line *line);

@@ -41,6 +41,8 @@ static const struct subcommand subcommands[] = {
 	"the mail that is kept from its recipients", command_quarantine},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
+    {"recipient", "show ADDRESS | clear ADDRESS | clear all",
+	"what directories and gateways have said of recipients", command_recipient},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -54,7 +56,7 @@ static const struct subcommand subcommands[] = {
 };
 
 static const char *const later[] = {
-    "recipient", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
+    "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),

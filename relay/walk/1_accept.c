@@ -52,16 +52,21 @@ decide(struct session *s)
 		speak_banner(s);
 }
 
-static void
-on_banner_wait(void *arg)
-{
-	decide(arg);
-}
-
 static struct span
 zone_of(const struct session *s, size_t list)
 {
 	return snapshot_list(s->snapshot, list)->zone;
+}
+
+static void
+on_banner_wait(void *arg)
+{
+	struct session *s = arg;
+
+	for (size_t i = 0; i < snapshot_list_count(s->snapshot); i++)
+		if (s->checks->questions[i].client != NULL) /* it still waits */
+			list_watch_heard(s->front->lists, zone_of(s, i), DNS_TIMEOUT);
+	decide(s);
 }
 
 static void
@@ -76,6 +81,7 @@ on_answer(struct dns_request *r, const struct dns_answer *answer)
 {
 	struct session *s = r->arg;
 
+	list_watch_heard(s->front->lists, zone_of(s, r->index), answer->status);
 	s->answers[r->index] = findings_type_list(s->snapshot, r->index, answer);
 	if (s->answers[r->index].state == LIST_ERROR)
 		list_watch_error(s->front->lists, zone_of(s, r->index));

@@ -12,7 +12,7 @@ DEMO    ?=
 
 MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/quarantine relay/deliver relay/lookup \
 	relay/key relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
-	policy/store policy/recipient policy/default policy/journal policy/rate filters/unpack filters/chain filters/worker \
+	policy/store policy/geo policy/recipient policy/default policy/journal policy/rate filters/unpack filters/chain filters/worker \
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
 
 PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev \

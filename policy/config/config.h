@@ -73,6 +73,11 @@ struct conf_dns {
 	int64_t timeout_ms, banner_wait_ms;
 };
 
+/* Databases (.mmdb) of what is known of an address; NULL: none. */
+struct conf_geoip {
+	const char *country, *asn;
+};
+
 enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
 enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
 enum {
@@ -285,6 +290,7 @@ struct config {
 	size_t n_listens;
 	struct conf_tls tls;
 	struct conf_dns dns;
+	struct conf_geoip geoip;
 	struct conf_flow *flows;
 	size_t n_flows;
 	struct conf_domain *domains; /* sorted by name, the one without subdomains first */

@@ -11,11 +11,11 @@ SAN     ?=
 DEMO    ?=
 
 MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
-	relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
+	relay/key relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
 	policy/store policy/recipient policy/default policy/journal filters/unpack filters/chain filters/worker \
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
 
-PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev \
+PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev \
 	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
@@ -36,7 +36,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   = -lclamav -larchive -lmagic -lcares -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
+LDLIBS   = -lclamav -larchive -lmagic -lcares -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))

@@ -171,6 +171,8 @@ predicate_truth(struct pnf_msg *m, const struct predicate *p)
 	case FACET_HELO:
 	case FACET_FROM:
 	case FACET_TO:
+	case FACET_TLS:
+	case FACET_AUTH:
 		break;
 	}
 	return TRUTH_UNKNOWN;

@@ -72,7 +72,7 @@ bundle_policy(struct span bundle, struct span *text)
 	struct wire w = wire_over(bundle);
 
 	while (w.rest.n > 0 && !w.failed) {
-		unsigned kind = get_enum(&w, BUNDLE_RECIPIENTS);
+		unsigned kind = get_enum(&w, BUNDLE_LAST);
 
 		(void)get_span(&w, BUNDLE_NAME_MAX); /* sticky */
 		*text = get_span(&w, BUNDLE_MAX);
@@ -82,7 +82,7 @@ bundle_policy(struct span bundle, struct span *text)
 	return false;
 }
 
-/* A bundle starts with a byte below BUNDLE_RECIPIENTS + 1, which no policy text does. */
+/* A bundle starts with a byte up to BUNDLE_LAST, which no policy text does. */
 static void
 policy_take(struct state *s, struct message *m)
 {
@@ -92,7 +92,7 @@ policy_take(struct state *s, struct message *m)
 	bool is_bundle;
 
 	blob = blob_of(m, m->payload, m->fds[0] < 0, BUNDLE_MAX, &mapped);
-	is_bundle = blob.n > 0 && (unsigned char)blob.p[0] <= BUNDLE_RECIPIENTS;
+	is_bundle = blob.n > 0 && (unsigned char)blob.p[0] <= BUNDLE_LAST;
 	text = blob;
 	if (is_bundle && !bundle_policy(blob, &text))
 		leave(WORKER_BAD_PEER, "worker stops", "a policy bundle without a policy");

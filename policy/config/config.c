@@ -77,7 +77,7 @@ static const struct rule top_rules[] = {
     {"queue", RULE_SECTION, schema_read_queue},
     {"web", RULE_SECTION, schema_read_web},
     {"journal", RULE_SECTION, read_journal},
-    {"tls", RULE_NOT_YET, NULL},
+    {"tls", RULE_SECTION, schema_read_tls},
     {"trust", RULE_NOT_YET, NULL},
     {"quarantine", RULE_NOT_YET, NULL},
     {"fleet", RULE_NOT_YET, NULL},

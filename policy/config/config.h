@@ -16,7 +16,8 @@
 enum {
 	CONFIG_TEXT_MAX = 1024 * 1024,
 	CONFIG_FILTERS_MAX = 32, /* filters in one flow */
-	CONFIG_RETRY_MAX = 64
+	CONFIG_RETRY_MAX = 64,
+	CONFIG_CERTIFICATES_MAX = 16
 };
 
 struct endpoint {
@@ -30,13 +31,40 @@ struct nets {
 	size_t n;
 };
 
+enum listen_tls { LISTEN_PLAIN, LISTEN_STARTTLS, LISTEN_IMPLICIT };
+enum { AUTH_PLAIN = 1, AUTH_LOGIN = 2, AUTH_SCRAM_SHA256 = 4 };
+/* What a session may take of us. */
+struct conf_limits {
+	uint32_t sessions_per_client; /* at once, from one IPv4 address or IPv6 /64 */
+	uint32_t messages;            /* MAIL commands of one session (MAILMAX of RFC 9422) */
+	uint32_t mistakes;            /* before 421 */
+	int64_t command_ms;           /* for the next command (RFC 5321 section 4.5.3.2.7) */
+	int64_t data_ms;              /* for the next bytes of a message (4.5.3.2.5) */
+	int64_t message_ms;           /* for one message, however often bytes come */
+	uint64_t data_rate;           /* bytes a second that a message must bring */
+};
+
 struct conf_listen {
 	const char *name;
 	struct endpoint *addresses;
 	size_t n_addresses;
 	const struct conf_flow *flow;
 	struct nets xclient; /* who may send XCLIENT */
+	struct nets proxies; /* who must send a PROXY header */
+	enum listen_tls tls;
+	unsigned auth;     /* AUTH_ bits; PLAIN and LOGIN inside TLS only */
+	const char *users; /* a file; NULL: nobody signs in here */
+	struct conf_limits limits;
 };
+
+/* Certificate chains and their private keys, one of each with the same index. */
+struct conf_tls {
+	const char *certificates[CONFIG_CERTIFICATES_MAX], *keys[CONFIG_CERTIFICATES_MAX];
+	size_t n_certificates, n_keys; /* the same once config_parse has agreed */
+	bool is_13_only;
+};
+
+extern const struct conf_limits conf_limits_default;
 
 struct conf_dns {
 	struct endpoint *servers; /* none given: those of /etc/resolv.conf at start */
@@ -177,6 +205,7 @@ struct config {
 	const char *hostname, *postmaster, *state_dir, *run_dir;
 	struct conf_listen *listens;
 	size_t n_listens;
+	struct conf_tls tls;
 	struct conf_dns dns;
 	struct conf_flow *flows;
 	size_t n_flows;
@@ -219,5 +248,7 @@ const struct conf_gateway *config_gateway(const struct config *c, struct span na
 /* The domain section that an address's domain falls under (longest wins), NULL: none. */
 const struct conf_domain *config_domain(const struct config *c, struct span domain);
 bool nets_have(const struct nets *nets, const struct ip *ip);
+/* Whether there is work for the key role: a listener with TLS or with users. */
+bool config_needs_key(const struct config *c);
 
 #endif

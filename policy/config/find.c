@@ -80,3 +80,12 @@ nets_have(const struct nets *nets, const struct ip *ip)
 			return true;
 	return false;
 }
+
+bool
+config_needs_key(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_listens; i++)
+		if (c->listens[i].tls != LISTEN_PLAIN || c->listens[i].users != NULL)
+			return true;
+	return false;
+}

@@ -90,6 +90,8 @@ bool schema_read_size(
 bool schema_read_time(
     struct reading *r, const struct node *n, const struct range *range, int64_t *ms);
 bool schema_read_path(struct reading *r, const struct node *n, const char **out);
+bool schema_value_path(
+    struct reading *r, const struct node *n, const struct value *v, const char **out);
 void schema_read_nets(struct reading *r, const struct node *n, struct nets *out);
 void schema_read_endpoints(
     struct reading *r, const struct node *n, struct endpoint **out, size_t *n_out);
@@ -103,10 +105,18 @@ void *schema_keep_array(struct reading *r, size_t count, size_t size); /* zeroed
 
 /* schema_edge.c: where mail comes in.  listen needs the flows. */
 void schema_read_listens(struct reading *r);
+void schema_read_limits(struct reading *r, const struct node *n, void *to); /* schema_limits.c */
 void schema_read_dns(struct reading *r, const struct node *n, void *to);
 void schema_read_web(struct reading *r, const struct node *n, void *to);
 void schema_read_queue(struct reading *r, const struct node *n, void *to);
 void config_defaults(struct config *c);
+/* schema_tls.c: certificates, and who may sign in. */
+void schema_read_tls(struct reading *r, const struct node *n, void *to);
+void schema_read_listen_tls(struct reading *r, const struct node *n, void *to);
+void schema_read_listen_auth(struct reading *r, const struct node *n, void *to);
+void schema_read_listen_users(struct reading *r, const struct node *n, void *to);
+/* What the words of one listener must have in common with each other and with `tls`. */
+void schema_check_listen_tls(struct reading *r, const struct node *n, struct conf_listen *l);
 /* schema_gateway.c: where mail goes.  Domains need the gateways. */
 void schema_read_gateways(struct reading *r);
 void schema_read_domains(struct reading *r);

@@ -59,24 +59,20 @@ read_xclient(struct reading *r, const struct node *n, void *to)
 }
 
 static void
-read_listen_tls(struct reading *r, const struct node *n, void *to)
+read_proxies(struct reading *r, const struct node *n, void *to)
 {
-	static const struct choice choices[] = {
-	    {"off", 0, true}, {"starttls", 1, false}, {"implicit", 2, false}, {NULL, 0, false}};
-	int value;
-
-	(void)to;
-	(void)schema_choice(r, n, n->first_value, choices, &value); /* "off" is all there is */
+	schema_read_nets(r, n, &((struct conf_listen *)to)->proxies);
 }
 
 static const struct rule listen_rules[] = {
     {"address", RULE_LIST, read_addresses},
     {"flow", RULE_ONE, read_listen_flow},
     {"xclient", RULE_LIST, read_xclient},
-    {"tls", RULE_ONE, read_listen_tls},
-    {"proxy_protocol", RULE_NOT_YET, NULL},
-    {"auth", RULE_NOT_YET, NULL},
-    {"users", RULE_NOT_YET, NULL},
+    {"tls", RULE_ONE, schema_read_listen_tls},
+    {"proxy_protocol", RULE_LIST, read_proxies},
+    {"limits", RULE_SECTION, schema_read_limits},
+    {"auth", RULE_LIST, schema_read_listen_auth},
+    {"users", RULE_ONE, schema_read_listen_users},
     {NULL, RULE_ONE, NULL},
 };
 
@@ -86,7 +82,10 @@ read_listen(struct reading *r, const struct node *n)
 	struct conf_listen *l = &r->config->listens[r->config->n_listens++];
 
 	l->name = schema_keep_text(r, n->title);
+	l->tls = schema_child(r->root, "tls") != NULL ? LISTEN_STARTTLS : LISTEN_PLAIN;
+	l->limits = conf_limits_default;
 	schema_read(r, n, listen_rules, l);
+	schema_check_listen_tls(r, n, l);
 	if (schema_child(n, "address") == NULL)
 		config_complain(r->complaints, n->line,
 		    "%s has no address; add address = {\"0.0.0.0:25\"}", schema_place(n).text);

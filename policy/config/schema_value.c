@@ -95,11 +95,16 @@ schema_read_time(struct reading *r, const struct node *n, const struct range *ra
 bool
 schema_read_path(struct reading *r, const struct node *n, const char **out)
 {
-	struct span path = n->first_value->text;
+	return schema_value_path(r, n, n->first_value, out);
+}
+
+bool
+schema_value_path(struct reading *r, const struct node *n, const struct value *v, const char **out)
+{
+	struct span path = v->text;
 
 	if (!scalar_is_path(path)) {
-		complain_of_type(
-		    r, n, n->first_value, "an absolute path; write it from / on, without . and ..");
+		complain_of_type(r, n, v, "an absolute path; write it from / on, without . and ..");
 		return false;
 	}
 	while (path.n > 1 && path.p[path.n - 1] == '/')

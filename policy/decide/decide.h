@@ -36,6 +36,8 @@ struct facts {
 	struct span helo;
 	struct span from; /* without <>; empty is the null sender (from STAGE_MAIL) */
 	struct span to;   /* from STAGE_RCPT */
+	struct span tls;  /* "TLSv1.3"; empty: in the clear (from STAGE_MAIL) */
+	struct span user; /* who has signed in; empty: nobody (from STAGE_MAIL) */
 	const struct list_answer
 	    *answers; /* one for each of the snapshot's DNS lists, in its order */
 	size_t n_answers;

@@ -24,6 +24,13 @@ content_truth(const struct facts *facts, uint32_t predicate)
 	return (enum truth)facts->truths[predicate];
 }
 
+/* What there is none of matches no value, so that `tls !*` is mail in the clear. */
+static enum truth
+known_or_none(const struct rule_facet *f, struct span fact)
+{
+	return fact.n > 0 ? matcher_match(&f->matcher, fact) : TRUTH_FALSE;
+}
+
 static enum truth
 facet_truth(const struct decide_walk *w, const struct rule_facet *f, struct span *value)
 {
@@ -45,6 +52,12 @@ facet_truth(const struct decide_walk *w, const struct rule_facet *f, struct span
 	case FACET_TO:
 		*value = facts->to;
 		return matcher_match(&f->matcher, facts->to);
+	case FACET_TLS:
+		*value = facts->tls;
+		return known_or_none(f, facts->tls);
+	case FACET_AUTH:
+		*value = facts->user;
+		return known_or_none(f, facts->user);
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:

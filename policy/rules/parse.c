@@ -233,7 +233,7 @@ read_facet(struct line *l, struct rule_facet *f)
 		return false;
 	}
 	read_value(l, f);
-	if (value_kind_of(f->facet) == VALUE_TEXT)
+	if (f->facet >= FACET_SUBJECT) /* those of the content */
 		add_predicate(l->c, f, header_name);
 	return !l->is_broken;
 }
@@ -246,8 +246,8 @@ refuse_facet(struct line *l)
 
 	if (line_at_word(l) && words_is_later_facet(word)) {
 		line_break(l,
-		    "facet `%.*s` is not in this version; use client host helo from to subject "
-		    "header body url attachment attachment-type",
+		    "facet `%.*s` is not in this version; use client host helo from to tls "
+		    "auth subject header body url attachment attachment-type",
 		    SPAN_ARG(word));
 		return;
 	}
@@ -270,6 +270,9 @@ read_facets(struct line *l, struct rule *r)
 	    [FACET_HELO] = RULE_AT_HELO,
 	    [FACET_FROM] = RULE_AT_MAIL,
 	    [FACET_TO] = RULE_AT_RCPT,
+	    /* After STARTTLS everything begins anew: only now is it what it will be. */
+	    [FACET_TLS] = RULE_AT_MAIL,
+	    [FACET_AUTH] = RULE_AT_MAIL,
 	    [FACET_SUBJECT] = RULE_AT_DATA,
 	    [FACET_HEADER] = RULE_AT_DATA,
 	    [FACET_BODY] = RULE_AT_DATA,

@@ -12,6 +12,8 @@ value_kind_of(enum facet facet)
 	case FACET_FROM:
 	case FACET_TO:
 		return VALUE_ADDRESS;
+	case FACET_TLS:
+	case FACET_AUTH:
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:

@@ -6,12 +6,12 @@
 const char *const words_verbs[] = {
     "accept", "reject", "tempfail", "tag", "score", "observe", "dnsbl", "dnswl", NULL};
 const char *const words_list_verbs[] = {"answers", "reject", "tempfail", "tag", "score", NULL};
-const char *const words_facets[] = {"client", "host", "helo", "from", "to", "subject", "header",
-    "body", "url", "attachment", "attachment-type", NULL};
+const char *const words_facets[] = {"client", "host", "helo", "from", "to", "tls", "auth",
+    "subject", "header", "body", "url", "attachment", "attachment-type", NULL};
 const char *const words_options[] = {"text", "note", "until", NULL};
 
 static const char *const later_verbs[] = {"quarantine", "discard", "hold", "keep", NULL};
-static const char *const later_facets[] = {"country", "asn", "tls", "auth", "tag", NULL};
+static const char *const later_facets[] = {"country", "asn", "tag", NULL};
 
 bool
 words_have(const char *const *words, struct span word)

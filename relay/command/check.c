@@ -4,6 +4,7 @@
  */
 #include "relay/command/command.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/secrets.h"
 
 #include <stdio.h>
 
@@ -15,6 +16,7 @@ command_check(const struct command_line *line)
 	struct config *config;
 	uint64_t version = 0;
 	bool is_fine;
+	int secrets = -1;
 
 	if (line->n_words > 0)
 		return command_fail(EXIT_USAGE, "check takes no further words");
@@ -24,6 +26,9 @@ command_check(const struct command_line *line)
 	is_fine = config_check_machine(config, &machine) == 0;
 	if (policy_source_read(config, &bundle, &version, &errors) < 0)
 		is_fine = false;
+	if (is_fine && secrets_read(config, &bundle, &secrets, &errors) < 0)
+		is_fine = false;
+	secrets_close(&secrets);
 	fprintf(stderr, "%.*s%.*s", (int)machine.lines.n, machine.lines.n ? machine.lines.p : "",
 	    (int)errors.n, errors.n ? errors.p : "");
 	if (is_fine && line->is_json)

@@ -31,5 +31,6 @@ int command_queue(const struct command_line *line);
 int command_status(const struct command_line *line);
 int command_reload(const struct command_line *line);
 int command_trace(const struct command_line *line);
+int command_user(const struct command_line *line);
 
 #endif

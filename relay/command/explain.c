@@ -58,9 +58,23 @@ struct explanation {
 	struct outcome outcomes[TO_MAX];
 };
 
+/* As rules and tables know it: front turns a domain beyond ASCII into its ASCII form at once. */
+static int
+check_address(const char *value)
+{
+	if (!smtp_address_is_valid(span_str(value)))
+		return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
+	if (smtp_address_is_utf8(smtp_address_domain(span_str(value))))
+		return command_fail(EXIT_USAGE,
+		    "\"%.80s\": write the domain in ASCII (xn--...), as rules see it", value);
+	return EXIT_OK;
+}
+
 static int
 parse_option(struct options *o, const char *name, const char *value)
 {
+	int status = EXIT_OK;
+
 	if (value == NULL)
 		return command_fail(EXIT_USAGE, "%s needs a value", name);
 	if (strcmp(name, "--client") == 0) {
@@ -73,21 +87,20 @@ parse_option(struct options *o, const char *name, const char *value)
 		o->helo = value;
 	} else if (strcmp(name, "--from") == 0) {
 		o->from = strcmp(value, "<>") == 0 ? "" : value;
-		if (o->from[0] != '\0' && !smtp_address_is_valid(span_str(o->from)))
-			return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
+		if (o->from[0] != '\0')
+			status = check_address(o->from);
 	} else if (strcmp(name, "--policy") == 0) {
 		o->policy = value;
 	} else if (strcmp(name, "--to") == 0) {
-		if (!smtp_address_is_valid(span_str(value)) &&
-		    !span_eq_nocase(span_str(value), SPAN("postmaster")))
-			return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
+		if (!span_eq_nocase(span_str(value), SPAN("postmaster")))
+			status = check_address(value);
 		if (o->n_to == TO_MAX)
 			return command_fail(EXIT_USAGE, "at most %d recipients", TO_MAX);
 		o->to[o->n_to++] = value;
 	} else {
 		return command_fail(EXIT_USAGE, "explain does not know %.40s", name);
 	}
-	return EXIT_OK;
+	return status;
 }
 
 static int

@@ -43,10 +43,13 @@ static const struct subcommand subcommands[] = {
 	"[ID] [--client IP] [--from ADDRESS] [--to ADDRESS] [--subject TEXT]\n"
 	"                     [--verdict WORD] [--since TIME] [--until TIME]",
 	"what happened to mail, refused connections too", command_trace},
+    {"user", "password NAME",
+	"print a line for a listener's users; the password is read from standard input",
+	command_user},
 };
 
-static const char *const later[] = {"recipient", "quarantine", "replay", "plan", "user", "seal",
-    "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {
+    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),

@@ -410,7 +410,8 @@ fill_carriage(struct connection *c, struct queue_leg *leg)
 		if (&e->legs[r->leg] != leg || r->state != RCPT_WAITING || r->is_tried)
 			continue;
 		r->is_tried = true;
-		c->rcpts[carriage->n_rcpts] = (struct client_rcpt){.address = r->address};
+		c->rcpts[carriage->n_rcpts] = (struct client_rcpt){
+		    .address = r->address, .notify = r->notify, .orcpt = r->orcpt};
 		carriage->rcpts[carriage->n_rcpts++] = i;
 	}
 	must(carriage->n_rcpts > 0);
@@ -446,6 +447,9 @@ start_client(struct connection *c)
 	    .n_rcpts = c->carriage.n_rcpts,
 	    .size = leg_size(c->carriage.leg),
 	    .is_8bit = e->is_8bit,
+	    .is_utf8 = e->is_utf8,
+	    .ret = e->ret,
+	    .envid = e->envid,
 	    .read = read_message,
 	    .read_arg = c};
 

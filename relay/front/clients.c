@@ -11,7 +11,6 @@ struct client_sessions {
 
 struct clients {
 	struct map *by_key; /* -> struct client_sessions, while there are any */
-	size_t max_each;
 };
 
 static struct span
@@ -22,12 +21,11 @@ key_of(const struct ip *ip)
 }
 
 struct clients *
-clients_new(size_t max_each)
+clients_new(void)
 {
 	struct clients *c = mem_alloc(sizeof(*c));
 
 	c->by_key = map_new();
-	c->max_each = max_each;
 	return c;
 }
 
@@ -48,11 +46,11 @@ clients_free(struct clients **c)
 }
 
 bool
-clients_is_full(const struct clients *c, const struct ip *ip)
+clients_is_full(const struct clients *c, const struct ip *ip, size_t max_each)
 {
 	const struct client_sessions *sessions = map_get(c->by_key, key_of(ip));
 
-	return sessions != NULL && sessions->n >= c->max_each;
+	return sessions != NULL && sessions->n >= max_each;
 }
 
 void

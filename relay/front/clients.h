@@ -16,9 +16,10 @@ enum {
 
 struct clients;
 
-struct clients *clients_new(size_t max_each); /* sessions of one client at once */
+struct clients *clients_new(void);
 void clients_free(struct clients **c);
-bool clients_is_full(const struct clients *c, const struct ip *ip);
+/* Whether it has max_each sessions at once, or more. */
+bool clients_is_full(const struct clients *c, const struct ip *ip, size_t max_each);
 /* A session begins and, with the same address, ends. */
 void clients_enter(struct clients *c, const struct ip *ip);
 void clients_leave(struct clients *c, const struct ip *ip);

@@ -1,4 +1,5 @@
 #include "relay/front/connection.h"
+#include "relay/front/content.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -15,6 +16,12 @@ on_time(void *arg)
 		c->events->on_timeout(c->arg);
 }
 
+static bool
+may_read(const struct connection *c)
+{
+	return !c->is_paused && !c->is_finishing && c->in.n + CONNECTION_READ <= CONNECTION_IN_MAX;
+}
+
 static void
 watch_again(struct connection *c)
 {
@@ -22,26 +29,61 @@ watch_again(struct connection *c)
 
 	if (c->watch == NULL)
 		return;
-	if (!c->is_paused && !c->is_finishing && c->in.n + CONNECTION_READ <= CONNECTION_IN_MAX)
+	if (c->is_handshaking && !c->is_finishing) {
+		wanted = c->out.n > 0 || c->read_wait == TLS_WANT_WRITE ? LOOP_WRITE : LOOP_READ;
+		watch_change(c->watch, wanted);
+		return;
+	}
+	if (c->is_shut || may_read(c))
 		wanted |= LOOP_READ;
-	if (c->out.n > 0)
+	if ((c->out.n > 0 && c->write_wait != TLS_WANT_READ) || c->read_wait == TLS_WANT_WRITE)
 		wanted |= LOOP_WRITE;
+	if (c->out.n > 0 && c->write_wait == TLS_WANT_READ)
+		wanted |= LOOP_READ;
 	watch_change(c->watch, wanted);
 }
 
+/* One room for all connections, so that a silent one needs none. */
+static char room[CONNECTION_READ];
+
 /* Returns false when the connection has ended or failed. */
 static bool
-read_some(struct connection *c)
+read_socket(struct connection *c, struct span *got)
 {
-	char *to = buf_room(&c->in, CONNECTION_READ);
-	ssize_t n;
+	ssize_t n = recv(c->fd, room, c->is_slow ? 1 : sizeof(room), 0);
 
-	if (to == NULL)
-		return true; /* full: the owner takes some first */
-	n = recv(c->fd, to, CONNECTION_READ, 0);
-	if (n > 0)
-		c->in.n += (size_t)n;
+	*got = span_of(room, n > 0 ? (size_t)n : 0);
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* The room is larger than a record, so that nothing stays inside OpenSSL; what follows it is still
+ * in the socket, and the loop tells. */
+static bool
+read_tls(struct connection *c, struct span *got)
+{
+	bool is_cut;
+	ssize_t n = tls_read(c->tls, room, sizeof(room), &c->read_wait, &is_cut);
+
+	must(!tls_has_pending(c->tls));
+	*got = span_of(room, n > 0 ? (size_t)n : 0);
+	return n > 0 || (n < 0 && c->read_wait != TLS_FAILED);
+}
+
+static bool
+read_some(struct connection *c, struct span *got)
+{
+	return c->tls != NULL ? read_tls(c, got) : read_socket(c, got);
+}
+
+/* What is empty holds nothing; the rest counts. */
+static void
+settle_buffers(struct connection *c)
+{
+	if (c->in.n == 0)
+		buf_free(&c->in);
+	if (c->out.n == 0 && !c->out.failed)
+		buf_free(&c->out);
+	content_count(&c->held, c->in.cap + c->out.cap);
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
@@ -51,6 +93,16 @@ fail_soon(struct connection *c)
 	buf_clear(&c->out);
 	c->is_finishing = true;
 	loop_timer(c->loop, &c->timer, 0, on_time, c);
+}
+
+/* Our side is shut: waits for the client's end. */
+static void
+drop_input(struct connection *c)
+{
+	struct span got;
+
+	if (!read_socket(c, &got) || (c->dropped += got.n) > CONNECTION_LINGER_MAX)
+		fail_soon(c);
 }
 
 /* Reset while nothing is read from it: no later event would tell. */
@@ -64,22 +116,60 @@ on_reset(struct connection *c)
 }
 
 static void
+shake_hands(struct connection *c)
+{
+	c->read_wait = tls_handshake(c->tls);
+	if (c->read_wait == TLS_FAILED) {
+		c->events->on_gone(c->arg);
+		return;
+	}
+	if (c->read_wait == TLS_DONE) {
+		c->is_handshaking = false;
+		timer_cancel(&c->timer);
+		c->events->on_secure(c->arg);
+	}
+	if (c->fd >= 0)
+		watch_again(c);
+}
+
+static void
 on_ready(void *arg, unsigned events)
 {
 	struct connection *c = arg;
+	bool is_due = events & LOOP_READ;
+	struct span got;
 
-	if (events & LOOP_WRITE)
+	if ((events & LOOP_WRITE) || (c->out.n > 0 && c->write_wait == TLS_WANT_READ))
 		connection_flush(c);
+	if (c->fd >= 0 && c->is_handshaking && !c->is_finishing) {
+		if ((events & LOOP_GONE) && !(events & (LOOP_READ | LOOP_WRITE)))
+			c->events->on_gone(c->arg);
+		else if (c->out.n == 0)
+			shake_hands(c);
+		return;
+	}
+	is_due = is_due || ((events & LOOP_WRITE) && c->read_wait == TLS_WANT_WRITE);
 	if (c->fd >= 0 && (events & LOOP_GONE) && !(events & LOOP_READ)) {
 		on_reset(c);
 		return;
 	}
-	if (c->fd < 0 || !(events & LOOP_READ) || c->is_finishing)
+	if (c->fd < 0 || !is_due)
 		return;
-	if (!read_some(c)) {
+	if (c->is_shut) {
+		drop_input(c);
+		return;
+	}
+	if (!may_read(c))
+		return;
+	if (!read_some(c, &got)) {
 		c->events->on_gone(c->arg);
 		return;
 	}
+	if (c->tls != NULL && got.n == 0) {
+		watch_again(c); /* half a record, or one that is not for us */
+		return;
+	}
+	(void)buf_add_span(&c->in, got); /* there was room, or we had not asked to read */
 	connection_expect(c, c->timeout_ms);
 	c->events->on_input(c->arg);
 }
@@ -101,17 +191,59 @@ connection_close(struct connection *c)
 		return;
 	watch_remove(&c->watch);
 	timer_cancel(&c->timer);
+	tls_free(&c->tls);
 	(void)close(c->fd); /* a socket: what could be sent was sent */
 	c->fd = -1;
 	buf_free(&c->in);
 	buf_free(&c->out);
+	content_count(&c->held, 0);
 }
 
 void
 connection_send(struct connection *c, struct span bytes)
 {
+	if (c->is_handshaking)
+		return; /* a word in the clear would be taken for one of the handshake's */
 	/* A client that lets replies pile up past the maximum loses them, and is found out below. */
 	(void)buf_add_span(&c->out, bytes);
+}
+
+/* All is said.  A socket that cannot be shut has failed. */
+static void
+shut(struct connection *c)
+{
+	c->is_shut = true;
+	c->read_wait = c->write_wait = TLS_DONE;
+	if (c->tls != NULL && !c->is_handshaking)
+		tls_bye(c->tls);
+	buf_free(&c->in);
+	if (shutdown(c->fd, SHUT_WR) < 0)
+		fail_soon(c);
+}
+
+static void
+write_socket(struct connection *c)
+{
+	ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
+
+	if (n > 0)
+		buf_consume(&c->out, (size_t)n);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+		fail_soon(c);
+}
+
+static void
+write_tls(struct connection *c)
+{
+	ssize_t n = 1;
+
+	while (n > 0 && c->out.n > 0) {
+		n = tls_write(c->tls, c->out.p, c->out.n, &c->write_wait);
+		if (n > 0)
+			buf_consume(&c->out, (size_t)n);
+	}
+	if (c->write_wait == TLS_FAILED)
+		fail_soon(c);
 }
 
 void
@@ -121,16 +253,14 @@ connection_flush(struct connection *c)
 		return;
 	if (c->out.failed) {
 		fail_soon(c);
+	} else if (c->out.n > 0 && c->tls != NULL && !c->is_handshaking) {
+		write_tls(c);
 	} else if (c->out.n > 0) {
-		ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
-
-		if (n > 0)
-			buf_consume(&c->out, (size_t)n);
-		else if (n < 0 && errno != EAGAIN && errno != EINTR)
-			fail_soon(c);
+		write_socket(c);
 	}
-	if (c->is_finishing && c->out.n == 0)
-		loop_timer(c->loop, &c->timer, 0, on_time, c);
+	if (c->is_finishing && !c->is_shut && c->out.n == 0)
+		shut(c);
+	settle_buffers(c);
 	watch_again(c);
 }
 
@@ -139,12 +269,33 @@ connection_finish(struct connection *c)
 {
 	if (c->fd < 0 || c->is_finishing)
 		return;
+	if (c->is_handshaking) {
+		fail_soon(c); /* there is no word that the client could read */
+		return;
+	}
 	c->is_finishing = true;
 	loop_timer(c->loop, &c->timer, CONNECTION_LINGER_MS, on_time, c);
 	connection_flush(c);
-	/* Tells the client that this was all, so that a reply is not lost to a reset. */
-	if (c->out.n == 0)
-		(void)shutdown(c->fd, SHUT_WR);
+}
+
+void
+connection_start_tls(struct connection *c, struct ssl_ctx_st *ctx)
+{
+	if (c->fd < 0 || c->is_finishing)
+		return;
+	must(c->tls == NULL);
+	buf_free(&c->in); /* what was said in the clear counts for nothing (RFC 3207 section 4.2) */
+	c->in.max = CONNECTION_IN_MAX;
+	c->tls = tls_new_server(ctx, c->fd);
+	c->is_handshaking = true;
+	loop_timer(c->loop, &c->timer, CONNECTION_HANDSHAKE_MS, on_time, c);
+	connection_flush(c);
+}
+
+void
+connection_read_slowly(struct connection *c, bool is_slow)
+{
+	c->is_slow = is_slow;
 }
 
 void
@@ -157,7 +308,7 @@ connection_pause(struct connection *c, bool is_paused)
 void
 connection_expect(struct connection *c, int64_t timeout_ms)
 {
-	if (c->is_finishing)
+	if (c->is_finishing || c->is_handshaking)
 		return;
 	c->timeout_ms = timeout_ms;
 	timer_cancel(&c->timer);

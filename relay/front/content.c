@@ -43,14 +43,18 @@ content_has_room(void)
 	return held_by_all < budget;
 }
 
+void
+content_count(uint64_t *counted, uint64_t now)
+{
+	held_by_all = held_by_all - *counted + now;
+	*counted = now;
+}
+
 /* What its buffers take, not what stands in them: they keep their memory. */
 static void
 count(struct content *c)
 {
-	uint64_t now = c->bytes.cap + c->section.cap + c->in_file;
-
-	held_by_all = held_by_all - c->held + now;
-	c->held = now;
+	content_count(&c->held, c->bytes.cap + c->section.cap + c->in_file);
 }
 
 /* Room that a buffer has already is counted already; what goes to the file comes on top. */

@@ -3,8 +3,9 @@
  * may not come in from outside; in memory up to CHANNEL_INLINE_MAX, then in a memory file that
  * worker and spool get as it is.
  *
- * All contents together hold at most a budget: whoever sends slowly to many sessions at once is
- * told 452 before the machine has no memory left for the rest.
+ * All contents and the buffers of all connections together hold at most a budget: whoever sends
+ * slowly to many sessions at once, or reads no replies, is told 452 or 421 before the machine has no
+ * memory left for the rest.
  */
 #ifndef FRONT_CONTENT_H
 #define FRONT_CONTENT_H
@@ -41,7 +42,9 @@ struct span content_inline(const struct content *c);
 /* CONTENT_BYTES_MAX, or a quarter of the machine's memory where that is less.  Once, at start. */
 uint64_t content_budget_of_machine(void);
 void content_set_budget(uint64_t bytes); /* CONTENT_BYTES_MAX until then */
-uint64_t content_held(void);             /* buffers and files of all contents */
+uint64_t content_held(void);             /* of all contents, and what is counted with them */
 bool content_has_room(void);             /* whether a new message is worth beginning */
+/* Bytes that somebody else holds now, in the same budget; *counted is 0 at first, and the caller's. */
+void content_count(uint64_t *counted, uint64_t now);
 
 #endif

@@ -14,7 +14,7 @@ bundle_find(struct span bundle, enum bundle_kind kind, struct span name, struct 
 	struct wire w = wire_over(bundle);
 
 	while (w.rest.n > 0 && !w.failed) {
-		unsigned this_kind = get_enum(&w, BUNDLE_RECIPIENTS);
+		unsigned this_kind = get_enum(&w, BUNDLE_LAST);
 		struct span this_name = get_span(&w, BUNDLE_NAME_MAX);
 
 		*text = get_span(&w, BUNDLE_MAX);

@@ -10,7 +10,15 @@
 
 enum { BUNDLE_MAX = 120 * 1024 * 1024, BUNDLE_FILES_MAX = 4096, BUNDLE_NAME_MAX = 4096 };
 
-enum bundle_kind { BUNDLE_POLICY, BUNDLE_LIST, BUNDLE_RECIPIENTS };
+enum bundle_kind {
+	BUNDLE_POLICY,
+	BUNDLE_LIST,
+	BUNDLE_RECIPIENTS,
+	BUNDLE_CERTIFICATE, /* with its chain, for front; and for key, in a bundle of its own: */
+	BUNDLE_KEY,
+	BUNDLE_USERS
+};
+enum { BUNDLE_LAST = BUNDLE_USERS };
 
 /* Appends one file; the buf's own failure is tested at the end. */
 void bundle_add(struct buf *to, enum bundle_kind kind, struct span name, struct span text);

@@ -16,7 +16,8 @@ enum supervision_type {
 	ROLE_STOP,     /* to the role: finish and exit */
 	ROLE_READY, /* from the role: started, inside its sandbox; id = policy version in force */
 	ROLE_PEER_LOST, /* from the role: its channel to peer `id` has closed */
-	ROLE_PROBLEM    /* from the role: payload = struct role_problem_report */
+	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
+	ROLE_SECRETS    /* to key: id = generation, fds[0] = sealed bundle of keys and users */
 };
 
 enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };

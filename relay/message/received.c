@@ -22,6 +22,16 @@ add_name(struct buf *to, struct span name, size_t max)
 		(void)buf_add_char(to, is_name_byte(name.p[i]) ? name.p[i] : '?'); /* sticky */
 }
 
+/* Of a comment: what OpenSSL calls versions and ciphers. */
+static void
+add_word(struct buf *to, struct span word)
+{
+	word = span_take(word, WORD_MAX_BYTES);
+	for (size_t i = 0; i < word.n; i++)
+		(void)buf_add_char(
+		    to, word.p[i] == '_' || is_name_byte(word.p[i]) ? word.p[i] : '?'); /* sticky */
+}
+
 static void
 add_rcpt(struct buf *to, struct span rcpt)
 {
@@ -53,6 +63,13 @@ received_add(struct buf *to, const struct received *r)
 	add_name(to, r->protocol, WORD_MAX_BYTES);
 	(void)buf_add_str(to, " id ");
 	add_name(to, r->id, WORD_MAX_BYTES);
+	if (r->tls.n > 0) {
+		(void)buf_add_str(to, "\r\n\t(");
+		add_word(to, r->tls);
+		(void)buf_add_char(to, ' ');
+		add_word(to, r->cipher);
+		(void)buf_add_char(to, ')');
+	}
 	if (r->rcpt.n > 0)
 		add_rcpt(to, r->rcpt);
 	(void)buf_add_str(to, ";\r\n\t");

@@ -13,8 +13,9 @@ struct received {
 	struct span helo;
 	struct span host; /* the verified reverse name; empty: "unknown" */
 	struct ip client;
-	struct span hostname; /* ours */
-	struct span protocol; /* "ESMTP", "SMTP", "ESMTPS" … (RFC 3848) */
+	struct span hostname;    /* ours */
+	struct span protocol;    /* "ESMTP", "SMTP", "ESMTPS" … (RFC 3848) */
+	struct span tls, cipher; /* empty: it came in the clear */
 	struct span id;
 	struct span rcpt; /* empty: no "for" clause, as with several recipients (their privacy) */
 	int64_t wall_ms;

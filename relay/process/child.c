@@ -99,6 +99,19 @@ child_send_policy(struct child *c)
 		channel_send(c->channel, ROLE_POLICY, s->generation, buf_span(&s->bundle), NULL);
 }
 
+void
+child_send_secrets(struct child *c)
+{
+	const struct supervisor *s = c->supervisor;
+	int fds[CHANNEL_FDS] = {-1, -1};
+
+	if (c->channel == NULL || c->role != ROLE_KEY || s->secrets < 0)
+		return;
+	fds[0] = dup(s->secrets);
+	if (fds[0] >= 0)
+		channel_send(c->channel, ROLE_SECRETS, s->generation, (struct span){0}, fds);
+}
+
 static void
 send_listeners(struct child *c)
 {
@@ -119,7 +132,7 @@ are_peers(enum role_id a, enum role_id b)
 {
 	static const enum role_id pairs[][2] = {{ROLE_FRONT, ROLE_LOOKUP},
 	    {ROLE_FRONT, ROLE_FILTER}, {ROLE_FRONT, ROLE_SPOOL}, {ROLE_FRONT, ROLE_JOURNAL},
-	    {ROLE_SPOOL, ROLE_LOOKUP}, {ROLE_SPOOL, ROLE_JOURNAL}};
+	    {ROLE_SPOOL, ROLE_LOOKUP}, {ROLE_SPOOL, ROLE_JOURNAL}, {ROLE_FRONT, ROLE_KEY}};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if ((pairs[i][0] == a && pairs[i][1] == b) ||
@@ -221,6 +234,7 @@ child_start(struct child *c)
 	c->channel = channel_new(c->supervisor->loop, ends[0], &child_events, c);
 	send_config(c);
 	child_send_policy(c);
+	child_send_secrets(c);
 	send_listeners(c);
 	for (int i = 0; i < ROLE_COUNT; i++)
 		child_pair(c, &c->supervisor->children[i]);

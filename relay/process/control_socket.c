@@ -194,7 +194,8 @@ on_status_late(void *arg)
 static void
 ask_status(const struct asker *a)
 {
-	static const enum role_id roles[] = {ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL};
+	static const enum role_id roles[] = {
+	    ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL, ROLE_KEY};
 	struct control_request words = {.words = {SPAN("status")}, .n_words = 1};
 	struct request *r = request_new(a);
 

@@ -8,6 +8,8 @@
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
+#include "relay/tls/remote_key.h"
+#include "relay/tls/server.h"
 #include "relay/walk/walk.h"
 
 #include <sys/resource.h>
@@ -33,14 +35,16 @@ is_full(const struct front *f)
 
 /* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
 static void
-turn_away(int fd, const struct ip *peer, struct span enhanced, struct span text)
+turn_away(const struct front_listener *l, int fd, const struct ip *peer, struct span enhanced,
+    struct span text)
 {
 	struct buf b = BUF_INIT(SMTP_REPLY_LINE_MAX);
 	struct id id = id_new();
 	char ip[IP_TEXT_MAX];
 
 	(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
-	(void)!send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT);      /* it may not hear */
+	if (l->listen->tls != LISTEN_IMPLICIT) /* in the clear it would not be understood */
+		(void)!send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT); /* it may not hear */
 	(void)close(fd);
 	buf_free(&b);
 	front.n_refused++;
@@ -58,9 +62,12 @@ on_client(void *arg, int fd, const struct sockaddr_storage *sa)
 	if (!ip_from_sockaddr(sa, &peer, &port))
 		(void)close(fd); /* our listeners are IP's: never here */
 	else if (is_full(l->front))
-		turn_away(fd, &peer, SPAN("4.3.2"), SPAN("Too many connections, try again later"));
-	else if (session_is_counted(&peer, l->listen) && clients_is_full(l->front->clients, &peer))
-		turn_away(fd, &peer, SPAN("4.7.0"), SPAN("Too many connections from your address"));
+		turn_away(
+		    l, fd, &peer, SPAN("4.3.2"), SPAN("Too many connections, try again later"));
+	else if (session_is_counted(&peer, l->listen) &&
+		 clients_is_full(l->front->clients, &peer, l->listen->limits.sessions_per_client))
+		turn_away(
+		    l, fd, &peer, SPAN("4.7.0"), SPAN("Too many connections from your address"));
 	else
 		session_new(l->front, fd, &peer, l->listen);
 }
@@ -112,6 +119,30 @@ load_recipients(struct front *f)
 	}
 }
 
+/* Sessions that run keep theirs.  The supervisor has had them looked at. */
+static void
+load_certificates(struct front *f)
+{
+	const struct conf_tls *tls = &f->config->tls;
+	struct span chains[CONFIG_CERTIFICATES_MAX];
+	struct ssl_ctx_st *next;
+	struct err err = {0};
+
+	if (tls->n_certificates == 0 || !config_needs_key(f->config))
+		return;
+	for (size_t i = 0; i < tls->n_certificates; i++)
+		must(bundle_find(buf_span(&f->bundle), BUNDLE_CERTIFICATE,
+		    span_str(tls->certificates[i]), &chains[i]));
+	next = tls_server_new(
+	    chains, tls->certificates, tls->n_certificates, tls->is_13_only, f->tickets, &err);
+	if (next == NULL) {
+		log_event(LOG_ERROR, "certificate refused", KV_STR("why", err.text));
+		return;
+	}
+	tls_server_free(&f->tls);
+	f->tls = next;
+}
+
 /* New sessions use the new snapshot; those that run finish on the one they began with. */
 static void
 front_policy(struct role *role)
@@ -126,6 +157,7 @@ front_policy(struct role *role)
 	buf_clear(&front.bundle);
 	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
 	load_recipients(&front);
+	load_certificates(&front);
 	list_watch_follow(front.lists, next);
 	pool_set_policy(front.workers, role->policy_version, buf_span(&front.bundle));
 	log_event(LOG_INFO, "policy", KV_INT("generation", role->policy_version),
@@ -157,6 +189,24 @@ lost_spool(void *arg)
 }
 
 static void
+lost_key(void *arg)
+{
+	role_peer_lost(arg, ROLE_KEY);
+}
+
+/* Before the sandbox closes, and before OpenSSL reads what it would read by itself. */
+static int
+front_prepare(struct role *role, struct err *err)
+{
+	front.keys = key_client_new(role->loop);
+	key_client_on_lost(front.keys, lost_key, role);
+	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
+		return -err->code;
+	front.tickets = tls_tickets_new();
+	return 0;
+}
+
+static void
 front_start(struct role *role)
 {
 	front.loop = role->loop;
@@ -170,8 +220,9 @@ front_start(struct role *role)
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
 	spool_client_on_lost(front.spool, lost_spool, role);
+	front.guesses = guesses_new();
 	list_init(&front.sessions);
-	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
+	front.clients = clients_new();
 	front_policy(role);
 }
 
@@ -206,6 +257,9 @@ front_peer(struct role *role, enum role_id peer, int fd)
 	case ROLE_SPOOL:
 		spool_client_connect(front.spool, fd);
 		break;
+	case ROLE_KEY:
+		key_client_connect(front.keys, fd);
+		break;
 	case ROLE_JOURNAL:
 		channel_free(&front.journal);
 		front.journal = channel_new(role->loop, fd, &journal_events, role);
@@ -229,11 +283,14 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	}
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
-	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu}}",
+	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
+	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu}}",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
 	    pool_size(front.workers), pool_idle(front.workers),
-	    (unsigned long long)front.n_journal_dropped); /* bounded */
+	    (unsigned long long)front.n_journal_dropped, (unsigned long long)front.n_tls,
+	    (unsigned long long)front.n_tls_failed,
+	    (unsigned long long)front.n_auth_failed); /* bounded */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&b);
@@ -255,6 +312,7 @@ front_stop(struct role *role)
 
 static const struct role_ops ops = {
     .id = ROLE_FRONT,
+    .prepare = front_prepare,
     .start = front_start,
     .peer = front_peer,
     .listener = front_listener,

@@ -146,7 +146,7 @@ policy_source_compile(struct span bundle, uint64_t generation)
 
 	/* The policy is the one file whose name, its version, is not known beforehand. */
 	while (snapshot == NULL && w.rest.n > 0 && !w.failed) {
-		unsigned kind = get_enum(&w, BUNDLE_RECIPIENTS);
+		unsigned kind = get_enum(&w, BUNDLE_LAST);
 		struct span text;
 
 		(void)get_span(&w, BUNDLE_NAME_MAX);

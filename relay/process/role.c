@@ -30,9 +30,9 @@ struct start {
 };
 
 static const char *const role_names[ROLE_COUNT] = {
-    "supervisor", "front", "lookup", "filter", "spool", "journal", "web"};
+    "supervisor", "front", "lookup", "filter", "spool", "journal", "web", "key"};
 static const enum sandbox_kind role_kinds[ROLE_COUNT] = {SANDBOX_SUPERVISOR, SANDBOX_FRONT,
-    SANDBOX_LOOKUP, SANDBOX_ZYGOTE, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB};
+    SANDBOX_LOOKUP, SANDBOX_ZYGOTE, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB, SANDBOX_KEY};
 
 const char *
 role_name(enum role_id id)
@@ -80,6 +80,15 @@ take_policy(struct role *role, struct message *m)
 }
 
 static void
+take_secrets(struct role *role, struct message *m)
+{
+	if (role->secrets >= 0)
+		(void)close(role->secrets); /* memory only */
+	role->secrets = take_fd(m);
+	role->policy_version = m->id;
+}
+
+static void
 hand_over(struct role *role, uint16_t type, uint64_t id, int fd)
 {
 	if (type == ROLE_LISTENER && role->ops->listener != NULL)
@@ -113,6 +122,8 @@ receive_start(struct role *role, struct start *start)
 			take_config(role, start, &m);
 		else if (m.type == ROLE_POLICY)
 			take_policy(role, &m);
+		else if (m.type == ROLE_SECRETS)
+			take_secrets(role, &m);
 		else if (m.type == ROLE_LISTENER || m.type == ROLE_PEER)
 			keep_early(start, &m);
 		else if (m.type == ROLE_GO)
@@ -147,6 +158,12 @@ on_control(void *arg, struct message *m)
 		take_policy(role, m);
 		if (role->ops->policy != NULL)
 			role->ops->policy(role);
+		say_ready(role);
+		break;
+	case ROLE_SECRETS:
+		take_secrets(role, m);
+		if (role->ops->secrets != NULL)
+			role->ops->secrets(role);
 		say_ready(role);
 		break;
 	case ROLE_STOP:
@@ -234,6 +251,7 @@ role_paths(struct role *role, struct sandbox_path *paths)
 	case ROLE_FRONT:
 	case ROLE_LOOKUP:
 	case ROLE_WEB:
+	case ROLE_KEY:
 		break;
 	}
 }
@@ -242,7 +260,7 @@ int
 role_main(const struct role_ops *ops, int argc, char **argv)
 {
 	static struct start start;
-	struct role role = {.ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX)};
+	struct role role = {.ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX), .secrets = -1};
 	struct sandbox_path paths[ROLE_PATHS_MAX] = {0};
 	enum sandbox_kind kind = role_kinds[ops->id];
 	struct err err = {0};

@@ -21,9 +21,10 @@ enum role_id {
 	ROLE_FILTER,
 	ROLE_SPOOL,
 	ROLE_JOURNAL,
-	ROLE_WEB
+	ROLE_WEB,
+	ROLE_KEY
 };
-enum { ROLE_COUNT = ROLE_WEB + 1 };
+enum { ROLE_COUNT = ROLE_KEY + 1 };
 
 const char *role_name(enum role_id id);
 
@@ -34,7 +35,8 @@ struct role {
 	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;
 	struct channel *control;
-	void *self; /* the role's own state */
+	int secrets; /* key: a sealed bundle of keys and users (material.h); -1: taken */
+	void *self;  /* the role's own state */
 };
 
 struct role_ops {
@@ -50,6 +52,8 @@ struct role_ops {
 	void (*listener)(struct role *, unsigned index, int fd);
 	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL. */
 	void (*policy)(struct role *);
+	/* A new bundle of secrets is in role->secrets (key).  May be NULL. */
+	void (*secrets)(struct role *);
 	/* A request for this role, to be answered with role_reply and role_reply_end. May be NULL. */
 	void (*request)(struct role *, uint64_t id, const struct control_request *r);
 	/* Asked to end: finish what must be finished, then loop_stop(role->loop). NULL: at once. */

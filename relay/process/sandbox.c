@@ -112,6 +112,7 @@ static const struct sandbox sandboxes[] = {
     [SANDBOX_JOURNAL] = {"journal", "postern-journal",
 	{calls_common, calls_loop, calls_read_files, calls_write_files}, 0},
     [SANDBOX_WEB] = {"web", "postern-web", {calls_common, calls_loop, calls_accept}, 0},
+    [SANDBOX_KEY] = {"key", "postern-key", {calls_common, calls_loop}, HAS_THREADS},
 };
 
 unsigned

@@ -6,13 +6,14 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/secrets.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Mail flows when these are up; journal too, since nothing may happen unseen. */
 static const enum role_id essential[] = {
-    ROLE_FRONT, ROLE_LOOKUP, ROLE_FILTER, ROLE_SPOOL, ROLE_JOURNAL};
+    ROLE_FRONT, ROLE_LOOKUP, ROLE_FILTER, ROLE_SPOOL, ROLE_JOURNAL, ROLE_KEY};
 
 enum {
 	ESSENTIAL = sizeof(essential) / sizeof(essential[0]),
@@ -21,10 +22,27 @@ enum {
 };
 
 bool
+supervisor_wants(const struct supervisor *s, enum role_id role)
+{
+	if (role == ROLE_KEY)
+		return config_needs_key(s->config);
+	return role != ROLE_WEB || s->config->web.is_on;
+}
+
+/* Of those that this configuration wants. */
+static bool
+is_up(const struct supervisor *s, enum role_id role)
+{
+	const struct child *c = &s->children[role];
+
+	return !c->is_wanted || c->state == CHILD_UP;
+}
+
+bool
 supervisor_is_ready(const struct supervisor *s)
 {
 	for (size_t i = 0; i < ESSENTIAL; i++)
-		if (s->children[essential[i]].state != CHILD_UP)
+		if (!is_up(s, essential[i]))
 			return false;
 	return s->live_generation > 0;
 }
@@ -58,20 +76,20 @@ become_ready(struct supervisor *s)
 static bool
 stop_next(struct supervisor *s)
 {
-	static const enum role_id groups[][2] = {
-	    {ROLE_FRONT, ROLE_WEB}, {ROLE_FILTER, ROLE_SPOOL}, {ROLE_JOURNAL, ROLE_LOOKUP}};
+	static const enum role_id groups[][2] = {{ROLE_FRONT, ROLE_WEB}, {ROLE_FILTER, ROLE_SPOOL},
+	    {ROLE_JOURNAL, ROLE_LOOKUP}, {ROLE_KEY, ROLE_KEY}};
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		bool is_up = false;
+		bool is_running = false;
 
 		for (int k = 0; k < 2; k++) {
 			struct child *c = &s->children[groups[i][k]];
 
-			is_up |= c->pid >= 0;
+			is_running |= c->pid >= 0;
 			if (c->pid >= 0 && c->state != CHILD_STOPPING)
 				child_stop(c);
 		}
-		if (is_up)
+		if (is_running)
 			return true;
 	}
 	return false;
@@ -118,21 +136,47 @@ renew_next(struct supervisor *s)
 		if (stop_next(s))
 			return;
 		s->renewal = RENEWAL_STARTING;
-		s->children[ROLE_WEB].is_wanted = s->config->web.is_on;
+		for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+			s->children[i].is_wanted = supervisor_wants(s, (enum role_id)i);
 		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_front, s);
 		for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
 			if (s->children[i].is_wanted)
 				child_start(&s->children[i]);
 	}
 	for (size_t i = 0; i < ESSENTIAL; i++)
-		if (essential[i] != ROLE_FRONT && s->children[essential[i]].state != CHILD_UP)
+		if (essential[i] != ROLE_FRONT && !is_up(s, essential[i]))
 			return;
 	start_front(s);
+}
+
+/* Key has its part of generation `got`, or is away: then a certificate without it must do. */
+static void
+key_is_done(struct supervisor *s, uint64_t got)
+{
+	if (!s->policy_waits_for_key || got < s->generation)
+		return;
+	s->policy_waits_for_key = false;
+	child_send_policy(&s->children[ROLE_FRONT]);
+}
+
+/* To front, but to key first: when a client sees a new certificate, its key is there. */
+static void
+send_policy(struct supervisor *s)
+{
+	struct child *key = &s->children[ROLE_KEY];
+
+	s->policy_waits_for_key = key->channel != NULL;
+	if (key->channel != NULL)
+		child_send_secrets(key);
+	else
+		child_send_policy(&s->children[ROLE_FRONT]);
 }
 
 void
 supervisor_child_changed(struct supervisor *s, struct child *c)
 {
+	if (c->state == CHILD_DOWN && c->role == ROLE_KEY)
+		key_is_done(s, s->generation);
 	if (c->state == CHILD_DOWN && s->control != NULL)
 		control_role_gone(s->control, c->role);
 	if (s->is_stopping) {
@@ -162,6 +206,8 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 			c->state = CHILD_UP;
 		if (c->role == ROLE_FRONT && m->id > s->live_generation)
 			s->live_generation = m->id;
+		if (c->role == ROLE_KEY)
+			key_is_done(s, m->id);
 		control_policy_live(s->control);
 		supervisor_child_changed(s, c);
 		break;
@@ -196,6 +242,7 @@ struct loaded {
 	struct buf config_text, bundle;
 	struct config *config;
 	uint64_t policy_version;
+	int secrets;
 };
 
 static int
@@ -215,6 +262,8 @@ load(struct supervisor *s, struct loaded *l, struct buf *errors)
 	    config_parse(buf_span(&l->config_text), s->config_file, filters_abouts(), &found);
 	if (l->config != NULL && config_check_machine(l->config, &found) == 0)
 		r = policy_source_read(l->config, &l->bundle, &l->policy_version, errors);
+	if (r == 0)
+		r = secrets_read(l->config, &l->bundle, &l->secrets, errors);
 	(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
 	buf_free(&found.lines);
 	return r;
@@ -226,12 +275,13 @@ unload(struct loaded *l)
 	buf_free(&l->config_text);
 	buf_free(&l->bundle);
 	config_free(&l->config);
+	secrets_close(&l->secrets);
 }
 
 int
 supervisor_reload(struct supervisor *s, struct buf *errors)
 {
-	struct loaded l = {0};
+	struct loaded l = {.secrets = -1};
 	struct err err = {0};
 	bool has_new_config, has_new_policy;
 
@@ -256,10 +306,11 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	}
 	log_event(LOG_INFO, "reload", KV_INT("policy", l.policy_version),
 	    KV_STR("configuration", has_new_config ? "changed" : "same"));
-	unload(&(struct loaded){s->config_text, s->bundle, s->config, 0});
+	unload(&(struct loaded){s->config_text, s->bundle, s->config, 0, s->secrets});
 	s->config_text = l.config_text;
 	s->bundle = l.bundle;
 	s->config = l.config;
+	s->secrets = l.secrets;
 	s->policy_version = l.policy_version;
 	if (has_new_policy || has_new_config)
 		s->generation++;
@@ -268,7 +319,9 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		timer_cancel(&s->front_waits); /* of a renewal that this one overtakes */
 		renew_next(s);
 	} else if (has_new_policy) {
-		child_send_policy(&s->children[ROLE_FRONT]);
+		send_policy(s);
+	} else {
+		child_send_secrets(&s->children[ROLE_KEY]); /* users may have changed */
 	}
 	return 0;
 }
@@ -283,6 +336,7 @@ supervisor_reload_policy(struct supervisor *s, struct buf *errors)
 		buf_free(&bundle);
 		return -E_CONFIG;
 	}
+	secrets_keep_certificates(s->config, buf_span(&s->bundle), &bundle);
 	log_event(LOG_INFO, "reload", KV_INT("policy", version));
 	s->policy_version = version;
 	if (is_same(&bundle, &s->bundle)) {
@@ -292,6 +346,6 @@ supervisor_reload_policy(struct supervisor *s, struct buf *errors)
 	buf_free(&s->bundle);
 	s->bundle = bundle;
 	s->generation++;
-	child_send_policy(&s->children[ROLE_FRONT]);
+	send_policy(s);
 	return 0;
 }

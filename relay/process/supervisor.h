@@ -43,6 +43,8 @@ struct supervisor {
 	uint64_t generation;      /* of the bundle: the version the roles know it by */
 	uint64_t policy_version;  /* of the store */
 	uint64_t live_generation; /* what front has confirmed */
+	int secrets; /* the key role's bundle, sealed and never mapped here; -1: there are none */
+	bool policy_waits_for_key; /* front may have a certificate when key has its key */
 	struct listener_set listeners;
 	struct child children[ROLE_COUNT];
 	struct problem_set problems;
@@ -59,6 +61,8 @@ struct supervisor {
 
 /* supervisor.c */
 bool supervisor_is_ready(const struct supervisor *s);
+/* Whether this configuration has work for the role. */
+bool supervisor_wants(const struct supervisor *s, enum role_id role);
 /* Reads configuration and policy again and puts them in force.  0, or -E_CONFIG with every error
  * as a line in `errors`; then nothing has changed.  `is_live` at once when nothing had changed,
  * else live_generation tells. */
@@ -76,6 +80,7 @@ void child_start(struct child *c);
 void child_stop(struct child *c); /* asks; kills after a while */
 void child_died(struct child *c, int wait_status);
 void child_send_policy(struct child *c);
+void child_send_secrets(struct child *c);
 /* The same a moment later, unless one of the two is started anew before: peers that break every
  * channel must not keep us busy. */
 void child_pair_later(struct child *a, enum role_id b);

@@ -8,6 +8,7 @@
 #include "relay/process/folders.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/sandbox.h"
+#include "relay/process/secrets.h"
 #include "relay/process/supervisor.h"
 
 #include <signal.h>
@@ -105,7 +106,9 @@ load_policy(struct supervisor *s)
 {
 	struct buf errors = BUF_INIT(0);
 
-	if (policy_source_read(s->config, &s->bundle, &s->policy_version, &errors) < 0) {
+	s->secrets = -1;
+	if (policy_source_read(s->config, &s->bundle, &s->policy_version, &errors) < 0 ||
+	    secrets_read(s->config, &s->bundle, &s->secrets, &errors) < 0) {
 		(void)!write(STDERR_FILENO, errors.p, errors.n); /* nowhere else to say it */
 		exit(EXIT_CONFIG);
 	}
@@ -158,7 +161,7 @@ start_roles(struct supervisor *s)
 {
 	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
 		child_init(&s->children[i], s, (enum role_id)i);
-		s->children[i].is_wanted = i != ROLE_WEB || s->config->web.is_on;
+		s->children[i].is_wanted = supervisor_wants(s, (enum role_id)i);
 	}
 	/* Front comes last, so that what it needs is there when the first client is. */
 	for (int i = ROLE_COUNT - 1; i >= ROLE_FRONT; i--)

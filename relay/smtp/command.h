@@ -3,13 +3,11 @@
  */
 #ifndef SMTP_COMMAND_H
 #define SMTP_COMMAND_H
-#include "relay/base/span.h"
-#include "relay/base/err.h"
+#include "relay/smtp/address.h"
 
 enum {
 	SMTP_COMMAND_MAX =
-	    2048,            /* a command line with its CRLF; RFC 5321 4.5.3.1.4 plus extensions */
-	SMTP_PATH_MAX = 320, /* address without <>: local part 64, @, domain 255 */
+	    2048, /* a command line with its CRLF; RFC 5321 4.5.3.1.4 plus extensions */
 	SMTP_PARAMS_MAX = 16
 };
 
@@ -19,13 +17,16 @@ enum smtp_verb {
 	SMTP_MAIL,
 	SMTP_RCPT,
 	SMTP_DATA,
+	SMTP_BDAT,
 	SMTP_RSET,
 	SMTP_NOOP,
 	SMTP_QUIT,
 	SMTP_VRFY,
 	SMTP_HELP,
 	SMTP_XCLIENT,
-	SMTP_KNOWN_ELSEWHERE, /* EXPN, TURN, STARTTLS, AUTH, BDAT …: 502 */
+	SMTP_STARTTLS,
+	SMTP_AUTH,
+	SMTP_KNOWN_ELSEWHERE, /* EXPN, TURN …: 502 */
 	SMTP_UNKNOWN          /* 500 */
 };
 
@@ -39,6 +40,8 @@ struct smtp_command {
 	struct span path;     /* MAIL, RCPT: without <>, source route removed */
 	struct smtp_param params[SMTP_PARAMS_MAX]; /* MAIL, RCPT, XCLIENT */
 	size_t n_params;
+	uint64_t chunk_size; /* BDAT */
+	bool is_last;
 };
 
 /*
@@ -49,21 +52,10 @@ struct smtp_command {
  *
  * The grammar is RFC 5321 section 4.1.2, with blanks allowed behind "FROM:" and "TO:" and at the
  * line's end since many clients send them; a path without <> is refused, and so is an argument of
- * DATA, RSET and QUIT.  An EHLO or HELO argument must be there; what it is worth is for
+ * DATA, RSET and QUIT.  Paths and values of parameters may hold UTF-8 (RFC 6531), which the caller
+ * accepts or not.  A BDAT that is no syntax says nothing of where the next command begins.  An EHLO or HELO argument must be there; what it is worth is for
  * smtp_helo_is_valid to say.
  */
 int smtp_command_parse(struct span line, struct smtp_command *out);
-
-/* Mailbox of RFC 5321 section 4.1.2 within its limits (64, 255, SMTP_PATH_MAX); quoted local parts
- * and address literals are fine; 8-bit bytes are refused (SMTPUTF8 is not offered). */
-bool smtp_address_is_valid(struct span address);
-/* Part after the last @, empty when there is none. */
-struct span smtp_address_domain(struct span address);
-/* A name; an address literal is none. */
-bool smtp_domain_is_valid(struct span domain);
-/* EHLO/HELO argument: domain or address literal, leniently: printable ASCII without blanks. */
-bool smtp_helo_is_valid(struct span name);
-/* xtext of RFC 3461 section 4, as XCLIENT uses it; false on bad escapes or when it does not fit. */
-bool smtp_xtext_decode(struct span value, char *to, size_t size, size_t *n);
 
 #endif

@@ -52,6 +52,19 @@ reader_line(struct span input, size_t max, struct span *line, size_t *used)
 	return has_stray_byte(input) ? -E_SYNTAX : 0;
 }
 
+bool
+reader_skip_line(struct span input, size_t *used)
+{
+	size_t end = crlf_end(input);
+
+	if (end <= input.n) {
+		*used = end;
+		return true;
+	}
+	*used = input.n > 0 && input.p[input.n - 1] == '\r' ? input.n - 1 : input.n;
+	return false;
+}
+
 void
 reader_data_start(struct reader_data *d)
 {
@@ -160,6 +173,60 @@ reader_data_push(struct reader_data *d, struct span input, struct buf *out)
 	if (!d->has_nul)
 		d->has_nul = memchr(input.p, '\0', at) != NULL;
 	return at;
+}
+
+void
+reader_chunk_start(struct reader_chunks *c, uint64_t size, bool is_last)
+{
+	c->left = size;
+	c->is_last = is_last;
+	if (is_last && size == 0 && c->is_after_cr)
+		c->has_bare = true;
+}
+
+/* Whether every CR in s is followed by an LF and every LF led by a CR, at its edges as told. */
+static bool
+has_bare(struct span s, bool *is_after_cr)
+{
+	size_t at = 0;
+
+	if (s.n > 0 && *is_after_cr) {
+		if (s.p[0] != '\n')
+			return true;
+		at = 1;
+	}
+	*is_after_cr = false;
+	while (at < s.n) {
+		size_t lf = at + span_find(span_skip(s, at), '\n');
+		size_t cr = at + span_find(span_of(s.p + at, lf - at), '\r');
+
+		if (cr == lf)
+			return lf < s.n;
+		if (cr + 1 == s.n) {
+			*is_after_cr = true;
+			return false;
+		}
+		if (cr + 1 != lf)
+			return true;
+		at = lf + 1;
+	}
+	return false;
+}
+
+struct span
+reader_chunk_push(struct reader_chunks *c, struct span input)
+{
+	struct span bytes = span_take(input, c->left < input.n ? (size_t)c->left : input.n);
+
+	c->left -= bytes.n;
+	c->size += bytes.n;
+	if (!c->has_bare)
+		c->has_bare = has_bare(bytes, &c->is_after_cr);
+	if (!c->has_nul)
+		c->has_nul = span_find(bytes, '\0') < bytes.n;
+	if (c->left == 0 && c->is_last && c->is_after_cr)
+		c->has_bare = true;
+	return bytes;
 }
 
 /* Whether the LF that ends `piece` is bare.  A piece of this one byte gets the benefit of the doubt:

@@ -15,6 +15,10 @@
  * The line's bytes and its CRLF together are at most max. */
 int reader_line(struct span input, size_t max, struct span *line, size_t *used);
 
+/* Drops a line that is too long, up to and with its CRLF; bytes to consume in *used.  False: its end
+ * has not come yet (of what may be half a CRLF, the CR stays). */
+bool reader_skip_line(struct span input, size_t *used);
+
 /* The DATA section.  All zeros, then reader_data_start. */
 struct reader_data {
 	unsigned state;
@@ -31,6 +35,24 @@ void reader_data_start(struct reader_data *d);
  * unless the end came).  d->is_ended tells.  The CRLF before the final dot belongs to the
  * message; an empty message is empty. */
 size_t reader_data_push(struct reader_data *d, struct span input, struct buf *out);
+
+/*
+ * A message in chunks (RFC 3030): bytes are counted, never searched for an end.  They are text all the
+ * same (BINARYMIME is not offered): what holds a bare CR or LF is refused behind the last chunk, since
+ * what leaves for a gateway by DATA must not hold one.  All zeros before the first chunk.
+ */
+struct reader_chunks {
+	uint64_t left; /* of the chunk at hand */
+	bool is_last;
+	bool is_after_cr; /* across chunks too: a CRLF may be cut by them */
+	bool has_bare, has_nul;
+	uint64_t size; /* bytes so far */
+};
+
+void reader_chunk_start(struct reader_chunks *c, uint64_t size, bool is_last);
+/* The bytes of input that belong to the chunk, counted and looked at; c->left tells what is missing.
+ * Behind the last byte of the last chunk a CR that waits for its LF is a bare one. */
+struct span reader_chunk_push(struct reader_chunks *c, struct span input);
 
 /*
  * The other direction: dot-stuffs a message, which has CRLF lines, and appends it to `out`.

@@ -3,7 +3,8 @@
  * do the DNS lists know?  All lists are asked at once; the banner waits for them, but never
  * longer than dns.banner_wait.  What has not answered by then is unknown, and unknown hurts nobody.
  */
-#include "relay/base/clock.h"
+#include "relay/base/log.h"
+#include "relay/smtp/proxy.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
@@ -17,16 +18,14 @@ speak_banner(struct session *s)
 	    &b, "220 %s ESMTP Postern\r\n", s->front->config->hostname); /* a host name fits */
 	connection_send(&s->connection, buf_span(&b));
 	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, WALK_COMMAND_MS);
+	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
 	session_go_on(s);
 }
 
 /* As the banner: 554 for good, 421 for now (RFC 5321 sections 3.1 and 3.8). */
 static void
-refuse_in_banner(struct session *s)
+refuse_in_banner(struct session *s, const struct verdict *v)
 {
-	struct verdict *v = &s->verdict;
-
 	record_refusal(s, v, (struct span){0});
 	session_refuse(
 	    s, v->action == ACTION_TEMPFAIL ? 421 : 554, span_str(v->enhanced), span_str(v->text));
@@ -37,17 +36,18 @@ static void
 decide(struct session *s)
 {
 	struct facts facts = session_facts(s);
+	struct verdict v = {0};
 
 	accept_cancel(s);
 	/* A list that was found out meanwhile is not believed, whatever it has answered. */
-	for (size_t i = 0; i < facts.n_answers; i++)
+	for (size_t i = 0; s->answers != NULL && i < facts.n_answers; i++)
 		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
-	s->connected = (struct verdict){0};
-	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &s->connected, NULL, NULL);
-	s->verdict = s->connected;
-	if (s->verdict.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
-		refuse_in_banner(s);
+	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &v, NULL, NULL);
+	session_keep_verdict(&s->connected, &v);
+	session_keep_verdict(&s->verdict, &v);
+	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
+		refuse_in_banner(s, &v);
 	else
 		speak_banner(s);
 }
@@ -67,7 +67,7 @@ zone_of(const struct session *s, size_t list)
 static void
 answer_came(struct session *s)
 {
-	if (--s->n_waiting == 0)
+	if (--s->checks->n_waiting == 0)
 		decide(s);
 }
 
@@ -100,7 +100,7 @@ ask(struct session *s, struct dns_request *r, size_t list, struct buf *name,
 
 	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
 	*r = (struct dns_request){.on_answer = on_reply, .arg = s, .index = list};
-	s->n_waiting++;
+	s->checks->n_waiting++;
 	dns_ask(s->front->dns, r, &q);
 	buf_free(name);
 }
@@ -110,17 +110,19 @@ ask_lists(struct session *s)
 {
 	size_t n = snapshot_list_count(s->snapshot);
 
+	if (n > 0)
+		s->answers = mem_array(n, sizeof(*s->answers));
 	for (size_t i = 0; i < n; i++) {
 		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
 
 		if (list_watch_is_off(s->front->lists, zone_of(s, i)))
 			continue;
 		findings_list_name(s->snapshot, i, &s->client, &name);
-		ask(s, &s->questions[i], i, &name, on_answer);
+		ask(s, &s->checks->questions[i], i, &name, on_answer);
 		if (!list_watch_is_unproved(s->front->lists, zone_of(s, i)))
 			continue;
 		list_watch_canary_name(zone_of(s, i), &canary);
-		ask(s, &s->canaries[i], i, &canary, on_canary);
+		ask(s, &s->checks->canaries[i], i, &canary, on_canary);
 	}
 }
 
@@ -138,50 +140,97 @@ on_host(struct host_lookup *h, struct span host, bool is_known)
 static void
 ask_host(struct session *s)
 {
-	s->host_lookup.on_done = on_host;
-	s->host_lookup.arg = s;
-	s->n_waiting++;
-	host_lookup_start(
-	    &s->host_lookup, s->front->dns, &s->client, (uint32_t)s->front->config->dns.timeout_ms);
+	s->checks->host_lookup.on_done = on_host;
+	s->checks->host_lookup.arg = s;
+	s->checks->n_waiting++;
+	host_lookup_start(&s->checks->host_lookup, s->front->dns, &s->client,
+	    (uint32_t)s->front->config->dns.timeout_ms);
 }
 
 void
 accept_cancel(struct session *s)
 {
-	timer_cancel(&s->banner_wait);
-	host_lookup_cancel(&s->host_lookup);
+	struct checks *c = s->checks;
+
+	if (c == NULL)
+		return;
+	timer_cancel(&c->banner_wait);
+	host_lookup_cancel(&c->host_lookup);
 	for (size_t i = 0; i < POLICY_LISTS_MAX; i++) {
-		dns_cancel(&s->questions[i]);
-		dns_cancel(&s->canaries[i]);
+		dns_cancel(&c->questions[i]);
+		dns_cancel(&c->canaries[i]);
 	}
-	s->n_waiting = 0;
+	mem_free(c);
+	s->checks = NULL;
 }
 
-static bool
-is_client_allowed(const struct session *s)
+/* The balancer has said who is connected to it: from now on that is the peer. */
+static void
+behind_proxy(struct session *s, const struct proxy_header *h)
 {
-	const struct nets *clients = &s->listen->flow->clients;
+	struct span id = session_current_id(s);
+	char proxy[IP_TEXT_MAX], client[IP_TEXT_MAX];
 
-	return clients->n == 0 || nets_have(clients, &s->client);
+	if (h->has_client) {
+		log_event(LOG_DEBUG, "proxied", KV("id", id),
+		    KV("client", ip_format(&h->client, client)),
+		    KV("proxy", ip_format(&s->peer, proxy)));
+		if (session_is_counted(&h->client, s->listen) &&
+		    clients_is_full(
+			s->front->clients, &h->client, s->listen->limits.sessions_per_client)) {
+			s->client = h->client;
+			session_refuse_client(
+			    s, 421, "4.7.0", "Too many connections from your address");
+			session_finish(s);
+			return;
+		}
+		session_set_peer(s, &h->client);
+	}
+	connection_read_slowly(&s->connection, false);
+	secure_welcome(s);
+}
+
+void
+accept_proxy(struct session *s)
+{
+	struct buf *in = &s->connection.in;
+	struct proxy_header h;
+	char ip[IP_TEXT_MAX];
+	size_t used;
+	int r = proxy_parse(buf_span(in), &h, &used);
+
+	if (r == 0)
+		return;
+	if (r < 0) {
+		log_event(LOG_WARN, "bad PROXY header", KV("id", session_current_id(s)),
+		    KV("proxy", ip_format(&s->peer, ip)));
+		session_finish(s);
+		return;
+	}
+	buf_consume(in, used);
+	behind_proxy(s, &h);
 }
 
 void
 accept_begin(struct session *s)
 {
 	s->state = SESSION_CHECKING;
-	memset(s->answers, 0, sizeof(s->answers)); /* LIST_UNKNOWN */
-	if (!is_client_allowed(s)) {
+	connection_expect(&s->connection, 0);
+	mem_free(s->answers); /* XCLIENT begins anew: LIST_UNKNOWN */
+	s->answers = NULL;
+	if (!authenticate_is_member(s) && s->listen->auth == 0) {
 		session_refuse_client(s, 554, "5.7.1", "This service is not for your address");
 		session_finish(s);
 		return;
 	}
+	s->checks = mem_alloc(sizeof(*s->checks));
 	if (s->listen->flow->connect & CONNECT_DNSBL)
 		ask_lists(s);
-	if ((s->listen->flow->connect & CONNECT_PTR) && s->front->needs_host && !s->has_host)
+	if ((s->listen->flow->connect & CONNECT_PTR) && s->front->needs_host && !s->is_host_told)
 		ask_host(s);
-	if (s->n_waiting == 0)
+	if (s->checks->n_waiting == 0)
 		decide(s);
 	else
-		loop_timer(s->front->loop, &s->banner_wait, s->front->config->dns.banner_wait_ms,
-		    on_banner_wait, s);
+		loop_timer(s->front->loop, &s->checks->banner_wait,
+		    s->front->config->dns.banner_wait_ms, on_banner_wait, s);
 }

@@ -2,6 +2,7 @@
  * 2_greet.c - who does the client say it is?  EHLO and HELO with what we offer, XCLIENT from those
  * who may speak for others, and the commands that change nothing.
  */
+#include "relay/smtp/xclient.h"
 #include "relay/walk/walk.h"
 
 /* RFC 5321 section 4.1.1.1: the first line names us, each further one an extension. */
@@ -12,10 +13,16 @@ offer_extensions(struct session *s)
 
 	(void)buf_addf(
 	    &b, "250-%s\r\n", s->front->config->hostname); /* short, as all that follows */
-	(void)buf_addf(&b, "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n",
-	    (unsigned long long)s->listen->flow->max_size);
+	(void)buf_addf(&b,
+	    "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
+	    "250-CHUNKING\r\n250-LIMITS RCPTMAX=%u MAILMAX=%u\r\n",
+	    (unsigned long long)s->listen->flow->max_size, s->listen->flow->max_recipients,
+	    s->listen->limits.messages);
+	if (secure_is_offered(s))
+		(void)buf_addf(&b, "250-STARTTLS\r\n");
+	authenticate_offer(s, &b);
 	if (s->may_xclient)
-		(void)buf_addf(&b, "250-XCLIENT NAME ADDR HELO\r\n");
+		(void)buf_addf(&b, "250-XCLIENT " XCLIENT_ATTRIBUTES "\r\n");
 	(void)buf_addf(&b, "250 ENHANCEDSTATUSCODES\r\n");
 	connection_send(&s->connection, buf_span(&b));
 	buf_free(&b);
@@ -25,21 +32,22 @@ static void
 hello(struct session *s, const struct smtp_command *c)
 {
 	struct facts facts;
+	struct verdict v;
 
 	if (!smtp_helo_is_valid(c->argument)) {
 		session_mistake(s, 501, "5.5.4", "Say EHLO with the name of your host");
 		return;
 	}
 	session_end_transaction(s);
-	(void)span_copy(c->argument, s->helo, sizeof(s->helo)); /* longer names are cut */
+	(void)span_copy(c->argument, s->helo, sizeof(s->helo)); /* valid: it fits */
 	s->is_esmtp = c->verb == SMTP_EHLO;
 	facts = session_facts(s);
-	s->verdict = s->connected;
-	decide_stage(s->snapshot, STAGE_HELO, &facts, &s->verdict, NULL, NULL);
-	if (s->verdict.action >= ACTION_TEMPFAIL &&
-	    s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
-		record_refusal(s, &s->verdict, (struct span){0});
-		session_speak(s, &s->verdict);
+	v = session_verdict(s->connected);
+	decide_stage(s->snapshot, STAGE_HELO, &facts, &v, NULL, NULL);
+	session_keep_verdict(&s->verdict, &v);
+	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
+		record_refusal(s, &v, (struct span){0});
+		session_speak(s, &v);
 		session_finish(s);
 	} else if (s->is_esmtp) {
 		offer_extensions(s);
@@ -48,69 +56,32 @@ hello(struct session *s, const struct smtp_command *c)
 	}
 }
 
-/* What XCLIENT says, until all of it is known to be right. */
-struct named_client {
-	struct ip ip;
-	bool has_host;
-	char host[LOOKUP_NAME_MAX + 1], helo[SCAN_TEXT_MAX];
-};
-
-static bool
-xclient_attribute(struct named_client *s, const struct smtp_param *p)
-{
-	char text[LOOKUP_NAME_MAX + 1];
-	size_t n;
-	struct span value;
-	bool is_absent;
-
-	if (!smtp_xtext_decode(p->value, text, sizeof(text), &n))
-		return false;
-	value = span_of(text, n);
-	is_absent = span_eq_nocase(value, SPAN("[UNAVAILABLE]")) ||
-		    span_eq_nocase(value, SPAN("[TEMPUNAVAIL]"));
-	if (span_eq_nocase(p->name, SPAN("ADDR"))) {
-		if (span_starts_nocase(value, SPAN("IPV6:")))
-			value = span_skip(value, 5);
-		return ip_parse(value, &s->ip);
-	}
-	if (span_eq_nocase(p->name, SPAN("NAME"))) {
-		s->has_host = !is_absent && smtp_domain_is_valid(value);
-		return span_copy(s->has_host ? value : SPAN(""), s->host, sizeof(s->host));
-	}
-	if (span_eq_nocase(p->name, SPAN("HELO"))) {
-		if (!is_absent && !smtp_helo_is_valid(value))
-			return false;
-		return span_copy(is_absent ? SPAN("") : value, s->helo, sizeof(s->helo));
-	}
-	return false;
-}
-
 /* The session begins anew, as the client that a trusted peer speaks for. */
 static void
 xclient(struct session *s, const struct smtp_command *c)
 {
-	struct named_client named = {0};
+	struct xclient said;
 
 	if (!s->may_xclient) {
 		session_mistake(s, 550, "5.7.1", "XCLIENT is not for your address");
 		return;
 	}
-	if (s->transaction != NULL || c->n_params == 0) {
-		session_mistake(s, s->transaction != NULL ? 503 : 501, "5.5.1",
-		    s->transaction != NULL ? "Finish the transaction first"
-					   : "Say XCLIENT with ADDR, NAME or HELO");
+	if (s->transaction != NULL) {
+		session_mistake(s, 503, "5.5.1", "Finish the transaction first");
 		return;
 	}
-	named.ip = s->client;
-	for (size_t i = 0; i < c->n_params; i++)
-		if (!xclient_attribute(&named, &c->params[i])) {
-			session_mistake(s, 501, "5.5.4", "XCLIENT knows ADDR, NAME and HELO");
-			return;
-		}
-	s->client = named.ip;
-	s->has_host = named.has_host;
-	(void)span_copy(span_str(named.host), s->host, sizeof(s->host)); /* the same sizes */
-	(void)span_copy(span_str(named.helo), s->helo, sizeof(s->helo));
+	if (!xclient_parse(c, &said)) {
+		session_mistake(s, 501, "5.5.4", "XCLIENT knows " XCLIENT_ATTRIBUTES);
+		return;
+	}
+	s->client = said.has_addr ? said.addr : s->peer;
+	s->is_host_told = said.is_name_told;
+	s->has_host = said.name[0] != '\0';
+	(void)span_copy(span_str(said.name), s->host, sizeof(s->host)); /* the same sizes */
+	(void)span_copy(span_str(said.helo), s->helo, sizeof(s->helo));
+	s->is_esmtp = said.is_esmtp;
+	mem_free(s->user);
+	s->user = said.login[0] != '\0' ? mem_dup(span_str(said.login)) : NULL;
 	s->id = id_new();
 	accept_begin(s);
 }
@@ -139,11 +110,17 @@ greet_command(struct session *s, const struct smtp_command *c)
 		break;
 	case SMTP_HELP:
 		session_reply(s, 214, "2.0.0",
-		    "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT; see RFC 5321");
+		    "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT; see RFC 5321");
 		break;
 	case SMTP_QUIT:
 		session_reply(s, 221, "2.0.0", "Bye");
 		session_finish(s);
+		break;
+	case SMTP_STARTTLS:
+		secure_command(s, c);
+		break;
+	case SMTP_AUTH:
+		authenticate_command(s, c);
 		break;
 	case SMTP_KNOWN_ELSEWHERE:
 		session_mistake(s, 502, "5.5.1", "Command not implemented");
@@ -151,6 +128,7 @@ greet_command(struct session *s, const struct smtp_command *c)
 	case SMTP_MAIL:
 	case SMTP_RCPT:
 	case SMTP_DATA:
+	case SMTP_BDAT:
 	case SMTP_UNKNOWN:
 		session_mistake(s, 500, "5.5.1", "Command not recognised");
 		break;

@@ -7,86 +7,108 @@
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
-enum { TRANSACTION_MEMORY = 16 * 1024 * 1024, RCPTS_FIRST = 8 };
+enum {
+	TRANSACTION_MEMORY = 16 * 1024 * 1024,
+	RCPT_MEMORY = SMTP_PATH_MAX * 2 + NOTIFY_ORCPT_MAX, /* of one, at most */
+	RCPTS_FIRST = 8
+};
 
-static bool
-size_param(struct session *s, struct span value)
+static void
+say_fault(struct session *s, const struct smtp_fault *fault)
 {
-	uint64_t size;
-
-	if (!span_to_u64(value, &size)) {
-		session_mistake(s, 501, "5.5.4", "SIZE is a number of bytes");
-		return false;
-	}
-	if (size > s->listen->flow->max_size) {
-		session_refuse(
-		    s, 552, SPAN("5.3.4"), SPAN("Message is larger than this service takes"));
-		return false;
-	}
-	return true;
+	session_mistake(s, fault->code, fault->enhanced, fault->text);
 }
 
-/* Replies and returns false when a parameter is wrong. */
+/* The address as everything behind knows it: its domain in ASCII.  Replies and returns false when
+ * that is no domain. */
 static bool
-mail_params(struct session *s, const struct smtp_command *c)
+read_address(
+    struct session *s, const struct smtp_command *c, char to[SMTP_PATH_MAX], struct span *address)
 {
-	for (size_t i = 0; i < c->n_params; i++) {
-		const struct smtp_param *p = &c->params[i];
+	size_t n;
+	int r = smtp_address_normalise(c->path, to, &n);
 
-		if (span_eq_nocase(p->name, SPAN("SIZE"))) {
-			if (!size_param(s, p->value))
-				return false;
-		} else if (span_eq_nocase(p->name, SPAN("BODY"))) {
-			if (!span_eq_nocase(p->value, SPAN("8BITMIME")) &&
-			    !span_eq_nocase(p->value, SPAN("7BIT"))) {
-				session_mistake(s, 501, "5.5.4", "BODY is 7BIT or 8BITMIME");
-				return false;
-			}
-			s->transaction->is_8bit = span_eq_nocase(p->value, SPAN("8BITMIME"));
-		} else {
-			session_mistake(s, 555, "5.5.4", "Parameter not recognised");
-			return false;
-		}
-	}
-	return true;
+	if (r == 0)
+		*address = span_of(to, n);
+	else
+		session_mistake(s, r == -E_LIMIT ? 553 : 501,
+		    c->verb == SMTP_MAIL ? "5.1.7" : "5.1.3",
+		    r == -E_LIMIT ? "Too long" : "The domain is no domain name");
+	return r == 0;
 }
 
 static void
-begin_transaction(struct session *s, const struct smtp_command *c)
+begin_transaction(struct session *s, struct span from, const struct smtp_mail_params *params)
 {
 	struct transaction *t = mem_alloc(sizeof(*t));
 
 	arena_init(&t->memory, TRANSACTION_MEMORY);
 	t->id = id_new();
-	t->from = arena_copy(&t->memory, c->path);
-	t->verdict = s->verdict;
+	t->from = arena_copy(&t->memory, from);
+	t->is_8bit = params->is_8bit;
+	t->has_said_utf8 = params->is_utf8;
+	t->announced = params->size;
+	t->is_utf8 = smtp_address_is_utf8(from);
+	t->ret = params->ret;
+	t->envid = arena_copy(&t->memory, params->envid);
+	t->verdict = session_verdict(s->verdict);
 	t->content.fd = -1;
 	t->scan.body_fd = -1;
 	s->transaction = t;
 }
 
+/* Whether this is the moment for MAIL; replies when it is not. */
+static bool
+may_begin(struct session *s)
+{
+	if (s->helo[0] == '\0') {
+		session_mistake(s, 503, "5.5.1", "Say EHLO first");
+	} else if (s->transaction != NULL) {
+		session_mistake(s, 503, "5.5.1", "The sender was named already");
+	} else if (s->n_mails >= s->listen->limits.messages) {
+		/* RFC 9422 section 4.1: MAILMAX was announced. */
+		session_refuse_client(
+		    s, 421, "4.7.0", "Too many messages in one session, connect again");
+		session_finish(s);
+	} else if (!authenticate_is_member(s)) {
+		session_mistake(s, 530, "5.7.0", "Sign in with AUTH first");
+	} else if (!spool_client_has_room(s->front->spool) || !content_has_room()) {
+		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
+	} else {
+		return true;
+	}
+	return false;
+}
+
 void
 envelope_mail(struct session *s, const struct smtp_command *c)
 {
+	char text[SMTP_PATH_MAX];
+	struct smtp_mail_params params;
+	const struct smtp_fault *fault;
+	struct span from;
 	struct facts facts;
 
-	if (s->helo[0] == '\0') {
-		session_mistake(s, 503, "5.5.1", "Say EHLO first");
+	if (!may_begin(s))
+		return;
+	fault = smtp_mail_params(c, &params);
+	if (fault != NULL) {
+		say_fault(s, fault);
 		return;
 	}
-	if (s->transaction != NULL) {
-		session_mistake(s, 503, "5.5.1", "The sender was named already");
+	if (params.has_auth && s->listen->auth == 0) {
+		session_mistake(s, 555, "5.5.4", "Parameter not recognised");
 		return;
 	}
-	if (!spool_client_has_room(s->front->spool) || !content_has_room()) {
-		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
+	if (!read_address(s, c, text, &from))
+		return;
+	if (params.size > s->listen->flow->max_size) {
+		session_refuse(
+		    s, 552, SPAN("5.3.4"), SPAN("Message is larger than this service takes"));
 		return;
 	}
-	begin_transaction(s, c);
-	if (!mail_params(s, c)) {
-		session_end_transaction(s);
-		return;
-	}
+	s->n_mails++;
+	begin_transaction(s, from, &params);
 	facts = session_facts(s);
 	decide_stage(s->snapshot, STAGE_MAIL, &facts, &s->transaction->verdict, NULL, NULL);
 	session_reply(s, 250, "2.1.0", "Sender OK");
@@ -127,42 +149,102 @@ decide_rcpt(struct session *s, struct rcpt *r)
 	return true;
 }
 
-void
-envelope_rcpt(struct session *s, const struct smtp_command *c)
+/* Whether this is the moment for RCPT, and there is room; replies when not. */
+static bool
+may_add(struct session *s)
 {
 	struct transaction *t = s->transaction;
-	struct rcpt r = {0};
-	struct route route;
-	enum route_result found;
 
 	if (t == NULL) {
 		session_mistake(s, 503, "5.5.1", "Say MAIL first");
-		return;
-	}
-	t->had_rcpt = true;
-	if (c->n_params > 0) {
-		session_mistake(s, 555, "5.5.4", "Parameter not recognised");
-		return;
-	}
-	if (t->n_rcpts >= s->listen->flow->max_recipients ||
-	    arena_left(&t->memory) < SMTP_PATH_MAX * 2) {
+	} else if (t->is_chunked) {
+		session_mistake(s, 503, "5.5.1", "The message has begun");
+	} else if (t->n_rcpts >= s->listen->flow->max_recipients ||
+		   arena_left(&t->memory) < RCPT_MEMORY) {
+		t->had_rcpt = true;
 		session_refuse(
 		    s, 452, SPAN("4.5.3"), SPAN("Too many recipients; send the others apart"));
-		return;
+	} else {
+		t->had_rcpt = true;
+		return true;
 	}
-	found =
-	    route_find(s->front->config, s->listen->flow, s->front->recipients, c->path, &route);
+	return false;
+}
+
+/* What the gateway has said it cannot take is refused while the client still listens; of one that
+ * has not been asked yet nothing is known.  Replies and returns false. */
+static bool
+gateway_takes(struct session *s, const struct route *route)
+{
+	const struct config *config = s->front->config;
+	const struct transaction *t = s->transaction;
+	struct gateway_ability ability =
+	    spool_client_ability(s->front->spool, (size_t)(route->gateway - config->gateways));
+
+	if (!ability.is_known)
+		return true;
+	if (ability.size_limit > 0 && t->announced > ability.size_limit) {
+		session_refuse_rcpt(s, 552, "5.3.4",
+		    "Message is larger than the recipient's mail server takes", route->address);
+		return false;
+	}
+	if (!ability.takes_utf8 && (t->is_utf8 || smtp_address_is_utf8(route->address))) {
+		session_refuse_rcpt(s, 553, "5.6.7",
+		    "The recipient's mail server takes no addresses beyond ASCII", route->address);
+		return false;
+	}
+	return true;
+}
+
+/* Takes the recipient, or says why not. */
+static void
+take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
+{
+	struct transaction *t = s->transaction;
+	struct rcpt r = {.notify = notify};
+	struct route route;
+	enum route_result found =
+	    route_find(s->front->config, s->listen->flow, s->front->recipients, address, &route);
+
 	if (found != ROUTE_FOUND) {
-		session_refuse_rcpt(s, 550, route_enhanced(found), route_text(found), c->path);
+		session_refuse_rcpt(s, 550, route_enhanced(found), route_text(found), address);
 		/* Many unknown recipients are somebody who guesses. */
 		session_count_error(s);
 		return;
 	}
+	if (!gateway_takes(s, &route))
+		return;
 	r.address = arena_copy(&t->memory, route.address);
+	r.orcpt = arena_copy(&t->memory, orcpt);
 	r.gateway = route.gateway;
 	r.is_postmaster = route.is_postmaster;
 	if (!decide_rcpt(s, &r))
 		return;
 	add_rcpt(t, &r);
+	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r.address);
 	session_reply(s, 250, "2.1.5", "Recipient OK");
+}
+
+void
+envelope_rcpt(struct session *s, const struct smtp_command *c)
+{
+	char text[SMTP_PATH_MAX], orcpt[NOTIFY_ORCPT_MAX];
+	struct smtp_rcpt_params params;
+	const struct smtp_fault *fault;
+	struct span address;
+	size_t n;
+
+	if (!may_add(s))
+		return;
+	fault = smtp_rcpt_params(c, s->transaction->has_said_utf8, &params);
+	if (fault != NULL) {
+		say_fault(s, fault);
+		return;
+	}
+	if (smtp_orcpt_ascii(params.orcpt, orcpt, &n) < 0) {
+		session_mistake(s, 501, "5.5.4", "ORCPT is too long");
+		return;
+	}
+	if (read_address(s, c, text, &address))
+		take_rcpt(s, address, span_of(orcpt, n), params.notify);
 }

@@ -73,18 +73,79 @@ session_mistake(struct session *s, int code, const char *enhanced, const char *t
 	session_count_error(s);
 }
 
+static void
+on_delay(void *arg)
+{
+	struct session *s = arg;
+
+	s->is_delayed = false;
+	session_go_on(s);
+}
+
 void
 session_count_error(struct session *s)
 {
-	if (++s->errors < WALK_ERRORS_MAX)
+	uint32_t max = s->listen->limits.mistakes;
+
+	s->errors++;
+	if (s->errors >= max) {
+		session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
+		session_finish(s);
+	} else if (s->errors > max / 2) {
+		s->is_delayed = true;
+		loop_timer(s->front->loop, &s->delay, WALK_MISTAKE_MS, on_delay, s);
+	}
+}
+
+int64_t
+session_patience(const struct session *s, int64_t ms)
+{
+	int64_t less = ms / WALK_STRESS_DIVISOR;
+
+	if (!s->front->is_stressed || ms < WALK_STRESS_MS_MIN)
+		return ms;
+	return less < WALK_STRESS_MS_MIN ? WALK_STRESS_MS_MIN : less;
+}
+
+struct span
+session_protocol(const struct session *s)
+{
+	/* RFC 3848, RFC 6531 section 4.3: in the clear, S inside TLS; A where somebody signed in. */
+	static const struct span plain[] = {
+	    SPAN("ESMTP"), SPAN("ESMTPS"), SPAN("ESMTPA"), SPAN("ESMTPSA")};
+	static const struct span utf8[] = {
+	    SPAN("UTF8SMTP"), SPAN("UTF8SMTPS"), SPAN("UTF8SMTPA"), SPAN("UTF8SMTPSA")};
+	size_t i = (secure_is_on(s) ? 1U : 0U) + (s->user != NULL ? 2U : 0U);
+
+	if (s->transaction != NULL && s->transaction->has_said_utf8)
+		return utf8[i];
+	return s->is_esmtp ? plain[i] : SPAN("SMTP");
+}
+
+void
+session_keep_verdict(struct verdict **slot, const struct verdict *v)
+{
+	static const struct verdict nothing;
+
+	mem_free(*slot);
+	*slot = NULL;
+	if (memcmp(v, &nothing, sizeof(*v)) == 0)
 		return;
-	session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
-	session_finish(s);
+	*slot = mem_alloc(sizeof(**slot));
+	**slot = *v;
+}
+
+struct verdict
+session_verdict(const struct verdict *slot)
+{
+	return slot != NULL ? *slot : (struct verdict){0};
 }
 
 struct facts
 session_facts(const struct session *s)
 {
+	static const struct list_answer unknown[POLICY_LISTS_MAX]; /* LIST_UNKNOWN */
+
 	return (struct facts){
 	    .now_wall_ms = clock_wall_ms(),
 	    .client = s->client,
@@ -93,7 +154,9 @@ session_facts(const struct session *s)
 	    .has_helo = s->helo[0] != '\0',
 	    .helo = span_str(s->helo),
 	    .from = s->transaction != NULL ? s->transaction->from : (struct span){0},
-	    .answers = s->answers,
+	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .user = span_str(s->user),
+	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),
 	    .flow = s->listen->flow,
 	    .hostname = s->front->config->hostname,
@@ -109,7 +172,7 @@ session_end_transaction(struct session *s)
 		return;
 	filter_cancel(s);
 	commit_cancel(s);
-	timer_cancel(&t->data_limit);
+	data_stop(s);
 	for (size_t i = 0; i < t->n_rcpts; i++)
 		mem_free(t->rcpts[i].verdict);
 	for (size_t i = 0; i < t->n_groups; i++)
@@ -123,22 +186,59 @@ session_end_transaction(struct session *s)
 	s->transaction = NULL;
 }
 
+/* Sessions run short at three quarters of what there may be, and have room again at half of it. */
+static void
+look_at_stress(struct front *f)
+{
+	bool was_stressed = f->is_stressed;
+
+	if (f->sessions_max == 0)
+		return;
+	if (f->n_sessions >= f->sessions_max / 4 * 3)
+		f->is_stressed = true;
+	else if (f->n_sessions <= f->sessions_max / 2)
+		f->is_stressed = false;
+	if (f->is_stressed == was_stressed)
+		return;
+	log_event(f->is_stressed ? LOG_WARN : LOG_INFO,
+	    f->is_stressed ? "sessions run short" : "room for sessions again",
+	    KV_INT("sessions", f->n_sessions), KV_INT("most", f->sessions_max));
+	if (!f->is_stressed)
+		return;
+	/* Those who are idle were given more time than there is now. */
+	LIST_FOR_SAFE (it, &f->sessions) {
+		struct session *s = LIST_ENTRY(it, struct session, node);
+
+		if (s->state == SESSION_COMMAND)
+			connection_expect(
+			    &s->connection, session_patience(s, s->listen->limits.command_ms));
+	}
+}
+
 static void
 session_free(struct session *s)
 {
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	authenticate_cancel(s);
 	session_end_transaction(s);
+	data_stop(s);
 	timer_cancel(&s->drain);
+	timer_cancel(&s->delay);
 	connection_close(&s->connection);
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
 	if (s->is_counted)
 		clients_leave(f->clients, &s->peer);
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
+	mem_free(s->connected);
+	mem_free(s->verdict);
+	mem_free(s->answers);
+	mem_free(s->user);
 	mem_free(s);
 	f->n_sessions--;
+	look_at_stress(f);
 	if (f->is_draining && f->n_sessions == 0)
 		loop_stop(f->loop);
 }
@@ -147,7 +247,11 @@ void
 session_finish(struct session *s)
 {
 	accept_cancel(s);
+	authenticate_cancel(s);
 	session_end_transaction(s);
+	data_stop(s);
+	timer_cancel(&s->delay);
+	s->is_delayed = false;
 	s->state = SESSION_ENDING;
 	connection_finish(&s->connection);
 }
@@ -157,9 +261,32 @@ void
 session_await_command(struct session *s)
 {
 	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, WALK_COMMAND_MS);
+	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
 	if (s->front->is_draining)
 		session_drain(s);
+}
+
+static void
+dispatch_invalid(struct session *s, const struct smtp_command *c, int error)
+{
+	bool is_path =
+	    (c->verb == SMTP_MAIL || c->verb == SMTP_RCPT) && c->n_params < SMTP_PARAMS_MAX;
+
+	if (c->verb == SMTP_BDAT) {
+		/* Its bytes follow, nobody knows how many: none of them may be read as a command. */
+		session_refuse(s, 501, SPAN("5.5.4"), SPAN("BDAT takes a size, then perhaps LAST"));
+		session_refuse(
+		    s, 421, SPAN("4.7.0"), SPAN("Cannot tell where your commands begin"));
+		session_finish(s);
+	} else if (error == -E_LIMIT) {
+		session_mistake(s, is_path ? 553 : 555,
+		    !is_path               ? "5.5.4"
+		    : c->verb == SMTP_MAIL ? "5.1.7"
+					   : "5.1.3",
+		    "Too long");
+	} else {
+		session_mistake(s, 501, "5.5.4", "Syntax error in the argument");
+	}
 }
 
 static void
@@ -168,27 +295,37 @@ dispatch(struct session *s, struct span line)
 	struct smtp_command c;
 	int r = smtp_command_parse(line, &c);
 
-	if (r == -E_LIMIT) {
-		bool is_path = c.verb == SMTP_MAIL || c.verb == SMTP_RCPT;
-
-		session_mistake(s, is_path && c.n_params < SMTP_PARAMS_MAX ? 553 : 555,
-		    is_path ? "5.1.3" : "5.5.4", "Too long");
-		return;
-	}
-	if (r < 0 && c.verb != SMTP_UNKNOWN) {
-		session_mistake(s, 501, "5.5.4", "Syntax error in the argument");
-		return;
-	}
-	if (c.verb == SMTP_MAIL)
+	if (r < 0)
+		dispatch_invalid(s, &c, r);
+	else if (c.verb == SMTP_MAIL)
 		envelope_mail(s, &c);
 	else if (c.verb == SMTP_RCPT)
 		envelope_rcpt(s, &c);
-	else if (c.verb == SMTP_DATA && c.argument.n == 0)
-		data_begin(s);
 	else if (c.verb == SMTP_DATA)
-		session_mistake(s, 501, "5.5.4", "DATA takes no argument");
+		data_begin(s);
+	else if (c.verb == SMTP_BDAT)
+		data_chunk(s, &c);
 	else
 		greet_command(s, &c);
+}
+
+/* A line that is too long was refused once; the rest of it is dropped up to its CRLF. */
+static bool
+skip_input(struct session *s)
+{
+	struct buf *in = &s->connection.in;
+	size_t used;
+
+	s->is_skipping = !reader_skip_line(buf_span(in), &used);
+	s->skipped += used;
+	buf_consume(in, used);
+	if (s->skipped > WALK_SKIP_MAX) {
+		session_refuse(
+		    s, 421, SPAN("4.7.0"), SPAN("Cannot tell where your commands begin"));
+		session_finish(s);
+		return false;
+	}
+	return !s->is_skipping;
 }
 
 /* Returns false when no whole line is there yet. */
@@ -202,23 +339,40 @@ command_input(struct session *s)
 
 	if (r == 0)
 		return false;
+	if ((r == -E_LIMIT || (r == -E_SYNTAX && used > 0)) && s->state == SESSION_AUTH)
+		authenticate_abort(s);
 	if (r == -E_LIMIT) {
-		session_refuse(s, 500, SPAN("5.5.2"), SPAN("Line too long"));
-		session_refuse(
-		    s, 421, SPAN("4.7.0"), SPAN("Cannot tell where your commands begin"));
-		session_finish(s);
-		return false;
+		s->is_skipping = true;
+		s->skipped = 0;
+		session_mistake(s, 500, "5.5.2", "Line too long");
+		return s->state != SESSION_ENDING;
 	}
 	if (r == -E_SYNTAX) {
 		if (used == 0)
 			return false;
 		session_mistake(s, 500, "5.5.2", "Line holds a bare CR, a bare LF or a NUL byte");
+	} else if (s->state == SESSION_AUTH) {
+		authenticate_line(s, line);
 	} else {
 		dispatch(s, line);
 	}
 	if (s->state != SESSION_ENDING)
 		buf_consume(in, used);
 	return true;
+}
+
+/* Who reads no replies, or sends far ahead, pays when memory has run out; not while a message is on
+ * its way to the disk, since its client would send it again. */
+static void
+look_at_buffers(struct session *s)
+{
+	if (content_has_room() || s->connection.held <= WALK_BUFFERS_SPARED ||
+	    s->state == SESSION_WAITING || s->state == SESSION_ENDING)
+		return;
+	buf_free(&s->connection.in);
+	buf_free(&s->connection.out);
+	session_refuse(s, 421, SPAN("4.3.1"), SPAN("No room for your session, try again later"));
+	session_finish(s);
 }
 
 /* Handles what input there is, as far as the session's state lets it. */
@@ -230,24 +384,36 @@ session_go_on(struct session *s)
 	if (s->is_processing)
 		return;
 	s->is_processing = true;
-	while (has_more && s->connection.in.n > 0)
+	while (has_more && s->connection.in.n > 0 && !s->is_delayed)
 		switch (s->state) {
+		case SESSION_PROXY:
+			accept_proxy(s);
+			has_more = s->state != SESSION_PROXY;
+			break;
 		case SESSION_COMMAND:
-			has_more = command_input(s);
+		case SESSION_AUTH:
+			has_more = s->is_skipping ? skip_input(s) : command_input(s);
 			break;
 		case SESSION_DATA:
 			data_input(s);
 			break;
+		case SESSION_CHUNK:
+			data_chunk_input(s);
+			break;
 		case SESSION_CHECKING:
 		case SESSION_WAITING:
+		case SESSION_SECURING:
 		case SESSION_ENDING:
 			has_more = false;
 			break;
 		}
 	s->is_processing = false;
-	connection_pause(
-	    &s->connection, s->state == SESSION_CHECKING || s->state == SESSION_WAITING);
+	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
+		secure_begin(s);
+	connection_pause(&s->connection,
+	    s->state == SESSION_CHECKING || s->state == SESSION_WAITING || s->is_delayed);
 	connection_flush(&s->connection);
+	look_at_buffers(s);
 }
 
 static void
@@ -259,7 +425,17 @@ on_input(void *arg)
 static void
 on_gone(void *arg)
 {
-	session_free(arg);
+	struct session *s = arg;
+
+	if (s->connection.is_handshaking)
+		secure_failed(s);
+	session_free(s);
+}
+
+static void
+on_secure(void *arg)
+{
+	secure_done(arg);
 }
 
 static void
@@ -267,16 +443,32 @@ on_timeout(void *arg)
 {
 	struct session *s = arg;
 
+	if (s->state == SESSION_PROXY) {
+		session_free(s); /* whoever it is, it does not expect to be spoken to yet */
+		return;
+	}
 	session_refuse(s, 421, SPAN("4.4.2"), SPAN("Time is up"));
 	session_finish(s);
 }
 
-static const struct connection_events session_events = {on_input, on_gone, on_timeout, on_gone};
+static const struct connection_events session_events = {
+    on_input, on_gone, on_timeout, on_gone, on_secure};
 
 bool
 session_is_counted(const struct ip *peer, const struct conf_listen *listen)
 {
-	return !ip_is_loopback(peer) && !nets_have(&listen->xclient, peer);
+	return !ip_is_loopback(peer) && !nets_have(&listen->xclient, peer) &&
+	       !nets_have(&listen->proxies, peer);
+}
+
+void
+session_set_peer(struct session *s, const struct ip *peer)
+{
+	s->peer = s->client = *peer;
+	s->may_xclient = nets_have(&s->listen->xclient, peer);
+	s->is_counted = session_is_counted(peer, s->listen);
+	if (s->is_counted)
+		clients_enter(s->front->clients, peer);
 }
 
 void
@@ -286,19 +478,22 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 
 	s->front = f;
 	s->id = id_new();
-	s->peer = s->client = *peer;
-	s->may_xclient = nets_have(&listen->xclient, peer);
-	s->is_counted = session_is_counted(peer, listen);
-	if (s->is_counted)
-		clients_enter(f->clients, peer);
 	s->listen = listen;
+	session_set_peer(s, peer);
 	s->snapshot = snapshot_hold(f->snapshot);
 	pool_hold_policy(f->workers, snapshot_version(s->snapshot));
 	list_append(&f->sessions, &s->node);
 	f->n_sessions++;
 	f->n_connections++;
 	connection_open(&s->connection, f->loop, fd, &session_events, s);
-	accept_begin(s);
+	look_at_stress(f);
+	if (nets_have(&listen->proxies, peer)) {
+		s->state = SESSION_PROXY;
+		connection_read_slowly(&s->connection, listen->tls == LISTEN_IMPLICIT);
+		connection_expect(&s->connection, WALK_PROXY_MS);
+		return;
+	}
+	secure_welcome(s);
 	if (s->state != SESSION_ENDING)
 		session_go_on(s);
 }
@@ -315,7 +510,8 @@ on_drained(void *arg)
 void
 session_drain(struct session *s)
 {
-	bool has_message = s->state == SESSION_DATA || s->state == SESSION_WAITING;
+	bool has_message =
+	    s->state == SESSION_DATA || s->state == SESSION_CHUNK || s->state == SESSION_WAITING;
 
 	if (s->state != SESSION_ENDING)
 		loop_timer(

@@ -14,22 +14,26 @@
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/guesses.h"
 #include "relay/front/host_lookup.h"
+#include "relay/front/key_client.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
-#include "relay/smtp/command.h"
+#include "relay/smtp/params.h"
 #include "relay/smtp/reader.h"
 
 enum {
 	WALK_SESSIONS_MAX = 20000,
-	WALK_CLIENT_SESSIONS_MAX = 200,      /* at once, from one IPv4 address or IPv6 /64 */
-	WALK_ERRORS_MAX = 20,                /* mistakes of one client before 421 */
-	WALK_HOPS_MAX = 50,                  /* Received fields: more is a loop (RFC 5321 6.3) */
-	WALK_COMMAND_MS = 300000,            /* RFC 5321 section 4.5.3.2.7 */
-	WALK_DATA_MS = 180000,               /* 4.5.3.2.5 */
-	WALK_DATA_TOTAL_MS = 30 * 60 * 1000, /* of one message, however often bytes come */
-	WALK_DRAIN_MS = 8000 /* how long a message in hand may take when front ends */
+	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_DRAIN_MS = 8000,     /* how long a message in hand may take when front ends */
+	WALK_PROXY_MS = 10000,    /* for a balancer's header: it sends it at once */
+	WALK_MISTAKE_MS = 1000,   /* pause after each mistake past half of those allowed */
+	WALK_SKIP_MAX = 1 << 20,  /* of one command line that is too long */
+	WALK_STRESS_DIVISOR = 10, /* times are this much shorter when sessions run short */
+	WALK_STRESS_MS_MIN = 5000,
+	WALK_BUFFERS_SPARED = 8192, /* of one session, when memory has run out */
+	WALK_SESSION_BYTES = 2048   /* of a session that waits for a command, buffers aside */
 };
 
 /* Everything the front role knows; one for the process. */
@@ -44,12 +48,18 @@ struct front {
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
+	struct key_client *keys;
+	struct ssl_ctx_st *tls; /* NULL: no certificate */
+	struct tls_tickets *tickets;
+	struct guesses *guesses;
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
-	struct clients *clients; /* of the sessions that are counted */
-	size_t n_sessions, sessions_max;
+	struct clients *clients;         /* of the sessions that are counted */
+	size_t n_sessions, sessions_max; /* sessions_max 0: no limit */
+	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
+	uint64_t n_tls, n_tls_failed, n_auth_failed;
 };
 
 struct rcpt {
@@ -57,8 +67,8 @@ struct rcpt {
 	const struct conf_gateway *gateway;
 	struct verdict *verdict; /* NULL: the transaction's */
 	bool is_postmaster;      /* not refused by what was decided before RCPT */
-	unsigned notify;         /* NOTIFY_ bits of RFC 3461 */
-	struct span orcpt;       /* as given, address type and xtext; in the arena */
+	unsigned notify;         /* NOTIFY_ of smtp/notify.h, 0: not given */
+	struct span orcpt;       /* "type;xtext" in ASCII, in the arena; empty: not given */
 };
 
 /* Recipients whose copies are the same. */
@@ -73,15 +83,17 @@ struct transaction {
 	struct arena memory;
 	struct id id;
 	struct span from;
-	bool is_8bit, is_utf8;  /* BODY=8BITMIME, SMTPUTF8 were said */
-	enum notify_ret ret;    /* RFC 3461: of MAIL */
-	struct span envid;      /* as given, xtext; in the arena */
-	bool had_rcpt;          /* RCPT was said, if only to be refused */
+	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
+	bool has_said_utf8;     /* SMTPUTF8 at MAIL */
+	bool is_utf8;           /* ... and needed: an address or the content is beyond ASCII */
+	bool is_chunked;        /* BDAT was said */
+	enum notify_ret ret;
+	struct span envid;      /* xtext, in the arena; empty: not given */
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
+	uint64_t announced; /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
-	struct timer *data_limit; /* while it is received */
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
 	bool is_too_large;
@@ -94,46 +106,78 @@ struct transaction {
 	struct spool_request commit;
 };
 
+/* A message, or a chunk that nobody wants, while it comes in. */
+struct pace {
+	struct timer *timer;
+	int64_t began_ms;
+	uint64_t bytes; /* since the timer's last look */
+};
+
+/* What the banner waits for; gone when it is spoken. */
+struct checks {
+	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	struct host_lookup host_lookup;
+	struct timer *banner_wait;
+	size_t n_waiting;
+};
+
 enum session_state {
+	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
 	SESSION_DATA,     /* 4 */
+	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
+	SESSION_SECURING, /* a TLS handshake */
+	SESSION_AUTH,     /* a line of a sign-in */
 	SESSION_ENDING
 };
 
+/* Small: there may be 20,000.  What only some of them need hangs on a pointer. */
 struct session {
 	struct list node;
 	struct front *front;
 	struct connection connection;
 	enum session_state state;
 	bool is_processing; /* session_go_on is at work further up the stack */
+	bool is_skipping;   /* the rest of a command line that is too long */
+	bool is_delayed;    /* after a mistake: input waits */
+	size_t skipped;     /* bytes of that line */
 	struct id id;
-	struct ip peer;               /* who is connected */
-	struct ip client;             /* who counts: the peer, or whom XCLIENT names */
-	bool may_xclient, is_counted; /* is_counted: in front->clients */
+	struct ip peer;   /* who is connected; behind a balancer, who is connected there */
+	struct ip client; /* who counts: the peer, or whom XCLIENT names */
+	bool may_xclient, is_counted; /* is_counted: the peer is, in front->clients */
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
+	bool is_host_told;         /* XCLIENT has said what there is to say of it */
 	char host[LOOKUP_NAME_MAX + 1];
-	char helo[SCAN_TEXT_MAX]; /* empty: not yet said */
-	struct verdict connected; /* after connect: what each EHLO begins with */
-	struct verdict verdict;   /* after connect and helo */
-	struct list_answer answers[POLICY_LISTS_MAX];
-	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
-	struct host_lookup host_lookup;
-	size_t n_waiting;
-	struct timer *banner_wait, *drain;
+	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */
+	struct verdict *connected;    /* after connect: what each EHLO begins with; NULL: nothing */
+	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
+	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
+	struct checks *checks;        /* NULL: none are running */
+	struct timer *drain, *delay;
+	struct pace pace;
+	struct reader_chunks chunks; /* of the transaction's message, or of nobody's */
+	const struct smtp_fault
+	    *chunk_fault; /* why the chunk at hand is dropped; NULL: it is not */
 	unsigned errors;
-	uint64_t n_messages;
-	struct transaction *transaction; /* NULL outside */
+	uint64_t n_messages, n_mails;          /* n_mails: MAIL commands */
+	struct transaction *transaction;       /* NULL outside */
+	struct authentication *authentication; /* NULL: none goes on */
+	unsigned n_failed_auth;
+	char *user; /* who has signed in; NULL: nobody */
 };
+_Static_assert(sizeof(struct session) <= WALK_SESSION_BYTES, "a waiting session is small");
 
 /* --- session.c: the life of a session, and which command goes to which stage --- */
 /* Whether sessions of this peer count as its own: those of our host and of who speaks for others
  * (XCLIENT) do not. */
 bool session_is_counted(const struct ip *peer, const struct conf_listen *listen);
 void session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen);
+/* Who is connected, once that is known: it counts. */
+void session_set_peer(struct session *s, const struct ip *peer);
 void session_reply(struct session *s, int code, const char *enhanced, const char *text);
 /* The same with the session's or the transaction's id behind the text. */
 void session_refuse(struct session *s, int code, struct span enhanced, struct span text);
@@ -142,8 +186,16 @@ void session_refuse_rcpt(
     struct session *s, int code, const char *enhanced, const char *text, struct span to);
 void session_refuse_client(struct session *s, int code, const char *enhanced, const char *text);
 void session_mistake(struct session *s, int code, const char *enhanced, const char *text);
-void session_count_error(struct session *s); /* the last one ends the session */
-void session_finish(struct session *s);      /* after the replies have left */
+/* The later ones cost time, the last one ends the session. */
+void session_count_error(struct session *s);
+/* `ms`, or less when sessions run short. */
+int64_t session_patience(const struct session *s, int64_t ms);
+/* How Received names what was spoken (RFC 3848, RFC 6531 section 4.3). */
+struct span session_protocol(const struct session *s);
+/* Keeps a verdict as it is now; one that says nothing costs nothing. */
+void session_keep_verdict(struct verdict **slot, const struct verdict *v);
+struct verdict session_verdict(const struct verdict *slot);
+void session_finish(struct session *s); /* after the replies have left */
 void session_await_command(struct session *s);
 void session_go_on(struct session *s); /* an answer has come: handle the input that waits */
 void session_end_transaction(struct session *s);
@@ -154,8 +206,28 @@ struct span session_current_id(const struct session *s);
 void session_speak(struct session *s, const struct verdict *v);
 
 /* --- the stages --- */
-void accept_begin(struct session *s); /* 1_accept.c: checks, then the banner */
+void accept_proxy(struct session *s); /* 1_accept.c: the balancer's header, then accept_begin */
+void accept_begin(struct session *s); /* checks, then the banner */
 void accept_cancel(struct session *s);
+
+/* secure.c: TLS */
+/* The session begins: with a handshake where the listener says so, then with its checks. */
+void secure_welcome(struct session *s);
+void secure_command(struct session *s, const struct smtp_command *c);
+void secure_begin(struct session *s); /* the reply to STARTTLS, and the handshake */
+void secure_done(struct session *s);
+void secure_failed(struct session *s);
+bool secure_is_offered(const struct session *s);
+bool secure_is_on(const struct session *s);
+
+/* authenticate.c: AUTH */
+void authenticate_command(struct session *s, const struct smtp_command *c);
+void authenticate_line(struct session *s, struct span line);
+void authenticate_abort(struct session *s); /* a line that is none has come: a command is next */
+void authenticate_cancel(struct session *s);
+void authenticate_offer(const struct session *s, struct buf *to); /* its line of EHLO's reply */
+/* Whether the session may use its flow: as one of its clients, or signed in. */
+bool authenticate_is_member(const struct session *s);
 
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 
@@ -164,6 +236,9 @@ void envelope_rcpt(struct session *s, const struct smtp_command *c);
 
 void data_begin(struct session *s); /* 4_data.c */
 void data_input(struct session *s);
+void data_chunk(struct session *s, const struct smtp_command *c); /* BDAT */
+void data_chunk_input(struct session *s);
+void data_stop(struct session *s); /* no more bytes are watched for their pace */
 
 void filter_begin(struct session *s); /* 5_filter.c */
 void filter_cancel(struct session *s);

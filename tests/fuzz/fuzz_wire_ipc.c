@@ -51,7 +51,7 @@ check_bundle(struct span in, struct buf *back)
 {
 	struct span text;
 
-	for (int kind = BUNDLE_POLICY; kind <= BUNDLE_RECIPIENTS; kind++) {
+	for (int kind = BUNDLE_POLICY; kind <= BUNDLE_LAST; kind++) {
 		if (!bundle_find(in, (enum bundle_kind)kind, SPAN("a"), &text)) {
 			must(text.n == 0);
 			continue;

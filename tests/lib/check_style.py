@@ -24,7 +24,7 @@ LAYERS = [
     ["policy/dnsbl", "policy/recipient", "policy/store", "policy/journal", "relay/message"],
     ["policy/decide", "relay/spool", "relay/lookup", "filters/unpack"],
     ["filters/chain"],
-    ["relay/deliver", "filters/antivirus", "filters/content", "filters/tag"],
+    ["relay/deliver", "relay/key", "filters/antivirus", "filters/content", "filters/tag"],
     ["filters/header", "filters/attachment"],
     ["filters/chain/abouts.c", "filters/chain/builtins.c"],  # the lists of all filters
     ["filters/worker"],

@@ -11,7 +11,7 @@ import tree
 from ports import free_port
 from waiting import PATIENCE_S, wait_until
 
-ROLES = ("supervisor", "front", "lookup", "filter", "spool", "journal", "web")
+ROLES = ("supervisor", "front", "lookup", "filter", "spool", "journal", "web", "key")
 STOP_S = 60
 # What no log of a run may hold: a sanitizer's report or a failed must().
 ALARMS = re.compile(rb"(AddressSanitizer|LeakSanitizer|runtime error:|must failed|SUMMARY: )[^\n]*")

@@ -40,7 +40,6 @@ NOT_YET = {
     "fleet": ('run_dir = "@/run"', 'run_dir = "@/run" fleet { node = "mx1" }'),
     "delivery by MX": ('relay = "domains"', 'relay = "any"'),
     "quarantine": ('run_dir = "@/run"', 'run_dir = "@/run" quarantine { keep = 30d }'),
-    "tls": ('address = {"127.0.0.1:@PORT"}', 'address = {"127.0.0.1:@PORT"} tls = "starttls"'),
     "spf": ('{"header", "content", "tag"}', '{"spf", "tag"}'),
     "keep": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "keep" }'),
     "dkim_sign": ('relay = "domains"', 'relay = "domains" dkim_sign = "example.org"'),

@@ -112,7 +112,7 @@ class Reports(FolderCase):
         self.assertEqual(self.parts[2].get_content_type(), "message/rfc822")
         original, = self.parts[2].get_payload()
         self.assertEqual(original["Subject"], "the original")
-        self.assertEqual(original.get_content(), "Hello.\n")
+        self.assertEqual(original.get_content(), "Hello.\r\n")
 
     def test_whole_message_with_8bit_text(self):
         body = mail.plain("the original", headers="MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"

@@ -15,7 +15,46 @@ STATES = {
     "greeted": ("EHLO client.example",),
     "mail": ("EHLO client.example", FROM),
     "rcpt": ("EHLO client.example", FROM, TO),
+    "refused": ("EHLO client.example", FROM, "RCPT TO:<bob@elsewhere.example>"),
+    "chunk": ("EHLO client.example", FROM, TO, "BDAT 0"),
 }
+# Said in every state with the same answer.
+ANYWHERE = (
+    ("NOOP", 250, "2.0.0"),
+    ("NOOP \xe9\xff", 250, "2.0.0"),
+    ("RSET", 250, "2.0.0"),
+    ("RSET now", 501, "5.5.4"),
+    ("QUIT now", 501, "5.5.4"),
+    ("DATA now", 501, "5.5.4"),
+    ("HELP", 214, "2.0.0"),
+    ("HELP MAIL", 214, "2.0.0"),
+    ("VRFY bob", 252, "2.5.0"),
+    ("VRFY", 501, "5.5.4"),
+    ("EXPN staff", 502, "5.5.1"),
+    ("TURN", 502, "5.5.1"),
+    ("ETRN example.org", 502, "5.5.1"),
+    ("SEND FROM:<a@b.example>", 502, "5.5.1"),
+    ("XFORWARD NAME=x", 502, "5.5.1"),
+    ("EHLO client.example", 250, ""),
+    ("HELO client.example", 250, ""),
+    ("EHLO", 501, "5.5.4"),
+    ("EHLO two words", 501, "5.5.4"),
+    ("EHLO \xe9.example", 501, "5.5.4"),
+    ("HELO x\ty", 501, "5.5.4"),
+    ("MAIL", 501, "5.5.4"),
+    ("RCPT", 501, "5.5.4"),
+    ("MAIL FROM:<a@b..example>", 501, "5.5.4"),
+    ("RCPT TO:<a@>", 501, "5.5.4"),
+    ("XCLIENT", 501, "5.5.4"),
+    ("NONSENSE", 500, "5.5.1"),
+    ("N\xd6\xd6P", 500, "5.5.1"),
+    ("", 500, "5.5.1"),
+    (" NOOP", 500, "5.5.1"),
+    ("GET / HTTP/1.1", 500, "5.5.1"),
+    ("NO\0OP", 500, "5.5.2"),
+    ("NOOP\nRSET", 500, "5.5.2"),
+    ("NOOP\rRSET", 500, "5.5.2"),
+)
 
 # state, command, code, enhanced status code ("": not looked at)
 COMMANDS = (
@@ -55,7 +94,7 @@ COMMANDS = (
     ("greeted", "MAIL FROM:<alice@sender.example", 501, ""),
     ("greeted", "STARTTLS", 502, "5.5.1"),
     ("greeted", "AUTH PLAIN AGEAYg==", 502, "5.5.1"),
-    ("greeted", "BDAT 3 LAST", 502, "5.5.1"),
+    ("greeted", "BDAT 0 LAST", 503, "5.5.1"),
     ("mail", FROM, 503, "5.5.1"),
     ("mail", "DATA", 503, "5.5.1"),
     ("mail", TO, 250, "2.1.5"),
@@ -71,6 +110,24 @@ COMMANDS = (
     ("mail", "RCPT TO:<bob>", (501, 550), ""),
     ("mail", "RCPT FROM:<bob@example.org>", 501, "5.5.4"),
     ("mail", TO + " UNHEARD=of", 555, "5.5.4"),
+    ("greeted", "BDAT 0", 503, "5.5.1"),
+    ("greeted", FROM + " SIZE=0 RET=HDRS ENVID=x SMTPUTF8 BODY=8BITMIME", 250, "2.1.0"),
+    ("greeted", " ".join(["MAIL FROM:<alice@sender.example>"] + ["X=1"] * 17), 555, "5.5.4"),
+    ("mail", "BDAT 0 LAST", 503, "5.5.1"),
+    ("mail", TO + " NOTIFY=NEVER ORCPT=rfc822;bob@example.org", 250, "2.1.5"),
+    ("refused", "DATA", 554, "5.5.1"),
+    ("refused", "BDAT 0 LAST", 554, "5.5.1"),
+    ("refused", TO, 250, "2.1.5"),
+    ("refused", FROM, 503, "5.5.1"),
+    ("rcpt", TO, 250, "2.1.5"),
+    ("rcpt", "BDAT 0", 250, "2.0.0"),
+    ("rcpt", "BDAT 0 LAST", 250, "2.0.0"),
+    ("rcpt", "XCLIENT ADDR=192.0.2.1", 503, "5.5.1"),
+    ("chunk", "BDAT 0", 250, "2.0.0"),
+    ("chunk", "BDAT 0 LAST", 250, "2.0.0"),
+    ("chunk", FROM, 503, "5.5.1"),
+    ("chunk", TO, 503, "5.5.1"),
+    ("chunk", "DATA", 503, "5.5.1"),
     ("rcpt", FROM, 503, "5.5.1"),
     ("rcpt", "NOOP", 250, ""),
     ("rcpt", "VRFY bob", 252, ""),
@@ -86,7 +143,7 @@ class Commands(RelayCase):
         client = self.client()
         client.expect(220)
         for line in STATES[state]:
-            client.say(line, 250)
+            client.expect(550 if "elsewhere" in line else 250, client.say(line))
         return client
 
     def check_refusal(self, reply):
@@ -98,7 +155,8 @@ class Commands(RelayCase):
         self.assertGreater(len(reply.text), len(reply.enhanced) + len(reply.id) + 8, f"no text in {reply}")
 
     def test_every_command_in_every_state(self):
-        for state, line, code, enhanced in COMMANDS:
+        everywhere = [(state, *row) for state in STATES for row in ANYWHERE]
+        for state, line, code, enhanced in (*COMMANDS, *everywhere):
             with self.subTest(state=state, line=line):
                 client = self.reach(state)
                 reply = client.expect(code, client.say(line))
@@ -124,8 +182,10 @@ class Commands(RelayCase):
         for word in ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"):
             self.assertIn(word, offered)
         self.assertEqual(offered["SIZE"], ["1048576"])
-        for word in ("STARTTLS", "AUTH", "CHUNKING", "SMTPUTF8"):
-            self.assertNotIn(word, offered)  # not in this version, so not offered
+        for word in ("DSN", "CHUNKING", "SMTPUTF8"):
+            self.assertEqual(offered.get(word), [])
+        self.assertEqual(offered["LIMITS"], ["RCPTMAX=5", "MAILMAX=1000"])
+        self.assertNotIn("BINARYMIME", offered)
 
     def test_helo_offers_nothing(self):
         client = self.client()

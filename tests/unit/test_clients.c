@@ -60,11 +60,11 @@ test_who_is_one_client(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct clients *c = clients_new(1);
+		struct clients *c = clients_new();
 		struct ip a = ip_of(rows[i].a), b = ip_of(rows[i].b);
 
 		clients_enter(c, &a);
-		if (clients_is_full(c, &b) != rows[i].is_same)
+		if (clients_is_full(c, &b, 1) != rows[i].is_same)
 			fail_msg("%s and %s", rows[i].a, rows[i].b);
 		clients_free(&c);
 	}
@@ -73,18 +73,18 @@ test_who_is_one_client(void **state)
 static void
 test_edge_of_one_client(void **state)
 {
-	struct clients *c = clients_new(3);
+	struct clients *c = clients_new();
 	struct ip a = ip_of("192.0.2.1"), b = ip_of("192.0.2.2");
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		assert_false(clients_is_full(c, &a));
+		assert_false(clients_is_full(c, &a, 3));
 		clients_enter(c, &a);
 	}
-	assert_true(clients_is_full(c, &a));
-	assert_false(clients_is_full(c, &b));
+	assert_true(clients_is_full(c, &a, 3));
+	assert_false(clients_is_full(c, &b, 3));
 	clients_leave(c, &a);
-	assert_false(clients_is_full(c, &a));
+	assert_false(clients_is_full(c, &a, 3));
 	assert_int_equal(clients_count(c), 1);
 	clients_leave(c, &a);
 	clients_leave(c, &a);

@@ -594,8 +594,6 @@ static void
 test_not_in_this_version(void **state)
 {
 	static const struct error_case cases[] = {
-	    {"tls { certificate = \"/x\" }\n",
-		"t.conf:6: \"tls\" is not in this version; remove it\n"},
 	    {"trust \"dmz\" { }\n", "t.conf:6: \"trust\" is not in this version; remove it\n"},
 	    {"quarantine { keep = 30d }\n",
 		"t.conf:6: \"quarantine\" is not in this version; remove it\n"},
@@ -613,15 +611,6 @@ test_not_in_this_version(void **state)
 		"t.conf:6: \"certificate\" is not in this version; remove it\nt.conf:6: \"key\" is "
 		"not in this version; remove it\nt.conf:7: \"allow\" is not in this version; "
 		"remove it\nt.conf:8: \"metrics\" is not in this version; remove it\n"},
-	    {"listen \"b\" { address = \"127.0.0.1:26\" flow = inbound tls = \"starttls\" }\n",
-		"t.conf:6: tls \"starttls\" is not in this version; remove it\n"},
-	    {"listen \"b\" { address = \"127.0.0.1:26\" flow = inbound tls = "
-	     "\"implicit\"\nproxy_protocol = {\"10.0.0.9\"}\nauth = {\"scram-sha-256\"}\nusers = "
-	     "\"file:/x\" }\n",
-		"t.conf:6: tls \"implicit\" is not in this version; remove it\nt.conf:7: "
-		"\"proxy_protocol\" is not in this version; remove it\nt.conf:8: \"auth\" is not "
-		"in this version; remove it\nt.conf:9: \"users\" is not in this version; remove "
-		"it\n"},
 	    {"flow \"b\" { connect = {\"access\",\n\"greet\", \"rate\",\n\"greylist\"} "
 	     "}\n",
 		"t.conf:7: connect "

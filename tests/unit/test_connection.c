@@ -60,7 +60,7 @@ on_finished(void *arg)
 	connection_close(&w->c);
 }
 
-static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished};
+static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished, NULL};
 
 static void
 pass_time(struct world *w, int64_t ms)
@@ -238,9 +238,57 @@ test_finish(void **state)
 	assert_int_equal(w->n_finished, 0); /* never from inside */
 	client_sends(w, SPAN("more"));
 	pass_time(w, 0);
-	assert_int_equal(w->n_finished, 1);
+	assert_int_equal(w->n_finished, 0); /* waits for the client's end */
 	assert_int_equal(w->n_input, 0);
+	assert_int_equal(w->c.in.cap, 0);
 	assert_int_equal(client_reads(w), 9);
+	client_goes(w);
+	assert_int_equal(w->n_finished, 1);
+}
+
+/* A client that goes on sending, or keeps its side open, is let go. */
+static void
+test_finish_is_bounded(void **state)
+{
+	static char bytes[65536];
+	struct world *w = *state;
+	size_t sent = 0;
+
+	connection_send(&w->c, SPAN("421 enough\r\n"));
+	connection_finish(&w->c);
+	while (w->n_finished == 0 && sent < 2 * (size_t)CONNECTION_LINGER_MAX) {
+		ssize_t n = write(w->client, bytes, sizeof(bytes));
+
+		sent += n > 0 ? (size_t)n : 0;
+		pass_time(w, 0);
+	}
+	assert_int_equal(w->n_finished, 1);
+	assert_true(sent > CONNECTION_LINGER_MAX);
+}
+
+static void
+test_finish_of_a_silent_client(void **state)
+{
+	struct world *w = *state;
+
+	connection_finish(&w->c);
+	pass_time(w, CONNECTION_LINGER_MS - 1);
+	assert_int_equal(w->n_finished, 0);
+	pass_time(w, 1);
+	assert_int_equal(w->n_finished, 1);
+}
+
+static void
+test_no_memory_while_silent(void **state)
+{
+	struct world *w = *state;
+
+	client_sends(w, SPAN("hello"));
+	pass_time(w, 0);
+	connection_send(&w->c, SPAN("250 hello\r\n"));
+	connection_flush(&w->c);
+	assert_int_equal(w->n_in, 5);
+	assert_int_equal(w->c.in.cap + w->c.out.cap, 0);
 }
 
 static void
@@ -258,10 +306,9 @@ test_finish_of_a_slow_reader(void **state)
 	}
 	connection_finish(&w->c);
 	pass_time(w, CONNECTION_LINGER_MS - 1);
-	if (w->n_finished == 0) { /* the kernel did not take all of it */
-		pass_time(w, 1);
-		assert_int_equal(w->n_timeout, 0);
-	}
+	assert_int_equal(w->n_finished, 0);
+	pass_time(w, 1);
+	assert_int_equal(w->n_timeout, 0);
 	assert_int_equal(w->n_finished, 1);
 }
 
@@ -292,6 +339,9 @@ main(void)
 	    TEST(test_input_limit),
 	    TEST(test_client_that_reads_nothing),
 	    TEST(test_finish),
+	    TEST(test_finish_is_bounded),
+	    TEST(test_finish_of_a_silent_client),
+	    TEST(test_no_memory_while_silent),
 	    TEST(test_finish_of_a_slow_reader),
 	    TEST(test_send_to_a_client_that_went),
 	};

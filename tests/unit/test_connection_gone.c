@@ -47,7 +47,7 @@ on_finished(void *arg)
 	connection_close(&c);
 }
 
-static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished};
+static const struct connection_events events = {on_input, on_gone, on_timeout, on_finished, NULL};
 
 static int
 setup(void **state)

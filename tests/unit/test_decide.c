@@ -105,6 +105,39 @@ test_unknown_matches_nothing(void **state)
 	expect(w, ACTION_PASS, 0);
 }
 
+/* In the clear and without a user is known, and matches no value. */
+static void
+test_tls_and_auth(void **state)
+{
+	static const struct {
+		const char *policy;
+		struct span tls, user;
+		enum action action;
+	} rows[] = {
+	    {"reject tls *", SPAN(""), SPAN(""), ACTION_PASS},
+	    {"reject tls !*", SPAN(""), SPAN(""), ACTION_REJECT},
+	    {"reject tls *", SPAN("TLSv1.3"), SPAN(""), ACTION_REJECT},
+	    {"reject tls !*", SPAN("TLSv1.3"), SPAN(""), ACTION_PASS},
+	    {"reject tls !TLSv1.3", SPAN("TLSv1.2"), SPAN(""), ACTION_REJECT},
+	    {"reject tls TLSv1.2", SPAN("TLSv1.2"), SPAN(""), ACTION_REJECT},
+	    {"reject tls /1\\.3$/", SPAN("TLSv1.3"), SPAN(""), ACTION_REJECT},
+	    {"reject auth *", SPAN("TLSv1.3"), SPAN(""), ACTION_PASS},
+	    {"reject auth !*", SPAN("TLSv1.3"), SPAN(""), ACTION_REJECT},
+	    {"reject auth alice", SPAN(""), SPAN("alice"), ACTION_REJECT},
+	    {"reject auth alice", SPAN(""), SPAN("alicia"), ACTION_PASS},
+	    {"reject auth ali*", SPAN(""), SPAN("alicia"), ACTION_REJECT},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		w->facts.tls = rows[i].tls;
+		w->facts.user = rows[i].user;
+		walk(w, rows[i].policy, STAGE_DATA);
+		if (w->v.action != rows[i].action)
+			fail_msg("row %zu", i);
+	}
+}
+
 static void
 test_content_truths(void **state)
 {
@@ -294,6 +327,7 @@ main(void)
 	    TEST(test_first_in_listed_order),
 	    TEST(test_all_facets_must_match),
 	    TEST(test_unknown_matches_nothing),
+	    TEST(test_tls_and_auth),
 	    TEST(test_content_truths),
 	    TEST(test_expiry),
 	    TEST(test_observe),

@@ -64,6 +64,35 @@ test_success_beside_failure(void **state)
 	assert_int_equal(count("Subject: Your message could not be delivered"), 1);
 }
 
+/* A gateway that offers DSN is told what was asked for, and reports itself. */
+static void
+test_success_is_passed_on(void **state)
+{
+	const struct buf *said = &fakes[0].commands;
+	struct commit_rcpt rcpt = good[0];
+
+	(void)state;
+	fakes[0].ehlo = "250-fake\r\n250-DSN\r\n250 8BITMIME\r\n";
+	rcpt.notify = NOTIFY_SUCCESS;
+	rcpt.orcpt = SPAN("rfc822;list@example.org");
+	accept_mail(SENDER, false, &rcpt, 1);
+	run();
+	assert_null(mail());
+	assert_int_equal(fake_spool.n, 1); /* we report nothing */
+	assert_non_null(memmem(said->p, said->n, " NOTIFY=SUCCESS", 15));
+	assert_non_null(memmem(said->p, said->n, " ORCPT=rfc822;list@example.org", 30));
+	/* Our own reports ask for none (RFC 3461 section 4.1). */
+	fakes[0].rcpt = "550 5.1.1 no\r\n";
+	rcpt.notify = NOTIFY_FAILURE;
+	accept_mail(SENDER, false, &rcpt, 1);
+	for (int i = 0; i < 200; i++)
+		loop_turn(loop, 1);
+	commit(true);
+	fakes[0].rcpt = "250 ok\r\n";
+	run();
+	assert_non_null(memmem(said->p, said->n, " NOTIFY=NEVER", 13));
+}
+
 static void
 test_no_success_report(void **state)
 {
@@ -131,6 +160,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_success_is_reported_at_the_end),
 	    TEST(test_success_beside_failure),
+	    TEST(test_success_is_passed_on),
 	    TEST(test_no_success_report),
 	    TEST(test_unwanted_failure_is_held),
 	    TEST(test_delay_as_asked),

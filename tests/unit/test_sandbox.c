@@ -23,13 +23,14 @@ enum {
 	SPOOL = BIT(SANDBOX_SPOOL),
 	JOURNAL = BIT(SANDBOX_JOURNAL),
 	WEB = BIT(SANDBOX_WEB),
-	ROLES = FRONT | LOOKUP | ZYGOTE | WORKER | SPOOL | JOURNAL | WEB,
+	KEY = BIT(SANDBOX_KEY),
+	ROLES = FRONT | LOOKUP | ZYGOTE | WORKER | SPOOL | JOURNAL | WEB | KEY,
 	FILES = ZYGOTE | WORKER | SPOOL | JOURNAL, /* may open files below their folders */
 	SOCKETS = LOOKUP | SPOOL
 };
 
 static const char *const names[] = {
-    "supervisor", "front", "lookup", "zygote", "worker", "spool", "journal", "web"};
+    "supervisor", "front", "lookup", "zygote", "worker", "spool", "journal", "web", "key"};
 
 /* --- the table --------------------------------------------------------------------------------- */
 
@@ -73,7 +74,7 @@ static const struct attempt attempts[] = {
     {"process_vm_readv", try_vm_read, ROLES | SUPERVISOR, 0, 0},
     {"fork", try_fork, ROLES & ~ZYGOTE, ZYGOTE | SUPERVISOR, 0},
     {"clone3", try_clone3, ROLES, 0, 0},
-    {"thread", try_thread, FRONT | LOOKUP | WORKER | JOURNAL | WEB, SPOOL, NOT_SANITIZED},
+    {"thread", try_thread, FRONT | LOOKUP | WORKER | JOURNAL | WEB, SPOOL | KEY, NOT_SANITIZED},
     {"kill", try_kill, ROLES & ~ZYGOTE, 0, 0},
     {"mmap PROT_EXEC", mmap_exec, ROLES, 0, 0},
     {"mmap PROT_WRITE PROT_EXEC", mmap_write_exec, ROLES, 0, 0},
@@ -188,7 +189,7 @@ test_a_missing_folder_is_no_error(void **state)
 static void
 test_users_are_different(void **state)
 {
-	for (int a = SANDBOX_FRONT; a <= SANDBOX_WEB; a++) {
+	for (int a = SANDBOX_FRONT; a <= SANDBOX_KEY; a++) {
 		assert_true(sandbox_uid((enum sandbox_kind)a) > 0);
 		for (int b = SANDBOX_FRONT; b < a; b++)
 			if (a == SANDBOX_WORKER && b == SANDBOX_ZYGOTE)
@@ -222,7 +223,7 @@ test_drop_user(void **state)
 {
 	if (geteuid() != 0)
 		skip();
-	for (int kind = SANDBOX_FRONT; kind <= SANDBOX_WEB; kind++) {
+	for (int kind = SANDBOX_FRONT; kind <= SANDBOX_KEY; kind++) {
 		pid_t pid = fork();
 		int status;
 
@@ -283,7 +284,8 @@ int
 main(void)
 {
 	static enum sandbox_kind kinds[] = {SANDBOX_SUPERVISOR, SANDBOX_FRONT, SANDBOX_LOOKUP,
-	    SANDBOX_ZYGOTE, SANDBOX_WORKER, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB};
+	    SANDBOX_ZYGOTE, SANDBOX_WORKER, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB,
+	    SANDBOX_KEY};
 	const struct CMUnitTest tests[] = {
 	    {"supervisor", test_kind, NULL, NULL, &kinds[0]},
 	    {"front", test_kind, NULL, NULL, &kinds[1]},
@@ -293,6 +295,7 @@ main(void)
 	    {"spool", test_kind, NULL, NULL, &kinds[5]},
 	    {"journal", test_kind, NULL, NULL, &kinds[6]},
 	    {"web", test_kind, NULL, NULL, &kinds[7]},
+	    {"key", test_kind, NULL, NULL, &kinds[8]},
 	    cmocka_unit_test(test_a_missing_folder_is_no_error),
 	    cmocka_unit_test(test_users_are_different),
 	    cmocka_unit_test(test_drop_user),

@@ -72,6 +72,8 @@ test_sending_does_not_connect(void **state)
 	    {SANDBOX_FRONT, SYS_sendmmsg, MSG_FASTOPEN, 0, SIGSYS},
 	    {SANDBOX_WEB, SYS_sendto, MSG_FASTOPEN, 0, SIGSYS},
 	    {SANDBOX_WEB, SYS_sendto, MSG_NOSIGNAL, 16, SIGSYS},
+	    {SANDBOX_KEY, SYS_sendto, MSG_FASTOPEN, 0, SIGSYS},
+	    {SANDBOX_KEY, SYS_sendto, MSG_NOSIGNAL, 16, SIGSYS},
 	    {SANDBOX_ZYGOTE, SYS_sendmmsg, MSG_FASTOPEN, 0, SIGSYS},
 	    {SANDBOX_WORKER, SYS_sendmsg, MSG_FASTOPEN, 0, SIGSYS},
 	    {SANDBOX_WORKER, SYS_sendmsg, MSG_NOSIGNAL, 0, 0},
@@ -117,6 +119,7 @@ test_signals(void **state)
 	    {SANDBOX_SPOOL, false, 0, SIGSYS},
 	    {SANDBOX_JOURNAL, false, 0, SIGSYS},
 	    {SANDBOX_WEB, false, 0, SIGSYS},
+	    {SANDBOX_KEY, false, 0, SIGSYS},
 	    {SANDBOX_ZYGOTE, true, SIGABRT, SIGABRT},
 	    {SANDBOX_ZYGOTE, false, 0, 0},
 	    {SANDBOX_WORKER, true, SIGABRT, SIGABRT},
@@ -173,7 +176,7 @@ static void
 test_descriptor_commands(void **state)
 {
 	static const enum sandbox_kind kinds[] = {SANDBOX_FRONT, SANDBOX_LOOKUP, SANDBOX_ZYGOTE,
-	    SANDBOX_WORKER, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB};
+	    SANDBOX_WORKER, SANDBOX_SPOOL, SANDBOX_JOURNAL, SANDBOX_WEB, SANDBOX_KEY};
 	static const struct {
 		long call, command;
 		int expected;

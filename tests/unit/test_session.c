@@ -12,11 +12,13 @@
 #include <cmocka.h>
 
 enum { TURNS = 20, REPLIES_MAX = 65536 };
-#define WALL_MS  1700000000000LL
-#define GREETING "EHLO client.example\r\n"
-#define MAIL     "MAIL FROM:<alice@sender.example>\r\n"
-#define RCPT     "RCPT TO:<bob@example.org>\r\n"
-#define BODY     "Subject: x\r\n\r\nhello\r\n.\r\n"
+#define DATA_MS    (conf_limits_default.data_ms)
+#define MESSAGE_MS (conf_limits_default.message_ms)
+#define WALL_MS    1700000000000LL
+#define GREETING   "EHLO client.example\r\n"
+#define MAIL       "MAIL FROM:<alice@sender.example>\r\n"
+#define RCPT       "RCPT TO:<bob@example.org>\r\n"
+#define BODY       "Subject: x\r\n\r\nhello\r\n.\r\n"
 
 /* These live as long as the process. */
 static struct loop *loop;
@@ -50,7 +52,8 @@ set_front(void)
 	    .gateway = &gateway,
 	    .max_size = 1000000,
 	    .max_recipients = 10};
-	listening = (struct conf_listen){.name = "mx", .flow = &flow};
+	listening =
+	    (struct conf_listen){.name = "mx", .flow = &flow, .limits = conf_limits_default};
 	config = (struct config){.hostname = "mx.example.org",
 	    .postmaster = "postmaster@example.org",
 	    .flows = &flow,
@@ -60,7 +63,7 @@ set_front(void)
 	assert_non_null(front.snapshot);
 	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
 	list_init(&front.sessions);
-	front.clients = clients_new(WALK_CLIENT_SESSIONS_MAX);
+	front.clients = clients_new();
 	channel_pair(ends);
 	spool_client_connect(spool, ends[0]);
 	spool_end = ends[1];
@@ -227,7 +230,19 @@ test_who_is_counted(void **state)
 	listening.xclient = (struct nets){0};
 }
 
-/* Bytes come in time, again and again, but there is no end of it. */
+/* As many bytes as keep a message going until the next time. */
+static void
+say_enough(void)
+{
+	static char bytes[65536];
+	size_t n = (size_t)(conf_limits_default.data_rate * (uint64_t)DATA_MS / 1000);
+
+	memset(bytes, 'x', n);
+	memcpy(bytes + n, "\r\n", 3);
+	say(bytes);
+}
+
+/* Bytes come in time and are many, again and again, but there is no end of it. */
 static void
 test_a_message_takes_too_long(void **state)
 {
@@ -235,18 +250,72 @@ test_a_message_takes_too_long(void **state)
 
 	(void)state;
 	begin_message();
+	say("Subject: x\r\n\r\n");
 	began_ms = now_ms;
-	while (now_ms + WALK_DATA_MS / 2 < began_ms + WALK_DATA_TOTAL_MS) {
-		set_clock(now_ms + WALK_DATA_MS / 2);
-		say("x\r\n");
+	while (now_ms + DATA_MS / 2 < began_ms + MESSAGE_MS) {
+		set_clock(now_ms + DATA_MS / 2);
+		say_enough();
 		assert_string_equal(heard(), "");
 	}
-	set_clock(began_ms + WALK_DATA_TOTAL_MS - 1);
+	set_clock(began_ms + MESSAGE_MS - 1);
 	say("x\r\n");
 	assert_string_equal(heard(), "");
-	set_clock(began_ms + WALK_DATA_TOTAL_MS);
+	set_clock(began_ms + MESSAGE_MS);
 	expect("421 4.4.2 The message takes too long [");
+	hang_up();
 	assert_int_equal(front.n_sessions, 0);
+}
+
+/* A byte now and then is not enough. */
+static void
+test_a_message_comes_too_slowly(void **state)
+{
+	int64_t began_ms;
+
+	(void)state;
+	begin_message();
+	began_ms = now_ms;
+	set_clock(began_ms + DATA_MS / 2);
+	say_enough();
+	set_clock(began_ms + DATA_MS);
+	turn();
+	assert_string_equal(heard(), "");
+	set_clock(began_ms + DATA_MS + DATA_MS / 2);
+	say("x\r\n");
+	set_clock(began_ms + 2 * DATA_MS - 1);
+	say("x\r\n");
+	assert_string_equal(heard(), "");
+	set_clock(began_ms + 2 * DATA_MS);
+	expect("421 4.4.2 The message comes too slowly [");
+}
+
+/* Idle sessions are shortened too when sessions run short. */
+static void
+test_stress(void **state)
+{
+	int first;
+
+	(void)state;
+	front.sessions_max = 8;
+	begin_session("192.0.2.1");
+	first = client;
+	say(GREETING);
+	(void)heard();
+	front.n_sessions += 4;
+	assert_false(front.is_stressed);
+	begin_session("192.0.2.2");
+	assert_true(front.is_stressed);
+	hang_up();
+	assert_true(front.is_stressed); /* not at each session to and fro */
+	client = first;
+	set_clock(now_ms + conf_limits_default.command_ms / WALK_STRESS_DIVISOR - 1);
+	turn();
+	assert_string_equal(heard(), "");
+	set_clock(now_ms + 1);
+	expect("421 4.4.2 ");
+	front.n_sessions -= 4;
+	hang_up();
+	assert_false(front.is_stressed);
 }
 
 /* The limit is of one message: a session may send for longer. */
@@ -255,12 +324,12 @@ test_the_next_message_has_its_own_time(void **state)
 {
 	(void)state;
 	begin_message();
-	set_clock(now_ms + WALK_DATA_MS - 1);
+	set_clock(now_ms + DATA_MS - 1);
 	say(BODY);
 	spool_takes();
 	expect("250 ");
 	for (int i = 0; i < 20; i++) {
-		set_clock(now_ms + WALK_DATA_MS - 1);
+		set_clock(now_ms + DATA_MS - 1);
 		say("NOOP\r\n");
 		expect("250 ");
 	}
@@ -298,6 +367,78 @@ test_no_memory_in_data(void **state)
 	content_set_budget(CONTENT_BYTES_MAX);
 	say(MAIL);
 	expect("250 2.1.0 ");
+}
+
+/* A client that reads no replies has them counted in the memory budget, and is the first to go. */
+static void
+test_no_memory_for_replies(void **state)
+{
+	struct session *s;
+	bool was_told = false;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	s = LIST_ENTRY(front.sessions.next, struct session, node);
+	for (int i = 0; i < 10000 && s->connection.held <= WALK_BUFFERS_SPARED; i++)
+		say("HELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\n");
+	assert_true(s->connection.held > WALK_BUFFERS_SPARED);
+	assert_int_equal(content_held(), s->connection.held);
+	content_set_budget(1);
+	say("NOOP\r\n");
+	assert_true(s->connection.held <= WALK_BUFFERS_SPARED);
+	for (int i = 0; i < 100 && !was_told; i++)
+		was_told = strstr(heard(), "421 4.3.1 No room for your session") != NULL;
+	assert_true(was_told);
+}
+
+/* What a waiting session costs beside the kernel's part and the process's tables. */
+static void
+test_a_waiting_session_is_small(void **state)
+{
+	struct session *s;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	say(GREETING "NOOP\r\nRSET\r\n");
+	(void)heard();
+	s = LIST_ENTRY(front.sessions.next, struct session, node);
+	assert_int_equal(s->state, SESSION_COMMAND);
+	assert_null(s->checks);
+	assert_null(s->transaction);
+	assert_null(s->connected);
+	assert_null(s->verdict);
+	assert_null(s->answers);
+	assert_int_equal(s->connection.held, 0);
+	assert_int_equal(s->connection.in.cap + s->connection.out.cap, 0);
+}
+
+/* A line that is too long is told once; mistakes past half of those allowed cost time. */
+static void
+test_mistakes_cost_time(void **state)
+{
+	uint32_t i = 0, max = conf_limits_default.mistakes;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	say(GREETING);
+	(void)heard();
+	for (; i < max / 2; i++) {
+		say("X\r\n");
+		expect("500 ");
+	}
+	say("X\r\nNOOP\r\n");
+	expect("500 ");
+	set_clock(now_ms + WALK_MISTAKE_MS - 1);
+	assert_string_equal(heard(), "");
+	set_clock(now_ms + 1);
+	expect("250 ");
+	for (i++; i < max - 1; i++) {
+		say("X\r\n");
+		expect("500 ");
+		set_clock(now_ms + WALK_MISTAKE_MS);
+	}
+	say("X\r\n");
+	assert_non_null(strstr(heard(), "421 4.7.0 Too many mistakes"));
 }
 
 /* All in one turn of the loop, so that the kernel takes none of it meanwhile. */
@@ -425,10 +566,15 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_reset_while_the_spool_thinks, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_who_is_counted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_message_takes_too_long, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_message_comes_too_slowly, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_stress, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_the_next_message_has_its_own_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_at_mail, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_in_data, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_memory_for_replies, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_waiting_session_is_small, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_mistakes_cost_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_slow_spool, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_slow_journal, setup, teardown),
 	};

@@ -39,7 +39,10 @@ lines(void **state)
 	    {"MAIL FROM:<a@b> =1", -E_SYNTAX, SMTP_MAIL, NULL, 0},
 	    {"MAIL FROM:<a@b> -A=1", -E_SYNTAX, SMTP_MAIL, NULL, 0},
 	    {"MAIL FROM:<a@b> A=b=c", -E_SYNTAX, SMTP_MAIL, NULL, 0},
-	    {"MAIL FROM:<a@b> A=\xc3\xa9", -E_SYNTAX, SMTP_MAIL, NULL, 0},
+	    {"MAIL FROM:<a@b> A=\xc3\xa9", 0, SMTP_MAIL, "a@b", 1},
+	    {"MAIL FROM:<a@b> A=\xc3", -E_SYNTAX, SMTP_MAIL, NULL, 0},
+	    {"MAIL FROM:<a@b> A\xc3\xa9=1", -E_SYNTAX, SMTP_MAIL, NULL, 0},
+	    {"MAIL FROM:<\xc3\xa9@b> SMTPUTF8", 0, SMTP_MAIL, "\xc3\xa9@b", 1},
 	    {"MAIL FROM:a@b", -E_SYNTAX, SMTP_MAIL, NULL, 0},
 	    {"MAIL FROM:<a@b", -E_SYNTAX, SMTP_MAIL, NULL, 0},
 	    {"MAIL FROM: a@b>", -E_SYNTAX, SMTP_MAIL, NULL, 0},
@@ -71,8 +74,18 @@ lines(void **state)
 	    {"XCLIENT ADDR=192.0.2.1 NAME=[UNAVAILABLE]", 0, SMTP_XCLIENT,
 		"ADDR=192.0.2.1 NAME=[UNAVAILABLE]", 2},
 	    {"XCLIENT", -E_SYNTAX, SMTP_XCLIENT, "", 0},
-	    {"STARTTLS", 0, SMTP_KNOWN_ELSEWHERE, "", 0},
-	    {"BDAT 10 LAST", 0, SMTP_KNOWN_ELSEWHERE, "10 LAST", 0},
+	    {"STARTTLS", 0, SMTP_STARTTLS, "", 0},
+	    {"BDAT 10", 0, SMTP_BDAT, "10", 0},
+	    {"bdat 0  last ", 0, SMTP_BDAT, "0  last", 0},
+	    {"BDAT 999999999999999999 LAST", 0, SMTP_BDAT, "999999999999999999 LAST", 0},
+	    {"BDAT 1000000000000000000 LAST", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT LAST", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT -1", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT +1", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT 0x10", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT 1 FIRST", -E_SYNTAX, SMTP_BDAT, NULL, 0},
+	    {"BDAT 1 LAST LAST", -E_SYNTAX, SMTP_BDAT, NULL, 0},
 	    {"", 0, SMTP_UNKNOWN, "", 0},
 	    {" MAIL FROM:<>", 0, SMTP_UNKNOWN, NULL, 0},
 	    {"GET / HTTP/1.1", 0, SMTP_UNKNOWN, NULL, 0},
@@ -106,8 +119,8 @@ addresses(void **state)
 	static const char *const bad[] = {"", "@", "a@", "@b", "a", "a b@c", ".a@b", "a.@b",
 	    "a..b@c", "a@b.", "a@.b", "a@b..c", "a@-b", "a@b-", "a@b-.c", "a@b_c", "a@[1.2.3]",
 	    "a@[2001:db8::1]", "a@[IPv6:192.0.2.1]", "a@[tag:x]", "a@[]", "a@b@c", "\"a@b",
-	    "\"a\"b@c", "a\"b\"@c", "a@b c", "a@b\x80", "\xc3\xa9@b", "\"\x80\"@b", "\"a\tb\"@c",
-	    "a,b@c", "a@" LABEL "4.example", "\"\\"};
+	    "\"a\"b@c", "a\"b\"@c", "a@b c", "a@b\x80", "\"\x80\"@b", "\"a\tb\"@c", "a,b@c",
+	    "a@" LABEL "4.example", "\"\\"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -194,6 +194,101 @@ stuffing_bare(void **state)
 	buf_free(&out);
 }
 
+/* Chunks of a message, cut as given; each split of their bytes tells the same. */
+static void
+chunks(void **state)
+{
+	static const struct {
+		const char *chunks[4]; /* the last one before NULL is the LAST */
+		bool has_bare;
+	} cases[] = {
+	    {{""}, false},
+	    {{"a\r\n"}, false},
+	    {{"a"}, false},
+	    {{"a\r\n", "b\r\n"}, false},
+	    {{"a\r", "\nb\r\n"}, false},
+	    {{"a\r", "", "\n"}, false},
+	    {{"\r\n.\r\n", "\r\n.\r\n", ""}, false},
+	    {{"a\r"}, true},
+	    {{"a\r", ""}, true},
+	    {{"a\r", "\r\n"}, true},
+	    {{"a\r", "b\n"}, true},
+	    {{"a\n"}, true},
+	    {{"\n"}, true},
+	    {{"x\n", "\n"}, true},
+	    {{"\r\nx\n", "\n.\r\n"}, true},
+	    {{"a", "\n"}, true},
+	    {{"a\r\n", "\n"}, true},
+	    {{"\r\n.\n", "QUIT\r\n"}, true},
+	    {{"\r.\r", "\n"}, true},
+	    {{"x\r\n\rx"}, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t step = 1; step < 8; step++) {
+			struct reader_chunks c = {0};
+			uint64_t size = 0;
+
+			for (size_t k = 0; k < 4 && cases[i].chunks[k] != NULL; k++) {
+				struct span s = span_str(cases[i].chunks[k]);
+
+				size += s.n;
+				reader_chunk_start(
+				    &c, s.n, k == 3 || cases[i].chunks[k + 1] == NULL);
+				while (s.n > 0)
+					s = span_skip(
+					    s, reader_chunk_push(&c, span_take(s, step)).n);
+				assert_int_equal(c.left, 0);
+			}
+			assert_int_equal(c.size, size);
+			if (c.has_bare != cases[i].has_bare)
+				fail_msg("case %zu step %zu", i, step);
+		}
+}
+
+static void
+chunk_takes_no_more_than_it_is(void **state)
+{
+	struct reader_chunks c = {0};
+
+	(void)state;
+	reader_chunk_start(&c, 3, true);
+	assert_int_equal(reader_chunk_push(&c, SPAN("abQUIT\r\n")).n, 3);
+	assert_int_equal(c.left, 0);
+	assert_int_equal(reader_chunk_push(&c, SPAN("QUIT\r\n")).n, 0);
+	assert_false(c.has_nul);
+	reader_chunk_start(&c, 2, true);
+	(void)reader_chunk_push(&c, SPAN("\0x"));
+	assert_true(c.has_nul);
+}
+
+static void
+skipping(void **state)
+{
+	static const struct {
+		struct span input;
+		bool is_whole;
+		size_t used;
+	} cases[] = {
+	    {SPAN("xxx"), false, 3},
+	    {SPAN("xxx\r"), false, 3},
+	    {SPAN("\r"), false, 0},
+	    {SPAN("x\nyy\ry"), false, 6},
+	    {SPAN("xxx\r\nNOOP\r\n"), true, 5},
+	    {SPAN("\r\n"), true, 2},
+	    {SPAN("\n\r\r\nx"), true, 4},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t used = 0;
+
+		assert_int_equal(reader_skip_line(cases[i].input, &used), cases[i].is_whole);
+		assert_int_equal(used, cases[i].used);
+	}
+}
+
 int
 main(void)
 {
@@ -203,6 +298,9 @@ main(void)
 	    cmocka_unit_test(lines),
 	    cmocka_unit_test(stuffing),
 	    cmocka_unit_test(stuffing_bare),
+	    cmocka_unit_test(chunks),
+	    cmocka_unit_test(chunk_takes_no_more_than_it_is),
+	    cmocka_unit_test(skipping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

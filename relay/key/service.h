@@ -1,0 +1,24 @@
+/*
+ * service.h - the key role's work: it signs for TLS handshakes and says whether a password is right.
+ *
+ * Front is not trusted: nothing it can say gets a key, a password record, or a signature over
+ * anything but a handshake.
+ */
+#ifndef KEY_SERVICE_H
+#define KEY_SERVICE_H
+#include "relay/base/loop.h"
+#include "relay/key/material.h"
+
+struct key_service;
+
+struct key_service *key_service_new(struct loop *loop);
+void key_service_free(struct key_service **s);
+/* Takes the material; what was in force before is kept once more for handshakes that began with it. */
+void key_service_take(struct key_service *s, struct material *m);
+void key_service_start(struct key_service *s);        /* inside the sandbox: starts a thread */
+void key_service_peer(struct key_service *s, int fd); /* takes the fd; an older one closes */
+void key_service_on_lost(struct key_service *s, void (*on_lost)(void *arg), void *arg);
+/* {"key":{...}}: counts of what was asked. */
+void key_service_add_status(const struct key_service *s, struct buf *to);
+
+#endif

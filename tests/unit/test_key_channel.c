@@ -1,0 +1,491 @@
+/* Front and key: the codec, front's client with a key role that the test plays, and the key role's
+ * service with a front that the test plays. */
+#include "relay/base/clock.h"
+#include "relay/front/key_client.h"
+#include "relay/ipc/channel.h"
+#include "relay/ipc/policy_bundle.h"
+#include "relay/key/checker.h"
+#include "relay/key/service.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { TURNS = 20, WORK_TURNS = 2000 };
+
+#define USERS                                                \
+	"user:{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==," \
+	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"      \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n"
+
+static const unsigned char print[KEY_FINGERPRINT] = "0123456789abcdef0123456789abcde";
+
+/* --- the codec ---------------------------------------------------------------------------------- */
+
+static void
+test_codec(void **state)
+{
+	struct buf b = BUF_INIT(65536);
+	struct key_request r = {span_of(print, sizeof(print)), 0x0403, SPAN("content")}, r2;
+	struct key_answer a = {KEY_YES, SPAN("signature")}, a2;
+	struct key_question q = {KEY_SCRAM_FINAL, SPAN("/u"), SPAN("me"), SPAN("p"), SPAN("m")}, q2;
+	struct key_verdict v = {KEY_NO, SPAN("salt"), 4096}, v2;
+
+	(void)state;
+	key_request_put(&b, &r);
+	assert_int_equal(key_request_get(buf_span(&b), &r2), 0);
+	assert_int_equal(r2.scheme, 0x0403);
+	assert_true(span_eq(r2.content, r.content) && span_eq(r2.fingerprint, r.fingerprint));
+	for (size_t n = 0; n < b.n; n++)
+		assert_int_equal(key_request_get(span_take(buf_span(&b), n), &r2), -E_CORRUPT);
+	buf_clear(&b);
+	key_answer_put(&b, &a);
+	assert_int_equal(key_answer_get(buf_span(&b), &a2), 0);
+	assert_true(a2.status == KEY_YES && span_eq(a2.signature, a.signature));
+	buf_clear(&b);
+	a.status = KEY_NO; /* a signature with a no, and a yes without one */
+	key_answer_put(&b, &a);
+	assert_int_equal(key_answer_get(buf_span(&b), &a2), -E_CORRUPT);
+	buf_clear(&b);
+	a = (struct key_answer){.status = KEY_YES};
+	key_answer_put(&b, &a);
+	assert_int_equal(key_answer_get(buf_span(&b), &a2), -E_CORRUPT);
+	buf_clear(&b);
+	key_question_put(&b, &q);
+	assert_int_equal(key_question_get(buf_span(&b), &q2), 0);
+	assert_true(q2.kind == q.kind && span_eq(q2.users, q.users) && span_eq(q2.name, q.name) &&
+		    span_eq(q2.proof, q.proof) && span_eq(q2.message, q.message));
+	buf_clear(&b);
+	key_verdict_put(&b, &v);
+	assert_int_equal(key_verdict_get(buf_span(&b), &v2), 0);
+	assert_true(v2.status == v.status && span_eq(v2.data, v.data) && v2.iterations == 4096);
+	buf_clear(&b);
+	v.iterations = KEY_ITERATIONS_MAX + 1;
+	key_verdict_put(&b, &v);
+	assert_int_equal(key_verdict_get(buf_span(&b), &v2), -E_CORRUPT);
+	buf_free(&b);
+}
+
+/* --- front's side -------------------------------------------------------------------------------- */
+
+struct world {
+	struct loop *loop;
+	struct key_client *client;
+	int key; /* our end */
+	unsigned n_lost;
+	struct key_waiting waiting;
+	unsigned n_verdicts;
+	enum key_status status;
+	char data[KEY_DATA_MAX + 1];
+};
+
+static void
+on_lost(void *arg)
+{
+	((struct world *)arg)->n_lost++;
+}
+
+static void
+on_verdict(struct key_waiting *w, const struct key_verdict *v)
+{
+	struct world *world = w->arg;
+
+	world->n_verdicts++;
+	world->status = v->status;
+	(void)span_copy(v->data, world->data, sizeof(world->data)); /* as long */
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = mem_alloc(sizeof(*w));
+	int ends[2];
+
+	clock_fake(0, -1);
+	w->loop = loop_new();
+	w->client = key_client_new(w->loop);
+	key_client_on_lost(w->client, on_lost, w);
+	channel_pair(ends);
+	key_client_connect(w->client, ends[0]);
+	w->key = ends[1];
+	w->waiting.on_verdict = on_verdict;
+	w->waiting.arg = w;
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	if (w->key >= 0)
+		(void)close(w->key);
+	key_cancel(&w->waiting);
+	key_client_free(&w->client);
+	loop_free(&w->loop);
+	mem_free(w);
+	return 0;
+}
+
+static void
+turn(struct world *w)
+{
+	for (int i = 0; i < TURNS; i++)
+		loop_turn(w->loop, 0);
+}
+
+static void
+say_answer(struct world *w, uint64_t id, enum key_status status, struct span signature)
+{
+	struct buf b = BUF_INIT(2048);
+
+	key_answer_put(&b, &(struct key_answer){status, signature});
+	assert_int_equal(channel_send_now(w->key, KEY_SIGNATURE, id, buf_span(&b), NULL), 0);
+	buf_free(&b);
+}
+
+static void
+say_verdict(struct world *w, uint64_t id, enum key_status status, struct span data)
+{
+	struct buf b = BUF_INIT(2048);
+
+	key_verdict_put(&b, &(struct key_verdict){status, data, 4096});
+	assert_int_equal(channel_send_now(w->key, KEY_VERDICT, id, buf_span(&b), NULL), 0);
+	buf_free(&b);
+}
+
+static int
+sign(struct world *w, struct buf *signature)
+{
+	return key_client_sign(w->client, print, 0x0403, SPAN("content"), signature);
+}
+
+static void
+ask(struct world *w)
+{
+	key_ask(w->client, &w->waiting,
+	    &(struct key_question){.kind = KEY_PASSWORD,
+		.users = SPAN("/u"),
+		.name = SPAN("me"),
+		.proof = SPAN("pw")});
+}
+
+static void
+test_signature(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+
+	/* The first id is 1: what key says may stand in the channel before it is asked. */
+	say_answer(w, 999, KEY_YES, SPAN("of another")); /* given up by somebody */
+	say_answer(w, 1, KEY_YES, SPAN("signature"));
+	assert_int_equal(sign(w, &b), 0);
+	assert_true(span_eq(buf_span(&b), SPAN("signature")));
+	say_answer(w, 2, KEY_NO, SPAN(""));
+	assert_int_equal(sign(w, &b), -E_NOT_FOUND);
+	say_answer(w, 3, KEY_REFUSED, SPAN(""));
+	assert_int_equal(sign(w, &b), -E_DENIED);
+	assert_true(key_client_is_there(w->client));
+	turn(w);
+	assert_int_equal(w->n_lost, 0);
+	buf_free(&b);
+}
+
+/* A verdict that comes first is told from the loop, not from inside a handshake. */
+static void
+test_verdict_before_a_signature(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+
+	ask(w); /* id 1 */
+	say_verdict(w, 1, KEY_YES, SPAN("data"));
+	say_answer(w, 2, KEY_YES, SPAN("signature"));
+	assert_int_equal(sign(w, &b), 0);
+	assert_int_equal(w->n_verdicts, 0);
+	turn(w);
+	assert_int_equal(w->n_verdicts, 1);
+	assert_int_equal(w->status, KEY_YES);
+	assert_string_equal(w->data, "data");
+	ask(w); /* id 3: cancelled while its verdict is kept */
+	say_verdict(w, 3, KEY_YES, SPAN("data"));
+	say_answer(w, 4, KEY_YES, SPAN("signature"));
+	assert_int_equal(sign(w, &b), 0);
+	key_cancel(&w->waiting);
+	turn(w);
+	assert_int_equal(w->n_verdicts, 1);
+	buf_free(&b);
+}
+
+static void
+test_key_is_away(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+	int ends[2];
+
+	ask(w);
+	(void)close(w->key);
+	w->key = -1;
+	assert_int_equal(sign(w, &b), -E_CLOSED);
+	assert_false(key_client_is_there(w->client));
+	assert_int_equal(w->n_verdicts, 0);
+	turn(w);
+	assert_int_equal(w->n_lost, 1);
+	assert_int_equal(w->n_verdicts, 1);
+	assert_int_equal(w->status, KEY_BUSY);
+	ask(w); /* nobody there: told from the loop as well */
+	assert_int_equal(w->n_verdicts, 1);
+	turn(w);
+	assert_int_equal(w->n_verdicts, 2);
+	channel_pair(ends);
+	key_client_connect(w->client, ends[0]);
+	w->key = ends[1];
+	say_answer(w, 4, KEY_YES, SPAN("signature"));
+	assert_int_equal(sign(w, &b), 0);
+	buf_free(&b);
+}
+
+/* Nobody answers: after KEY_SIGN_MS the channel counts as lost. */
+static void
+test_key_hangs(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+
+	assert_int_equal(sign(w, &b), -E_TIMEOUT);
+	assert_int_equal(sign(w, &b), -E_CLOSED);
+	turn(w);
+	assert_int_equal(w->n_lost, 1);
+	buf_free(&b);
+}
+
+static void
+test_nonsense_from_key(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+
+	ask(w);
+	assert_int_equal(channel_send_now(w->key, KEY_VERDICT, 1, SPAN("\xff"), NULL), 0);
+	turn(w);
+	assert_int_equal(w->n_verdicts, 1);
+	assert_int_equal(w->status, KEY_BUSY);
+	say_verdict(w, 77, KEY_YES, SPAN("")); /* nobody's */
+	turn(w);
+	assert_int_equal(channel_send_now(w->key, KEY_SIGNATURE, 2, SPAN("\xff"), NULL), 0);
+	assert_int_equal(sign(w, &b), -E_CORRUPT);
+	turn(w);
+	assert_int_equal(w->n_lost, 1);
+	buf_free(&b);
+}
+
+static void
+test_many_questions(void **state)
+{
+	enum { MANY = 100 };
+	struct world *w = *state;
+	struct key_waiting *many = mem_array(MANY, sizeof(*many));
+
+	for (int i = 0; i < MANY; i++) {
+		many[i].on_verdict = on_verdict;
+		many[i].arg = w;
+		key_ask(w->client, &many[i],
+		    &(struct key_question){.kind = KEY_PASSWORD, .name = SPAN("me")});
+	}
+	turn(w); /* those beyond the bound */
+	assert_true(w->n_verdicts > 0 && w->n_verdicts < MANY);
+	assert_int_equal(w->status, KEY_BUSY);
+	for (int i = 0; i < MANY; i++)
+		key_cancel(&many[i]);
+	mem_free(many);
+}
+
+/* --- key's side --------------------------------------------------------------------------------- */
+
+struct key_world {
+	struct loop *loop;
+	struct key_service *service;
+	int front; /* our end */
+	struct buf buf;
+};
+
+static int
+key_setup(void **state)
+{
+	struct key_world *w = mem_alloc(sizeof(*w));
+	struct conf_listen listen = {.users = "/u", .auth = AUTH_PLAIN};
+	struct config config = {.file = "t", .listens = &listen, .n_listens = 1};
+	struct buf bundle = BUF_INIT(65536), errors = BUF_INIT(65536);
+	struct material *m;
+	int ends[2];
+
+	clock_fake(0, -1);
+	bundle_add(&bundle, BUNDLE_USERS, SPAN("/u"), SPAN(USERS));
+	m = material_new(&config, buf_span(&bundle), &errors);
+	assert_non_null(m);
+	buf_free(&bundle);
+	w->loop = loop_new();
+	w->service = key_service_new(w->loop);
+	key_service_take(w->service, m);
+	key_service_start(w->service);
+	channel_pair(ends);
+	key_service_peer(w->service, ends[0]);
+	w->front = ends[1];
+	*state = w;
+	return 0;
+}
+
+static int
+key_teardown(void **state)
+{
+	struct key_world *w = *state;
+
+	(void)close(w->front);
+	key_service_free(&w->service);
+	loop_free(&w->loop);
+	buf_free(&w->buf);
+	mem_free(w);
+	return 0;
+}
+
+/* The next message from key, after as many turns as it takes. */
+static void
+hear(struct key_world *w, struct message *m)
+{
+	int r = -E_TIMEOUT;
+
+	for (int i = 0; i < WORK_TURNS && r == -E_TIMEOUT; i++) {
+		loop_turn(w->loop, 10);
+		r = channel_receive(w->front, m, &w->buf, 0);
+	}
+	assert_int_equal(r, 0);
+}
+
+static void
+put_question(struct key_world *w, uint64_t id, enum key_question_kind kind, const char *users,
+    const char *name, const char *proof)
+{
+	struct buf b = BUF_INIT(65536);
+
+	key_question_put(&b, &(struct key_question){.kind = kind,
+				 .users = span_str(users),
+				 .name = span_str(name),
+				 .proof = span_str(proof)});
+	assert_int_equal(channel_send_now(w->front, KEY_ASK, id, buf_span(&b), NULL), 0);
+	buf_free(&b);
+}
+
+static void
+test_questions(void **state)
+{
+	static const struct {
+		enum key_question_kind kind;
+		const char *users, *name, *proof;
+		enum key_status status;
+		size_t n_data;
+	} rows[] = {
+	    {KEY_PASSWORD, "/u", "user", "pencil", KEY_YES, 0},
+	    {KEY_PASSWORD, "/u", "user", "wrong", KEY_NO, 0},
+	    {KEY_PASSWORD, "/u", "nobody", "pencil", KEY_NO, 0},
+	    {KEY_PASSWORD, "/other", "user", "pencil", KEY_REFUSED, 0},
+	    {KEY_SCRAM_FIRST, "/u", "user", "", KEY_YES, 16},
+	    {KEY_SCRAM_FIRST, "/u", "nobody", "", KEY_YES, 16},
+	    {KEY_SCRAM_FINAL, "/u", "user", "short", KEY_NO, 0},
+	    {KEY_SCRAM_FINAL, "/u", "nobody", "12345678901234567890123456789012", KEY_NO, 0},
+	};
+	struct key_world *w = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct key_verdict v;
+		struct message m;
+
+		put_question(w, i, rows[i].kind, rows[i].users, rows[i].name, rows[i].proof);
+		hear(w, &m);
+		assert_int_equal(m.type, KEY_VERDICT);
+		assert_int_equal(m.id, i);
+		assert_int_equal(key_verdict_get(m.payload, &v), 0);
+		if (v.status != rows[i].status || v.data.n != rows[i].n_data)
+			fail_msg("row %zu: status %d, %zu bytes", i, v.status, v.data.n);
+	}
+}
+
+/* The queue is bounded, every question is answered, and signatures do not wait for passwords. */
+static void
+test_queue(void **state)
+{
+	enum { ASKED = CHECKER_WAITING_MAX + 10 };
+	struct key_world *w = *state;
+	unsigned n_yes = 0, n_busy = 0;
+	struct buf b = BUF_INIT(2048);
+	struct message m;
+	struct key_verdict v;
+	bool was_answered_first = false;
+
+	for (unsigned i = 0; i < ASKED; i++)
+		put_question(w, i, KEY_PASSWORD, "/u", "user", "pencil");
+	key_request_put(
+	    &b, &(struct key_request){span_of(print, sizeof(print)), 0x0403, SPAN("content")});
+	assert_int_equal(channel_send_now(w->front, KEY_SIGN, ASKED, buf_span(&b), NULL), 0);
+	for (unsigned i = 0; i <= ASKED; i++) {
+		hear(w, &m);
+		if (m.type == KEY_SIGNATURE) {
+			was_answered_first = n_yes < CHECKER_WAITING_MAX;
+			continue;
+		}
+		assert_int_equal(key_verdict_get(m.payload, &v), 0);
+		n_yes += v.status == KEY_YES;
+		n_busy += v.status == KEY_BUSY;
+	}
+	assert_int_equal(n_yes + n_busy, ASKED);
+	assert_true(n_yes >= CHECKER_WAITING_MAX && n_busy > 0);
+	assert_true(was_answered_first);
+	buf_free(&b);
+}
+
+static void
+test_nonsense_from_front(void **state)
+{
+	struct key_world *w = *state;
+	struct key_answer a;
+	struct key_verdict v;
+	struct message m;
+
+	assert_int_equal(channel_send_now(w->front, KEY_SIGN, 1, SPAN("junk"), NULL), 0);
+	hear(w, &m);
+	assert_int_equal(key_answer_get(m.payload, &a), 0);
+	assert_int_equal(a.status, KEY_REFUSED);
+	assert_int_equal(channel_send_now(w->front, KEY_ASK, 2, SPAN("junk"), NULL), 0);
+	hear(w, &m);
+	assert_int_equal(key_verdict_get(m.payload, &v), 0);
+	assert_int_equal(v.status, KEY_REFUSED);
+	assert_int_equal(channel_send_now(w->front, 77, 3, SPAN("junk"), NULL), 0);
+	put_question(w, 4, KEY_SCRAM_FIRST, "/u", "user", "");
+	hear(w, &m);
+	assert_int_equal(m.id, 4);
+}
+
+#define FRONT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define KEY(test)   cmocka_unit_test_setup_teardown(test, key_setup, key_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_codec),
+	    FRONT(test_signature),
+	    FRONT(test_verdict_before_a_signature),
+	    FRONT(test_key_is_away),
+	    FRONT(test_key_hangs),
+	    FRONT(test_nonsense_from_key),
+	    FRONT(test_many_questions),
+	    KEY(test_questions),
+	    KEY(test_queue),
+	    KEY(test_nonsense_from_front),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -136,8 +136,8 @@ struct pnf_member {
 struct pnf_host {
 	uint32_t size; /* of this table in the Postern that runs */
 	uint16_t abi_major, abi_minor;
-	/* Settings, for load only: an option the filter has declared, and "deadline" (milliseconds),
-	 * which every filter has.  A list's count; an element (NULL past the end). */
+	/* Settings, for load only: an option the filter has declared, "deadline" (milliseconds), which
+	 * every filter has, and with PNF_NEEDS_TMPDIR the text "tmpdir", the zygote's folder.  A list's count; an element (NULL past the end). */
 	int64_t (*option_number)(
 	    const struct pnf_config *, const char *name); /* bool size time too */
 	const char *(*option_text)(const struct pnf_config *, const char *name);

@@ -9,6 +9,8 @@
 #ifndef CHAIN_CATALOG_H
 #define CHAIN_CATALOG_H
 #include "filters/postern_filter.h"
+#include "relay/base/err.h"
+#include "relay/base/mem.h"
 #include "relay/base/wire.h"
 
 enum {

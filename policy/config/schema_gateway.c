@@ -321,7 +321,7 @@ read_recipients(struct reading *r, const struct node *n, void *to)
 static const struct rule domain_rules[] = {
     {"gateway", RULE_ONE, read_domain_gateway},
     {"recipients", RULE_ONE, read_recipients},
-    {"filter", RULE_NOT_YET, NULL},
+    {"filter", RULE_TITLED, NULL}, /* schema_read_domain_overrides */
     {NULL, RULE_ONE, NULL},
 };
 

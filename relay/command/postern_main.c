@@ -1,9 +1,9 @@
 /*
  * The one command an admin types: finds the sub-command, its options before or after it, its help.
  */
-#include "filters/chain/abouts.h"
 #include "relay/base/nearest.h"
 #include "relay/command/queue_help.h"
+#include "relay/process/plugins.h"
 #include "relay/process/policy_source.h"
 
 #include <stdarg.h>
@@ -69,6 +69,14 @@ command_fail(int status, const char *fmt, ...)
 	return status;
 }
 
+static struct plugins plugins; /* of the one configuration that a command reads */
+
+struct span
+command_plugins(void)
+{
+	return buf_span(&plugins.bytes);
+}
+
 struct config *
 command_config(const struct command_line *line, struct buf *text)
 {
@@ -81,7 +89,7 @@ command_config(const struct command_line *line, struct buf *text)
 	if (file_read(line->config_file, CONFIG_TEXT_MAX, to, &err) < 0)
 		(void)command_fail(0, "%s; name the configuration with -c FILE", err.text);
 	else
-		config = config_parse(buf_span(to), line->config_file, filters_abouts(), &errors);
+		config = plugins_parse_config(buf_span(to), line->config_file, &plugins, &errors);
 	fprintf(stderr, "%.*s", (int)errors.lines.n, errors.lines.n > 0 ? errors.lines.p : "");
 	buf_free(&errors.lines);
 	buf_free(&own);
@@ -194,6 +202,7 @@ main(int argc, char **argv)
 		return command_fail(EXIT_USAGE, "say what to do; \"postern --help\" lists it");
 	status = p.subcommand->run(&p.line);
 	mem_free(p.line.words);
+	plugins_free(&plugins);
 	if (fflush(stdout) != 0)
 		return command_fail(EXIT_NO, "cannot write to standard output: %m");
 	return status;

@@ -28,9 +28,12 @@ enum { ROLE_COUNT = ROLE_KEY + 1 };
 
 const char *role_name(enum role_id id);
 
+struct catalog;
+
 struct role {
 	const struct role_ops *ops;
 	struct loop *loop;
+	struct catalog *catalog; /* of plugins; the configuration points into it */
 	struct config *config;
 	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;

@@ -28,6 +28,7 @@ int command_run(const struct command_line *line);
 int command_check(const struct command_line *line);
 int command_explain(const struct command_line *line);
 int command_gateway(const struct command_line *line);
+int command_plan(const struct command_line *line);
 int command_policy(const struct command_line *line);
 int command_queue(const struct command_line *line);
 int command_status(const struct command_line *line);

@@ -23,6 +23,8 @@ static const struct subcommand subcommands[] = {
     {"run", "[--log=json]",
 	"run the relay in the foreground; prints \"ready\" once mail is accepted", command_run},
     {"check", "", "check configuration and policy; every error at once", command_check},
+    {"plan", "[--flow NAME]",
+	"which filters run over the mail of each flow, and what their word leads to", command_plan},
     {"explain",
 	"--client IP [--helo NAME] [--from ADDRESS] [--to ADDRESS]... [--policy FILE]\n"
 	"                       [--offline] [MESSAGE.eml]",
@@ -49,7 +51,7 @@ static const struct subcommand subcommands[] = {
 };
 
 static const char *const later[] = {
-    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
+    "recipient", "quarantine", "replay", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),

@@ -239,6 +239,8 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 
 	*r = (struct scan_result){0};
 	r->not_run = get_u32(&w);
+	if ((uint64_t)r->not_run >> flow->n_filters != 0)
+		w.failed = true;
 	r->n_outcomes = get_count(&w, SCAN_OUTCOMES_MAX);
 	for (size_t i = 0; i < r->n_outcomes && !w.failed; i++)
 		get_outcome(&w, flow, &r->outcomes[i]);

@@ -198,7 +198,8 @@ bench:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \
-	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/postern
+	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/postern $(DESTDIR)$(PREFIX)/include
+	install -m 644 filters/postern_filter.h $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(ROLES) $(DESTDIR)$(PREFIX)/libexec/postern
 	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1

@@ -7,6 +7,7 @@
 #include "filters/chain/builtins.h"
 #include "filters/chain/catalog.h"
 #include "filters/chain/plugin.h"
+#include "filters/worker/limits.h"
 #include "filters/worker/share.h"
 #include "filters/worker/stamp.h"
 #include "filters/worker/zygote.h"
@@ -33,6 +34,7 @@ struct filter_role {
 	struct chain *chain;
 	struct zygote *zygote;
 	char folder[PATH_BYTES]; /* of the scratch folders */
+	int memory_fd;           /* limits_memory_open */
 	struct timer *retry, *watch;
 	uint64_t loaded, seen; /* stamps of the signature folders: as loaded, as seen last */
 	bool had_databases;    /* all folders named so were there before the sandbox closed */
@@ -258,6 +260,7 @@ filter_prepare(struct role *role, struct err *err)
 	role->self = &f;
 	if (make_folders(&f, err) < 0)
 		return -err->code;
+	f.memory_fd = limits_memory_open();
 	decode_warm_up();
 	tzset();
 	f.had_databases = has_databases(role->config);
@@ -279,6 +282,7 @@ filter_start(struct role *role)
 	const struct zygote_settings settings = {.n_workers = count_workers(),
 	    .folder = f->folder,
 	    .sandbox = enter_sandbox,
+	    .memory_fd = f->memory_fd,
 	    .problem = on_worker_problem,
 	    .arg = f};
 

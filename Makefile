@@ -10,7 +10,7 @@ CC      ?= gcc
 SAN     ?=
 DEMO    ?=
 
-MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
+MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/quarantine relay/deliver relay/lookup \
 	relay/key relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
 	policy/store policy/recipient policy/default policy/journal filters/unpack filters/chain filters/worker \
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
@@ -36,7 +36,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   = -lclamav -larchive -lmagic -lcares -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
+LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))

@@ -102,14 +102,15 @@ enter_sandbox(const char *tmpdir, struct err *err)
 	return sandbox_enter(SANDBOX_WORKER, paths, err);
 }
 
+/* For each front: together as many as there are cores. */
 static unsigned
-count_workers(void)
+count_workers(unsigned fronts)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN) / (long)fronts;
 
 	if (cores < WORKERS_MIN)
 		return WORKERS_MIN;
-	return cores > ZYGOTE_WORKERS_MAX ? ZYGOTE_WORKERS_MAX : (unsigned)cores;
+	return cores * fronts > ZYGOTE_WORKERS_MAX ? ZYGOTE_WORKERS_MAX / fronts : (unsigned)cores;
 }
 
 /* Whether every folder that an option `databases` names is there. */
@@ -279,7 +280,9 @@ static void
 filter_start(struct role *role)
 {
 	struct filter_role *f = role->self;
-	const struct zygote_settings settings = {.n_workers = count_workers(),
+	unsigned fronts = role->config->fronts;
+	const struct zygote_settings settings = {.n_workers = count_workers(fronts),
+	    .n_fronts = fronts,
 	    .folder = f->folder,
 	    .sandbox = enter_sandbox,
 	    .memory_fd = f->memory_fd,
@@ -295,12 +298,12 @@ filter_start(struct role *role)
 }
 
 static void
-filter_peer(struct role *role, enum role_id peer, int fd)
+filter_peer(struct role *role, unsigned place, int fd)
 {
 	struct filter_role *f = role->self;
 
-	if (peer == ROLE_FRONT)
-		zygote_serve(f->zygote, fd);
+	if (place_role(place) == ROLE_FRONT)
+		zygote_serve(f->zygote, place_instance(place), fd);
 	else
 		(void)close(fd); /* nobody else asks for workers */
 }

@@ -57,6 +57,16 @@ read_plugins(struct reading *r, const struct node *n, void *to)
 }
 
 static void
+read_fronts(struct reading *r, const struct node *n, void *to)
+{
+	static const struct range range = {1, CONFIG_FRONTS_MAX, "from 1 to 8"};
+
+	_Static_assert(CONFIG_FRONTS_MAX == 8, "the range's text");
+	(void)to;
+	(void)schema_read_number(r, n, &range, &r->config->fronts); /* or the default */
+}
+
+static void
 read_journal(struct reading *r, const struct node *n, void *to)
 {
 	static const struct rule rules[] = {
@@ -76,6 +86,7 @@ static const struct rule top_rules[] = {
     {"state_dir", RULE_ONE, read_state_dir},
     {"run_dir", RULE_ONE, read_run_dir},
     {"plugins", RULE_ONE, read_plugins},
+    {"fronts", RULE_ONE, read_fronts},
     {"listen", RULE_TITLED, NULL},
     {"dns", RULE_SECTION, schema_read_dns},
     {"flow", RULE_TITLED, NULL},
@@ -83,13 +94,14 @@ static const struct rule top_rules[] = {
     {"gateway", RULE_TITLED, NULL},
     {"filter", RULE_TITLED, NULL},
     {"queue", RULE_SECTION, schema_read_queue},
+    {"quarantine", RULE_SECTION, schema_read_quarantine},
     {"web", RULE_SECTION, schema_read_web},
     {"journal", RULE_SECTION, read_journal},
     {"tls", RULE_SECTION, schema_read_tls},
     {"trust", RULE_NOT_YET, NULL},
-    {"quarantine", RULE_NOT_YET, NULL},
     {"fleet", RULE_NOT_YET, NULL},
-    {"ldap", RULE_NOT_YET, NULL},
+    {"ldap", RULE_TITLED, NULL},
+    {"callout", RULE_SECTION, schema_read_callout},
     {NULL, RULE_ONE, NULL},
 };
 
@@ -117,6 +129,7 @@ read_all(struct reading *r)
 	default_postmaster(r);
 	schema_read_gateways(r);
 	schema_read_filters(r);
+	schema_read_ldaps(r);
 	schema_read_domains(r);
 	schema_read_flows(r);
 	schema_read_domain_overrides(r);

@@ -17,7 +17,8 @@ enum {
 	CONFIG_TEXT_MAX = 1024 * 1024,
 	CONFIG_FILTERS_MAX = 32, /* filters in one flow */
 	CONFIG_RETRY_MAX = 64,
-	CONFIG_CERTIFICATES_MAX = 16
+	CONFIG_CERTIFICATES_MAX = 16,
+	CONFIG_FRONTS_MAX = 8
 };
 
 struct endpoint {
@@ -96,9 +97,10 @@ struct conf_override {
 	bool is_failure_said;
 };
 
+/* The least sum of scores for each action above pass. */
 struct conf_score {
-	bool has_tag, has_tempfail, has_reject; /* quarantine and others: not in this version */
-	int64_t tag_milli, tempfail_milli, reject_milli;
+	bool has[ACTION_COUNT];
+	int64_t milli[ACTION_COUNT];
 };
 
 struct conf_flow {
@@ -117,7 +119,43 @@ struct conf_flow {
 	bool strip_tags;
 };
 
-enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE };
+/* How long answers about recipients are kept. */
+struct conf_keep {
+	int64_t positive_ms, negative_ms;
+	int64_t stale_ms; /* past its time, while the source is away: positive answers only */
+};
+
+enum directory_scope { DIRECTORY_SUB, DIRECTORY_ONE, DIRECTORY_BASE };
+
+struct conf_ldap_server {
+	const char *text; /* as written: "ldap://dc1.example.org", "ldaps://10.0.0.9:636" */
+	const char *host; /* name or address text without port and brackets */
+	uint16_t port;
+	bool is_ldaps; /* TLS from the first byte */
+	bool is_name;  /* host must be looked up */
+	struct ip ip;  /* when !is_name */
+};
+
+/* A directory that knows recipients. */
+struct conf_ldap {
+	const char *name;
+	struct conf_ldap_server *servers; /* the first one that answers is asked */
+	size_t n_servers;
+	const char *base, *filter; /* %s in the filter stands for the address */
+	enum directory_scope scope;
+	const char *bind, *password_file; /* both NULL: nobody signs in */
+	bool starttls;                    /* with ldap:// */
+	const char *ca;                   /* NULL: the system's */
+	int64_t timeout_ms;               /* of one question, all servers together */
+	struct conf_keep keep;
+};
+
+struct conf_callout {
+	int64_t timeout_ms; /* of one question, all servers together */
+	struct conf_keep keep;
+};
+
+enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE, RECIPIENTS_LDAP, RECIPIENTS_CALLOUT };
 
 struct conf_domain {
 	const char *name;    /* lower case, without the leading dot */
@@ -127,6 +165,10 @@ struct conf_domain {
 	const char *recipients_file;
 	struct conf_override *overrides; /* the action matrix: for mail to this domain */
 	size_t n_overrides;
+	const struct conf_ldap *ldap; /* with RECIPIENTS_LDAP */
+	bool takes_unknown;           /* while the source cannot say: 250, else 451 */
+	const char *canary; /* an address that must exist, or NULL: a source that denies it
+				       * is not believed */
 };
 
 struct conf_server {
@@ -206,6 +248,11 @@ struct conf_queue {
 	uint64_t min_free; /* bytes */
 };
 
+struct conf_quarantine {
+	int64_t keep_ms;
+	uint64_t max; /* bytes */
+};
+
 struct conf_web {
 	bool is_on; /* the section is there */
 	struct endpoint address;
@@ -216,6 +263,7 @@ struct config {
 	const char *file;
 	const char *hostname, *postmaster, *state_dir, *run_dir;
 	const char *plugins; /* folder of shared objects with filters; NULL: none */
+	uint32_t fronts;     /* processes that talk to clients */
 	struct conf_listen *listens;
 	size_t n_listens;
 	struct conf_tls tls;
@@ -226,9 +274,13 @@ struct config {
 	size_t n_domains;
 	struct conf_gateway *gateways;
 	size_t n_gateways;
+	struct conf_ldap *ldaps;
+	size_t n_ldaps;
+	struct conf_callout callout;
 	struct conf_filter *filters; /* every filter any flow names, and every section */
 	size_t n_filters;
 	struct conf_queue queue;
+	struct conf_quarantine quarantine;
 	struct conf_web web;
 };
 
@@ -261,6 +313,9 @@ int config_check_machine(const struct config *c, struct config_errors *errors);
 
 const struct conf_flow *config_flow(const struct config *c, struct span name);
 const struct conf_gateway *config_gateway(const struct config *c, struct span name);
+const struct conf_ldap *config_ldap(const struct config *c, struct span name);
+/* Whether the domain's recipients are asked for one by one, of the lookup role. */
+bool config_asks_recipients(const struct conf_domain *d);
 /* The domain section that an address's domain falls under (longest wins), NULL: none. */
 const struct conf_domain *config_domain(const struct config *c, struct span domain);
 /* The same for a whole address. */

@@ -109,6 +109,7 @@ void schema_read_limits(struct reading *r, const struct node *n, void *to); /* s
 void schema_read_dns(struct reading *r, const struct node *n, void *to);
 void schema_read_web(struct reading *r, const struct node *n, void *to);
 void schema_read_queue(struct reading *r, const struct node *n, void *to);
+void schema_read_quarantine(struct reading *r, const struct node *n, void *to);
 void config_defaults(struct config *c);
 /* schema_tls.c: certificates, and who may sign in. */
 void schema_read_tls(struct reading *r, const struct node *n, void *to);
@@ -117,9 +118,14 @@ void schema_read_listen_auth(struct reading *r, const struct node *n, void *to);
 void schema_read_listen_users(struct reading *r, const struct node *n, void *to);
 /* What the words of one listener must have in common with each other and with `tls`. */
 void schema_check_listen_tls(struct reading *r, const struct node *n, struct conf_listen *l);
-/* schema_gateway.c: where mail goes.  Domains need the gateways. */
+/* schema_gateway.c: where mail goes. */
 void schema_read_gateways(struct reading *r);
+/* schema_domain.c: needs gateways and directories. */
 void schema_read_domains(struct reading *r);
+/* schema_recipients.c: who knows the recipients of a domain. */
+void schema_read_ldaps(struct reading *r);
+void schema_read_callout(struct reading *r, const struct node *n, void *to);
+extern const struct conf_callout conf_callout_default;
 /* schema_filter.c */
 void schema_read_filters(struct reading *r);
 /* The filter of this name, by section or as a plugin with its defaults; NULL, complained of. */

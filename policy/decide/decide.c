@@ -110,7 +110,29 @@ mark_all(struct decide_walk *w, const struct rule_order *order)
 	}
 }
 
-/* A reject, a tempfail or an accept that matched. */
+static enum action
+action_of(enum rule_verb verb)
+{
+	switch (verb) {
+	case RULE_REJECT:
+		return ACTION_REJECT;
+	case RULE_TEMPFAIL:
+		return ACTION_TEMPFAIL;
+	case RULE_QUARANTINE:
+		return ACTION_QUARANTINE;
+	case RULE_DISCARD:
+		return ACTION_DISCARD;
+	case RULE_KEEP:
+		return ACTION_KEEP;
+	case RULE_ACCEPT:
+	case RULE_TAG:
+	case RULE_SCORE:
+		break;
+	}
+	return ACTION_PASS;
+}
+
+/* A rule that matched and neither tags nor scores. */
 static void
 decide(struct decide_walk *w, const struct rule *r)
 {
@@ -128,9 +150,7 @@ decide(struct decide_walk *w, const struct rule *r)
 		ruling.text = r->text;
 	else
 		ruling.text = is_list ? r->condition : span_str(text);
-	ruling.action = r->verb == RULE_REJECT     ? ACTION_REJECT
-			: r->verb == RULE_TEMPFAIL ? ACTION_TEMPFAIL
-						   : ACTION_PASS;
+	ruling.action = action_of(r->verb);
 	if (r->verb == RULE_ACCEPT)
 		w->v->is_accepted = true;
 	walk_rule(w, &ruling);
@@ -176,7 +196,7 @@ look_at(struct decide_walk *w, const struct rule *r)
 static void
 search(struct decide_walk *w, const struct rule_order *order)
 {
-	/* An accept ends the search; it does not lift what an earlier stage has refused. */
+	/* An accept ends the search; it does not lift what an earlier stage has decided. */
 	for (size_t i = 0; i < order->n_deciders; i++) {
 		const struct rule *r = &w->snapshot->rules[order->deciders[i]];
 		bool is_white = r->list != RULE_NO_LIST && w->snapshot->lists[r->list].is_white;
@@ -185,8 +205,10 @@ search(struct decide_walk *w, const struct rule_order *order)
 			continue;
 		if (w->v->is_accepted)
 			walk_trace(w, "rule", r->condition, r->id, "skipped: accepted");
-		else if (w->v->action >= ACTION_TEMPFAIL && r->verb == RULE_ACCEPT)
-			walk_trace(w, "rule", r->condition, r->id, "skipped: refused before");
+		else if (w->v->action > ACTION_TAG && r->verb == RULE_ACCEPT)
+			walk_trace(w, "rule", r->condition, r->id,
+			    w->v->action >= ACTION_TEMPFAIL ? "skipped: refused before"
+							    : "skipped: decided before");
 		else if (look_at(w, r))
 			return;
 	}

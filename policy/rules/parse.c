@@ -121,14 +121,14 @@ compile_verb(struct line *l, struct rule *r)
 	if (!l->has) {
 		if (!l->is_broken)
 			line_break(l,
-			    "what to do is missing; write accept, reject, tempfail, tag NAME "
-			    "or score N");
+			    "what to do is missing; write accept, reject, tempfail, quarantine, "
+			    "discard, keep, tag NAME or score N");
 		return false;
 	}
 	if (line_at_word(l) && words_is_later_verb(word)) {
 		line_break(l,
-		    "`%.*s` is not in this version; use accept, reject, tempfail, tag, score "
-		    "or observe",
+		    "`%.*s` is not in this version; use accept, reject, tempfail, quarantine, "
+		    "discard, keep, tag, score or observe",
 		    SPAN_ARG(word));
 		return false;
 	}
@@ -143,7 +143,8 @@ compile_verb(struct line *l, struct rule *r)
 	}
 	if (line_at(l, "observe") || line_at(l, "dnsbl") || line_at(l, "dnswl")) {
 		line_break(l,
-		    "`%.*s` cannot stand here; write accept, reject, tempfail, tag NAME or score N",
+		    "`%.*s` cannot stand here; write accept, reject, tempfail, quarantine, "
+		    "discard, keep, tag NAME or score N",
 		    SPAN_ARG(word));
 		return false;
 	}

@@ -17,7 +17,16 @@ enum {
 	RULE_SCORE_MAX = 1000000 /* points, either sign */
 };
 
-enum rule_verb { RULE_ACCEPT, RULE_REJECT, RULE_TEMPFAIL, RULE_TAG, RULE_SCORE };
+enum rule_verb {
+	RULE_ACCEPT,
+	RULE_REJECT,
+	RULE_TEMPFAIL,
+	RULE_QUARANTINE,
+	RULE_DISCARD,
+	RULE_KEEP,
+	RULE_TAG,
+	RULE_SCORE
+};
 
 /* The first stage in which all facets of a rule are known; in the order of decide.h's stages. */
 enum rule_stage {

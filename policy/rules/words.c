@@ -3,14 +3,15 @@
 
 #include <stdio.h>
 
-const char *const words_verbs[] = {
-    "accept", "reject", "tempfail", "tag", "score", "observe", "dnsbl", "dnswl", NULL};
-const char *const words_list_verbs[] = {"answers", "reject", "tempfail", "tag", "score", NULL};
+const char *const words_verbs[] = {"accept", "reject", "tempfail", "quarantine", "discard", "keep",
+    "tag", "score", "observe", "dnsbl", "dnswl", NULL};
+const char *const words_list_verbs[] = {
+    "answers", "reject", "tempfail", "quarantine", "discard", "keep", "tag", "score", NULL};
 const char *const words_facets[] = {"client", "host", "helo", "from", "to", "tls", "auth",
     "subject", "header", "body", "url", "attachment", "attachment-type", NULL};
 const char *const words_options[] = {"text", "note", "until", NULL};
 
-static const char *const later_verbs[] = {"quarantine", "discard", "hold", "keep", NULL};
+static const char *const later_verbs[] = {"hold", NULL};
 static const char *const later_facets[] = {"country", "asn", "tag", NULL};
 
 bool

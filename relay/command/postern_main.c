@@ -36,8 +36,15 @@ static const struct subcommand subcommands[] = {
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show | retry | hold | release | delete | bounce | fsck",
 	"the mail that waits to be delivered", command_queue},
+    {"quarantine",
+	"list [--from TEXT] [--to TEXT] [--subject TEXT] [--reason TEXT]\n"
+	"                          [--since TIME] [--until TIME] [--limit N] | show ID [--raw] |\n"
+	"                          release ID... [--to ADDRESS]... | delete ID...",
+	"the mail that is kept from its recipients", command_quarantine},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
+    {"recipient", "show ADDRESS | clear ADDRESS | clear all",
+	"what directories and gateways have said of recipients", command_recipient},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -50,8 +57,7 @@ static const struct subcommand subcommands[] = {
 	command_user},
 };
 
-static const char *const later[] = {
-    "recipient", "quarantine", "replay", "seal", "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {"replay", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),
@@ -111,7 +117,7 @@ print_help(void)
 {
 	printf("usage: postern [-c FILE] SUB-COMMAND [--json] [WORD...]\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].summary);
+		printf("  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
 	printf(
 	    "\n  -c FILE  the configuration (%s)\n  --json   one JSON document, or JSON lines for "
 	    "lists\n  --help   this, or of a sub-command\n  --version\n",

@@ -2,9 +2,11 @@
  * The front role: accepts clients, speaks SMTP, decides.  It opens no file, connects nowhere, and
  * parses nothing of a message but its header section.
  */
+#include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
+#include "relay/process/listener.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
@@ -17,16 +19,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENERS = 256 };
+enum { TURNED_AWAY_LINES = 20, TURNED_AWAY_MS = 1000 /* that many lines in that time */ };
 
 struct front_listener {
 	struct acceptor acceptor;
 	const struct conf_listen *listen; /* NULL: not in use */
+	int fd;
 	struct front *front;
 };
 
 static struct front front;
-static struct front_listener listeners[LISTENERS];
+static struct front_listener listeners[LISTENERS_MAX]; /* by number */
 
 static bool
 is_full(const struct front *f)
@@ -34,7 +37,29 @@ is_full(const struct front *f)
 	return f->n_sessions >= f->sessions_max;
 }
 
-/* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
+/* Under a flood a line for each would cost more than the refusals. */
+static bool
+is_worth_a_line(const struct front *f)
+{
+	static uint64_t lines, skipped;
+	static int64_t since_ms;
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms - since_ms >= TURNED_AWAY_MS) {
+		if (skipped > 0)
+			log_event(LOG_WARN, "turned away, many", KV_INT("more", skipped),
+			    KV_INT("sessions", f->n_sessions));
+		since_ms = now_ms;
+		lines = skipped = 0;
+	}
+	if (lines >= TURNED_AWAY_LINES)
+		skipped++;
+	else
+		lines++;
+	return skipped == 0;
+}
+
+/* RFC 5321 section 3.8: too many clients; said at once and cheaply, no session is made. */
 static void
 turn_away(const struct front_listener *l, int fd, const struct ip *peer, struct span enhanced,
     struct span text)
@@ -43,14 +68,15 @@ turn_away(const struct front_listener *l, int fd, const struct ip *peer, struct 
 	struct id id = id_new();
 	char ip[IP_TEXT_MAX];
 
-	(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
 	if (l->listen->tls != LISTEN_IMPLICIT) /* in the clear it would not be understood */
-		(void)!send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT); /* it may not hear */
-	(void)close(fd);
+		(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
+	farewell_say(front.farewells, fd, buf_span(&b));
 	buf_free(&b);
 	front.n_refused++;
-	log_event(LOG_INFO, "turned away", KV("id", id_span(&id)),
-	    KV("client", ip_format(peer, ip)), KV_INT("code", 421), KV("why", text));
+	front.n_turned_away++;
+	if (is_worth_a_line(&front))
+		log_event(LOG_INFO, "turned away", KV("id", id_span(&id)),
+		    KV("client", ip_format(peer, ip)), KV_INT("code", 421), KV("why", text));
 }
 
 static void
@@ -85,16 +111,29 @@ listen_of(const struct config *config, unsigned index)
 }
 
 static void
-front_listener(struct role *role, unsigned index, int fd)
+listener_let_go(struct front_listener *l)
 {
-	const struct conf_listen *listen = listen_of(role->config, index);
-	struct front_listener *l = &listeners[index % LISTENERS];
+	if (l->listen == NULL)
+		return;
+	acceptor_close(&l->acceptor);
+	(void)close(l->fd); /* the supervisor has it still */
+	l->listen = NULL;
+}
 
-	if (listen == NULL || l->listen != NULL) {
-		(void)close(fd); /* not one of this configuration */
+static void
+front_listener(struct role *role, unsigned number, int fd)
+{
+	const struct conf_listen *listen = listen_of(role->config, listener_index(number));
+	struct front_listener *l = &listeners[number % LISTENERS_MAX];
+
+	listener_let_go(l);
+	if (fd < 0)
+		return;
+	if (listen == NULL || front.is_draining) {
+		(void)close(fd); /* not one of this configuration, or for our successor */
 		return;
 	}
-	*l = (struct front_listener){.listen = listen, .front = &front};
+	*l = (struct front_listener){.listen = listen, .fd = fd, .front = &front};
 	acceptor_open(&l->acceptor, role->loop, fd, on_client, l);
 }
 
@@ -217,6 +256,7 @@ lost_key(void *arg)
 static int
 front_prepare(struct role *role, struct err *err)
 {
+	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
 	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
@@ -243,6 +283,8 @@ front_start(struct role *role)
 	front.guesses = guesses_new();
 	list_init(&front.sessions);
 	front.clients = clients_new();
+	front.farewells = farewells_new(role->loop);
+	log_event(LOG_INFO, "room", KV_INT("sessions", front.sessions_max));
 	front_policy(role);
 }
 
@@ -265,9 +307,9 @@ on_journal_close(void *arg)
 static const struct channel_events journal_events = {on_journal_message, on_journal_close};
 
 static void
-front_peer(struct role *role, enum role_id peer, int fd)
+front_peer(struct role *role, unsigned place, int fd)
 {
-	switch (peer) {
+	switch (place_role(place)) {
 	case ROLE_LOOKUP:
 		dns_client_connect(front.dns, fd);
 		break;
@@ -304,13 +346,15 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
-	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu}}",
+	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu,\"turned_away\":%llu,"
+	    "\"handshakes\":%zu,\"sessions_max\":%zu,\"memory_held\":%llu}}",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
 	    pool_size(front.workers), pool_idle(front.workers),
 	    (unsigned long long)front.n_journal_dropped, (unsigned long long)front.n_tls,
-	    (unsigned long long)front.n_tls_failed,
-	    (unsigned long long)front.n_auth_failed); /* bounded */
+	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
+	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
+	    (unsigned long long)content_held()); /* bounded */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&b);
@@ -320,8 +364,8 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 static void
 front_stop(struct role *role)
 {
-	for (size_t i = 0; i < LISTENERS; i++)
-		acceptor_close(&listeners[i].acceptor);
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		listener_let_go(&listeners[i]);
 	front.is_draining = true;
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)
@@ -356,6 +400,5 @@ int
 main(int argc, char **argv)
 {
 	front.sessions_max = sessions_max();
-	content_set_budget(content_budget_of_machine());
 	return role_main(&ops, argc, argv);
 }

@@ -34,7 +34,7 @@ struct self {
 struct peer {
 	struct list node;
 	struct self *self;
-	enum role_id id;
+	unsigned place;
 	struct channel *channel;
 	bool has_complained;
 };
@@ -70,7 +70,7 @@ on_event(void *arg, struct message *m)
 	/* Once a peer: a role that writes nonsense would fill the log too. */
 	if ((rc == -E_SYNTAX || rc == -E_LIMIT) && !p->has_complained) {
 		p->has_complained = true;
-		log_event(LOG_ERROR, "event refused", KV_STR("from", role_name(p->id)),
+		log_event(LOG_ERROR, "event refused", KV_STR("from", place_name(p->place)),
 		    KV_STR("why", err_name(-rc)));
 	}
 }
@@ -82,7 +82,7 @@ on_peer_close(void *arg)
 }
 
 static void
-journal_peer(struct role *role, enum role_id id, int fd)
+journal_peer(struct role *role, unsigned place, int fd)
 {
 	static const struct channel_events events = {
 	    .on_message = on_event, .on_close = on_peer_close};
@@ -90,7 +90,7 @@ journal_peer(struct role *role, enum role_id id, int fd)
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	p->self = self;
-	p->id = id;
+	p->place = place;
 	p->channel = channel_new(role->loop, fd, &events, p);
 	list_append(&self->peers, &p->node);
 }

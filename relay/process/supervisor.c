@@ -21,8 +21,12 @@ enum {
 };
 
 bool
-supervisor_wants(const struct supervisor *s, enum role_id role)
+supervisor_wants(const struct supervisor *s, unsigned place)
 {
+	enum role_id role = place_role(place);
+
+	if (role == ROLE_FRONT)
+		return place_instance(place) < s->config->fronts;
 	if (role == ROLE_KEY)
 		return config_needs_key(s->config);
 	return role != ROLE_WEB || s->config->web.is_on;
@@ -37,13 +41,29 @@ is_up(const struct supervisor *s, enum role_id role)
 	return !c->is_wanted || c->state == CHILD_UP;
 }
 
+static unsigned
+fronts_up(const struct supervisor *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		n += s->children[place_of_front(i)].state == CHILD_UP;
+	return n;
+}
+
 bool
 supervisor_is_ready(const struct supervisor *s)
 {
 	for (size_t i = 0; i < ESSENTIAL; i++)
-		if (!is_up(s, essential[i]))
+		if (essential[i] != ROLE_FRONT && !is_up(s, essential[i]))
 			return false;
-	return s->live_generation > 0;
+	return fronts_up(s) > 0 && s->live_generation > 0;
+}
+
+bool
+supervisor_is_whole(const struct supervisor *s)
+{
+	return supervisor_is_ready(s) && fronts_up(s) >= s->config->fronts;
 }
 
 static bool
@@ -81,9 +101,11 @@ stop_next(struct supervisor *s)
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		bool is_running = false;
 
-		for (int k = 0; k < 2; k++) {
-			struct child *c = &s->children[groups[i][k]];
+		for (unsigned place = ROLE_FRONT; place < PLACES; place++) {
+			struct child *c = &s->children[place];
 
+			if (c->role != groups[i][0] && c->role != groups[i][1])
+				continue;
 			is_running |= c->pid >= 0;
 			if (c->pid >= 0 && c->state != CHILD_STOPPING)
 				child_stop(c);
@@ -103,24 +125,24 @@ supervisor_stop(struct supervisor *s, int exit_status)
 	s->exit_status = exit_status;
 	log_event(LOG_INFO, "stopping");
 	notify_systemd("STOPPING=1");
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+	for (int i = ROLE_FRONT; i < PLACES; i++)
 		timer_cancel(&s->children[i].restart);
 	if (!stop_next(s))
 		loop_stop(s->loop);
 }
 
 static void
-start_front(void *arg)
+start_fronts(void *arg)
 {
 	struct supervisor *s = arg;
-	struct child *front = &s->children[ROLE_FRONT];
 
 	timer_cancel(&s->front_waits);
 	if (s->renewal != RENEWAL_STARTING || s->is_stopping)
 		return;
 	s->renewal = RENEWAL_NONE;
-	if (front->pid < 0)
-		child_start(front);
+	for (unsigned i = 0; i < s->config->fronts; i++)
+		if (s->children[place_of_front(i)].pid < 0)
+			child_start(&s->children[place_of_front(i)]);
 }
 
 /*
@@ -135,9 +157,9 @@ renew_next(struct supervisor *s)
 		if (stop_next(s))
 			return;
 		s->renewal = RENEWAL_STARTING;
-		for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
-			s->children[i].is_wanted = supervisor_wants(s, (enum role_id)i);
-		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_front, s);
+		for (unsigned i = ROLE_FRONT; i < PLACES; i++)
+			s->children[i].is_wanted = supervisor_wants(s, i);
+		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_fronts, s);
 		for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
 			if (s->children[i].is_wanted)
 				child_start(&s->children[i]);
@@ -145,7 +167,30 @@ renew_next(struct supervisor *s)
 	for (size_t i = 0; i < ESSENTIAL; i++)
 		if (essential[i] != ROLE_FRONT && !is_up(s, essential[i]))
 			return;
-	start_front(s);
+	start_fronts(s);
+}
+
+static void
+send_to_fronts(struct supervisor *s)
+{
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		child_send_policy(&s->children[place_of_front(i)]);
+}
+
+/* What all fronts that run have in force; while none does, nothing new is. */
+static void
+look_what_is_live(struct supervisor *s)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++) {
+		const struct child *c = &s->children[place_of_front(i)];
+
+		if (c->state == CHILD_UP && c->generation < least)
+			least = c->generation;
+	}
+	if (least != UINT64_MAX && least > s->live_generation)
+		s->live_generation = least;
 }
 
 /* Key has its part of generation `got`, or is away: then a certificate without it must do. */
@@ -155,10 +200,10 @@ key_is_done(struct supervisor *s, uint64_t got)
 	if (!s->policy_waits_for_key || got < s->generation)
 		return;
 	s->policy_waits_for_key = false;
-	child_send_policy(&s->children[ROLE_FRONT]);
+	send_to_fronts(s);
 }
 
-/* To front, but to key first: when a client sees a new certificate, its key is there. */
+/* To the fronts, but to key first: when a client sees a new certificate, its key is there. */
 static void
 send_policy(struct supervisor *s)
 {
@@ -168,7 +213,7 @@ send_policy(struct supervisor *s)
 	if (key->channel != NULL)
 		child_send_secrets(key);
 	else
-		child_send_policy(&s->children[ROLE_FRONT]);
+		send_to_fronts(s);
 }
 
 void
@@ -177,7 +222,7 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 	if (c->state == CHILD_DOWN && c->role == ROLE_KEY)
 		key_is_done(s, s->generation);
 	if (c->state == CHILD_DOWN && s->control != NULL)
-		control_role_gone(s->control, c->role);
+		control_role_gone(s->control, c->place);
 	if (s->is_stopping) {
 		if (!stop_next(s))
 			loop_stop(s->loop);
@@ -185,10 +230,12 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 	}
 	if (s->renewal != RENEWAL_NONE)
 		renew_next(s);
-	if (!s->was_ready && supervisor_is_ready(s))
+	else
+		child_share_listeners(s, c);
+	if (!s->was_ready && supervisor_is_whole(s))
 		become_ready(s);
 	if (!s->was_ready && is_essential(c->role) && c->failed_starts >= FAILED_STARTS_MAX) {
-		log_event(LOG_ERROR, "cannot start", KV_STR("role", role_name(c->role)),
+		log_event(LOG_ERROR, "cannot start", KV_STR("role", place_name(c->place)),
 		    KV_STR("do", "the line above says why it ended"));
 		supervisor_stop(s, EXIT_NO);
 	}
@@ -203,20 +250,20 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 	case ROLE_READY:
 		if (c->state == CHILD_STARTING)
 			c->state = CHILD_UP;
-		if (c->role == ROLE_FRONT && m->id > s->live_generation)
-			s->live_generation = m->id;
+		c->generation = m->id;
+		look_what_is_live(s);
 		if (c->role == ROLE_KEY)
 			key_is_done(s, m->id);
 		control_policy_live(s->control);
 		supervisor_child_changed(s, c);
 		break;
 	case ROLE_PEER_LOST:
-		if (m->id < ROLE_COUNT)
-			child_pair_later(c, (enum role_id)m->id);
+		if (m->id < PLACES)
+			child_pair_later(c, (unsigned)m->id);
 		break;
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)
-			problem_report(&s->problems, p.name, p.what, p.do_this);
+			problem_report(&s->problems, c->place, p.name, p.what, p.do_this);
 		break;
 	case CONTROL_REQUEST:
 		control_from_role(s->control, c, m);
@@ -226,7 +273,7 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		control_answer(s->control, c, m);
 		break;
 	default:
-		log_event(LOG_WARN, "unknown message", KV_STR("role", role_name(c->role)),
+		log_event(LOG_WARN, "unknown message", KV_STR("role", place_name(c->place)),
 		    KV_INT("type", m->type));
 	}
 }

@@ -27,7 +27,7 @@ reap(struct supervisor *s)
 	int status, pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+		for (int i = ROLE_FRONT; i < PLACES; i++)
 			if (s->children[i].pid == pid)
 				child_died(&s->children[i], status);
 }
@@ -158,14 +158,16 @@ offer_console(struct supervisor *s)
 static void
 start_roles(struct supervisor *s)
 {
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
-		child_init(&s->children[i], s, (enum role_id)i);
-		s->children[i].is_wanted = supervisor_wants(s, (enum role_id)i);
+	for (unsigned i = ROLE_FRONT; i < PLACES; i++) {
+		child_init(&s->children[i], s, i);
+		s->children[i].is_wanted = supervisor_wants(s, i);
 	}
-	/* Front comes last, so that what it needs is there when the first client is. */
-	for (int i = ROLE_COUNT - 1; i >= ROLE_FRONT; i--)
+	for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
 		if (s->children[i].is_wanted)
 			child_start(&s->children[i]);
+	/* Fronts come last, so that what they need is there when the first client is. */
+	for (unsigned i = 0; i < s->config->fronts; i++)
+		child_start(&s->children[place_of_front(i)]);
 }
 
 static void

@@ -46,22 +46,27 @@ decide(struct session *s)
 	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &v, NULL, NULL);
 	session_keep_verdict(&s->connected, &v);
 	session_keep_verdict(&s->verdict, &v);
-	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
+	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
 		refuse_in_banner(s, &v);
 	else
 		speak_banner(s);
-}
-
-static void
-on_banner_wait(void *arg)
-{
-	decide(arg);
 }
 
 static struct span
 zone_of(const struct session *s, size_t list)
 {
 	return snapshot_list(s->snapshot, list)->zone;
+}
+
+static void
+on_banner_wait(void *arg)
+{
+	struct session *s = arg;
+
+	for (size_t i = 0; i < snapshot_list_count(s->snapshot); i++)
+		if (s->checks->questions[i].client != NULL) /* it still waits */
+			list_watch_heard(s->front->lists, zone_of(s, i), DNS_TIMEOUT);
+	decide(s);
 }
 
 static void
@@ -76,6 +81,7 @@ on_answer(struct dns_request *r, const struct dns_answer *answer)
 {
 	struct session *s = r->arg;
 
+	list_watch_heard(s->front->lists, zone_of(s, r->index), answer->status);
 	s->answers[r->index] = findings_type_list(s->snapshot, r->index, answer);
 	if (s->answers[r->index].state == LIST_ERROR)
 		list_watch_error(s->front->lists, zone_of(s, r->index));

@@ -45,7 +45,7 @@ hello(struct session *s, const struct smtp_command *c)
 	v = session_verdict(s->connected);
 	decide_stage(s->snapshot, STAGE_HELO, &facts, &v, NULL, NULL);
 	session_keep_verdict(&s->verdict, &v);
-	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
+	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &v, (struct span){0});
 		session_speak(s, &v);
 		session_finish(s);

@@ -170,6 +170,7 @@ session_end_transaction(struct session *s)
 
 	if (t == NULL)
 		return;
+	envelope_cancel(s);
 	filter_cancel(s);
 	commit_cancel(s);
 	data_stop(s);
@@ -221,6 +222,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	secure_leave(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);
@@ -366,8 +368,10 @@ command_input(struct session *s)
 static void
 look_at_buffers(struct session *s)
 {
-	if (content_has_room() || s->connection.held <= WALK_BUFFERS_SPARED ||
-	    s->state == SESSION_WAITING || s->state == SESSION_ENDING)
+	size_t buffers = s->connection.in.cap + s->connection.out.cap;
+
+	if (content_has_room() || buffers <= WALK_BUFFERS_SPARED || s->state == SESSION_WAITING ||
+	    s->state == SESSION_ENDING)
 		return;
 	buf_free(&s->connection.in);
 	buf_free(&s->connection.out);
@@ -401,6 +405,7 @@ session_go_on(struct session *s)
 			data_chunk_input(s);
 			break;
 		case SESSION_CHECKING:
+		case SESSION_ASKING:
 		case SESSION_WAITING:
 		case SESSION_SECURING:
 		case SESSION_ENDING:
@@ -410,8 +415,9 @@ session_go_on(struct session *s)
 	s->is_processing = false;
 	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
 		secure_begin(s);
-	connection_pause(&s->connection,
-	    s->state == SESSION_CHECKING || s->state == SESSION_WAITING || s->is_delayed);
+	connection_pause(&s->connection, s->state == SESSION_CHECKING ||
+					     s->state == SESSION_ASKING ||
+					     s->state == SESSION_WAITING || s->is_delayed);
 	connection_flush(&s->connection);
 	look_at_buffers(s);
 }

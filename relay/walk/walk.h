@@ -14,6 +14,7 @@
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
@@ -26,6 +27,8 @@
 enum {
 	WALK_SESSIONS_MAX = 20000,
 	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_HANDSHAKES_MIN = 64, /* at once, or WALK_HANDSHAKES_SHARE of all sessions if more */
+	WALK_HANDSHAKES_SHARE = 8,
 	WALK_DRAIN_MS = 8000,     /* how long a message in hand may take when front ends */
 	WALK_PROXY_MS = 10000,    /* for a balancer's header: it sends it at once */
 	WALK_MISTAKE_MS = 1000,   /* pause after each mistake past half of those allowed */
@@ -55,11 +58,13 @@ struct front {
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
 	struct clients *clients;         /* of the sessions that are counted */
+	struct farewells *farewells;     /* to those there is no room for */
 	size_t n_sessions, sessions_max; /* sessions_max 0: no limit */
+	size_t n_handshakes;             /* sessions inside one */
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
-	uint64_t n_tls, n_tls_failed, n_auth_failed;
+	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;
 };
 
 struct rcpt {
@@ -78,6 +83,14 @@ struct group {
 	size_t n_rcpts;
 };
 
+/* A RCPT that waits for whoever knows the recipients of its domain. */
+struct rcpt_question {
+	struct recipient_request request;
+	struct session *session;
+	const struct conf_domain *domain;
+	struct rcpt rcpt; /* taken already by the rules */
+};
+
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
@@ -92,7 +105,8 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
-	uint64_t announced; /* SIZE of MAIL, 0: not given */
+	struct rcpt_question question; /* in SESSION_ASKING */
+	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
@@ -125,6 +139,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
+	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -142,6 +157,7 @@ struct session {
 	bool is_processing; /* session_go_on is at work further up the stack */
 	bool is_skipping;   /* the rest of a command line that is too long */
 	bool is_delayed;    /* after a mistake: input waits */
+	bool is_securing;   /* counted in front->n_handshakes */
 	size_t skipped;     /* bytes of that line */
 	struct id id;
 	struct ip peer;   /* who is connected; behind a balancer, who is connected there */
@@ -216,6 +232,7 @@ void secure_welcome(struct session *s);
 void secure_command(struct session *s, const struct smtp_command *c);
 void secure_begin(struct session *s); /* the reply to STARTTLS, and the handshake */
 void secure_done(struct session *s);
+void secure_leave(struct session *s); /* the session ends, perhaps inside a handshake */
 void secure_failed(struct session *s);
 bool secure_is_offered(const struct session *s);
 bool secure_is_on(const struct session *s);
@@ -233,6 +250,7 @@ void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.
 
 void envelope_mail(struct session *s, const struct smtp_command *c); /* 3_envelope.c */
 void envelope_rcpt(struct session *s, const struct smtp_command *c);
+void envelope_cancel(struct session *s); /* what is asked about a recipient */
 
 void data_begin(struct session *s); /* 4_data.c */
 void data_input(struct session *s);

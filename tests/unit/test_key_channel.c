@@ -333,7 +333,7 @@ key_setup(void **state)
 	key_service_take(w->service, m);
 	key_service_start(w->service);
 	channel_pair(ends);
-	key_service_peer(w->service, ends[0]);
+	key_service_peer(w->service, 0, ends[0]);
 	w->front = ends[1];
 	*state = w;
 	return 0;

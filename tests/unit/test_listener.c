@@ -50,6 +50,7 @@ setup(void **state)
 	s->listen.n_addresses = PORTS;
 	s->config.listens = &s->listen;
 	s->config.n_listens = 1;
+	s->config.fronts = 1;
 	if (listener_open_all(&s->set, &s->config, &err) < 0)
 		fail_msg("%s", err.text);
 	*state = s;
@@ -120,7 +121,7 @@ test_taken_meanwhile(void **state)
 	struct state *s = *state;
 	struct listener_set other = {0};
 	struct conf_listen listen = {.addresses = &s->addresses[0], .n_addresses = 1};
-	struct config config = {.listens = &listen, .n_listens = 1}, none = {0};
+	struct config config = {.listens = &listen, .n_listens = 1, .fronts = 1}, none = {0};
 	struct err err = {0};
 
 	assert_int_equal(shutdown(s->set.items[0].fd, SHUT_RDWR), 0);

@@ -73,24 +73,24 @@ test_problems(void **state)
 	struct problem_set *set = mem_alloc(sizeof(*set));
 	char name[16];
 
-	problem_report(set, SPAN("disk"), SPAN("is full"), SPAN("make room"));
-	problem_report(set, SPAN("disk"), SPAN("is fuller"), SPAN("buy one"));
+	problem_report(set, 1, SPAN("disk"), SPAN("is full"), SPAN("make room"));
+	problem_report(set, 1, SPAN("disk"), SPAN("is fuller"), SPAN("buy one"));
 	assert_int_equal(set->n, 1);
 	assert_string_equal(set->items[0].what, "is fuller");
-	problem_report(set, SPAN("dis"), SPAN(""), SPAN("")); /* not there */
-	problem_report(set, SPAN("disk"), SPAN(""), SPAN(""));
+	problem_report(set, 1, SPAN("dis"), SPAN(""), SPAN("")); /* not there */
+	problem_report(set, 1, SPAN("disk"), SPAN(""), SPAN(""));
 	assert_int_equal(set->n, 0);
 	for (int i = 0; i < PROBLEMS_MAX + 3; i++) {
 		(void)snprintf(name, sizeof(name), "p%d", i); /* fits */
-		problem_report(set, span_str(name), SPAN("x"), SPAN("y"));
+		problem_report(set, 1, span_str(name), SPAN("x"), SPAN("y"));
 	}
 	assert_int_equal(set->n, PROBLEMS_MAX);
 	problem_report(
-	    set, SPAN("p5"), SPAN("again"), SPAN("y")); /* one that is there, though full */
+	    set, 1, SPAN("p5"), SPAN("again"), SPAN("y")); /* one that is there, though full */
 	assert_int_equal(set->n, PROBLEMS_MAX);
 	for (int i = 0; i < PROBLEMS_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "p%d", i); /* fits */
-		problem_report(set, span_str(name), SPAN(""), SPAN(""));
+		problem_report(set, 1, span_str(name), SPAN(""), SPAN(""));
 	}
 	assert_int_equal(set->n, 0);
 	mem_free(set);
@@ -126,7 +126,7 @@ test_listeners(void **state)
 	struct listener_set *set = mem_alloc(sizeof(*set)), *other = mem_alloc(sizeof(*other));
 	struct endpoint addresses[2] = {at_port(0, "a"), at_port(0, "b")};
 	struct conf_listen listen = {.addresses = addresses, .n_addresses = 2};
-	struct config config = {.listens = &listen, .n_listens = 1};
+	struct config config = {.listens = &listen, .n_listens = 1, .fronts = 1};
 	struct err err = {0};
 	uint16_t first, second;
 
@@ -170,7 +170,7 @@ static void
 test_folders(void **state)
 {
 	static const char *const made[] = {
-	    "s/spool", "s/journal", "s/lists", "s/lock", "s", "r/filter", "r"};
+	    "s/spool", "s/quarantine", "s/journal", "s/lists", "s/lock", "s", "r/filter", "r"};
 	char base[] = "/tmp/postern-dirs-XXXXXX", state_dir[64], run_dir[64], path[128];
 	struct config config = {.state_dir = state_dir, .run_dir = run_dir};
 	struct err err = {0};

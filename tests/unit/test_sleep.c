@@ -103,7 +103,7 @@ static void
 test_held_sleeps(void **state)
 {
 	(void)state;
-	accept_mail(SENDER, true, bad, 1);
+	accept_mail(SENDER, false, lost, 1);
 	run();
 	assert_true(is_asleep());
 	run_at(48 * (int64_t)HOUR_MS);

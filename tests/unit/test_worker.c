@@ -129,7 +129,7 @@ start(struct state *s, unsigned n_workers)
 	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
 	channel_pair(ends);
 	s->front = ends[0];
-	zygote_serve(s->zygote, ends[1]);
+	zygote_serve(s->zygote, 0, ends[1]);
 }
 
 static int
@@ -456,7 +456,7 @@ test_workers_end_with_their_front(void **state)
 	(void)close(w.fd);
 	channel_pair(ends);
 	s->front = ends[0];
-	zygote_serve(s->zygote, ends[1]);
+	zygote_serve(s->zygote, 0, ends[1]);
 	next = expect(s, FILTER_WORKER);
 	assert_true(next.id > w.id);
 	(void)close(next.fd);

@@ -87,7 +87,7 @@ setup(void **state)
 	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
 	channel_pair(ends);
 	s->front = ends[0];
-	zygote_serve(s->zygote, ends[1]);
+	zygote_serve(s->zygote, 0, ends[1]);
 	loop_turn(s->loop, 0);
 	assert_int_equal(channel_receive(s->front, &m, &s->buf, PATIENCE_MS), 0);
 	assert_int_equal(m.type, FILTER_WORKER);

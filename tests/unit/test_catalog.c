@@ -81,12 +81,17 @@ test_abouts(void **state)
 {
 	static const struct pnf_outcome own_word[] = {{"failure", "tag", ""}, {.name = NULL}};
 	static const struct pnf_outcome no_action[] = {{"a", "drop", ""}, {.name = NULL}};
-	static const struct pnf_outcome twice[] = {{"a", "tag", ""}, {"a", "tag", ""}, {.name = NULL}};
+	static const struct pnf_outcome twice[] = {
+	    {"a", "tag", ""}, {"a", "tag", ""}, {.name = NULL}};
 	static const struct pnf_outcome upper[] = {{"A", "tag", ""}, {.name = NULL}};
-	static const struct pnf_option pause[] = {{"pause", PNF_OPTION_TEXT, NULL, NULL}, {.name = NULL}};
-	static const struct pnf_option type[] = {{"a", (enum pnf_option_type)9, NULL, NULL}, {.name = NULL}};
-	static const struct pnf_option both[] = {{"seen", PNF_OPTION_TEXT, NULL, NULL}, {.name = NULL}};
-	static const struct pnf_option line[] = {{"a", PNF_OPTION_TEXT, "\n", NULL}, {.name = NULL}};
+	static const struct pnf_option pause[] = {
+	    {"pause", PNF_OPTION_TEXT, NULL, NULL}, {.name = NULL}};
+	static const struct pnf_option type[] = {
+	    {"a", (enum pnf_option_type)9, NULL, NULL}, {.name = NULL}};
+	static const struct pnf_option both[] = {
+	    {"seen", PNF_OPTION_TEXT, NULL, NULL}, {.name = NULL}};
+	static const struct pnf_option line[] = {
+	    {"a", PNF_OPTION_TEXT, "\n", NULL}, {.name = NULL}};
 	static const struct {
 		struct pnf_about about;
 		const char *wrong;
@@ -96,7 +101,8 @@ test_abouts(void **state)
 	    {{.name = "1a"}, "no good name"},
 	    {{.name = "a b"}, "no good name"},
 	    {{.name = "a\n"}, "no good name"},
-	    {{.name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}, "no good name"},
+	    {{.name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+		"no good name"},
 	    {{.name = "a", .summary = "two\nlines"}, "one line"},
 	    {{.name = "a", .needs = 1u << 30}, "later Postern"},
 	    {{.name = "a", .may = 1u << 30}, "later Postern"},
@@ -117,7 +123,8 @@ test_abouts(void **state)
 		if (abi_check_about(filters_abouts()[i], &err) < 0)
 			fail_msg("%s: %s", filters_abouts()[i]->name, err.text);
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		if (abi_check_about(&rows[i].about, &err) == 0 || strstr(err.text, rows[i].wrong) == NULL)
+		if (abi_check_about(&rows[i].about, &err) == 0 ||
+		    strstr(err.text, rows[i].wrong) == NULL)
 			fail_msg("row %zu: %s", i, err.text);
 	}
 }
@@ -170,12 +177,12 @@ test_refused(void **state)
 		const char *file, *name;
 		size_t head; /* number of plugins it speaks of; two are written */
 	} rows[] = {
-	    {"a.so", "mine", 2},    /* of one name */
-	    {"a.so", "clamav", 2},  /* a built-in one's */
-	    {"a/b.so", "good", 2},  /* a path */
+	    {"a.so", "mine", 2},   /* of one name */
+	    {"a.so", "clamav", 2}, /* a built-in one's */
+	    {"a/b.so", "good", 2}, /* a path */
 	    {"", "good", 2},
-	    {"a.so", "good", 1},    /* one left over */
-	    {"a.so", "good", 3},    /* one missing */
+	    {"a.so", "good", 1}, /* one left over */
+	    {"a.so", "good", 3}, /* one missing */
 	    {"a.so", "good", 1000},
 	};
 
@@ -197,8 +204,9 @@ test_refused(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_abi), cmocka_unit_test(test_abouts),
-	    cmocka_unit_test(test_round_trip), cmocka_unit_test(test_refused)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_abi),
+	    cmocka_unit_test(test_abouts), cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_refused)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

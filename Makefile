@@ -53,7 +53,7 @@ UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all help soak fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
-	install clean tools
+	install install-header clean tools
 all: $(COMMAND) $(ROLES)
 
 help:
@@ -205,7 +205,12 @@ bench:
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
 		$(PYTHON) tests/bench/bench.py
 
-install: all
+# What filters are compiled with (docs/filter-guide.md).
+install-header:
+	install -d $(DESTDIR)$(PREFIX)/include
+	install -m 644 filters/postern_filter.h $(DESTDIR)$(PREFIX)/include
+
+install: all install-header
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \
 	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/postern
 	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin

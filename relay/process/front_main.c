@@ -16,6 +16,7 @@
 #include "relay/tls/server.h"
 #include "relay/walk/walk.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -226,6 +227,24 @@ report_list(void *arg, const char *name, const char *what, const char *do_this)
 }
 
 static void
+report_filter(void *arg, const struct conf_filter *filter, bool is_over)
+{
+	char name[128], what[256];
+
+	(void)snprintf(
+	    name, sizeof(name), "filter %s", filter->name); /* cut is fine, here and below */
+	(void)snprintf(what, sizeof(what),
+	    is_over ? "filter %.80s works again"
+		    : "filter %.80s has failed %u times in a row and is not asked for a while: its "
+		      "failure action is applied",
+	    filter->name, filter->max_failures);
+	role_problem(arg, name, what,
+	    is_over ? NULL
+		    : "look for \"worker died\" and for this filter in the log; it is tried again "
+		      "with the next mail after its pause");
+}
+
+static void
 lost_lookup(void *arg)
 {
 	role_peer_lost(arg, ROLE_LOOKUP);
@@ -292,6 +311,7 @@ front_start(struct role *role)
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
+	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	front.limits = limits_new(role->config);

@@ -120,8 +120,10 @@ struct state {
 static void
 start(struct state *s, unsigned n_workers)
 {
-	const struct zygote_settings settings = {
-	    .n_workers = n_workers, .folder = s->f->folder, .messages_max = MESSAGES_MAX};
+	const struct zygote_settings settings = {.memory_fd = -1,
+	    .n_workers = n_workers,
+	    .folder = s->f->folder,
+	    .messages_max = MESSAGES_MAX};
 	int ends[2];
 
 	s->zygote = zygote_new(s->loop, s->f->chain, &settings);

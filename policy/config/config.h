@@ -73,9 +73,41 @@ struct conf_dns {
 	int64_t timeout_ms, banner_wait_ms;
 };
 
+/* Databases (.mmdb) of what is known of an address; NULL: none. */
+struct conf_geoip {
+	const char *country, *asn;
+};
+
 enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
 enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
-enum { CONNECT_ACCESS = 1, CONNECT_DNSBL = 2, CONNECT_PTR = 4 };
+enum {
+	CONNECT_ACCESS = 1,
+	CONNECT_DNSBL = 2,
+	CONNECT_PTR = 4,
+	CONNECT_GREET = 8,
+	CONNECT_RATE = 16,
+	CONNECT_GREYLIST = 32
+};
+
+/* How many in how long; n == 0: no limit. */
+struct conf_allowance {
+	uint32_t n;
+	int64_t per_ms;
+	const char *text; /* as written: "100/1m" */
+};
+
+/* For each client: an IPv4 address or an IPv6 /64. */
+struct conf_rate {
+	uint32_t connections; /* at once; 0: no limit */
+	struct conf_allowance messages, recipients, errors;
+};
+
+struct conf_greylist {
+	int64_t delay_ms;  /* from the first try on, refused */
+	int64_t window_ms; /* from the first try on, in which it may come again */
+	int64_t keep_ms;   /* after its last use, what has passed stays known */
+	uint32_t clients;  /* mails that passed, and their client's network is known; 0: never */
+};
 
 /* outcome -> action of one filter, for a flow, after all overrides; outcomes in the order of the
  * filter's about, and `failure` apart. */
@@ -89,9 +121,10 @@ struct conf_flow_filter {
 	struct conf_actions actions;
 };
 
+/* The least sum of scores for each action above pass. */
 struct conf_score {
-	bool has_tag, has_tempfail, has_reject; /* quarantine and others: not in this version */
-	int64_t tag_milli, tempfail_milli, reject_milli;
+	bool has[ACTION_COUNT];
+	int64_t milli[ACTION_COUNT];
 };
 
 struct conf_flow {
@@ -101,7 +134,10 @@ struct conf_flow {
 	const struct conf_gateway
 	    *gateway; /* for relay = "any": what matches no domain; else NULL */
 	enum refuse_at refuse_at;
-	unsigned connect; /* CONNECT_ bits */
+	unsigned connect;      /* CONNECT_ bits */
+	int64_t greet_wait_ms; /* the banner waits that long for who talks too early */
+	struct conf_rate rate;
+	struct conf_greylist greylist;
 	struct conf_flow_filter filters[CONFIG_FILTERS_MAX];
 	size_t n_filters;
 	struct conf_score score;
@@ -110,7 +146,43 @@ struct conf_flow {
 	bool strip_tags;
 };
 
-enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE };
+/* How long answers about recipients are kept. */
+struct conf_keep {
+	int64_t positive_ms, negative_ms;
+	int64_t stale_ms; /* past its time, while the source is away: positive answers only */
+};
+
+enum directory_scope { DIRECTORY_SUB, DIRECTORY_ONE, DIRECTORY_BASE };
+
+struct conf_ldap_server {
+	const char *text; /* as written: "ldap://dc1.example.org", "ldaps://10.0.0.9:636" */
+	const char *host; /* name or address text without port and brackets */
+	uint16_t port;
+	bool is_ldaps; /* TLS from the first byte */
+	bool is_name;  /* host must be looked up */
+	struct ip ip;  /* when !is_name */
+};
+
+/* A directory that knows recipients. */
+struct conf_ldap {
+	const char *name;
+	struct conf_ldap_server *servers; /* the first one that answers is asked */
+	size_t n_servers;
+	const char *base, *filter; /* %s in the filter stands for the address */
+	enum directory_scope scope;
+	const char *bind, *password_file; /* both NULL: nobody signs in */
+	bool starttls;                    /* with ldap:// */
+	const char *ca;                   /* NULL: the system's */
+	int64_t timeout_ms;               /* of one question, all servers together */
+	struct conf_keep keep;
+};
+
+struct conf_callout {
+	int64_t timeout_ms; /* of one question, all servers together */
+	struct conf_keep keep;
+};
+
+enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE, RECIPIENTS_LDAP, RECIPIENTS_CALLOUT };
 
 struct conf_domain {
 	const char *name;    /* lower case, without the leading dot */
@@ -118,6 +190,10 @@ struct conf_domain {
 	const struct conf_gateway *gateway;
 	enum recipients_kind recipients;
 	const char *recipients_file;
+	const struct conf_ldap *ldap; /* with RECIPIENTS_LDAP */
+	bool takes_unknown;           /* while the source cannot say: 250, else 451 */
+	const char *canary; /* an address that must exist, or NULL: a source that denies it
+				       * is not believed */
 };
 
 struct conf_server {
@@ -195,6 +271,11 @@ struct conf_queue {
 	uint64_t min_free; /* bytes */
 };
 
+struct conf_quarantine {
+	int64_t keep_ms;
+	uint64_t max; /* bytes */
+};
+
 struct conf_web {
 	bool is_on; /* the section is there */
 	struct endpoint address;
@@ -209,15 +290,20 @@ struct config {
 	size_t n_listens;
 	struct conf_tls tls;
 	struct conf_dns dns;
+	struct conf_geoip geoip;
 	struct conf_flow *flows;
 	size_t n_flows;
 	struct conf_domain *domains; /* sorted by name, the one without subdomains first */
 	size_t n_domains;
 	struct conf_gateway *gateways;
 	size_t n_gateways;
+	struct conf_ldap *ldaps;
+	size_t n_ldaps;
+	struct conf_callout callout;
 	struct conf_filter *filters; /* every filter any flow names, and every section */
 	size_t n_filters;
 	struct conf_queue queue;
+	struct conf_quarantine quarantine;
 	struct conf_web web;
 };
 
@@ -247,6 +333,9 @@ int config_check_machine(const struct config *c, struct config_errors *errors);
 
 const struct conf_flow *config_flow(const struct config *c, struct span name);
 const struct conf_gateway *config_gateway(const struct config *c, struct span name);
+const struct conf_ldap *config_ldap(const struct config *c, struct span name);
+/* Whether the domain's recipients are asked for one by one, of the lookup role. */
+bool config_asks_recipients(const struct conf_domain *d);
 /* The domain section that an address's domain falls under (longest wins), NULL: none. */
 const struct conf_domain *config_domain(const struct config *c, struct span domain);
 bool nets_have(const struct nets *nets, const struct ip *ip);

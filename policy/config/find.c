@@ -21,6 +21,21 @@ config_gateway(const struct config *c, struct span name)
 	return NULL;
 }
 
+const struct conf_ldap *
+config_ldap(const struct config *c, struct span name)
+{
+	for (size_t i = 0; i < c->n_ldaps; i++)
+		if (span_eq(name, span_str(c->ldaps[i].name)))
+			return &c->ldaps[i];
+	return NULL;
+}
+
+bool
+config_asks_recipients(const struct conf_domain *d)
+{
+	return d->recipients == RECIPIENTS_LDAP || d->recipients == RECIPIENTS_CALLOUT;
+}
+
 struct domain_key {
 	struct span name;
 	bool has_subdomains;

@@ -122,8 +122,8 @@ read_action(struct reading *r, const struct node *n, enum action *out)
 		schema_known_complain(r, v->line, "action", "", v->text, &known);
 	} else if (!action_is_supported(a)) {
 		config_complain(r->complaints, v->line,
-		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, tempfail or "
-		    "reject",
+		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, "
+		    "quarantine, discard, tempfail, reject or keep",
 		    action_name(a), SHOW(n->word));
 	} else {
 		*out = a;
@@ -143,16 +143,21 @@ read_failure(struct reading *r, const struct node *n, enum action *out)
 		*out = ACTION_TEMPFAIL;
 	else if (span_eq(v->text, SPAN("tag")))
 		*out = ACTION_TAG;
+	else if (span_eq(v->text, SPAN("quarantine")))
+		*out = ACTION_QUARANTINE;
 	else if (span_eq(v->text, SPAN("pass")))
 		config_complain(r->complaints, v->line,
-		    "failure = \"pass\": a filter may not fail open; write tempfail or tag");
+		    "failure = \"pass\": a filter may not fail open; write tempfail, tag or "
+		    "quarantine");
 	else if (action_parse(v->text, &a) && !action_is_supported(a))
 		config_complain(r->complaints, v->line,
-		    "action \"%s\" of \"failure\" is not in this version; write tempfail or tag",
+		    "action \"%s\" of \"failure\" is not in this version; write tempfail, tag or "
+		    "quarantine",
 		    action_name(a));
 	else
 		config_complain(r->complaints, v->line,
-		    "failure = \"%s\" is not what a failure may do; write tempfail or tag",
+		    "failure = \"%s\" is not what a failure may do; write tempfail, tag or "
+		    "quarantine",
 		    SHOW(v->text));
 }
 

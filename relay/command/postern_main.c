@@ -28,14 +28,21 @@ static const struct subcommand subcommands[] = {
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
     {"policy",
-	"list | query FACET VALUE | export | history |\n"
-	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
-	"[--comment TEXT]",
+	"list | query FACET VALUE | export | history | diff VERSION VERSION | confirm |\n"
+	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION\n"
+	"                      [--comment TEXT] [--confirm TIME]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show | retry | hold | release | delete | bounce | fsck",
 	"the mail that waits to be delivered", command_queue},
+    {"quarantine",
+	"list [--from TEXT] [--to TEXT] [--subject TEXT] [--reason TEXT]\n"
+	"                          [--since TIME] [--until TIME] [--limit N] | show ID [--raw] |\n"
+	"                          release ID... [--to ADDRESS]... | delete ID...",
+	"the mail that is kept from its recipients", command_quarantine},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
+    {"recipient", "show ADDRESS | clear ADDRESS | clear all",
+	"what directories and gateways have said of recipients", command_recipient},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -49,7 +56,7 @@ static const struct subcommand subcommands[] = {
 };
 
 static const char *const later[] = {
-    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
+    "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),
@@ -101,7 +108,7 @@ print_help(void)
 {
 	printf("usage: postern [-c FILE] SUB-COMMAND [--json] [WORD...]\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].summary);
+		printf("  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
 	printf(
 	    "\n  -c FILE  the configuration (%s)\n  --json   one JSON document, or JSON lines for "
 	    "lists\n  --help   this, or of a sub-command\n  --version\n",

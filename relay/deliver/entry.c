@@ -5,7 +5,8 @@
 static bool
 state_is_settled(enum rcpt_state state)
 {
-	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED;
+	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED ||
+	       state == RCPT_QUARANTINED;
 }
 
 bool
@@ -77,7 +78,8 @@ rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
 bool
 rcpt_is_open(const struct queue_rcpt *r)
 {
-	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD;
+	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD ||
+	       r->state == RCPT_TO_QUARANTINE;
 }
 
 bool

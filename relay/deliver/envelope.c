@@ -81,7 +81,9 @@ get_rcpt(struct wire *w, struct queue_entry *e, struct queue_rcpt *r)
 	if (w->failed)
 		return;
 	r->leg = leg_index(e, gateway, copy);
-	if (e->copies[copy].fate != COPY_DELIVER)
+	if (e->copies[copy].fate == COPY_QUARANTINE)
+		rcpt_set(r, RCPT_TO_QUARANTINE, e->copies[copy].why);
+	else if (e->copies[copy].fate == COPY_HOLD)
 		rcpt_set(r, RCPT_HELD, e->copies[copy].why);
 }
 
@@ -265,7 +267,7 @@ walk_note(struct span note, struct queue_entry *e, bool applies)
 	if (get_u32(&w) != e->n_rcpts)
 		return -E_CORRUPT;
 	for (size_t i = 0; i < e->n_rcpts; i++) {
-		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_DELETED);
+		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_QUARANTINED);
 		struct span reply = get_span(&w, HELD_WHY_MAX);
 
 		if (applies)

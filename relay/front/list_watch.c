@@ -9,7 +9,8 @@ struct watched {
 	struct list node;
 	struct list_watch *owner;
 	char *zone;
-	bool is_unproved, is_off, lacks_test_entry, is_followed;
+	bool is_unproved, is_off, is_silent, lacks_test_entry, is_followed;
+	unsigned n_silent; /* questions in a row without an answer, up to LIST_SILENT_MAX */
 	struct dns_request canary, test_entry;
 	struct timer *next;
 };
@@ -50,8 +51,31 @@ report(struct watched *l, const char *kind, const char *what, const char *do_thi
 static void
 probe_later(struct watched *l)
 {
-	loop_timer(
-	    l->owner->loop, &l->next, l->is_off ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
+	loop_timer(l->owner->loop, &l->next,
+	    l->is_off || l->is_silent ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
+}
+
+static void
+hear(struct watched *l)
+{
+	l->n_silent = 0;
+	if (l->is_silent)
+		report(l, "dnsbl-silent", "answers again", NULL);
+	l->is_silent = false;
+}
+
+static void
+miss(struct watched *l)
+{
+	if (l->n_silent < LIST_SILENT_MAX)
+		l->n_silent++;
+	if (l->is_silent || l->n_silent < LIST_SILENT_MAX)
+		return;
+	l->is_silent = true;
+	report(l, "dnsbl-silent", "does not answer",
+	    "what it would say counts as unknown, and hurts nobody; see to dns.servers, or remove "
+	    "the list if it is gone");
+	probe_later(l);
 }
 
 static void
@@ -81,6 +105,8 @@ switch_on(struct watched *l)
 static void
 take_canary(struct watched *l, const struct dns_answer *a)
 {
+	if (a->status == DNS_FOUND || a->status == DNS_NONE)
+		hear(l);
 	if (a->status == DNS_FOUND)
 		switch_off(l, "lists everyone (127.0.0.1 is in it) or answers with errors");
 	else if (a->status == DNS_NONE)
@@ -157,6 +183,8 @@ forget(struct watched *l)
 {
 	if (l->is_off)
 		report(l, "dnsbl", "is not asked any more", NULL);
+	if (l->is_silent)
+		report(l, "dnsbl-silent", "is not asked any more", NULL);
 	if (l->lacks_test_entry)
 		report(l, "dnsbl-test", "is not asked any more", NULL);
 	dns_cancel(&l->canary);
@@ -227,4 +255,17 @@ list_watch_error(struct list_watch *w, struct span zone)
 
 	if (l != NULL)
 		switch_off(l, "answers with an error (127.255.255.x, 127.0.0.1 or outside 127/8)");
+}
+
+void
+list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status)
+{
+	struct watched *l = find(w, zone);
+
+	if (l == NULL)
+		return;
+	if (status == DNS_FOUND || status == DNS_NONE)
+		hear(l);
+	else
+		miss(l);
 }

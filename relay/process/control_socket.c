@@ -5,6 +5,8 @@
 #include "relay/process/acceptor.h"
 
 #include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@ struct client {
 	struct list node;
 	struct control_socket *owner;
 	struct channel *channel;
+	char user[CONTROL_ASKER_MAX]; /* by SO_PEERCRED */
 };
 
 /* One request that waits for a role, for several (status), or for a policy to be live. */
@@ -151,11 +154,13 @@ pass_on(struct control_socket *cs, struct request *r, unsigned place,
     const struct control_request *words)
 {
 	struct child *c = &cs->supervisor->children[place];
+	struct control_request asked = *words;
 	struct buf b = BUF_INIT(CONTROL_WORDS_MAX * (CONTROL_WORD_MAX + 8));
 
 	if (c->state != CHILD_UP || c->channel == NULL)
 		return false;
-	control_request_put(&b, words);
+	asked.asker = span_str(r->client != NULL ? r->client->user : "console");
+	control_request_put(&b, &asked);
 	channel_send(c->channel, CONTROL_REQUEST, r->id, buf_span(&b), NULL);
 	buf_free(&b);
 	r->waits_for |= 1U << place;
@@ -281,8 +286,12 @@ on_request(const struct asker *a, struct message *m)
 		ask_status(a);
 	else if (span_eq(words.words[0], SPAN("reload")))
 		ask_reload(a, words.n_words == 2 && span_eq(words.words[1], SPAN("policy")));
-	else if (span_eq(words.words[0], SPAN("queue")) || span_eq(words.words[0], SPAN("gateway")))
+	else if (span_eq(words.words[0], SPAN("queue")) ||
+		 span_eq(words.words[0], SPAN("gateway")) ||
+		 span_eq(words.words[0], SPAN("quarantine")))
 		ask_role(a, ROLE_SPOOL, &words);
+	else if (span_eq(words.words[0], SPAN("recipient")))
+		ask_role(a, ROLE_LOOKUP, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))
 		ask_role(a, ROLE_JOURNAL, &words);
 	else
@@ -397,6 +406,22 @@ on_client_close(void *arg)
 static const struct channel_events client_events = {on_client_message, on_client_close};
 
 static void
+name_user(int fd, char to[CONTROL_ASKER_MAX])
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	const struct passwd *pw;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return; /* nameless: it may ask all the same */
+	pw = getpwuid(peer.uid);
+	if (pw != NULL)
+		(void)span_copy(span_str(pw->pw_name), to, CONTROL_ASKER_MAX); /* cut: enough */
+	else
+		(void)snprintf(to, CONTROL_ASKER_MAX, "%u", (unsigned)peer.uid); /* fits */
+}
+
+static void
 on_connection(void *arg, int fd, const struct sockaddr_storage *sa)
 {
 	struct control_socket *cs = arg;
@@ -409,6 +434,7 @@ on_connection(void *arg, int fd, const struct sockaddr_storage *sa)
 	}
 	c = mem_alloc(sizeof(*c));
 	c->owner = cs;
+	name_user(fd, c->user);
 	c->channel = channel_new(cs->supervisor->loop, fd, &client_events, c);
 	list_append(&cs->clients, &c->node);
 	cs->n_clients++;

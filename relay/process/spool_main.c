@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/message/decode.h"
 #include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
@@ -193,6 +194,10 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 		through_arrived(&s->delivery, a, err);
 		return;
 	}
+	if (a->is_release) {
+		release_arrived(&s->delivery, a, err);
+		return;
+	}
 	if (a->is_notice) {
 		settle_notice(&s->delivery, a, err);
 		return;
@@ -369,10 +374,29 @@ spool_peer(struct role *role, unsigned place, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+static void
+open_quarantine(struct spool_role *s)
+{
+	const struct config *config = s->role->config;
+	char path[SPOOL_PATH_MAX];
+	struct quarantine_options options = {.dir = path,
+	    .keep_ms = config->quarantine.keep_ms,
+	    .max = config->quarantine.max,
+	    .min_free = config->queue.min_free};
+	struct err err = {0};
+
+	(void)snprintf(path, sizeof(path), "%s/quarantine", config->state_dir);
+	s->delivery.quarantine =
+	    quarantine_open(&options, s->role->loop, &aside_events, &s->delivery, &err);
+	if (s->delivery.quarantine == NULL)
+		die("%s", err.text);
+}
+
 /* Authorities are files that the sandbox hides. */
 static int
 spool_prepare(struct role *role, struct err *err)
 {
+	decode_warm_up();
 	self.trust = trust_new(role->config, err);
 	return self.trust != NULL ? 0 : -err->code;
 }
@@ -401,6 +425,7 @@ spool_start(struct role *role)
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
 		die("%s", err.text);
+	open_quarantine(s);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
 	courier_use_trust(d->courier, s->trust);
@@ -415,6 +440,7 @@ end_role(struct spool_role *s)
 	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
 		channel_free(&s->fronts[i].channel);
 	channel_free(&s->lookup);
+	quarantine_close(&s->delivery.quarantine);
 	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
 	trust_free(&s->trust);

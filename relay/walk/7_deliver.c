@@ -77,6 +77,7 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
+	aside_begin(d, e);
 }
 
 /* NULL: a version that is not ours has written the envelope. */
@@ -139,7 +140,8 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 	must(queue_add(d->queue, e) == 0);
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
-		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]))
+		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]) ||
+		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 	deliver_rest(d, e);
 }
@@ -470,6 +472,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	for (size_t i = 0; i < config->n_gateways; i++)
 		d->gateways[i] = gateway_new(&config->gateways[i], clock_mono_ms());
 	list_init(&d->transits);
+	list_init(&d->releases);
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */

@@ -2,8 +2,8 @@
  * Step 8, settle: what a gateway said becomes the end of a recipient's way, or its next attempt.
  *
  * Delivered ones are done.  A refusal for good is reported to the sender, durably, before the
- * original is forgotten; what may not be answered (null sender, tagged mail) is held here, with
- * the gateway's reply, until an admin decides.  All else is tried again by queue.retry until
+ * original is forgotten; what may not be answered (null sender, tagged mail) goes into quarantine,
+ * with the gateway's reply as its reason.  All else is tried again by queue.retry until
  * queue.expire_after.  Nothing is ever nowhere.
  */
 #include "relay/base/clock.h"
@@ -333,16 +333,16 @@ settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
 
 /* Those of whom nobody may be told, or (`all`) everyone: nothing else can be done for them. */
 static void
-hold_failed(struct delivery *d, struct queue_entry *e, bool all)
+put_failed_aside(struct delivery *d, struct queue_entry *e, bool all)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		struct queue_rcpt *r = &e->rcpts[i];
 
 		if (r->state != RCPT_FAILED || (!all && bounce_is_allowed(e, r)))
 			continue;
-		r->state = RCPT_HELD; /* the gateway's reply stays */
-		tell(d, e, r, "held");
+		r->state = RCPT_TO_QUARANTINE; /* the gateway's reply stays */
 	}
+	aside_begin(d, e);
 }
 
 /* Failures at once; successes when nobody waits any more, so that they are one report.  Of those
@@ -408,10 +408,10 @@ report_ends(struct delivery *d, struct queue_entry *e)
 	struct bounce_route route = bounce_route(d->config, e);
 	bool tells_sender = route.kind == MAIL_BOUNCE && route.gateway != NULL;
 
-	hold_failed(d, e, route.gateway == NULL);
+	put_failed_aside(d, e, route.gateway == NULL);
 	if (!mark_in_bounce(e, tells_sender) || send_notice(d, e, &route, false))
 		return;
-	hold_failed(d, e, true);        /* what cannot be written now will not be on retry either */
+	put_failed_aside(d, e, true);   /* what cannot be written now will not be on retry either */
 	(void)mark_in_bounce(e, false); /* nothing is left to tell */
 }
 
@@ -468,6 +468,7 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 		through_settle(d, e);
 		return;
 	}
+	aside_begin(d, e);
 	/* A gateway may still speak of it: its leg's end settles the rest. */
 	if (is_under_way(e)) {
 		settle_write_note(d, e);

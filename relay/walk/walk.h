@@ -8,6 +8,7 @@
 #ifndef WALK_WALK_H
 #define WALK_WALK_H
 #include "policy/decide/decide.h"
+#include "policy/geo/mmdb.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
 #include "relay/front/clients.h"
@@ -16,8 +17,10 @@
 #include "relay/front/dns_client.h"
 #include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
+#include "relay/front/grey_client.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
+#include "relay/front/limits.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
@@ -46,6 +49,7 @@ struct front {
 	struct snapshot *snapshot;
 	bool needs_host; /* a rule of the snapshot looks at the reverse name */
 	struct buf bundle;
+	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
 	struct list_watch *lists;
 	struct worker_pool *workers;
@@ -55,6 +59,8 @@ struct front {
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
 	struct guesses *guesses;
+	struct limits *limits;
+	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
 	struct clients *clients;         /* of the sessions that are counted */
@@ -83,6 +89,14 @@ struct group {
 	size_t n_rcpts;
 };
 
+/* A RCPT that waits for whoever knows the recipients of its domain. */
+struct rcpt_question {
+	struct recipient_request request;
+	struct session *session;
+	const struct conf_domain *domain;
+	struct rcpt rcpt; /* taken already by the rules */
+};
+
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
@@ -97,7 +111,8 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
-	uint64_t announced; /* SIZE of MAIL, 0: not given */
+	struct rcpt_question question; /* in SESSION_ASKING */
+	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
@@ -122,7 +137,7 @@ struct pace {
 struct checks {
 	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
-	struct timer *banner_wait;
+	struct timer *banner_wait, *greet_wait;
 	size_t n_waiting;
 };
 
@@ -130,6 +145,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
+	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -153,6 +169,8 @@ struct session {
 	struct ip peer;   /* who is connected; behind a balancer, who is connected there */
 	struct ip client; /* who counts: the peer, or whom XCLIENT names */
 	bool may_xclient, is_counted; /* is_counted: the peer is, in front->clients */
+	bool is_named;                /* `client` is whom XCLIENT has named */
+	bool is_limited;              /* the client is counted, in front->limits */
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
@@ -236,10 +254,22 @@ void authenticate_offer(const struct session *s, struct buf *to); /* its line of
 /* Whether the session may use its flow: as one of its clients, or signed in. */
 bool authenticate_is_member(const struct session *s);
 
+/* conduct.c: facts of how the client behaves.  Each is asked once for each thing it counts. */
+enum rate_fact conduct_connection(struct session *s); /* it counts until conduct_leave */
+void conduct_leave(struct session *s);
+bool conduct_needs_patience(struct session *s); /* the banner waits for who may talk too early */
+enum greet_fact conduct_greeting(struct session *s); /* the banner is due */
+enum rate_fact conduct_mail(struct session *s);
+/* Rate and greylist, for one recipient. */
+void conduct_rcpt(struct session *s, struct facts *facts);
+void conduct_error(struct session *s);
+void conduct_sent(struct session *s); /* the transaction's message was taken */
+
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 
 void envelope_mail(struct session *s, const struct smtp_command *c); /* 3_envelope.c */
 void envelope_rcpt(struct session *s, const struct smtp_command *c);
+void envelope_cancel(struct session *s); /* what is asked about a recipient */
 
 void data_begin(struct session *s); /* 4_data.c */
 void data_input(struct session *s);

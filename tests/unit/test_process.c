@@ -221,7 +221,7 @@ static void
 test_folders(void **state)
 {
 	static const char *const made[] = {
-	    "s/spool", "s/journal", "s/lists", "s/lock", "s", "r/filter", "r"};
+	    "s/spool", "s/quarantine", "s/journal", "s/lists", "s/lock", "s", "r/filter", "r"};
 	char base[] = "/tmp/postern-dirs-XXXXXX", state_dir[64], run_dir[64], path[128];
 	struct config config = {.state_dir = state_dir, .run_dir = run_dir};
 	struct err err = {0};

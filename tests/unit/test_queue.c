@@ -87,7 +87,7 @@ test_envelope(void **state)
 	assert_int_equal(e->n_legs, 3); /* the last one's copy is another */
 	assert_true(span_eq(e->legs[e->rcpts[2].leg].gateway, SPAN("one")));
 	assert_int_equal(e->rcpts[0].leg, e->rcpts[2].leg);
-	assert_int_equal(e->rcpts[3].state, RCPT_HELD);
+	assert_int_equal(e->rcpts[3].state, RCPT_TO_QUARANTINE);
 	assert_true(span_eq(rcpt_reply(e, &e->rcpts[3]), SPAN("suspicious")));
 	assert_int_equal(e->rcpts[3].notify, NOTIFY_NEVER);
 	assert_true(span_eq(e->rcpts[3].orcpt, SPAN("rfc822;d")));
@@ -303,7 +303,12 @@ test_show(void **state)
 	queue_undefer(q, &e->legs[1]);
 	for (size_t i = 0; i < 3; i++)
 		e->rcpts[i].state = RCPT_BOUNCED;
+	assert_string_equal(show_state(e), "waiting");
+	e->rcpts[3].state = RCPT_HELD;
 	assert_string_equal(show_state(e), "held");
+	assert_false(entry_is_settled(e));
+	e->rcpts[3].state = RCPT_QUARANTINED;
+	assert_true(entry_is_settled(e));
 	queue_free(&q);
 }
 

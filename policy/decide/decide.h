@@ -48,7 +48,8 @@ struct facts {
 	const struct filter_tag *filter_tags;
 	size_t n_filter_tags;
 	const struct conf_flow *flow;
-	const struct conf_domain *domain; /* of `to`, for the filters' actions; NULL: none of ours */
+	const struct conf_domain
+	    *domain;          /* of `to`, for the filters' actions; NULL: none of ours */
 	const char *hostname; /* ours, for texts */
 };
 

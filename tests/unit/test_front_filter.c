@@ -8,8 +8,7 @@
 
 static const struct pnf_outcome outcomes[] = {
     {"one", "tag", "first"}, {"two", "tag", "second"}, {.name = NULL}};
-static const struct pnf_about edits_about = {
-    .name = "edits",
+static const struct pnf_about edits_about = {.name = "edits",
     .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
     .outcomes = outcomes};
 static const struct pnf_about looks_about = {.name = "looks", .outcomes = outcomes};

@@ -79,6 +79,31 @@ read_journal(struct reading *r, const struct node *n, void *to)
 	schema_read(r, n, rules, to);
 }
 
+static void
+read_geo_country(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_path(r, n, &((struct conf_geoip *)to)->country); /* or none */
+}
+
+static void
+read_geo_asn(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_path(r, n, &((struct conf_geoip *)to)->asn); /* or none */
+}
+
+static void
+read_geoip(struct reading *r, const struct node *n, void *to)
+{
+	static const struct rule rules[] = {
+	    {"country", RULE_ONE, read_geo_country},
+	    {"asn", RULE_ONE, read_geo_asn},
+	    {NULL, RULE_ONE, NULL},
+	};
+
+	(void)to;
+	schema_read(r, n, rules, &r->config->geoip);
+}
+
 /* Sections without a reader here refer to each other and are read in the order of read_all. */
 static const struct rule top_rules[] = {
     {"hostname", RULE_ONE, read_hostname},
@@ -89,6 +114,7 @@ static const struct rule top_rules[] = {
     {"fronts", RULE_ONE, read_fronts},
     {"listen", RULE_TITLED, NULL},
     {"dns", RULE_SECTION, schema_read_dns},
+    {"geoip", RULE_SECTION, read_geoip},
     {"flow", RULE_TITLED, NULL},
     {"domain", RULE_TITLED, NULL},
     {"gateway", RULE_TITLED, NULL},

@@ -73,9 +73,41 @@ struct conf_dns {
 	int64_t timeout_ms, banner_wait_ms;
 };
 
+/* Databases (.mmdb) of what is known of an address; NULL: none. */
+struct conf_geoip {
+	const char *country, *asn;
+};
+
 enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
 enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
-enum { CONNECT_ACCESS = 1, CONNECT_DNSBL = 2, CONNECT_PTR = 4 };
+enum {
+	CONNECT_ACCESS = 1,
+	CONNECT_DNSBL = 2,
+	CONNECT_PTR = 4,
+	CONNECT_GREET = 8,
+	CONNECT_RATE = 16,
+	CONNECT_GREYLIST = 32
+};
+
+/* How many in how long; n == 0: no limit. */
+struct conf_allowance {
+	uint32_t n;
+	int64_t per_ms;
+	const char *text; /* as written: "100/1m" */
+};
+
+/* For each client: an IPv4 address or an IPv6 /64. */
+struct conf_rate {
+	uint32_t connections; /* at once; 0: no limit */
+	struct conf_allowance messages, recipients, errors;
+};
+
+struct conf_greylist {
+	int64_t delay_ms;  /* from the first try on, refused */
+	int64_t window_ms; /* from the first try on, in which it may come again */
+	int64_t keep_ms;   /* after its last use, what has passed stays known */
+	uint32_t clients;  /* mails that passed, and their client's network is known; 0: never */
+};
 
 /* outcome -> action of one filter, for a flow, after all overrides; outcomes in the order of the
  * filter's about, and `failure` apart. */
@@ -110,7 +142,10 @@ struct conf_flow {
 	const struct conf_gateway
 	    *gateway; /* for relay = "any": what matches no domain; else NULL */
 	enum refuse_at refuse_at;
-	unsigned connect; /* CONNECT_ bits */
+	unsigned connect;      /* CONNECT_ bits */
+	int64_t greet_wait_ms; /* the banner waits that long for who talks too early */
+	struct conf_rate rate;
+	struct conf_greylist greylist;
 	struct conf_flow_filter filters[CONFIG_FILTERS_MAX];
 	size_t n_filters;
 	struct conf_score score;
@@ -268,6 +303,7 @@ struct config {
 	size_t n_listens;
 	struct conf_tls tls;
 	struct conf_dns dns;
+	struct conf_geoip geoip;
 	struct conf_flow *flows;
 	size_t n_flows;
 	struct conf_domain *domains; /* sorted by name, the one without subdomains first */

@@ -30,9 +30,9 @@ static const struct subcommand subcommands[] = {
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
     {"policy",
-	"list | query FACET VALUE | export | history |\n"
-	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
-	"[--comment TEXT]",
+	"list | query FACET VALUE | export | history | diff VERSION VERSION | confirm |\n"
+	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION\n"
+	"                      [--comment TEXT] [--confirm TIME]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show | retry | hold | release | delete | bounce | fsck",
 	"the mail that waits to be delivered", command_queue},

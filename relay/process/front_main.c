@@ -4,9 +4,11 @@
  */
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
+#include "relay/process/policy_build.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
@@ -30,6 +32,7 @@ struct front_listener {
 
 static struct front front;
 static struct front_listener listeners[LISTENERS_MAX]; /* by number */
+static struct policy_build *policy_build;
 
 static bool
 is_full(const struct front *f)
@@ -185,23 +188,36 @@ load_certificates(struct front *f)
 
 /* New sessions use the new snapshot; those that run finish on the one they began with. */
 static void
-front_policy(struct role *role)
+take_policy(struct policy_built *built)
 {
-	struct snapshot *next =
-	    policy_source_compile(buf_span(&role->policy), role->policy_version);
-
-	must(next != NULL);
+	must(built->snapshot != NULL); /* the supervisor has compiled it before */
 	snapshot_release(&front.snapshot);
-	front.snapshot = next;
-	front.needs_host = snapshot_needs_host(next);
-	buf_clear(&front.bundle);
-	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
+	front.snapshot = built->snapshot;
+	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
+	buf_free(&front.bundle);
+	front.bundle = built->bundle;
+	policy_source_databases(
+	    front.config, buf_span(&front.bundle), &front.countries, &front.networks);
 	load_recipients(&front);
 	load_certificates(&front);
-	list_watch_follow(front.lists, next);
-	pool_set_policy(front.workers, role->policy_version, buf_span(&front.bundle));
-	log_event(LOG_INFO, "policy", KV_INT("generation", role->policy_version),
-	    KV_INT("rules", snapshot_rule_count(next)));
+	list_watch_follow(front.lists, front.snapshot);
+	pool_set_policy(front.workers, built->generation, buf_span(&built->content));
+	buf_free(&built->content);
+	log_event(LOG_INFO, "policy", KV_INT("generation", built->generation),
+	    KV_INT("rules", snapshot_rule_count(front.snapshot)));
+}
+
+static void
+on_built(void *arg, struct policy_built *built)
+{
+	take_policy(built);
+	role_policy_live(arg, built->generation);
+}
+
+static void
+front_policy(struct role *role)
+{
+	policy_build_start(policy_build, &role->policy, role->policy_version);
 }
 
 static void
@@ -265,12 +281,29 @@ front_prepare(struct role *role, struct err *err)
 	return 0;
 }
 
+/* How long an address that one of ours has written to is known: as the flow that keeps for longest
+ * says.  No flow has a greylist: none is kept. */
+static struct grey_client *
+grey_of(const struct config *config)
+{
+	int64_t keep_ms = 0;
+
+	for (size_t i = 0; i < config->n_flows; i++) {
+		const struct conf_flow *f = &config->flows[i];
+
+		if ((f->connect & CONNECT_GREYLIST) && f->greylist.keep_ms > keep_ms)
+			keep_ms = f->greylist.keep_ms;
+	}
+	return keep_ms > 0 ? grey_client_new(keep_ms) : NULL;
+}
+
 static void
 front_start(struct role *role)
 {
+	struct policy_built built;
+
 	front.loop = role->loop;
 	front.config = role->config;
-	front.bundle.max = BUNDLE_MAX;
 	front.dns = dns_client_new(role->loop);
 	front.lists = list_watch_new(
 	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
@@ -281,18 +314,34 @@ front_start(struct role *role)
 	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
+	front.limits = limits_new(role->config);
+	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	front.clients = clients_new();
 	front.farewells = farewells_new(role->loop);
 	log_event(LOG_INFO, "room", KV_INT("sessions", front.sessions_max));
-	front_policy(role);
+	policy_build = policy_build_new(role->loop, on_built, role);
+	policy_build_now(&role->policy, role->policy_version, &built);
+	take_policy(&built);
 }
 
 static void
 on_journal_message(void *arg, struct message *m)
 {
 	(void)arg;
-	(void)m; /* the journal has nothing to say */
+	if (front.grey == NULL)
+		return; /* no question was asked */
+	if (m->type == JOURNAL_GREY_ENTRIES)
+		grey_client_take(front.grey, m->payload);
+	else if (m->type == JOURNAL_GREY_ENTRY)
+		grey_client_hear(front.grey, m->payload);
+}
+
+static void
+tell_grey_of_journal(void)
+{
+	if (front.grey != NULL)
+		grey_client_connect(front.grey, front.journal);
 }
 
 static void
@@ -301,6 +350,7 @@ on_journal_close(void *arg)
 	struct role *role = arg;
 
 	channel_free(&front.journal);
+	tell_grey_of_journal();
 	role_peer_lost(role, ROLE_JOURNAL);
 }
 
@@ -325,6 +375,7 @@ front_peer(struct role *role, unsigned place, int fd)
 	case ROLE_JOURNAL:
 		channel_free(&front.journal);
 		front.journal = channel_new(role->loop, fd, &journal_events, role);
+		tell_grey_of_journal();
 		break;
 	case ROLE_SUPERVISOR:
 	case ROLE_FRONT:

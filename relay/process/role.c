@@ -177,10 +177,16 @@ receive_start(struct role *role, struct start *start)
 		die("the supervisor sent no configuration");
 }
 
+void
+role_policy_live(struct role *role, uint64_t version)
+{
+	channel_send(role->control, ROLE_READY, version, (struct span){0}, NULL);
+}
+
 static void
 say_ready(struct role *role)
 {
-	channel_send(role->control, ROLE_READY, role->policy_version, (struct span){0}, NULL);
+	role_policy_live(role, role->policy_version);
 }
 
 static void
@@ -198,7 +204,8 @@ on_control(void *arg, struct message *m)
 		take_policy(role, m);
 		if (role->ops->policy != NULL)
 			role->ops->policy(role);
-		say_ready(role);
+		else
+			say_ready(role);
 		break;
 	case ROLE_SECRETS:
 		take_secrets(role, m);

@@ -67,7 +67,8 @@ struct role_ops {
 	/* A listener has come (front and web), by its number (listener.h); fd -1: it is another
 	 * front's again, no more is to be accepted from it. */
 	void (*listener)(struct role *, unsigned number, int fd);
-	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL. */
+	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL.  It is
+	 * in force when the role has called role_policy_live. */
 	void (*policy)(struct role *);
 	/* A new bundle of secrets is in role->secrets (key).  May be NULL. */
 	void (*secrets)(struct role *);
@@ -82,6 +83,8 @@ struct role_ops {
 /* The whole life of a role process; returns the exit status of main. */
 int role_main(const struct role_ops *ops, int argc, char **argv);
 
+/* From now on, or from the next session on, the policy of this version decides. */
+void role_policy_live(struct role *, uint64_t version);
 void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
 void role_reply_end(struct role *, uint64_t id, int status, struct span text);
 /* The channel to the peer at this place has closed.  When the peer lives (the channel broke), a new one comes;

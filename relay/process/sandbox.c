@@ -99,7 +99,8 @@ struct sandbox {
 
 static const struct sandbox sandboxes[] = {
     [SANDBOX_SUPERVISOR] = {"supervisor", "root", {calls_never}, IS_DENY_LIST},
-    [SANDBOX_FRONT] = {"front", "postern-front", {calls_common, calls_loop, calls_accept}, 0},
+    [SANDBOX_FRONT] = {"front", "postern-front", {calls_common, calls_loop, calls_accept},
+	HAS_THREADS},
     [SANDBOX_LOOKUP] = {"lookup", "postern-lookup", {calls_common, calls_loop, calls_connect},
 	HAS_SOCKETS},
     [SANDBOX_ZYGOTE] = {"filter", "postern-filter",

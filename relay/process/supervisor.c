@@ -5,6 +5,7 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/trial.h"
 #include "relay/process/secrets.h"
 
 #include <sys/wait.h>
@@ -362,6 +363,7 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	s->config = l.config;
 	s->secrets = l.secrets;
 	s->policy_version = l.policy_version;
+	trial_watch(s);
 	if (has_new_policy || has_new_config)
 		s->generation++;
 	if (has_new_config) {
@@ -389,6 +391,7 @@ supervisor_reload_policy(struct supervisor *s, struct buf *errors)
 	secrets_keep_certificates(s->config, buf_span(&s->bundle), &bundle);
 	log_event(LOG_INFO, "reload", KV_INT("policy", version));
 	s->policy_version = version;
+	trial_watch(s);
 	if (is_same(&bundle, &s->bundle)) {
 		buf_free(&bundle);
 		return 0;

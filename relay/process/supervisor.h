@@ -59,6 +59,7 @@ struct supervisor {
 	bool was_ready, is_stopping;
 	enum renewal renewal;
 	struct timer *front_waits;
+	struct timer *trial; /* trial.c */
 	int exit_status;
 	int64_t started_wall_ms;
 };

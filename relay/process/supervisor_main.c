@@ -9,6 +9,7 @@
 #include "relay/process/sandbox.h"
 #include "relay/process/secrets.h"
 #include "relay/process/supervisor.h"
+#include "relay/process/trial.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -203,6 +204,7 @@ main(int argc, char **argv)
 	load_config(s);
 	if (folders_make(s->config, &err) < 0 || folders_lock(s->config, &err) < 0)
 		die("%s", err.text);
+	trial_settle(s->config);
 	load_policy(s);
 	if (listener_open_all(&s->listeners, s->config, &err) < 0)
 		die("%s", err.text);
@@ -215,6 +217,7 @@ main(int argc, char **argv)
 	watch_signals(s);
 	offer_console(s);
 	start_roles(s);
+	trial_watch(s);
 	loop_run(s->loop);
 	control_close(&s->control);
 	log_event(LOG_INFO, "stopped");

@@ -214,6 +214,7 @@ have_it(struct session *s)
 	}
 	s->n_messages++;
 	s->front->n_accepted++;
+	conduct_sent(s);
 	for (size_t i = 0; i < t->n_groups; i++)
 		record_message(
 		    s, event_of(&t->groups[i].verdict), &t->groups[i].verdict, 250, &t->groups[i]);

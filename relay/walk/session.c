@@ -88,6 +88,7 @@ session_count_error(struct session *s)
 	uint32_t max = s->listen->limits.mistakes;
 
 	s->errors++;
+	conduct_error(s);
 	if (s->errors >= max) {
 		session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
 		session_finish(s);
@@ -145,6 +146,7 @@ struct facts
 session_facts(const struct session *s)
 {
 	static const struct list_answer unknown[POLICY_LISTS_MAX]; /* LIST_UNKNOWN */
+	const struct front *f = s->front;
 
 	return (struct facts){
 	    .now_wall_ms = clock_wall_ms(),
@@ -158,6 +160,10 @@ session_facts(const struct session *s)
 	    .user = span_str(s->user),
 	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),
+	    .country = snapshot_needs(s->snapshot, FACET_COUNTRY)
+			   ? mmdb_country(&f->countries, &s->client)
+			   : (struct span){0},
+	    .asn = snapshot_needs(s->snapshot, FACET_ASN) ? mmdb_asn(&f->networks, &s->client) : 0,
 	    .flow = s->listen->flow,
 	    .hostname = s->front->config->hostname,
 	};
@@ -232,6 +238,7 @@ session_free(struct session *s)
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
 	if (s->is_counted)
 		clients_leave(f->clients, &s->peer);
+	conduct_leave(s);
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s->connected);

@@ -616,16 +616,9 @@ test_not_in_this_version(void **state)
 		"t.conf:6: \"certificate\" is not in this version; remove it\nt.conf:6: \"key\" is "
 		"not in this version; remove it\nt.conf:7: \"allow\" is not in this version; "
 		"remove it\nt.conf:8: \"metrics\" is not in this version; remove it\n"},
-	    {"flow \"b\" { connect = {\"access\",\n\"greet\", \"rate\",\n\"greylist\"} "
-	     "}\n",
-		"t.conf:7: connect "
-		"\"greet\" is not in this version; remove it\nt.conf:7: connect \"rate\" is not in "
-		"this version; remove it\nt.conf:8: connect \"greylist\" is not in this version; "
-		"remove it\n"},
-	    {"flow \"b\" { rate { connections = 20 }\ndkim_sign = true\ndisclaimer = \"x\" }\n",
-		"t.conf:6: \"rate\" is not in this version; remove it\nt.conf:7: \"dkim_sign\" is "
-		"not in this version; remove it\nt.conf:8: \"disclaimer\" is not in this version; "
-		"remove it\n"},
+	    {"flow \"b\" { dkim_sign = true\ndisclaimer = \"x\" }\n",
+		"t.conf:6: \"dkim_sign\" is not in this version; remove it\nt.conf:7: "
+		"\"disclaimer\" is not in this version; remove it\n"},
 	    {"flow \"b\" { score { hold = 1 } }\n",
 		"t.conf:6: \"hold\" is not in this version; remove it\n"},
 	    {"flow \"b\" { score { quarantine = 5\ndiscard = 4\nreject = 6\nkeep = 5 } }\n",

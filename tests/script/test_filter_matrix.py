@@ -20,7 +20,7 @@ from relay import Relay, Settings
 from waiting import wait_until
 
 # What the client hears, and what the gateway must see where it gets the mail at all.
-ACTIONS = {"tempfail": 451, "tag": 250}
+ACTIONS = {"tempfail": 451, "tag": 250, "quarantine": 250}
 
 
 class Matrix(FolderCase):
@@ -32,6 +32,10 @@ class Matrix(FolderCase):
             tags = kept.header("X-Postern-Tag")
             self.assertTrue([t for t in tags if t.startswith("unscanned;")], f"{name}: {tags}")
             self.assertTrue(kept.header("X-Postern-Verdict")[0].startswith("tag;"), name)
+        elif action == "quarantine":
+            wait_until(lambda: [q for q in relay.command("quarantine", "list", "--json").lines if q["subject"] == subject],
+                       f"{name} to be in quarantine")
+            self.assertFalse([m for m in gateway.kept() if subject in m.header("Subject")], name)
 
     def check_alive(self, relay, gateway, roles, subject):
         self.assertEqual(smtp.send(relay.port, mail.plain(subject)).code, 250)
@@ -62,6 +66,9 @@ class Plugin(Matrix):
 
     def test_tag(self):
         self.check("tag")
+
+    def test_quarantine(self):
+        self.check("quarantine")
 
     def test_others_are_heard(self):
         """The filter that fails fails alone: what the others find counts, before it and behind it."""

@@ -73,6 +73,11 @@ struct conf_dns {
 	int64_t timeout_ms, banner_wait_ms;
 };
 
+/* Databases (.mmdb) of what is known of an address; NULL: none. */
+struct conf_geoip {
+	const char *country, *asn;
+};
+
 enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
 enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
 enum {
@@ -114,6 +119,14 @@ struct conf_actions {
 struct conf_flow_filter {
 	const struct conf_filter *filter;
 	struct conf_actions actions;
+};
+
+/* What a domain has written over one filter's actions, whatever the flow. */
+struct conf_override {
+	const struct conf_filter *filter;
+	struct conf_actions actions; /* valid where said */
+	bool *is_said;               /* one for each of actions.outcomes */
+	bool is_failure_said;
 };
 
 /* The least sum of scores for each action above pass. */
@@ -185,6 +198,8 @@ struct conf_domain {
 	const struct conf_gateway *gateway;
 	enum recipients_kind recipients;
 	const char *recipients_file;
+	struct conf_override *overrides; /* the action matrix: for mail to this domain */
+	size_t n_overrides;
 	const struct conf_ldap *ldap; /* with RECIPIENTS_LDAP */
 	bool takes_unknown;           /* while the source cannot say: 250, else 451 */
 	const char *canary; /* an address that must exist, or NULL: a source that denies it
@@ -255,6 +270,8 @@ struct conf_filter {
 	const struct pnf_about *plugin;
 	struct conf_actions actions; /* without overrides */
 	int64_t deadline_ms;
+	uint32_t max_failures; /* in a row; then it is not asked for pause_ms */
+	int64_t pause_ms;
 	struct conf_option *options; /* one for each of plugin->options, in that order */
 	size_t n_options;
 };
@@ -280,11 +297,13 @@ struct config {
 	struct arena memory;
 	const char *file;
 	const char *hostname, *postmaster, *state_dir, *run_dir;
-	uint32_t fronts; /* processes that talk to clients */
+	const char *plugins; /* folder of shared objects with filters; NULL: none */
+	uint32_t fronts;     /* processes that talk to clients */
 	struct conf_listen *listens;
 	size_t n_listens;
 	struct conf_tls tls;
 	struct conf_dns dns;
+	struct conf_geoip geoip;
 	struct conf_flow *flows;
 	size_t n_flows;
 	struct conf_domain *domains; /* sorted by name, the one without subdomains first */
@@ -317,6 +336,9 @@ struct config_errors {
 struct config *config_parse(struct span text, const char *file,
     const struct pnf_about *const *plugins, struct config_errors *errors);
 void config_free(struct config **c);
+/* The folder that the top-level word `plugins` names, and its line; false when there is none.  What
+ * is wrong with the text is config_parse's to say: it needs the plugins first.  Pure. */
+bool config_plugins_folder(struct span text, char *folder, size_t size, unsigned *line);
 
 /* Where Debian keeps the authorities that everybody trusts (package ca-certificates). */
 #define CONFIG_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
@@ -332,6 +354,12 @@ const struct conf_ldap *config_ldap(const struct config *c, struct span name);
 bool config_asks_recipients(const struct conf_domain *d);
 /* The domain section that an address's domain falls under (longest wins), NULL: none. */
 const struct conf_domain *config_domain(const struct config *c, struct span domain);
+/* The same for a whole address. */
+const struct conf_domain *config_domain_of(const struct config *c, struct span address);
+/* What is done for an outcome (its index; -1: failure) of a filter in a flow, for mail to `domain`
+ * (NULL: to none of ours): the domain's word, else the flow's, else the filter's. */
+enum action config_action(
+    const struct conf_flow_filter *filter, const struct conf_domain *domain, int outcome);
 bool nets_have(const struct nets *nets, const struct ip *ip);
 /* Whether there is work for the key role: a listener with TLS or with users. */
 bool config_needs_key(const struct config *c);

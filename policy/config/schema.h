@@ -131,6 +131,8 @@ void schema_read_filters(struct reading *r);
 /* The filter of this name, by section or as a plugin with its defaults; NULL, complained of. */
 const struct conf_filter *schema_filter_find(
     struct reading *r, const struct node *n, const struct value *v);
+/* The domains' `filter` sections; needs the flows. */
+void schema_read_domain_overrides(struct reading *r);
 /* Reads outcome = action words of a flow's override over `actions`. */
 void schema_read_override(struct reading *r, const struct node *n, struct conf_flow_filter *filter);
 /* schema_connect.c: the words of a flow about who connects, each into a struct conf_flow. */

@@ -41,6 +41,8 @@ struct facts {
 	struct span helo;
 	struct span from;            /* without <>; empty is the null sender (from STAGE_MAIL) */
 	struct span to;              /* from STAGE_RCPT */
+	struct span country;         /* of the client, "DE"; empty: unknown */
+	uint32_t asn;                /* of the client; 0: unknown */
 	struct span tls;             /* "TLSv1.3"; empty: in the clear (from STAGE_MAIL) */
 	struct span user;            /* who has signed in; empty: nobody (from STAGE_MAIL) */
 	enum greet_fact greet;       /* of STAGE_CONNECT */
@@ -57,6 +59,8 @@ struct facts {
 	const struct filter_tag *filter_tags;
 	size_t n_filter_tags;
 	const struct conf_flow *flow;
+	const struct conf_domain
+	    *domain;          /* of `to`, for the filters' actions; NULL: none of ours */
 	const char *hostname; /* ours, for texts */
 };
 
@@ -83,6 +87,7 @@ struct verdict {
 	size_t n_tags;
 	int64_t score_milli; /* sum of tags' scores */
 	bool is_spam;        /* score >= score.tag: X-Spam-Flag */
+	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
 };
 
 /* One line of the trace: which rule saw which fact, and what came of it. */
@@ -98,6 +103,9 @@ struct step {
 typedef void decide_tracer(void *arg, const struct step *step);
 
 /*
+ * With a tracer every rule of the stage is looked at, one after the other, and each is a step.
+ * Without one only those that can match are (policy/rules/index.h): the same verdict, sooner.
+ *
  * Runs one stage and adds what it finds to `v` (all zeros before the first stage).  Facts of later
  * stages need not be set.  At STAGE_DATA, for each recipient, the filters' outcomes and tags and
  * the score thresholds compete with the rules; the strongest action wins unless accept stands.

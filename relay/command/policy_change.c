@@ -123,10 +123,11 @@ policy_change(const struct config *config, const struct policy_change *c)
 	int status = become_owner(config);
 
 	if (status == EXIT_OK &&
-	    policy_source_bundle(config, c->text, c->file, 0, &bundle, &errors) < 0) {
-		fprintf(stderr, "%.*s", (int)errors.n, errors.p);
+	    policy_source_bundle(config, c->text, c->file, 0, &bundle, &errors) < 0)
+		status = EXIT_NO;
+	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : ""); /* or warnings */
+	if (status == EXIT_NO)
 		status = command_fail(EXIT_NO, "refused; the policy is as it was");
-	}
 	if (status == EXIT_OK)
 		status = store_text_as_version(config, c, &stored);
 	if (status == EXIT_OK)

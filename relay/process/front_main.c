@@ -8,6 +8,7 @@
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
+#include "relay/process/policy_build.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
@@ -15,6 +16,7 @@
 #include "relay/tls/server.h"
 #include "relay/walk/walk.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ struct front_listener {
 
 static struct front front;
 static struct front_listener listeners[LISTENERS_MAX]; /* by number */
+static struct policy_build *policy_build;
 
 static bool
 is_full(const struct front *f)
@@ -185,29 +188,60 @@ load_certificates(struct front *f)
 
 /* New sessions use the new snapshot; those that run finish on the one they began with. */
 static void
-front_policy(struct role *role)
+take_policy(struct policy_built *built)
 {
-	struct snapshot *next =
-	    policy_source_compile(buf_span(&role->policy), role->policy_version);
-
-	must(next != NULL);
+	must(built->snapshot != NULL); /* the supervisor has compiled it before */
 	snapshot_release(&front.snapshot);
-	front.snapshot = next;
-	front.needs_host = snapshot_needs_host(next);
-	buf_clear(&front.bundle);
-	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
+	front.snapshot = built->snapshot;
+	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
+	buf_free(&front.bundle);
+	front.bundle = built->bundle;
+	policy_source_databases(
+	    front.config, buf_span(&front.bundle), &front.countries, &front.networks);
 	load_recipients(&front);
 	load_certificates(&front);
-	list_watch_follow(front.lists, next);
-	pool_set_policy(front.workers, role->policy_version, buf_span(&front.bundle));
-	log_event(LOG_INFO, "policy", KV_INT("generation", role->policy_version),
-	    KV_INT("rules", snapshot_rule_count(next)));
+	list_watch_follow(front.lists, front.snapshot);
+	pool_set_policy(front.workers, built->generation, buf_span(&built->content));
+	buf_free(&built->content);
+	log_event(LOG_INFO, "policy", KV_INT("generation", built->generation),
+	    KV_INT("rules", snapshot_rule_count(front.snapshot)));
+}
+
+static void
+on_built(void *arg, struct policy_built *built)
+{
+	take_policy(built);
+	role_policy_live(arg, built->generation);
+}
+
+static void
+front_policy(struct role *role)
+{
+	policy_build_start(policy_build, &role->policy, role->policy_version);
 }
 
 static void
 report_list(void *arg, const char *name, const char *what, const char *do_this)
 {
 	role_problem(arg, name, what, do_this);
+}
+
+static void
+report_filter(void *arg, const struct conf_filter *filter, bool is_over)
+{
+	char name[128], what[256];
+
+	(void)snprintf(
+	    name, sizeof(name), "filter %s", filter->name); /* cut is fine, here and below */
+	(void)snprintf(what, sizeof(what),
+	    is_over ? "filter %.80s works again"
+		    : "filter %.80s has failed %u times in a row and is not asked for a while: its "
+		      "failure action is applied",
+	    filter->name, filter->max_failures);
+	role_problem(arg, name, what,
+	    is_over ? NULL
+		    : "look for \"worker died\" and for this filter in the log; it is tried again "
+		      "with the next mail after its pause");
 }
 
 static void
@@ -266,9 +300,10 @@ grey_of(const struct config *config)
 static void
 front_start(struct role *role)
 {
+	struct policy_built built;
+
 	front.loop = role->loop;
 	front.config = role->config;
-	front.bundle.max = BUNDLE_MAX;
 	front.dns = dns_client_new(role->loop);
 	front.lists = list_watch_new(
 	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
@@ -276,6 +311,7 @@ front_start(struct role *role)
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
+	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	front.limits = limits_new(role->config);
@@ -284,7 +320,9 @@ front_start(struct role *role)
 	front.clients = clients_new();
 	front.farewells = farewells_new(role->loop);
 	log_event(LOG_INFO, "room", KV_INT("sessions", front.sessions_max));
-	front_policy(role);
+	policy_build = policy_build_new(role->loop, on_built, role);
+	policy_build_now(&role->policy, role->policy_version, &built);
+	take_policy(&built);
 }
 
 static void

@@ -39,10 +39,13 @@ unsigned place_instance(unsigned place);    /* 0 for who is alone in its role */
 /* "front", "front-2", ...: for logs and people. */
 const char *place_name(unsigned place);
 
+struct catalog;
+
 struct role {
 	const struct role_ops *ops;
 	unsigned instance; /* of several fronts, from 0 on */
 	struct loop *loop;
+	struct catalog *catalog; /* of plugins; the configuration points into it */
 	struct config *config;
 	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;
@@ -64,7 +67,8 @@ struct role_ops {
 	/* A listener has come (front and web), by its number (listener.h); fd -1: it is another
 	 * front's again, no more is to be accepted from it. */
 	void (*listener)(struct role *, unsigned number, int fd);
-	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL. */
+	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL.  It is
+	 * in force when the role has called role_policy_live. */
 	void (*policy)(struct role *);
 	/* A new bundle of secrets is in role->secrets (key).  May be NULL. */
 	void (*secrets)(struct role *);
@@ -79,6 +83,8 @@ struct role_ops {
 /* The whole life of a role process; returns the exit status of main. */
 int role_main(const struct role_ops *ops, int argc, char **argv);
 
+/* From now on, or from the next session on, the policy of this version decides. */
+void role_policy_live(struct role *, uint64_t version);
 void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
 void role_reply_end(struct role *, uint64_t id, int status, struct span text);
 /* The channel to the peer at this place has closed.  When the peer lives (the channel broke), a new one comes;

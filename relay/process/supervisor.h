@@ -8,6 +8,7 @@
 #define PROCESS_SUPERVISOR_H
 #include "relay/process/console.h"
 #include "relay/process/listener.h"
+#include "relay/process/plugins.h"
 #include "relay/process/problem.h"
 #include "relay/process/role.h"
 
@@ -40,6 +41,7 @@ struct supervisor {
 	char *config_file;
 	bool is_json_log;
 	struct buf config_text;
+	struct plugins plugins; /* what `config` stands on */
 	struct config *config;
 	struct buf bundle;        /* policy bundle in force */
 	uint64_t generation;      /* of the bundle: the version the roles know it by */

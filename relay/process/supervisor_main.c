@@ -1,7 +1,6 @@
 /*
  * The supervisor's program: started by `postern run`, which passes "-c FILE" and the form of logs.
  */
-#include "filters/chain/abouts.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/process/control_socket.h"
@@ -93,7 +92,7 @@ load_config(struct supervisor *s)
 	if (file_read(s->config_file, CONFIG_TEXT_MAX, &s->config_text, &err) < 0)
 		die_with(EXIT_CONFIG, "%s; name the configuration with -c FILE", err.text);
 	s->config =
-	    config_parse(buf_span(&s->config_text), s->config_file, filters_abouts(), &errors);
+	    plugins_parse_config(buf_span(&s->config_text), s->config_file, &s->plugins, &errors);
 	if (s->config == NULL || config_check_machine(s->config, &errors) < 0) {
 		(void)!write(
 		    STDERR_FILENO, errors.lines.p, errors.lines.n); /* nowhere else to say it */

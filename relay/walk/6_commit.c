@@ -18,6 +18,7 @@ decide(struct session *s, const struct rcpt *r, const struct findings *f)
 	struct facts facts = session_facts(s);
 
 	facts.to = r->address;
+	facts.domain = config_domain_of(s->front->config, r->address);
 	findings_set(f, &facts);
 	decide_stage(s->snapshot, STAGE_DATA, &facts, &v, NULL, NULL);
 	return v;

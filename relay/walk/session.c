@@ -146,6 +146,7 @@ struct facts
 session_facts(const struct session *s)
 {
 	static const struct list_answer unknown[POLICY_LISTS_MAX]; /* LIST_UNKNOWN */
+	const struct front *f = s->front;
 
 	return (struct facts){
 	    .now_wall_ms = clock_wall_ms(),
@@ -159,6 +160,10 @@ session_facts(const struct session *s)
 	    .user = span_str(s->user),
 	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),
+	    .country = snapshot_needs(s->snapshot, FACET_COUNTRY)
+			   ? mmdb_country(&f->countries, &s->client)
+			   : (struct span){0},
+	    .asn = snapshot_needs(s->snapshot, FACET_ASN) ? mmdb_asn(&f->networks, &s->client) : 0,
 	    .flow = s->listen->flow,
 	    .hostname = s->front->config->hostname,
 	};

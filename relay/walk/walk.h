@@ -8,6 +8,7 @@
 #ifndef WALK_WALK_H
 #define WALK_WALK_H
 #include "policy/decide/decide.h"
+#include "policy/geo/mmdb.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
 #include "relay/front/clients.h"
@@ -48,6 +49,7 @@ struct front {
 	struct snapshot *snapshot;
 	bool needs_host; /* a rule of the snapshot looks at the reverse name */
 	struct buf bundle;
+	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
 	struct list_watch *lists;
 	struct worker_pool *workers;

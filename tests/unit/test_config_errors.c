@@ -423,8 +423,8 @@ test_sections(void **state)
 		"\"example.org\", or \".example.org\" for all below it too (international ones as "
 		"xn--...)\n"},
 	    {"domain \"b.example\" { gateway = \"gw\" recipients = \"all\" }\n",
-		"t.conf:6: recipients = \"all\" is no source of recipients; write \"any\" or "
-		"\"file:PATH\"\n"},
+		"t.conf:6: recipients = \"all\" is no source of recipients; write \"any\", "
+		"\"file:PATH\", \"ldap:NAME\" or \"callout\"\n"},
 	    {"domain \"b.example\" { gateway = \"gw\" recipients = \"file:users\" }\n",
 		"t.conf:6: recipients = \"file:users\" is not an absolute path; write one like "
 		"\"file:/etc/postern/recipients\"\n"},

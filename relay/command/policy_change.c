@@ -79,8 +79,7 @@ policy_change(const struct config *config, struct span text, const uint64_t *bas
 	bool is_new = false;
 	int status = become_owner(config);
 
-	if (status == EXIT_OK &&
-	    policy_source_bundle(config, text, file, 0, &bundle, &errors) < 0)
+	if (status == EXIT_OK && policy_source_bundle(config, text, file, 0, &bundle, &errors) < 0)
 		status = EXIT_NO;
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : ""); /* or warnings */
 	if (status == EXIT_NO)

@@ -1,4 +1,5 @@
 #include "filters/worker/zygote.h"
+#include "filters/worker/limits.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 
@@ -80,7 +81,8 @@ unmap_others(const struct slot *own)
 			page_unmap(own->z->slots[i].page);
 }
 
-static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int parent)
+static void __attribute__((noreturn))
+be_worker(struct slot *s, int fd, int parent, uint64_t memory_max)
 {
 	char path[PATH_BYTES];
 	const struct zygote *z = s->z;
@@ -90,6 +92,7 @@ static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int pare
 	    .tmpdir = path,
 	    .page = s->page,
 	    .messages_max = z->settings.messages_max,
+	    .memory_max = memory_max,
 	    .sandbox = z->settings.sandbox};
 
 	unmap_others(s);
@@ -117,6 +120,7 @@ slot_fork(struct slot *s)
 {
 	struct zygote *z = s->z;
 	int ends[2], parent = getpid();
+	uint64_t own = limits_memory(z->settings.memory_fd);
 	int fds[CHANNEL_FDS];
 
 	if (s->front->channel == NULL || s->pid != 0)
@@ -129,7 +133,7 @@ slot_fork(struct slot *s)
 	s->pid = fork();
 	if (s->pid == 0) {
 		(void)close(ends[0]); /* front's */
-		be_worker(s, ends[1], parent);
+		be_worker(s, ends[1], parent, own > 0 ? own + WORKER_MEMORY_MAX : 0);
 	}
 	(void)close(ends[1]); /* the worker's */
 	if (s->pid < 0) {

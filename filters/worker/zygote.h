@@ -24,6 +24,7 @@ struct zygote_settings {
 	const char *folder; /* each worker's own folder is made below */
 	worker_sandbox *sandbox;
 	unsigned messages_max; /* of one worker; WORKER_MESSAGES when 0 */
+	int memory_fd; /* of limits_memory_open, the caller's; below 0: no limit on memory */
 	/* Workers that cannot start, or (is_over) do again.  May be NULL. */
 	void (*problem)(void *arg, bool is_over, const char *what);
 	void *arg;

@@ -50,6 +50,13 @@ read_run_dir(struct reading *r, const struct node *n, void *to)
 }
 
 static void
+read_plugins(struct reading *r, const struct node *n, void *to)
+{
+	(void)to;
+	(void)schema_read_path(r, n, &r->config->plugins); /* or none */
+}
+
+static void
 read_fronts(struct reading *r, const struct node *n, void *to)
 {
 	static const struct range range = {1, CONFIG_FRONTS_MAX, "from 1 to 8"};
@@ -103,6 +110,7 @@ static const struct rule top_rules[] = {
     {"postmaster", RULE_ONE, read_postmaster},
     {"state_dir", RULE_ONE, read_state_dir},
     {"run_dir", RULE_ONE, read_run_dir},
+    {"plugins", RULE_ONE, read_plugins},
     {"fronts", RULE_ONE, read_fronts},
     {"listen", RULE_TITLED, NULL},
     {"dns", RULE_SECTION, schema_read_dns},
@@ -150,6 +158,7 @@ read_all(struct reading *r)
 	schema_read_ldaps(r);
 	schema_read_domains(r);
 	schema_read_flows(r);
+	schema_read_domain_overrides(r);
 	schema_read_listens(r);
 }
 
@@ -188,6 +197,29 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
 	}
 	config_complaints_free(&complaints);
 	return c;
+}
+
+bool
+config_plugins_folder(struct span text, char *folder, size_t size, unsigned *line)
+{
+	struct complaints unheard = {0};
+	const struct node *n;
+	struct arena scratch;
+	bool is_there = false;
+
+	if (text.n > CONFIG_TEXT_MAX)
+		return false;
+	arena_init(&scratch, CONFIG_MEMORY_MAX);
+	for (n = config_tree_parse(text, &scratch, &unheard)->first; n != NULL; n = n->next)
+		if (n->kind != NODE_SECTION && n->n_values == 1 &&
+		    span_eq(n->word, SPAN("plugins")) && scalar_is_path(n->first_value->text)) {
+			is_there = span_copy(n->first_value->text, folder, size);
+			*line = n->line;
+			break;
+		}
+	config_complaints_free(&unheard);
+	arena_free(&scratch);
+	return is_there;
 }
 
 void

@@ -260,6 +260,10 @@ decide_stage(const struct snapshot *snapshot, enum stage stage, const struct fac
 	if (stage == STAGE_CONNECT)
 		spare_lists(&w);
 	search(&w, &order->deciders);
+	walk_greet(&w);
+	walk_helo(&w);
+	walk_rate(&w);
+	walk_greylist(&w);
 	if (stage != STAGE_DATA)
 		return;
 	walk_outcomes(&w);

@@ -58,9 +58,8 @@ static void
 weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 {
 	const struct conf_filter *filter = o->filter->filter;
-	const struct conf_actions *actions = &o->filter->actions;
 	bool is_failure = o->outcome < 0;
-	enum action action = is_failure ? actions->failure : actions->outcomes[o->outcome];
+	enum action action = config_action(o->filter, w->facts->domain, o->outcome);
 	struct verdict_tag tag = {.by = span_str(filter->name), .why = o->why};
 
 	if (action == ACTION_TAG) {

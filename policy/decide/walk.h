@@ -56,13 +56,19 @@ struct ruling {
 	enum action action;
 	uint32_t rule; /* 0: none */
 	struct span by;
-	int code;         /* 0: by the action */
-	struct span text; /* for an outsider; cleaned to printable ASCII */
-	struct span why;  /* for the admin */
+	int code;             /* 0: by the action */
+	const char *enhanced; /* NULL: by the code */
+	struct span text;     /* for an outsider; cleaned to printable ASCII */
+	struct span why;      /* for the admin */
 };
 
 /* verdict.c: takes the ruling over when it is stronger than what stands. */
 void walk_rule(struct decide_walk *w, const struct ruling *ruling);
+/* conduct.c: how the client behaves, as far as the flow's connect asks. */
+void walk_greet(struct decide_walk *w); /* STAGE_CONNECT: who talks too early */
+void walk_helo(struct decide_walk *w);
+void walk_rate(struct decide_walk *w);
+void walk_greylist(struct decide_walk *w);
 /* outcome.c: the tag that an outcome stands for; empty: none. */
 struct span outcome_tag(const struct filter_outcome *o);
 /* outcome.c: filters' tags and outcomes, then the score. */

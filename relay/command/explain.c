@@ -440,6 +440,7 @@ run_filters(struct explanation *e)
 		addresses[i] = span_str(e->options.to[i]);
 	job.config = e->config;
 	job.config_text = buf_span(&e->config_text);
+	job.plugins = command_plugins();
 	job.config_file = e->line->config_file;
 	job.bundle = buf_span(&e->bundle);
 	job.generation = 1;
@@ -518,6 +519,7 @@ walk_recipient(struct explanation *e, struct outcome *o)
 	o->gateway = route.gateway;
 	o->verdict = e->verdict;
 	facts.to = route.address;
+	facts.domain = config_domain_of(e->config, route.address);
 	if (route.is_postmaster)
 		findings_spare_postmaster(&o->verdict);
 	else

@@ -54,6 +54,7 @@ queue_free(struct queue **q)
 			queue_remove(*q, &e);
 			continue;
 		}
+		list_remove(&item->node); /* its neighbours may be awake: they unlink themselves */
 		list_remove(&item->parked);
 		mem_free(item);
 	}

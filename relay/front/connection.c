@@ -316,3 +316,11 @@ connection_expect(struct connection *c, int64_t timeout_ms)
 	if (timeout_ms > 0)
 		loop_timer(c->loop, &c->timer, timeout_ms, on_time, c);
 }
+
+bool
+connection_has_spoken(const struct connection *c)
+{
+	char byte;
+
+	return c->in.n > 0 || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}

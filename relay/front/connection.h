@@ -60,6 +60,8 @@ void connection_open(struct connection *c, struct loop *loop, int fd,
 void connection_close(struct connection *c);            /* at once; buffers are freed */
 void connection_send(struct connection *c, struct span bytes); /* leaves with connection_flush */
 void connection_flush(struct connection *c);
+/* Whether there is input, read or not, that nobody has taken.  In the clear. */
+bool connection_has_spoken(const struct connection *c);
 /* No more input is wanted; on_finished when the output has left and the client has closed too, or
  * the linger time is over.  A socket that is closed while input waits resets the connection, and the
  * client may never see our last reply (RFC 9112 section 9.6 says it best): so our side is shut, and

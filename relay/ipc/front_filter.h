@@ -90,6 +90,8 @@ struct scan_tag {
 };
 
 struct scan_result {
+	uint32_t
+	    not_run; /* bit i: filter i was skipped, or is not loaded; it has an outcome failure */
 	struct scan_outcome outcomes[SCAN_OUTCOMES_MAX];
 	size_t n_outcomes;
 	struct scan_tag tags[SCAN_TAGS_MAX];

@@ -8,8 +8,8 @@
 
 enum supervision_type {
 	ROLE_CONFIG =
-	    16,        /* to the role: id = its place, fds[0] = configuration text, payload = struct
-		   role_setup */
+	    16, /* to the role: id = its place, fds[0] = configuration text, fds[1] = bytes of its plugins'
+		 * catalog (catalog.h; none: no plugin folder), payload = struct role_setup */
 	ROLE_POLICY,   /* to the role: id = version, payload = policy bundle */
 	ROLE_LISTENER, /* to the role: id = number, fds[0] = listening socket, or none: let it go */
 	ROLE_PEER,     /* to the role: id = place (role.h), fds[0] = channel to it */

@@ -80,12 +80,14 @@ static void
 send_config(struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
-	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"), -1};
+	bool has_plugins = s->plugins.bytes.n > 0;
+	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"),
+	    has_plugins ? channel_seal(buf_span(&s->plugins.bytes), "plugins") : -1};
 	struct role_setup setup = {
 	    .config_file = span_str(s->config_file), .is_json_log = s->is_json_log};
 	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
 
-	if (fds[0] < 0) {
+	if (fds[0] < 0 || (has_plugins && fds[1] < 0)) {
 		log_event(LOG_ERROR, "no memory file", KV_STR("role", place_name(c->place)));
 		return; /* the role ends for want of a configuration and is started again */
 	}

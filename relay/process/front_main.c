@@ -4,6 +4,7 @@
  */
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
@@ -15,6 +16,7 @@
 #include "relay/tls/server.h"
 #include "relay/walk/walk.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -230,6 +232,24 @@ front_policy(struct role *role)
 }
 
 static void
+report_filter(void *arg, const struct conf_filter *filter, bool is_over)
+{
+	char name[128], what[256];
+
+	(void)snprintf(
+	    name, sizeof(name), "filter %s", filter->name); /* cut is fine, here and below */
+	(void)snprintf(what, sizeof(what),
+	    is_over ? "filter %.80s works again"
+		    : "filter %.80s has failed %u times in a row and is not asked for a while: its "
+		      "failure action is applied",
+	    filter->name, filter->max_failures);
+	role_problem(arg, name, what,
+	    is_over ? NULL
+		    : "look for \"worker died\" and for this filter in the log; it is tried again "
+		      "with the next mail after its pause");
+}
+
+static void
 lost_lookup(void *arg)
 {
 	role_peer_lost(arg, ROLE_LOOKUP);
@@ -266,6 +286,22 @@ front_prepare(struct role *role, struct err *err)
 	return 0;
 }
 
+/* How long an address that one of ours has written to is known: as the flow that keeps for longest
+ * says.  No flow has a greylist: none is kept. */
+static struct grey_client *
+grey_of(const struct config *config)
+{
+	int64_t keep_ms = 0;
+
+	for (size_t i = 0; i < config->n_flows; i++) {
+		const struct conf_flow *f = &config->flows[i];
+
+		if ((f->connect & CONNECT_GREYLIST) && f->greylist.keep_ms > keep_ms)
+			keep_ms = f->greylist.keep_ms;
+	}
+	return keep_ms > 0 ? grey_client_new(keep_ms) : NULL;
+}
+
 static void
 front_start(struct role *role)
 {
@@ -280,8 +316,11 @@ front_start(struct role *role)
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
+	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
+	front.limits = limits_new(role->config);
+	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	front.clients = clients_new();
 	front.report = report_problem;
@@ -297,7 +336,19 @@ static void
 on_journal_message(void *arg, struct message *m)
 {
 	(void)arg;
-	(void)m; /* the journal has nothing to say */
+	if (front.grey == NULL)
+		return; /* no question was asked */
+	if (m->type == JOURNAL_GREY_ENTRIES)
+		grey_client_take(front.grey, m->payload);
+	else if (m->type == JOURNAL_GREY_ENTRY)
+		grey_client_hear(front.grey, m->payload);
+}
+
+static void
+tell_grey_of_journal(void)
+{
+	if (front.grey != NULL)
+		grey_client_connect(front.grey, front.journal);
 }
 
 static void
@@ -306,6 +357,7 @@ on_journal_close(void *arg)
 	struct role *role = arg;
 
 	channel_free(&front.journal);
+	tell_grey_of_journal();
 	role_peer_lost(role, ROLE_JOURNAL);
 }
 
@@ -330,6 +382,7 @@ front_peer(struct role *role, unsigned place, int fd)
 	case ROLE_JOURNAL:
 		channel_free(&front.journal);
 		front.journal = channel_new(role->loop, fd, &journal_events, role);
+		tell_grey_of_journal();
 		break;
 	case ROLE_SUPERVISOR:
 	case ROLE_FRONT:

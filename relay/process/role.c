@@ -1,5 +1,5 @@
 #include "relay/process/role.h"
-#include "filters/chain/abouts.h"
+#include "filters/chain/catalog.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/listener.h"
@@ -84,18 +84,24 @@ take_config(struct role *role, struct start *start, struct message *m)
 {
 	struct config_errors errors = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
 	struct role_setup setup;
-	struct span text;
+	struct span text, plugins = {0};
 
 	if (role_setup_get(m->payload, &setup) < 0 ||
 	    channel_map(m->fds[0], CONFIG_TEXT_MAX, &text) < 0)
 		die("the supervisor sent no configuration");
 	(void)span_copy(setup.config_file, start->config_file, sizeof(start->config_file));
+	if (m->fds[1] >= 0 && channel_map(m->fds[1], CATALOG_BYTES_MAX, &plugins) < 0)
+		die("the supervisor sent no plugins");
+	role->catalog = catalog_get(plugins);
+	if (role->catalog == NULL)
+		die("the supervisor sent plugins that cannot be");
+	channel_unmap(&plugins);
 	/* The place stands in the message's id; outside a relay there is none. */
 	if (m->id >= ROLE_COUNT && m->id < PLACES)
 		role->instance = place_instance((unsigned)m->id);
 	log_setup(role->instance == 0 ? role_name(role->ops->id) : place_name((unsigned)m->id),
 	    setup.is_json_log, LOG_INFO);
-	role->config = config_parse(text, start->config_file, filters_abouts(), &errors);
+	role->config = config_parse(text, start->config_file, role->catalog->abouts, &errors);
 	if (role->config == NULL)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);

@@ -39,10 +39,13 @@ unsigned place_instance(unsigned place);    /* 0 for who is alone in its role */
 /* "front", "front-2", ...: for logs and people. */
 const char *place_name(unsigned place);
 
+struct catalog;
+
 struct role {
 	const struct role_ops *ops;
 	unsigned instance; /* of several fronts, from 0 on */
 	struct loop *loop;
+	struct catalog *catalog; /* of plugins; the configuration points into it */
 	struct config *config;
 	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;

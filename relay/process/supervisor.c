@@ -1,11 +1,11 @@
 #include "relay/process/supervisor.h"
-#include "filters/chain/abouts.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/trial.h"
 #include "relay/process/secrets.h"
 
 #include <sys/wait.h>
@@ -287,6 +287,7 @@ is_same(const struct buf *a, const struct buf *b)
 
 struct loaded {
 	struct buf config_text, bundle;
+	struct plugins plugins;
 	struct config *config;
 	uint64_t policy_version;
 	int secrets;
@@ -306,7 +307,7 @@ load(struct supervisor *s, struct loaded *l, struct buf *errors)
 		return -E_CONFIG;
 	}
 	l->config =
-	    config_parse(buf_span(&l->config_text), s->config_file, filters_abouts(), &found);
+	    plugins_parse_config(buf_span(&l->config_text), s->config_file, &l->plugins, &found);
 	if (l->config != NULL && config_check_machine(l->config, &found) == 0)
 		r = policy_source_read(l->config, &l->bundle, &l->policy_version, errors);
 	if (r == 0)
@@ -322,6 +323,7 @@ unload(struct loaded *l)
 	buf_free(&l->config_text);
 	buf_free(&l->bundle);
 	config_free(&l->config);
+	plugins_free(&l->plugins);
 	secrets_close(&l->secrets);
 }
 
@@ -344,7 +346,8 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		unload(&l);
 		return -E_CONFIG;
 	}
-	has_new_config = !is_same(&l.config_text, &s->config_text);
+	has_new_config = !is_same(&l.config_text, &s->config_text) ||
+			 !is_same(&l.plugins.bytes, &s->plugins.bytes);
 	has_new_policy = !is_same(&l.bundle, &s->bundle);
 	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
 		(void)buf_addf(errors, "%s\n", err.text); /* bounded */
@@ -353,12 +356,14 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	}
 	log_event(LOG_INFO, "reload", KV_INT("policy", l.policy_version),
 	    KV_STR("configuration", has_new_config ? "changed" : "same"));
-	unload(&(struct loaded){s->config_text, s->bundle, s->config, 0, s->secrets});
+	unload(&(struct loaded){s->config_text, s->bundle, s->plugins, s->config, 0, s->secrets});
 	s->config_text = l.config_text;
 	s->bundle = l.bundle;
+	s->plugins = l.plugins;
 	s->config = l.config;
 	s->secrets = l.secrets;
 	s->policy_version = l.policy_version;
+	trial_watch(s);
 	if (has_new_policy || has_new_config)
 		s->generation++;
 	if (has_new_config) {
@@ -386,6 +391,7 @@ supervisor_reload_policy(struct supervisor *s, struct buf *errors)
 	secrets_keep_certificates(s->config, buf_span(&s->bundle), &bundle);
 	log_event(LOG_INFO, "reload", KV_INT("policy", version));
 	s->policy_version = version;
+	trial_watch(s);
 	if (is_same(&bundle, &s->bundle)) {
 		buf_free(&bundle);
 		return 0;

@@ -8,6 +8,7 @@
 #define PROCESS_SUPERVISOR_H
 #include "relay/process/console.h"
 #include "relay/process/listener.h"
+#include "relay/process/plugins.h"
 #include "relay/process/problem.h"
 #include "relay/process/role.h"
 
@@ -40,6 +41,7 @@ struct supervisor {
 	char *config_file;
 	bool is_json_log;
 	struct buf config_text;
+	struct plugins plugins; /* what `config` stands on */
 	struct config *config;
 	struct buf bundle;        /* policy bundle in force */
 	uint64_t generation;      /* of the bundle: the version the roles know it by */
@@ -57,6 +59,7 @@ struct supervisor {
 	bool was_ready, is_stopping;
 	enum renewal renewal;
 	struct timer *front_waits;
+	struct timer *trial; /* trial.c */
 	int exit_status;
 	int64_t started_wall_ms;
 };

@@ -1,7 +1,6 @@
 /*
  * The supervisor's program: started by `postern run`, which passes "-c FILE" and the form of logs.
  */
-#include "filters/chain/abouts.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/process/control_socket.h"
@@ -10,6 +9,7 @@
 #include "relay/process/sandbox.h"
 #include "relay/process/secrets.h"
 #include "relay/process/supervisor.h"
+#include "relay/process/trial.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -92,7 +92,7 @@ load_config(struct supervisor *s)
 	if (file_read(s->config_file, CONFIG_TEXT_MAX, &s->config_text, &err) < 0)
 		die_with(EXIT_CONFIG, "%s; name the configuration with -c FILE", err.text);
 	s->config =
-	    config_parse(buf_span(&s->config_text), s->config_file, filters_abouts(), &errors);
+	    plugins_parse_config(buf_span(&s->config_text), s->config_file, &s->plugins, &errors);
 	if (s->config == NULL || config_check_machine(s->config, &errors) < 0) {
 		(void)!write(
 		    STDERR_FILENO, errors.lines.p, errors.lines.n); /* nowhere else to say it */
@@ -204,6 +204,7 @@ main(int argc, char **argv)
 	load_config(s);
 	if (folders_make(s->config, &err) < 0 || folders_lock(s->config, &err) < 0)
 		die("%s", err.text);
+	trial_settle(s->config);
 	load_policy(s);
 	if (listener_open_all(&s->listeners, s->config, &err) < 0)
 		die("%s", err.text);
@@ -216,6 +217,7 @@ main(int argc, char **argv)
 	watch_signals(s);
 	offer_console(s);
 	start_roles(s);
+	trial_watch(s);
 	loop_run(s->loop);
 	control_close(&s->control);
 	log_event(LOG_INFO, "stopped");

@@ -74,7 +74,9 @@ xclient(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 501, "5.5.4", "XCLIENT knows " XCLIENT_ATTRIBUTES);
 		return;
 	}
+	conduct_leave(s);
 	s->client = said.has_addr ? said.addr : s->peer;
+	s->is_named = true;
 	s->is_host_told = said.is_name_told;
 	s->has_host = said.name[0] != '\0';
 	(void)span_copy(span_str(said.name), s->host, sizeof(s->host)); /* the same sizes */

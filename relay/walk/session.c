@@ -90,6 +90,7 @@ session_count_error(struct session *s)
 	uint32_t max = s->listen->limits.mistakes;
 
 	s->errors++;
+	conduct_error(s);
 	if (s->errors >= max) {
 		session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
 		session_finish(s);
@@ -270,6 +271,7 @@ session_free(struct session *s)
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
 	if (s->is_counted)
 		clients_leave(f->clients, &s->peer);
+	conduct_leave(s);
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s->connected);

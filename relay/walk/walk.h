@@ -17,8 +17,10 @@
 #include "relay/front/dns_client.h"
 #include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
+#include "relay/front/grey_client.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
+#include "relay/front/limits.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
@@ -57,6 +59,8 @@ struct front {
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
 	struct guesses *guesses;
+	struct limits *limits;
+	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
 	struct clients *clients;         /* of the sessions that are counted */
@@ -137,7 +141,7 @@ struct pace {
 struct checks {
 	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
-	struct timer *banner_wait;
+	struct timer *banner_wait, *greet_wait;
 	size_t n_waiting;
 };
 
@@ -169,6 +173,8 @@ struct session {
 	struct ip peer;   /* who is connected; behind a balancer, who is connected there */
 	struct ip client; /* who counts: the peer, or whom XCLIENT names */
 	bool may_xclient, is_counted; /* is_counted: the peer is, in front->clients */
+	bool is_named;                /* `client` is whom XCLIENT has named */
+	bool is_limited;              /* the client is counted, in front->limits */
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
@@ -254,6 +260,17 @@ void authenticate_cancel(struct session *s);
 void authenticate_offer(const struct session *s, struct buf *to); /* its line of EHLO's reply */
 /* Whether the session may use its flow: as one of its clients, or signed in. */
 bool authenticate_is_member(const struct session *s);
+
+/* conduct.c: facts of how the client behaves.  Each is asked once for each thing it counts. */
+enum rate_fact conduct_connection(struct session *s); /* it counts until conduct_leave */
+void conduct_leave(struct session *s);
+bool conduct_needs_patience(struct session *s); /* the banner waits for who may talk too early */
+enum greet_fact conduct_greeting(struct session *s); /* the banner is due */
+enum rate_fact conduct_mail(struct session *s);
+/* Rate and greylist, for one recipient. */
+void conduct_rcpt(struct session *s, struct facts *facts);
+void conduct_error(struct session *s);
+void conduct_sent(struct session *s); /* the transaction's message was taken */
 
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 

@@ -2,7 +2,7 @@
 
 import errno
 import os
-import socket
+import resource
 import threading
 import unittest
 
@@ -15,6 +15,7 @@ from waiting import wait_until
 STORM_CLIENTS = 4
 CLIENTS = 40
 PAUSE_S = 0.01
+FILES = 400  # of a relay that soon has no room for more
 
 
 class Storm:
@@ -197,6 +198,85 @@ class Fronts(FolderCase):
             wait_until(lambda: len(storm.accepted) > 40, "messages")
         self.check_ledger(storm, gateway)
         self.assertGreaterEqual(len(relay.workers()), 4)
+
+    def test_drain(self):
+        """A new configuration: messages in hand are finished, who waits is told so, who comes waits."""
+        relay, gateway = self.running()
+        idle, named, sending = ([smtp.Client(relay.port) for _ in range(8)] for _ in range(3))
+        for c in idle + named + sending:
+            c.greet()
+        for c in named + sending:
+            c.say("MAIL FROM:<a@sender.example>", 250)
+        for n, c in enumerate(sending):
+            c.say("RCPT TO:<b@example.org>", 250)
+            c.say("DATA", 354)
+            c.send(f"Subject: in hand {n}\r\n\r\nhalf\r\n")
+        relay.settings.max_recipients = 99
+        relay.write()
+        done = []
+        reload = threading.Thread(target=lambda: done.append(relay.reload().status))
+        reload.start()
+        for c in idle + named:
+            self.assertEqual(c.expect(421).enhanced, "4.3.2")
+            self.assertEqual(c.socket.recv(10), b"")
+            c.close()  # front waits for that, some seconds
+        late = smtp.Client(relay.port)  # its banner comes from the next one
+        for c in sending:
+            c.send("the rest\r\n.\r\n")
+            c.expect(250)
+            self.assertEqual(c.expect(421).enhanced, "4.3.2")
+            c.close()
+        reload.join()
+        self.assertEqual(done, [0])
+        late.greet()
+        for n in range(len(sending)):
+            gateway.wait_subject(f"in hand {n}")
+        late.close()
+
+    def test_drain_is_bounded(self):
+        """Who never ends its message does not hold up the others for ever."""
+        relay, _ = self.running()
+        stuck = smtp.Client(relay.port)
+        stuck.greet()
+        stuck.say("MAIL FROM:<a@sender.example>", 250)
+        stuck.say("RCPT TO:<b@example.org>", 250)
+        stuck.say("DATA", 354)
+        relay.settings.max_recipients = 99
+        relay.write()
+        self.assertEqual(relay.reload().status, 0)
+        self.assertEqual(stuck.expect(421).enhanced, "4.3.2")
+        stuck.close()
+
+    def test_overload(self):
+        """More clients than there is room for: told so at once, also those who talk first; then room again."""
+        gateway = self.starting(self.gateway())
+        relay = self.relay(gateway, filters=())
+        relay.popen = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))}
+        self.starting(relay)
+        room = self.status(relay)["front"]["sessions_max"]
+        inside = [smtp.Client(relay.port) for _ in range(room)]
+        for c in inside:
+            c.greet()
+        for n in range(100):
+            c = smtp.Client(relay.port)
+            if n % 2:
+                c.send("EHLO early.example\r\n")
+            reply = c.expect(421)
+            self.assertEqual(reply.enhanced, "4.3.2")
+            self.assertTrue(reply.id)
+            c.send("QUIT\r\n")  # nobody reads it: no reset may swallow the reply
+            c.close()
+        self.assertEqual(self.status(relay)["front"]["turned_away"], 100)
+        self.assertEqual(self.status(relay)["front"]["sessions"], room)
+        inside.pop().close()
+        wait_until(lambda: self.status(relay)["front"]["sessions"] < room, "a place")
+        late = smtp.Client(relay.port)
+        late.greet()
+        told = late.transaction("a@sender.example", ["b@example.org"], mail.plain("there is room"))
+        self.assertEqual(told["end"].code, 250)
+        gateway.wait_subject("there is room")
+        for c in inside + [late]:
+            c.close()
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ test_defaults(void **state)
 	assert_int_equal(c->dns.banner_wait_ms, 3000);
 	assert_int_equal(f->relay, RELAY_DOMAINS);
 	assert_int_equal(f->refuse_at, REFUSE_AT_RCPT);
-	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR);
+	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR | CONNECT_RATE);
 	assert_int_equal(f->clients.n, 0);
 	assert_int_equal(f->n_filters, 0);
 	assert_int_equal(f->max_size, 50 * 1024 * 1024);

@@ -8,8 +8,9 @@
 
 static const struct pnf_outcome outcomes[] = {
     {"one", "tag", "first"}, {"two", "tag", "second"}, {.name = NULL}};
-static const struct pnf_about edits_about = {
-    .name = "edits", .may = PNF_MAY_EDIT_HEADERS, .outcomes = outcomes};
+static const struct pnf_about edits_about = {.name = "edits",
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
+    .outcomes = outcomes};
 static const struct pnf_about looks_about = {.name = "looks", .outcomes = outcomes};
 static const struct conf_filter edits = {.name = "edits", .plugin = &edits_about};
 static const struct conf_filter looks = {.name = "looks", .plugin = &looks_about};

@@ -6,6 +6,7 @@
 #include "relay/process/folders.h"
 #include "relay/process/listener.h"
 #include "relay/process/problem.h"
+#include "relay/process/supervisor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,6 +95,56 @@ test_problems(void **state)
 	}
 	assert_int_equal(set->n, 0);
 	mem_free(set);
+	(void)state;
+}
+
+/* What two have is over when both say so. */
+static void
+test_problem_of_two(void **state)
+{
+	struct problem_set *set = mem_alloc(sizeof(*set));
+
+	problem_report(set, 1, SPAN("list"), SPAN("is off"), SPAN("wait"));
+	problem_report(set, 9, SPAN("list"), SPAN("is off"), SPAN("wait"));
+	assert_int_equal(set->n, 1);
+	problem_report(set, 1, SPAN("list"), SPAN(""), SPAN(""));
+	assert_int_equal(set->n, 1);
+	problem_report(
+	    set, 1, SPAN("list"), SPAN(""), SPAN("")); /* said again: still the other's */
+	assert_int_equal(set->n, 1);
+	problem_report(set, 9, SPAN("list"), SPAN(""), SPAN(""));
+	assert_int_equal(set->n, 0);
+	mem_free(set);
+	(void)state;
+}
+
+static void
+test_counts_of_fronts(void **state)
+{
+	static const struct {
+		const char *objects[2], *sum;
+	} rows[] = {
+	    {{"{\"front\":{\"a\":1,\"b_c\":20}}", "{\"front\":{\"a\":3,\"b_c\":4}}"},
+		",\"front\":{\"a\":4,\"b_c\":24}"},
+	    {{"{\"front\":{\"a\":1}}", "{\"front\":{\"d\":4}}"}, ",\"front\":{\"a\":1,\"d\":4}"},
+	    {{"", "{}"}, ""},
+	    {{"{\"front\":{}}", "{\"front\":{\"a\":-1,\"\":2,\"B\":3,\"b\":\"x\",:,\"c\"}}"}, ""},
+	    {{"{\"front\":{\"a\":1", "}"}, ",\"front\":{\"a\":1}"},
+	    {{"{\"front\":{\"a\":99999999999999999999}}", ""}, ""},
+	    {{"{\"front\":{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}}", ""}, ""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct status_counts counts = {0};
+		struct buf out = BUF_INIT(1024);
+
+		for (int k = 0; k < 2; k++)
+			status_add_counts(&counts, span_str(rows[i].objects[k]));
+		status_put_counts(&counts, &out);
+		if (!span_eq(buf_span(&out), span_str(rows[i].sum)))
+			fail_msg("row %zu: %.*s", i, (int)out.n, out.p);
+		buf_free(&out);
+	}
 	(void)state;
 }
 
@@ -211,6 +262,8 @@ main(void)
 	    cmocka_unit_test(test_console),
 	    cmocka_unit_test(test_console_is_full),
 	    cmocka_unit_test(test_problems),
+	    cmocka_unit_test(test_problem_of_two),
+	    cmocka_unit_test(test_counts_of_fronts),
 	    cmocka_unit_test(test_listeners),
 	    cmocka_unit_test(test_folders),
 	};

@@ -178,6 +178,17 @@ test_unreadable(void **state)
 	assert_int_equal(queue_count(d.queue), 0);
 }
 
+/* The end of the process frees both: the sanitizers and tear_down look. */
+static void
+test_one_asleep_one_awake_at_the_end(void **state)
+{
+	(void)state;
+	defer_one(good, 1);
+	assert_true(is_asleep());
+	accept_one(SPAN("MAIL2"), SENDER, false, good, 1);
+	assert_int_equal(queue_count(d.queue), 2);
+}
+
 int
 main(void)
 {
@@ -185,7 +196,7 @@ main(void)
 	const struct CMUnitTest tests[] = {TEST(test_sleeps_and_wakes), TEST(test_its_time_comes),
 	    TEST(test_two_legs), TEST(test_sooner_than_noted), TEST(test_held_sleeps),
 	    TEST(test_not_without_its_note), TEST(test_totals_stay), TEST(test_recovered_asleep),
-	    TEST(test_unreadable)};
+	    TEST(test_unreadable), TEST(test_one_asleep_one_awake_at_the_end)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,7 @@ static int
 setup(void **state)
 {
 	struct state *s = mem_alloc(sizeof(*s));
-	struct zygote_settings settings = {.n_workers = 1, .sandbox = enter};
+	struct zygote_settings settings = {.n_workers = 1, .sandbox = enter, .memory_fd = -1};
 	struct message m;
 	int ends[2];
 

@@ -52,7 +52,7 @@ TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help soak fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+.PHONY: all help bench-policy soak-reload soak fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
 	install install-header clean tools
 all: $(COMMAND) $(ROLES)
 
@@ -125,6 +125,14 @@ bench-recovery: $(BUILD)/tests/spool_recovery
 	@$< fill $(BUILD)/recovery $(RECOVERY_MESSAGES)
 	@sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches && echo "cold:" || true
 	@$< open $(BUILD)/recovery && echo "warm:" && $< open $(BUILD)/recovery; rm -rf $(BUILD)/recovery
+
+## make bench-policy look-ups, decisions and snapshots at 10 to a million entries
+bench-policy: $(BUILD)/tests/policy_bench
+	@$<
+
+## make soak-reload RELOADS (1000) changes of the policy under load
+soak-reload: all tools
+	@BUILD=$(BUILD) RELOADS=$(if $(RELOADS),$(RELOADS),1000) $(PYTHON) tests/lib/run.py test_reload
 
 fault-planted: $(BUILD)/tests/unit/test_spool_planted
 	@PLANTED_POINTS=$(FAULT_POINTS) $<

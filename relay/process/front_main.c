@@ -30,6 +30,8 @@ struct front_listener {
 	struct front *front;
 };
 
+enum { FRONT_STATUS_MAX = 65536 };
+
 static struct front front;
 static struct front_listener listeners[LISTENERS_MAX]; /* by number */
 static struct policy_build *policy_build;
@@ -186,13 +188,22 @@ load_certificates(struct front *f)
 	f->tls = next;
 }
 
+static void
+report_problem(void *arg, const char *name, const char *what, const char *do_this)
+{
+	role_problem(arg, name, what, do_this);
+}
+
 /* New sessions use the new snapshot; those that run finish on the one they began with. */
 static void
-take_policy(struct policy_built *built)
+take_policy(struct role *role, struct policy_built *built)
 {
 	must(built->snapshot != NULL); /* the supervisor has compiled it before */
 	snapshot_release(&front.snapshot);
 	front.snapshot = built->snapshot;
+	if (front.limited != 0)
+		report_problem(role, "regex", "the policy has changed", NULL);
+	front.limited = 0;
 	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
 	buf_free(&front.bundle);
 	front.bundle = built->bundle;
@@ -210,7 +221,7 @@ take_policy(struct policy_built *built)
 static void
 on_built(void *arg, struct policy_built *built)
 {
-	take_policy(built);
+	take_policy(arg, built);
 	role_policy_live(arg, built->generation);
 }
 
@@ -218,12 +229,6 @@ static void
 front_policy(struct role *role)
 {
 	policy_build_start(policy_build, &role->policy, role->policy_version);
-}
-
-static void
-report_list(void *arg, const char *name, const char *what, const char *do_this)
-{
-	role_problem(arg, name, what, do_this);
 }
 
 static void
@@ -306,7 +311,7 @@ front_start(struct role *role)
 	front.config = role->config;
 	front.dns = dns_client_new(role->loop);
 	front.lists = list_watch_new(
-	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
+	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_problem, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
@@ -318,11 +323,13 @@ front_start(struct role *role)
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	front.clients = clients_new();
+	front.report = report_problem;
+	front.report_arg = role;
 	front.farewells = farewells_new(role->loop);
 	log_event(LOG_INFO, "room", KV_INT("sessions", front.sessions_max));
 	policy_build = policy_build_new(role->loop, on_built, role);
 	policy_build_now(&role->policy, role->policy_version, &built);
-	take_policy(&built);
+	take_policy(role, &built);
 }
 
 static void
@@ -388,7 +395,7 @@ front_peer(struct role *role, unsigned place, int fd)
 static void
 front_request(struct role *role, uint64_t id, const struct control_request *r)
 {
-	struct buf b = BUF_INIT(1024);
+	struct buf b = BUF_INIT(FRONT_STATUS_MAX);
 
 	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
 		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
@@ -398,14 +405,17 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
 	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu,\"turned_away\":%llu,"
-	    "\"handshakes\":%zu,\"sessions_max\":%zu,\"memory_held\":%llu}}",
+	    "\"handshakes\":%zu,\"sessions_max\":%zu,\"memory_held\":%llu,"
+	    "\"regex_limits\":%llu},\"dnsbl\":",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
 	    pool_size(front.workers), pool_idle(front.workers),
 	    (unsigned long long)front.n_journal_dropped, (unsigned long long)front.n_tls,
 	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
 	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
-	    (unsigned long long)content_held()); /* bounded */
+	    (unsigned long long)content_held(), (unsigned long long)front.n_limits);
+	list_watch_counts(front.lists, &b);
+	(void)buf_add_char(&b, '}'); /* bounded: POLICY_LISTS_MAX */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&b);

@@ -128,6 +128,64 @@ cut(struct span *from, char c)
 	return piece;
 }
 
+static const char *const zone_counts[STATUS_ZONE_COUNTS] = {
+    "asked", "listed", "sole", "not_listed", "errors", "unanswered", "off"};
+
+static bool
+is_zone_name(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= '0' && s.p[i] <= '9') &&
+		    s.p[i] != '-' && s.p[i] != '_' && s.p[i] != '.')
+			return false;
+	return s.n > 0 && s.n <= STATUS_ZONE_MAX;
+}
+
+/* NULL: there are as many as a policy may have. */
+static struct status_zone *
+find_zone(struct status_counts *to, struct span name)
+{
+	for (size_t i = 0; i < to->n_zones; i++)
+		if (span_eq(span_str(to->zones[i].zone), name))
+			return &to->zones[i];
+	if (to->n_zones == STATUS_ZONES_MAX)
+		return NULL;
+	(void)span_copy(name, to->zones[to->n_zones].zone, STATUS_ZONE_MAX + 1); /* fits */
+	return &to->zones[to->n_zones++];
+}
+
+static void
+add_zone(struct status_counts *to, struct span name, struct span members)
+{
+	struct status_zone *zone = is_zone_name(name) ? find_zone(to, name) : NULL;
+
+	while (zone != NULL && members.n > 0) {
+		struct span member = cut(&members, ','), word;
+		uint64_t n;
+
+		(void)cut(&member, '"');
+		word = cut(&member, '"');
+		(void)cut(&member, ':');
+		for (size_t i = 0; i < STATUS_ZONE_COUNTS; i++)
+			if (span_eq(word, span_str(zone_counts[i])) && span_to_u64(member, &n))
+				zone->n[i] += n;
+	}
+}
+
+static void
+add_zones(struct status_counts *to, struct span object)
+{
+	(void)cut(&object, '{');
+	while (object.n > 0) {
+		struct span name;
+
+		(void)cut(&object, '"');
+		name = cut(&object, '"');
+		(void)cut(&object, '{');
+		add_zone(to, name, cut(&object, '}'));
+	}
+}
+
 /* Members that are no plain counts are left out: a front that was taken over says what it likes. */
 void
 status_add_counts(struct status_counts *to, struct span object)
@@ -147,6 +205,21 @@ status_add_counts(struct status_counts *to, struct span object)
 		if (is_count_name(name) && span_to_u64(member, &n))
 			add_count(to, name, n);
 	}
+	add_zones(to, object);
+}
+
+static void
+put_zones(const struct status_counts *c, struct json *j)
+{
+	json_open(j, "dnsbl", '[');
+	for (size_t i = 0; i < c->n_zones; i++) {
+		json_open(j, NULL, '{');
+		json_str(j, "zone", c->zones[i].zone);
+		for (size_t k = 0; k < STATUS_ZONE_COUNTS; k++)
+			json_int(j, zone_counts[k], (int64_t)c->zones[i].n[k]);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
 }
 
 void
@@ -161,6 +234,7 @@ status_put_counts(const struct status_counts *c, struct buf *to)
 	for (size_t i = 0; i < c->n; i++)
 		json_int(&j, c->items[i].name, (int64_t)c->items[i].n);
 	json_close(&j, '}');
+	put_zones(c, &j);
 }
 
 /* A role answers with an object; its members become ours. */

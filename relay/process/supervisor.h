@@ -100,9 +100,18 @@ void child_pair(struct child *a, struct child *b);
 /* status.c: the JSON of `postern status`, with what roles say of themselves added. */
 /* Adds the members of a role's own JSON object, each behind a comma. */
 void status_add_role(struct buf *to, struct span object);
-/* What fronts say of themselves, added up: {"front":{"sessions":N,...}}. */
-enum { STATUS_COUNTS_MAX = 32, STATUS_NAME_MAX = 32 };
+/* What fronts say of themselves, added up: {"front":{"sessions":N,...},
+ * "dnsbl":{"ZONE":{"asked":N,...},...}}; the latter becomes a list. */
+enum { STATUS_COUNTS_MAX = 32, STATUS_NAME_MAX = 32, STATUS_ZONE_MAX = 253, STATUS_ZONES_MAX = 64 };
+enum { STATUS_ZONE_COUNTS = 7 }; /* asked, listed, sole, not_listed, errors, unanswered, off */
+/* What they say of one DNS list. */
+struct status_zone {
+	char zone[STATUS_ZONE_MAX + 1];
+	uint64_t n[STATUS_ZONE_COUNTS];
+};
 struct status_counts {
+	struct status_zone zones[STATUS_ZONES_MAX];
+	size_t n_zones;
 	struct {
 		char name[STATUS_NAME_MAX + 1];
 		uint64_t n;

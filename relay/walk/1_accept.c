@@ -45,7 +45,9 @@ decide(struct session *s)
 	for (size_t i = 0; s->answers != NULL && i < facts.n_answers; i++)
 		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
-	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &v, NULL, NULL);
+	if (s->answers != NULL)
+		list_watch_count(s->front->lists, s->snapshot, s->answers);
+	session_decide(s, STAGE_CONNECT, &facts, &v);
 	session_keep_verdict(&s->connected, &v);
 	session_keep_verdict(&s->verdict, &v);
 	/* 421: there are too many of its sessions already to let one more wait for its RCPT. */

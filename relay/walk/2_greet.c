@@ -43,7 +43,7 @@ hello(struct session *s, const struct smtp_command *c)
 	s->is_esmtp = c->verb == SMTP_EHLO;
 	facts = session_facts(s);
 	v = session_verdict(s->connected);
-	decide_stage(s->snapshot, STAGE_HELO, &facts, &v, NULL, NULL);
+	session_decide(s, STAGE_HELO, &facts, &v);
 	session_keep_verdict(&s->verdict, &v);
 	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &v, (struct span){0});

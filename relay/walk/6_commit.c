@@ -20,7 +20,7 @@ decide(struct session *s, const struct rcpt *r, const struct findings *f)
 	facts.to = r->address;
 	facts.domain = config_domain_of(s->front->config, r->address);
 	findings_set(f, &facts);
-	decide_stage(s->snapshot, STAGE_DATA, &facts, &v, NULL, NULL);
+	session_decide(s, STAGE_DATA, &facts, &v);
 	return v;
 }
 

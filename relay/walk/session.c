@@ -7,6 +7,8 @@
 #include "relay/smtp/reply.h"
 #include "relay/walk/walk.h"
 
+#include <stdio.h>
+
 enum { REPLY_MAX = 4096 };
 
 struct span
@@ -167,6 +169,37 @@ session_facts(const struct session *s)
 	    .flow = s->listen->flow,
 	    .hostname = s->front->config->hostname,
 	};
+}
+
+static void
+report_limit(struct session *s, uint32_t rule)
+{
+	struct front *f = s->front;
+	char what[160];
+
+	f->n_limits++;
+	if (f->limited != 0 && snapshot_version(s->snapshot) == snapshot_version(f->snapshot))
+		return;
+	log_event(LOG_WARN, "regex limit", KV("id", session_current_id(s)), KV_INT("rule", rule),
+	    KV("text", span_take(snapshot_rule_text(s->snapshot, rule), 200)));
+	if (f->report == NULL || snapshot_version(s->snapshot) != snapshot_version(f->snapshot))
+		return;
+	f->limited = rule;
+	(void)snprintf(what, sizeof(what),
+	    "the regex of rule %u is too costly for some mail: there it matches nothing", rule);
+	f->report(f->report_arg, "regex", what,
+	    "write it without nested repetition, or anchor it; `postern policy list` shows the "
+	    "rule");
+}
+
+void
+session_decide(struct session *s, enum stage stage, const struct facts *facts, struct verdict *v)
+{
+	v->limited = 0;
+	decide_stage(s->snapshot, stage, facts, v, NULL, NULL);
+	if (v->limited != 0)
+		report_limit(s, v->limited);
+	v->limited = 0; /* reported: not again with what is copied from this verdict */
 }
 
 void

@@ -70,6 +70,10 @@ struct front {
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
+	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
+	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
+	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
+	void *report_arg;
 	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;
 };
 
@@ -225,6 +229,9 @@ void session_go_on(struct session *s); /* an answer has come: handle the input t
 void session_end_transaction(struct session *s);
 void session_drain(struct session *s); /* front is ending */
 struct facts session_facts(const struct session *s);
+/* One stage of the decision; a rule whose regex met its limit is reported. */
+void session_decide(
+    struct session *s, enum stage stage, const struct facts *facts, struct verdict *v);
 struct span session_current_id(const struct session *s);
 /* Speaks a verdict that refuses (tempfail or stronger). */
 void session_speak(struct session *s, const struct verdict *v);

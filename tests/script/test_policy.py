@@ -9,6 +9,7 @@ import time
 import mail
 import smtp
 from case import FolderCase, RelayCase
+from waiting import wait_until
 from dnslists import TYPE_A, TYPE_PTR, Nameserver, Rbldnsd
 from waiting import wait_until
 
@@ -314,6 +315,23 @@ class Import(FolderCase):
                 self.assertIn("not in this version", done.err)
 
 
+class RegexLimit(FolderCase):
+    def test_is_reported(self):
+        """A regex that meets its limit matches nothing, and says so: in the log and in the status."""
+        relay, gateway = self.pair(filters=(), policy="tag other  subject *\ntag costly  subject /^(a|a|aa)+$/\n")
+        self.assertEqual(relay.command("status", "--json").json["problems"], [])
+        subject = "a" * 200 + "b"
+        self.assertEqual(smtp.send(relay.port, mail.plain(subject)).code, 250)
+        tags = gateway.wait_subject(subject).header("X-Postern-Tag")
+        self.assertEqual([t.split(";")[0] for t in tags], ["other"])
+        self.assertEqual([e["rule"] for e in relay.events("regex limit")], [2])
+        status = relay.command("status", "--json").json
+        self.assertIn("rule 2", json.dumps(status["problems"]))
+        self.assertEqual(status["front"]["regex_limits"], 1)
+        relay.policy("tag other  subject *\n")
+        wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")
+
+
 class Banner(FolderCase):
     def test_refused_at_the_banner(self):
         relay, _ = self.pair(refuse_at="banner",
@@ -401,6 +419,25 @@ class Dnsbl(FolderCase):
         problems = json.dumps(relay.command("status", "--json").json["problems"])
         self.assertIn("broken.test", problems)
         self.assertIn("everyone.test", problems)
+
+    def test_counted(self):
+        """What each list has said, and what it alone has said, is in the status."""
+        dns = self.starting(Rbldnsd(self.path("dns"), ZONES))
+        relay, _ = self.pair(dns_port=dns.port, policy=LISTS)
+        for client, *_ in LISTED:
+            smtp.send(relay.port, mail.plain(), client=client)
+        zones = {z["zone"]: z for z in relay.command("status", "--json").json["dnsbl"]}
+        self.assertGreaterEqual(zones["zen.test"]["listed"], 2)
+        self.assertGreaterEqual(zones["zen.test"]["sole"], 1)
+        self.assertGreaterEqual(zones["score.test"]["sole"], 1)
+        self.assertGreater(zones["score.test"]["not_listed"], 0)
+        self.assertEqual(zones["white.test"]["listed"], 1)
+        self.assertEqual(zones["white.test"]["sole"], 0)
+        self.assertEqual(zones["everyone.test"]["off"], 1)
+        self.assertEqual(zones["everyone.test"]["listed"], 0)
+        for zone in zones.values():
+            self.assertEqual(zone["asked"], zone["listed"] + zone["not_listed"] + zone["errors"]
+                             + zone["unanswered"], zone)
 
     def test_verified_reverse_name(self):
         """A name counts when it leads back to the address; without one neither `host x` nor `host !x` matches."""

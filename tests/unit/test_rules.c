@@ -220,7 +220,7 @@ test_errors(void **state)
 	    {"observe", "what to do is missing"},
 	    {"observe observe reject client *", "`observe` cannot stand here"},
 	    {"dnsbl a.example hold", "not in this version"},
-	    {"reject country XYZ", "country: `XYZ` is no country; write the two letters"},
+	    {"reject country DEU", "country: `DEU` is no country; write the two letters"},
 	    {"reject country 1a", "is no country"},
 	    {"reject asn x", "asn: `x` is no number of an autonomous system"},
 	    {"reject asn 4294967296", "is no number"},

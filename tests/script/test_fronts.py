@@ -3,9 +3,11 @@
 import errno
 import os
 import resource
+import ssl
 import threading
 import unittest
 
+import certs
 import mail
 import smtp
 from case import FolderCase
@@ -16,6 +18,8 @@ STORM_CLIENTS = 4
 CLIENTS = 40
 PAUSE_S = 0.01
 FILES = 400  # of a relay that soon has no room for more
+HANDSHAKES = 64  # at once, of such a relay
+TLS_BYTES = 15 * 1024
 
 
 class Storm:
@@ -277,6 +281,56 @@ class Fronts(FolderCase):
         gateway.wait_subject("there is room")
         for c in inside + [late]:
             c.close()
+
+    def test_handshakes_at_once(self):
+        """Who begins a handshake and goes no further leaves room for others, and is counted out at its end."""
+        gateway = self.starting(self.gateway())
+        relay = self.relay(gateway, filters=(), sections=certs.section(certs.Certificate(self.folder, "ec")))
+        relay.popen = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))}
+        self.starting(relay)
+        begun = []
+        for n in range(HANDSHAKES + 1):
+            client = smtp.Client(relay.port)
+            client.greet()
+            self.addCleanup(client.close)
+            reply = client.say("STARTTLS")
+            self.assertEqual(reply.code, 220 if n < HANDSHAKES else 454, reply)
+            begun.append(client)
+        front = self.status(relay)["front"]
+        self.assertEqual(front["handshakes"], HANDSHAKES)
+        self.assertGreaterEqual(front["memory_held"], HANDSHAKES * TLS_BYTES)
+        late = begun.pop()
+        late.say("NOOP", 250)  # in the clear it goes on
+        begun.pop().close()
+        wait_until(lambda: self.status(relay)["front"]["handshakes"] == HANDSHAKES - 1, "one to be counted out")
+        late.say("STARTTLS", 220)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        late.socket = context.wrap_socket(late.socket)
+        late.hello()
+        self.assertEqual(self.status(relay)["front"]["handshakes"], HANDSHAKES - 1)
+        for client in begun:
+            client.close()
+        late.say("QUIT", 221)
+        late.close()
+        wait_until(lambda: self.status(relay)["front"]["memory_held"] == 0, "all memory to be counted out")
+
+    def test_tls_over_both(self):
+        """Keys and passwords are asked of one process by several; certificates change in all of them."""
+        relay, gateway = self.running(3, sections=certs.section(certs.Certificate(self.folder, "ec")))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for turn in range(2):
+            for n in range(12):
+                client = smtp.Client(relay.port)
+                client.greet()
+                client.say("STARTTLS", 220)
+                client.socket = context.wrap_socket(client.socket)
+                client.hello()
+                client.close()
+            if turn == 0:
+                kill_hard(relay.role("key"))
+                wait_until(lambda: self.status(relay)["ok"], "key to be back")
 
 
 if __name__ == "__main__":

@@ -46,14 +46,17 @@ queue_free(struct queue **q)
 {
 	if (*q == NULL)
 		return;
+	/* First those awake: leaving the queue, they still touch their neighbours. */
+	LIST_FOR_SAFE (it, &(*q)->items) {
+		struct queue_entry *e = LIST_ENTRY(it, struct queue_item, node)->entry;
+
+		if (e != NULL)
+			queue_remove(*q, &e);
+	}
 	LIST_FOR_SAFE (it, &(*q)->items) {
 		struct queue_item *item = LIST_ENTRY(it, struct queue_item, node);
-		struct queue_entry *e = item->entry;
 
-		if (e != NULL) {
-			queue_remove(*q, &e);
-			continue;
-		}
+		list_remove(&item->node);
 		list_remove(&item->parked);
 		mem_free(item);
 	}

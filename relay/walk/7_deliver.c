@@ -228,6 +228,8 @@ static void
 hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
 {
 	leg->state = LEG_IDLE;
+	if (settle_tried(d, leg))
+		return;
 	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",

@@ -78,6 +78,7 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
 	aside_begin(d, e);
+	deliver_rest(d, e); /* all of it may be held */
 }
 
 /* NULL: a version that is not ours has written the envelope. */
@@ -171,10 +172,10 @@ deliver_rest(struct delivery *d, struct queue_entry *e)
 	if (is_any_parked && (e->n_legs > 1 || g == NULL))
 		return;
 	/* While the spool is being recovered all is as the notes say. */
-	if (d->spool != NULL && !spool_is_noted(d->spool))
-		return;
 	if (d->spool != NULL && e->n_deferred > 1)
 		settle_write_note(d, e); /* of several, each one's time is known from there alone */
+	if (d->spool != NULL && !spool_is_noted(d->spool))
+		return;
 	queue_sleep(d->queue, &e, g != NULL ? &g->asleep : NULL);
 }
 

@@ -178,6 +178,32 @@ test_unreadable(void **state)
 	assert_int_equal(queue_count(d.queue), 0);
 }
 
+/* One that sleeps lies beside one that is awake when the role ends. */
+static void
+test_freed_beside_the_awake(void **state)
+{
+	(void)state;
+	defer_one(good, 1);
+	fakes[0].mail = fakes[1].mail = "";
+	accept_one(SPAN("MAIL2"), SENDER, false, good, 1);
+	loop_turn(loop, 1);
+	assert_true(is_asleep());
+	assert_int_equal(queue_count(d.queue), 2);
+}
+
+/* What the policy holds never meets a gateway. */
+static void
+test_held_from_the_start(void **state)
+{
+	static const struct commit_rcpt held[] = {
+	    {.address = {"h@example.org", 13}, .gateway = {"exchange", 8}, .copy = 3}};
+
+	(void)state;
+	accept_mail(SENDER, false, held, 1);
+	assert_true(is_asleep());
+	assert_string_equal(show_state(mail()), "held");
+}
+
 int
 main(void)
 {
@@ -185,7 +211,8 @@ main(void)
 	const struct CMUnitTest tests[] = {TEST(test_sleeps_and_wakes), TEST(test_its_time_comes),
 	    TEST(test_two_legs), TEST(test_sooner_than_noted), TEST(test_held_sleeps),
 	    TEST(test_not_without_its_note), TEST(test_totals_stay), TEST(test_recovered_asleep),
-	    TEST(test_unreadable)};
+	    TEST(test_unreadable), TEST(test_freed_beside_the_awake),
+	    TEST(test_held_from_the_start)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

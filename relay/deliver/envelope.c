@@ -88,6 +88,8 @@ get_rcpt(struct wire *w, struct queue_entry *e, struct queue_rcpt *r)
 	if (w->failed)
 		return;
 	r->leg = leg_index(e, gateway, copy);
+	r->next = e->legs[r->leg].first;
+	e->legs[r->leg].first = (uint32_t)(r - e->rcpts) + 1;
 	if (e->copies[copy].fate == COPY_QUARANTINE)
 		rcpt_set(r, RCPT_TO_QUARANTINE, e->copies[copy].why);
 	else if (e->copies[copy].fate == COPY_HOLD)

@@ -32,8 +32,10 @@ leg_has(const struct queue_leg *l, enum rcpt_state state)
 {
 	const struct queue_entry *e = l->entry;
 
-	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (&e->legs[e->rcpts[i].leg] == l && e->rcpts[i].state == state)
+	/* All legs are asked one after another: with a copy for each of thousands of recipients, a
+	 * walk over all of them would be for each leg. */
+	for (uint32_t i = l->first; i > 0; i = e->rcpts[i - 1].next)
+		if (e->rcpts[i - 1].state == state)
 			return true;
 	return false;
 }

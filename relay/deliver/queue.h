@@ -42,7 +42,8 @@ enum mail_kind {
 
 struct queue_rcpt {
 	struct span address;
-	uint32_t leg; /* index in legs */
+	uint32_t leg;  /* index in legs */
+	uint32_t next; /* of its leg: index in rcpts + 1; 0: none */
 	enum rcpt_state state;
 	bool is_tried;     /* in the attempt that goes on */
 	unsigned notify;   /* NOTIFY_ bits of RFC 3461 */
@@ -73,6 +74,7 @@ struct queue_leg {
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	uint32_t copy;       /* index in copies */
+	uint32_t first;      /* of its recipients, in no order: index in rcpts + 1 */
 	enum leg_state state;
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;

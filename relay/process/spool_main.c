@@ -81,16 +81,18 @@ refuse(struct spool_role *s, uint64_t life, uint64_t id, bool is_full)
 	buf_free(&payload);
 }
 
+/* A letter bears its message's id, and those with a dash are of our own making: a front that used
+ * one again would put its message in the place of a letter. */
 static bool
 id_is_usable(struct spool_role *s, struct span id)
 {
 	if (id.n == 0 || id.n > SPOOL_ID_MAX)
 		return false;
 	for (size_t i = 0; i < id.n; i++)
-		if (!(id.p[i] >= '0' && id.p[i] <= '9') && !(id.p[i] >= 'A' && id.p[i] <= 'Z') &&
-		    id.p[i] != '-')
+		if (!(id.p[i] >= '0' && id.p[i] <= '9') && !(id.p[i] >= 'A' && id.p[i] <= 'Z'))
 			return false;
-	return !queue_has(s->delivery.queue, id) && !intake_has(s->delivery.intake, id);
+	return !queue_has(s->delivery.queue, id) && !intake_has(s->delivery.intake, id) &&
+	       !quarantine_has(s->delivery.quarantine, id);
 }
 
 /* A body that front could still change, or that is shorter than it says, is none. */

@@ -87,6 +87,12 @@ quarantine_gone(struct quarantine *q, struct span id)
 		forget(q, k);
 }
 
+bool
+quarantine_has(const struct quarantine *q, struct span id)
+{
+	return map_get(q->by_id, id) != NULL;
+}
+
 /* --- the count at the start -------------------------------------------------------------------- */
 
 static void

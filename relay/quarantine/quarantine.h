@@ -69,6 +69,8 @@ struct quarantine_totals quarantine_totals(const struct quarantine *q);
 const struct shelf *quarantine_shelf(const struct quarantine *q);
 struct helper *quarantine_helper(const struct quarantine *q);
 int64_t quarantine_keep_ms(const struct quarantine *q);
+/* Whether a letter of this id is known: all are, once they have been counted after the start. */
+bool quarantine_has(const struct quarantine *q, struct span id);
 /* Such a task has removed a letter. */
 void quarantine_gone(struct quarantine *q, struct span id);
 

@@ -78,6 +78,7 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
 	aside_begin(d, e);
+	deliver_rest(d, e); /* all of it may be held */
 }
 
 /* NULL: a version that is not ours has written the envelope. */
@@ -171,10 +172,10 @@ deliver_rest(struct delivery *d, struct queue_entry *e)
 	if (is_any_parked && (e->n_legs > 1 || g == NULL))
 		return;
 	/* While the spool is being recovered all is as the notes say. */
-	if (d->spool != NULL && !spool_is_noted(d->spool))
-		return;
 	if (d->spool != NULL && e->n_deferred > 1)
 		settle_write_note(d, e); /* of several, each one's time is known from there alone */
+	if (d->spool != NULL && !spool_is_noted(d->spool))
+		return;
 	queue_sleep(d->queue, &e, g != NULL ? &g->asleep : NULL);
 }
 
@@ -228,6 +229,8 @@ static void
 hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
 {
 	leg->state = LEG_IDLE;
+	if (settle_tried(d, leg))
+		return;
 	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",

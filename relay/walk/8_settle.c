@@ -254,6 +254,33 @@ offer_refused(struct queue_leg *leg)
 			e->rcpts[i].is_tried = false;
 }
 
+/* Of many recipients some are done: a kill before the last of them must not send it to all again. */
+static void
+note_some(struct delivery *d, const struct carriage *carriage)
+{
+	struct queue_entry *e = carriage->leg->entry;
+	bool has_any = false;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++)
+		has_any = has_any || e->rcpts[carriage->rcpts[i]].state != RCPT_WAITING;
+	if (has_any && e->msg != NULL)
+		settle_write_note(d, e);
+}
+
+bool
+settle_tried(struct delivery *d, struct queue_leg *leg)
+{
+	if (has_untried(leg))
+		return false;
+	if (leg->refused != 0) {
+		offer_refused(leg);
+		deliver_leg(d, leg);
+	} else {
+		end_attempt(d, leg, NULL);
+	}
+	return true;
+}
+
 void
 settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end)
 {
@@ -264,11 +291,16 @@ settle_carriage(void *arg, const struct carriage *carriage, const struct client_
 	leg->is_unreachable = false;
 	take_outcome(d, carriage, end);
 	tell_carriage(d, carriage);
+	if (through_is_given_up(leg->entry)) {
+		settle_entry(d, leg->entry);
+		return;
+	}
 	if (leg->refused != 0 && !has_untried(leg))
 		offer_refused(leg);
 	if (has_untried(leg)) {
 		bool was_unreachable = leg->is_unreachable;
 
+		note_some(d, carriage);
 		deliver_leg(d, leg); /* the next server, or the next hundred recipients */
 		leg->is_unreachable = was_unreachable;
 		return;

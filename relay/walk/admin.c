@@ -178,7 +178,7 @@ bounce(struct order *o, struct queue_rcpt *r)
 {
 	if (r->state == RCPT_FAILED)
 		return; /* its report is on its way */
-	if (leg_of(o, r)->state == LEG_ACTIVE) {
+	if (leg_of(o, r)->state == LEG_ACTIVE || r->is_in_letter) {
 		o->is_active = true;
 	} else if (rcpt_copy(o->e, r)->fate != COPY_DELIVER) {
 		o->why = "the policy keeps this copy from its recipients, and senders are not told "

@@ -61,6 +61,8 @@ bool through_is_fit(const struct delivery *d, const struct commit *c);
 void through_begin(
     struct delivery *d, const struct arrival *a, struct transit *t, int64_t data_end_ms);
 void through_settle(struct delivery *d, struct queue_entry *e); /* something was said about it */
+/* Its client was told to try again: no gateway is asked any more. */
+bool through_is_given_up(const struct queue_entry *e);
 /* It is durable now, or (err) cannot be. */
 void through_arrived(struct delivery *d, struct arrival *a, const struct err *err);
 void through_hurry(struct delivery *d); /* the clients will not wait: make all of them durable */
@@ -89,6 +91,9 @@ void release_arrived(struct delivery *d, struct arrival *a, const struct err *er
 void settle_refused_rcpt(
     void *arg, const struct carriage *carriage, size_t i, int code, struct span reply);
 void settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end);
+/* An admin may have taken out of it those who were still to be asked in this attempt.  True: so it
+ * was, and the attempt is over or goes on with the next server. */
+bool settle_tried(struct delivery *d, struct queue_leg *leg);
 /* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
 void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);

@@ -7,7 +7,7 @@
 #include "relay/base/mem.h"
 #include "relay/quarantine/quarantine.h"
 
-enum { FAKE_LETTERS = 16 };
+enum { FAKE_LETTERS = 2048 };
 
 struct fake_letter {
 	bool is_put, is_durable;

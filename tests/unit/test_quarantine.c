@@ -179,7 +179,9 @@ test_put(void **state)
 	put("A", 500); /* again: it takes the first one's place */
 	UNTIL(n_stored == 4);
 	assert_int_equal(quarantine_totals(q).messages, 3);
+	assert_true(quarantine_has(q, SPAN("C")));
 	quarantine_gone(q, SPAN("C"));
+	assert_false(quarantine_has(q, SPAN("C")));
 	quarantine_gone(q, SPAN("NO"));
 	assert_true(quarantine_totals(q).bytes < 3000);
 	/* A new start counts the same from the files alone. */

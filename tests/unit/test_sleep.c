@@ -206,6 +206,19 @@ test_some_asleep_some_awake_at_the_end(void **state)
 	assert_int_equal(queue_count(d.queue), 2 * EACH);
 }
 
+/* What the policy holds never meets a gateway. */
+static void
+test_held_from_the_start(void **state)
+{
+	static const struct commit_rcpt held[] = {
+	    {.address = {"h@example.org", 13}, .gateway = {"exchange", 8}, .copy = 3}};
+
+	(void)state;
+	accept_mail(SENDER, false, held, 1);
+	assert_true(is_asleep());
+	assert_string_equal(show_state(mail()), "held");
+}
+
 int
 main(void)
 {
@@ -213,7 +226,8 @@ main(void)
 	const struct CMUnitTest tests[] = {TEST(test_sleeps_and_wakes), TEST(test_its_time_comes),
 	    TEST(test_two_legs), TEST(test_sooner_than_noted), TEST(test_held_sleeps),
 	    TEST(test_not_without_its_note), TEST(test_totals_stay), TEST(test_recovered_asleep),
-	    TEST(test_unreadable), TEST(test_some_asleep_some_awake_at_the_end)};
+	    TEST(test_unreadable), TEST(test_some_asleep_some_awake_at_the_end),
+	    TEST(test_held_from_the_start)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

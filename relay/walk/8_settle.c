@@ -15,7 +15,7 @@
 
 enum {
 	NOTICE_RETRY_MS = 60 * 1000, /* after a notice that the spool could not keep */
-	PARKED_MS = 5 * 60 * 1000    /* a leg without a server: its age is looked at so often */
+	PARKED_MS = 60 * 60 * 1000   /* a leg without a server: its age is looked at so often */
 };
 
 static void

@@ -396,6 +396,7 @@ test_a_list_that_is_silent(void **state)
 	list_watch_heard(w->watch, zone, DNS_NONE);
 	expect_report(w, "dnsbl-silent a.example", true);
 	pass_time(w, LIST_WINDOW_MS);
+	probe(w, DNS_NONE, DNS_FOUND); /* LIST_PROBE_OFF_MS are over */
 	miss(w, LIST_SILENT_MAX);
 	expect_report(w, "dnsbl-silent a.example", false);
 	pass_time(w, LIST_PROBE_OFF_MS); /* asked by itself, too */

@@ -87,6 +87,35 @@ config_domain(const struct config *c, struct span domain)
 	return d;
 }
 
+const struct conf_domain *
+config_domain_of(const struct config *c, struct span address)
+{
+	size_t at = span_rfind(address, '@');
+
+	return config_domain(c, span_skip(address, at < address.n ? at + 1 : at));
+}
+
+static const struct conf_override *
+find_override(const struct conf_domain *d, const struct conf_filter *filter)
+{
+	for (size_t i = 0; d != NULL && i < d->n_overrides; i++)
+		if (d->overrides[i].filter == filter)
+			return &d->overrides[i];
+	return NULL;
+}
+
+enum action
+config_action(const struct conf_flow_filter *filter, const struct conf_domain *domain, int outcome)
+{
+	const struct conf_override *o = find_override(domain, filter->filter);
+
+	if (outcome < 0)
+		return o != NULL && o->is_failure_said ? o->actions.failure
+						       : filter->actions.failure;
+	return o != NULL && o->is_said[outcome] ? o->actions.outcomes[outcome]
+						: filter->actions.outcomes[outcome];
+}
+
 bool
 nets_have(const struct nets *nets, const struct ip *ip)
 {

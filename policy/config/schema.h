@@ -131,8 +131,18 @@ void schema_read_filters(struct reading *r);
 /* The filter of this name, by section or as a plugin with its defaults; NULL, complained of. */
 const struct conf_filter *schema_filter_find(
     struct reading *r, const struct node *n, const struct value *v);
+/* The domains' `filter` sections; needs the flows. */
+void schema_read_domain_overrides(struct reading *r);
 /* Reads outcome = action words of a flow's override over `actions`. */
 void schema_read_override(struct reading *r, const struct node *n, struct conf_flow_filter *filter);
+/* schema_connect.c: the words of a flow about who connects, each into a struct conf_flow. */
+void schema_connect_defaults(struct conf_flow *f);
+void schema_read_connect(struct reading *r, const struct node *n, void *to);
+void schema_read_greet(struct reading *r, const struct node *n, void *to);
+void schema_read_rate(struct reading *r, const struct node *n, void *to);
+void schema_read_greylist(struct reading *r, const struct node *n, void *to);
+/* What they mean together. */
+void schema_check_connect(struct reading *r, const struct node *flow, const struct conf_flow *f);
 /* schema_flow.c: needs filters, gateways and domains. */
 void schema_read_flows(struct reading *r);
 

@@ -92,7 +92,7 @@ static const struct rule domain_rules[] = {
     {"recipients", RULE_ONE, read_recipients},
     {"unknown", RULE_ONE, read_unknown},
     {"canary", RULE_ONE, read_canary},
-    {"filter", RULE_NOT_YET, NULL},
+    {"filter", RULE_TITLED, NULL}, /* schema_read_domain_overrides */
     {NULL, RULE_ONE, NULL},
 };
 

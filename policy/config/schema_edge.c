@@ -21,6 +21,7 @@ config_defaults(struct config *c)
 
 	c->state_dir = "/var/lib/postern";
 	c->run_dir = "/run/postern";
+	c->fronts = 1;
 	c->dns.timeout_ms = 5 * SECOND_MS;
 	c->callout = conf_callout_default;
 	c->dns.banner_wait_ms = 3 * SECOND_MS;

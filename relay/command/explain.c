@@ -49,6 +49,7 @@ struct explanation {
 	const struct conf_flow *flow;
 	struct snapshot *snapshot;
 	struct recipients **recipients;
+	struct mmdb countries, networks; /* in the bundle */
 	struct id id;
 	struct list_answer answers[POLICY_LISTS_MAX];
 	bool is_off[POLICY_LISTS_MAX];
@@ -304,7 +305,7 @@ gather_answers(struct explanation *e)
 	ask_recipients(e, dns);
 	if (e->flow->connect & CONNECT_DNSBL)
 		ask_lists(e, dns);
-	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs_host(e->snapshot)) {
+	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs(e->snapshot, FACET_HOST)) {
 		host.on_done = on_host;
 		host.arg = e;
 		e->n_waiting++;
@@ -332,6 +333,8 @@ facts_of(struct explanation *e)
 	    .from = span_str(e->options.from),
 	    .answers = e->answers,
 	    .n_answers = snapshot_list_count(e->snapshot),
+	    .country = mmdb_country(&e->countries, &e->options.client),
+	    .asn = mmdb_asn(&e->networks, &e->options.client),
 	    .flow = e->flow,
 	    .hostname = e->config->hostname,
 	};
@@ -360,6 +363,7 @@ load_policy(struct explanation *e)
 	if (r < 0)
 		return EXIT_CONFIG;
 	e->snapshot = policy_source_compile(buf_span(&e->bundle), 1);
+	policy_source_databases(e->config, buf_span(&e->bundle), &e->countries, &e->networks);
 	return e->snapshot != NULL ? EXIT_OK : EXIT_CONFIG;
 }
 
@@ -436,6 +440,7 @@ run_filters(struct explanation *e)
 		addresses[i] = span_str(e->options.to[i]);
 	job.config = e->config;
 	job.config_text = buf_span(&e->config_text);
+	job.plugins = command_plugins();
 	job.config_file = e->line->config_file;
 	job.bundle = buf_span(&e->bundle);
 	job.generation = 1;
@@ -514,6 +519,7 @@ walk_recipient(struct explanation *e, struct outcome *o)
 	o->gateway = route.gateway;
 	o->verdict = e->verdict;
 	facts.to = route.address;
+	facts.domain = config_domain_of(e->config, route.address);
 	if (route.is_postmaster)
 		findings_spare_postmaster(&o->verdict);
 	else

@@ -54,6 +54,9 @@ queue_free(struct queue **q)
 			queue_remove(*q, &e);
 			continue;
 		}
+		/* Others may be awake: they take themselves out of what it is in, too. */
+		must(table_remove(&(*q)->by_key, item->key) == item);
+		list_remove(&item->node);
 		list_remove(&item->parked);
 		mem_free(item);
 	}

@@ -1,5 +1,6 @@
 #include "relay/front/list_watch.h"
 #include "relay/base/clock.h"
+#include "relay/base/json.h"
 #include "relay/base/mem.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ struct watched {
 	uint64_t n_heard, n_missed;   /* in the window */
 	struct dns_request canary, test_entry;
 	struct timer *next;
+	uint64_t n_asked, n_listed, n_sole, n_not_listed, n_errors, n_unanswered;
 };
 
 struct list_watch {
@@ -285,4 +287,99 @@ list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status)
 		hear(l);
 	else
 		miss(l);
+}
+
+/* What a zone said of the client: a zone of several lines has listed it when one of them matches. */
+static enum list_state
+zone_state(const struct snapshot *s, const struct list_answer *answers, struct span zone)
+{
+	enum list_state state = LIST_UNKNOWN;
+
+	for (size_t i = 0; i < snapshot_list_count(s); i++) {
+		if (!span_eq(snapshot_list(s, i)->zone, zone))
+			continue;
+		if (answers[i].state == LIST_LISTED)
+			return LIST_LISTED;
+		if (state != LIST_ERROR && answers[i].state != LIST_UNKNOWN)
+			state = answers[i].state;
+	}
+	return state;
+}
+
+static void
+count_state(struct watched *l, enum list_state state)
+{
+	l->n_asked++;
+	switch (state) {
+	case LIST_UNKNOWN:
+		l->n_unanswered++;
+		return;
+	case LIST_NOT_LISTED:
+		l->n_not_listed++;
+		return;
+	case LIST_LISTED:
+		l->n_listed++;
+		return;
+	case LIST_ERROR:
+		l->n_errors++;
+		return;
+	}
+}
+
+static bool
+is_first_of_zone(const struct snapshot *s, size_t list)
+{
+	size_t i = 0;
+
+	while (!span_eq(snapshot_list(s, i)->zone, snapshot_list(s, list)->zone))
+		i++;
+	return i == list;
+}
+
+void
+list_watch_count(struct list_watch *w, const struct snapshot *s, const struct list_answer *answers)
+{
+	struct watched *sole = NULL;
+	size_t n_listed = 0;
+
+	for (size_t i = 0; i < snapshot_list_count(s); i++) {
+		const struct dns_list *list = snapshot_list(s, i);
+		struct watched *l = find(w, list->zone);
+		enum list_state state;
+
+		if (l == NULL || !is_first_of_zone(s, i))
+			continue;
+		state = zone_state(s, answers, list->zone);
+		if (l->is_off && state == LIST_UNKNOWN)
+			continue; /* it was not asked */
+		count_state(l, state);
+		if (state == LIST_LISTED && !list->is_white) {
+			sole = l;
+			n_listed++;
+		}
+	}
+	if (n_listed == 1)
+		sole->n_sole++;
+}
+
+void
+list_watch_counts(const struct list_watch *w, struct buf *to)
+{
+	struct json j = {.to = to};
+
+	json_open(&j, NULL, '{');
+	LIST_FOR (it, &w->lists) {
+		const struct watched *l = LIST_ENTRY(it, struct watched, node);
+
+		json_open(&j, l->zone, '{');
+		json_int(&j, "asked", (int64_t)l->n_asked);
+		json_int(&j, "listed", (int64_t)l->n_listed);
+		json_int(&j, "sole", (int64_t)l->n_sole);
+		json_int(&j, "not_listed", (int64_t)l->n_not_listed);
+		json_int(&j, "errors", (int64_t)l->n_errors);
+		json_int(&j, "unanswered", (int64_t)l->n_unanswered);
+		json_int(&j, "off", l->is_off);
+		json_close(&j, '}');
+	}
+	json_close(&j, '}');
 }

@@ -36,6 +36,12 @@ void list_watch_canary(struct list_watch *w, struct span zone, const struct dns_
 void list_watch_error(struct list_watch *w, struct span zone);
 /* ... and whether there was an answer at all (DNS_FOUND, DNS_NONE) in time. */
 void list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status);
+/* What the lists have said of one client, for list_watch_counts; `answers` as in struct facts. */
+void list_watch_count(
+    struct list_watch *w, const struct snapshot *s, const struct list_answer *answers);
+/* {"ZONE":{"asked":N,"listed":N,"sole":N,"not_listed":N,"errors":N,"unanswered":N,"off":0},...}.
+ * sole: the one list that listed the client; off: 1 while it is. */
+void list_watch_counts(const struct list_watch *w, struct buf *to);
 /* The name of the canary, or of the test entry, in this zone. */
 void list_watch_canary_name(struct span zone, struct buf *to);
 

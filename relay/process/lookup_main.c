@@ -24,9 +24,9 @@ lookup_prepare(struct role *role, struct err *err)
 }
 
 static void
-lookup_peer(struct role *role, enum role_id peer, int fd)
+lookup_peer(struct role *role, unsigned place, int fd)
 {
-	(void)peer; /* all are served alike */
+	(void)place; /* all are served alike */
 	service_peer(role->self, fd);
 }
 

@@ -111,7 +111,8 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	s->n_mails++;
 	begin_transaction(s, from, &params);
 	facts = session_facts(s);
-	decide_stage(s->snapshot, STAGE_MAIL, &facts, &s->transaction->verdict, NULL, NULL);
+	facts.rate = conduct_mail(s);
+	session_decide(s, STAGE_MAIL, &facts, &s->transaction->verdict);
 	session_reply(s, 250, "2.1.0", "Sender OK");
 }
 
@@ -136,8 +137,9 @@ decide_rcpt(struct session *s, struct rcpt *r)
 	if (r->is_postmaster)
 		findings_spare_postmaster(&v);
 	facts.to = r->address;
+	conduct_rcpt(s, &facts);
 	if (!r->is_postmaster)
-		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
+		session_decide(s, STAGE_RCPT, &facts, &v);
 	if (action_refuses_at_once(v.action)) {
 		record_refusal(s, &v, r->address);
 		session_speak(s, &v);

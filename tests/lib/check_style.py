@@ -21,7 +21,7 @@ LAYERS = [
     ["policy/config"],
     ["policy/dnsbl/answer.h", "policy/dnsbl/answer.c", "relay/ipc", "relay/smtp", "relay/tls"],
     ["policy/rules"],
-    ["policy/dnsbl", "policy/recipient", "policy/store", "policy/journal", "relay/message"],
+    ["policy/dnsbl", "policy/geo", "policy/recipient", "policy/store", "policy/journal", "policy/rate", "relay/message"],
     ["policy/decide", "relay/spool", "filters/unpack"],
     ["filters/chain", "relay/quarantine"],
     ["relay/deliver", "relay/key", "filters/antivirus", "filters/content", "filters/tag"],

@@ -7,7 +7,7 @@
 #include "relay/base/mem.h"
 #include "relay/spool/spool.h"
 
-enum { FAKE_MESSAGES = 32 };
+enum { FAKE_MESSAGES = 64 };
 
 struct spool_message {
 	bool is_live, is_committed, is_damaged;

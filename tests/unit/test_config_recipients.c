@@ -105,7 +105,7 @@ test_errors(void **state)
 	    {"domain \"b.example\" { gateway = \"gw\" recipients = \"ldap\" }\n",
 		"is no source of recipients; write \"any\", \"file:PATH\", \"ldap:NAME\" or "
 		"\"callout\""},
-	    {ASKED("unknown = \"reject\""), "tempfail"},
+	    {ASKED("unknown = \"reject\""), "unknown value \"reject\" of unknown"},
 	    {ASKED("canary = \"nobody\""), "canary = \"nobody\" is no address; write"},
 	    {ASKED("canary = \"x@c.example\""),
 		"canary = \"x@c.example\" is not of this domain; write"},

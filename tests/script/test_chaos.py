@@ -86,7 +86,7 @@ class Dns(Chaos):
             gateway.wait_subject(f"{subject} {i}")
 
     def test_one_list(self):
-        dns = self.starting(Nameserver(self.answers))
+        dns = self.starting(Nameserver(self.answers, ttl=1))
         relay, gateway = self.pair_with_lists(dns.port)
         wait_until(lambda: self.listed(relay, BAD_ZONE), "the lists to be believed")
         for fault, answer in dns_faults().items():
@@ -103,7 +103,7 @@ class Dns(Chaos):
             with self.subTest(fault=fault):
                 self.folder = self.path(fault.replace(" ", "-"))
                 os.mkdir(self.folder, 0o755)
-                dns = Nameserver(self.answers).start()
+                dns = Nameserver(self.answers, ttl=1).start()
                 self.faults = {BAD_ZONE: answer}
                 relay, gateway = self.pair_with_lists(dns.port)
                 self.hurts_nobody(relay, gateway, fault, [BAD_ZONE])
@@ -116,12 +116,12 @@ class Dns(Chaos):
 
     def test_the_resolver(self):
         port = free_port()
-        dns = Nameserver(self.answers, port=port).start()
+        dns = Nameserver(self.answers, port=port, ttl=1).start()
         relay, gateway = self.pair_with_lists(port)
         wait_until(lambda: self.listed(relay, BAD_ZONE), "the lists to be believed")
         dns.stop()
         self.hurts_nobody(relay, gateway, "connection refused", [BAD_ZONE, GOOD_ZONE])
-        dns = self.starting(Nameserver(self.answers, port=port))
+        dns = self.starting(Nameserver(self.answers, port=port, ttl=1))
         for fault, answer in dns_faults().items():
             with self.subTest(fault=fault):
                 self.faults = {BAD_ZONE: answer, GOOD_ZONE: answer, "": answer}

@@ -132,7 +132,7 @@ test_errors(void **state)
 	    {"ldap \"l\" { uri = \"ldap://h.example\" base = \"b\" filter = \"(m=%s)\" ca = \"/x\" "
 	     "}\n",
 		"has ca but no TLS"},
-	    {"ldap \"l\" { " LDAP " scope = deep }\n", "sub"},
+	    {"ldap \"l\" { " LDAP " scope = deep }\n", "unknown value \"deep\" of scope"},
 	    {"ldap \"l\" { uri = \"http://h.example\" base = \"b\" filter = \"(m=%s)\" }\n",
 		"uri = \"http://h.example\" is no address of a directory; write"},
 	    {"ldap \"l\" { uri = \"ldap://\" base = \"b\" filter = \"(m=%s)\" }\n",

@@ -15,11 +15,11 @@ MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool r
 	policy/store policy/geo policy/recipient policy/default policy/journal policy/rate filters/unpack filters/chain filters/worker \
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
 
-PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev \
+PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev libldap-dev \
 	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd
 PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,

@@ -216,10 +216,8 @@ on_host(struct host_lookup *h, struct span host, bool is_known)
 static void
 on_recipient(struct recipient_request *r, const struct recipient_answer *a)
 {
-	struct outcome *o = r->arg;
-
-	o->known = *a;
-	answer_came(o->explanation);
+	((struct outcome *)r->arg)->known = *a;
+	answer_came(((struct outcome *)r->arg)->explanation);
 }
 
 static void
@@ -228,13 +226,13 @@ ask_recipients(struct explanation *e, struct dns_client *dns)
 	static struct recipient_request requests[TO_MAX];
 
 	for (size_t i = 0; i < e->options.n_to; i++) {
+		struct span to = span_str(e->options.to[i]);
 		struct recipient_question q;
 		struct route route;
 
 		e->outcomes[i].explanation = e;
-		if (route_find(e->config, e->flow, e->recipients, span_str(e->options.to[i]),
-			&route) != ROUTE_FOUND ||
-		    route.asks == NULL)
+		(void)route_find(e->config, e->flow, e->recipients, to, &route); /* or asks NULL */
+		if (route.asks == NULL)
 			continue;
 		q = (struct recipient_question){
 		    .domain = (uint32_t)(route.asks - e->config->domains),
@@ -274,20 +272,11 @@ ask_lists(struct explanation *e, struct dns_client *dns)
 	}
 }
 
-static void
-report_nothing(void *arg, const char *name, const char *what, const char *do_this)
-{
-	(void)arg;
-	(void)name;
-	(void)what;
-	(void)do_this; /* the answers say it */
-}
-
 /* A lookup role of our own, without its process. */
 static int
 gather_answers(struct explanation *e)
 {
-	static const struct source_report report = {report_nothing, NULL};
+	static const struct source_report nobody; /* the answers say it */
 	static struct host_lookup host;
 	struct err err = {0};
 	struct service *service;
@@ -295,7 +284,7 @@ gather_answers(struct explanation *e)
 	int ends[2];
 
 	e->loop = loop_new();
-	service = service_new(e->loop, e->config, &report, &err);
+	service = service_new(e->loop, e->config, &nobody, &err);
 	if (service == NULL)
 		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
 	channel_pair(ends);
@@ -482,8 +471,7 @@ refuse(struct explanation *e, struct outcome *o, enum route_result found)
 	add_step(e, "rcpt", "recipient", span_str(o->to), 0, route_text(found));
 }
 
-/* What the source says of a recipient whom the rules do not refuse: as in 3_envelope.c, the others
- * are not asked for. */
+/* What the source says of a recipient; as in 3_envelope.c, only if the rules do not refuse it. */
 static enum route_result
 ask_result(struct explanation *e, struct outcome *o, const struct route *route)
 {
@@ -657,8 +645,7 @@ exit_status(const struct explanation *e)
 {
 	if (e->lacks_fact)
 		return command_fail(EXIT_TEMPFAIL,
-		    "a question got no answer from the DNS or a source of recipients; what it "
-		    "asks counts as unknown");
+		    "no answer from the DNS or a source of recipients: that counts as unknown");
 	if (e->options.n_to == 0)
 		return is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
 	for (size_t i = 0; i < e->options.n_to; i++)

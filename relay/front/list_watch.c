@@ -1,4 +1,5 @@
 #include "relay/front/list_watch.h"
+#include "relay/base/clock.h"
 #include "relay/base/json.h"
 #include "relay/base/mem.h"
 
@@ -11,7 +12,8 @@ struct watched {
 	struct list_watch *owner;
 	char *zone;
 	bool is_unproved, is_off, is_silent, lacks_test_entry, is_followed;
-	unsigned n_silent; /* questions in a row without an answer, up to LIST_SILENT_MAX */
+	int64_t window_ms, missed_ms; /* when the window began, and the last one missed */
+	uint64_t n_heard, n_missed;   /* in the window */
 	struct dns_request canary, test_entry;
 	struct timer *next;
 	uint64_t n_asked, n_listed, n_sole, n_not_listed, n_errors, n_unanswered;
@@ -57,21 +59,36 @@ probe_later(struct watched *l)
 	    l->is_off || l->is_silent ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
 }
 
+static int64_t
+look_at_window(struct watched *l)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms - l->window_ms >= LIST_WINDOW_MS) {
+		l->window_ms = now_ms;
+		l->n_heard = l->n_missed = 0;
+	}
+	return now_ms;
+}
+
 static void
 hear(struct watched *l)
 {
-	l->n_silent = 0;
-	if (l->is_silent)
-		report(l, "dnsbl-silent", "answers again", NULL);
+	int64_t now_ms = look_at_window(l);
+
+	l->n_heard++;
+	if (!l->is_silent || now_ms - l->missed_ms < LIST_QUIET_MS)
+		return;
 	l->is_silent = false;
+	report(l, "dnsbl-silent", "answers again", NULL);
 }
 
 static void
 miss(struct watched *l)
 {
-	if (l->n_silent < LIST_SILENT_MAX)
-		l->n_silent++;
-	if (l->is_silent || l->n_silent < LIST_SILENT_MAX)
+	l->missed_ms = look_at_window(l);
+	l->n_missed++;
+	if (l->is_silent || l->n_missed < LIST_SILENT_MAX || l->n_missed < l->n_heard)
 		return;
 	l->is_silent = true;
 	report(l, "dnsbl-silent", "does not answer",

@@ -12,9 +12,13 @@
 #include "relay/front/dns_client.h"
 
 enum {
-	LIST_PROBE_ON_MS = 600000, /* between probes of a list that is well */
+	LIST_PROBE_ON_MS = 60000,  /* between probes of a list that is well */
 	LIST_PROBE_OFF_MS = 15000, /* ... that is off, or silent */
-	LIST_SILENT_MAX = 3        /* questions in a row without an answer: silent */
+	/* Silent: so many questions without an answer within the window, and half of them all (answers
+	 * out of the cache go on coming); over when the last one is LIST_QUIET_MS ago. */
+	LIST_SILENT_MAX = 3,
+	LIST_WINDOW_MS = 10000,
+	LIST_QUIET_MS = 5000
 };
 
 struct list_watch;

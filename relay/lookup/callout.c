@@ -156,7 +156,7 @@ note_takes_all(struct call *c, bool takes_all)
 	(void)snprintf(what, sizeof(what),
 	    "gateway %s: server %s takes mail for addresses that nobody has; callouts tell nothing",
 	    c->gateway->conf->name, s->conf->text); /* cut is fine */
-	o->report.report(o->report.arg, name, what,
+	source_tell(&o->report, name, what,
 	    takes_all
 		? "make it refuse unknown recipients at RCPT, or write recipients = \"any\" or "
 		  "\"file:PATH\" for its domains"

@@ -24,10 +24,18 @@ struct source_query {
 	int msgid;    /* ldap: of the search; 0: it waits */
 };
 
-/* Something an admin must know of a source: as role_problem takes it, do_this NULL when over. */
+/* Something an admin must know of a source: as role_problem takes it, do_this NULL when over.  All
+ * zeros: nobody wants to. */
 struct source_report {
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *arg;
 };
+
+static inline void
+source_tell(const struct source_report *to, const char *name, const char *what, const char *do_this)
+{
+	if (to->report != NULL)
+		to->report(to->arg, name, what, do_this);
+}
 
 #endif

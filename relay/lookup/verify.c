@@ -83,7 +83,7 @@ report(struct source_state *s, const char *why)
 	(void)snprintf(name, sizeof(name), "recipients %s", s->domain->name); /* fits */
 	(void)snprintf(what, sizeof(what), "recipients of %s cannot be verified by %s: %s",
 	    s->domain->name, source, why); /* cut is fine */
-	s->verify->report.report(s->verify->report.arg, name, what,
+	source_tell(&s->verify->report, name, what,
 	    !s->is_away ? NULL
 	    : s->domain->takes_unknown
 		? "see to it; until then recipients that were not asked for before are taken unseen"

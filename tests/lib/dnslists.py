@@ -87,9 +87,10 @@ class Nameserver:
     silence, "servfail", "refused", "garbage" (no DNS packet) or "mismatch" (the answer to another question);
     `delay_s` is waited before each answer."""
 
-    def __init__(self, answers, delay_s=0.0, port=None):
+    def __init__(self, answers, delay_s=0.0, port=None, ttl=60):
         self.answers = answers
         self.delay_s = delay_s
+        self.ttl = ttl
         self.asked = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.port = port or free_port(socket.SOCK_DGRAM)
@@ -128,7 +129,7 @@ class Nameserver:
         records = [] if is_error or kind not in (TYPE_A, TYPE_PTR) else found
         head = packet[:2] + struct.pack(">HHHHH", 0x8480 | code, 1, len(records), 0, 0)
         values = [socket.inet_aton(r) if kind == TYPE_A else self._name(r) for r in records]
-        body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, 60, len(v)) + v for v in values)
+        body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, self.ttl, len(v)) + v for v in values)
         self._send(head + packet[12:end] + body, sender)
 
     def _send(self, packet, sender):

@@ -2,6 +2,7 @@
 back, a DNS list that is away refuses nothing at all, the banner keeps its bound, and `postern status` says so."""
 
 import itertools
+import os
 import time
 
 import directory
@@ -41,7 +42,10 @@ class Chaos(FolderCase):
 def dns_faults():
     """name -> what the nameserver answers for a zone that has it."""
     return {"refused": "refused", "time-out": None, "garbage": "garbage", "error answer": "servfail",
-            "answer to another question": "mismatch", "lists everyone": ["127.0.0.2"], "answers errors": ["127.255.255.254"]}
+            "answer to another question": "mismatch"}
+
+
+WRONG = {"lists everyone": ["127.0.0.2"], "answers errors": ["127.255.255.254"]}
 
 
 class Dns(Chaos):
@@ -76,12 +80,13 @@ class Dns(Chaos):
         for i in range(4):
             self.assertEqual(self.try_to_send(relay, f"{subject} {i}", "bob@example.org").code, 250)
         for zone in zones:
-            wait_until(lambda z=zone: self.problems(relay, z), f"an alarm for {zone}")
+            wait_until(lambda z=zone: self.try_to_send(relay, "and on", "bob@example.org").code == 250
+                       and self.problems(relay, z), f"an alarm for {zone}")
         for i in range(4):
             gateway.wait_subject(f"{subject} {i}")
 
     def test_one_list(self):
-        dns = self.starting(Nameserver(self.answers))
+        dns = self.starting(Nameserver(self.answers, ttl=1))
         relay, gateway = self.pair_with_lists(dns.port)
         wait_until(lambda: self.listed(relay, BAD_ZONE), "the lists to be believed")
         for fault, answer in dns_faults().items():
@@ -93,14 +98,30 @@ class Dns(Chaos):
                 wait_until(lambda: self.try_to_send(relay, "again", "bob@example.org").code == 250
                            and not self.problems(relay, BAD_ZONE), "the alarm to end", patience_s=90)
 
+    def test_one_list_that_is_wrong(self):
+        for fault, answer in WRONG.items():
+            with self.subTest(fault=fault):
+                self.folder = self.path(fault.replace(" ", "-"))
+                os.mkdir(self.folder, 0o755)
+                dns = Nameserver(self.answers, ttl=1).start()
+                self.faults = {BAD_ZONE: answer}
+                relay, gateway = self.pair_with_lists(dns.port)
+                self.hurts_nobody(relay, gateway, fault, [BAD_ZONE])
+                self.faults = {}
+                wait_until(lambda r=relay: self.listed(r, BAD_ZONE), "the list to be believed again", patience_s=90)
+                self.assertEqual(self.problems(relay, BAD_ZONE), [])
+                relay.stop()
+                gateway.stop()
+                dns.stop()
+
     def test_the_resolver(self):
         port = free_port()
-        dns = Nameserver(self.answers, port=port).start()
+        dns = Nameserver(self.answers, port=port, ttl=1).start()
         relay, gateway = self.pair_with_lists(port)
         wait_until(lambda: self.listed(relay, BAD_ZONE), "the lists to be believed")
         dns.stop()
         self.hurts_nobody(relay, gateway, "connection refused", [BAD_ZONE, GOOD_ZONE])
-        dns = self.starting(Nameserver(self.answers, port=port))
+        dns = self.starting(Nameserver(self.answers, port=port, ttl=1))
         for fault, answer in dns_faults().items():
             with self.subTest(fault=fault):
                 self.faults = {BAD_ZONE: answer, GOOD_ZONE: answer, "": answer}
@@ -113,7 +134,8 @@ class Dns(Chaos):
 class Sources(Chaos):
     """A recipient that the source has not been asked for before: 451 at the worst, and taken afterwards."""
 
-    def put_off_then_taken(self, relay, gateway, subject, break_it, mend_it):
+    def put_off_then_taken(self, relay, asked, gateway, subject, break_it, mend_it):
+        """`asked` is the gateway of staff.example, `gateway` that of all else."""
         to = f"bob.{subject.replace(' ', '.')}@staff.example"
         break_it()
         self.assertEqual((self.try_to_send(relay, subject, to).code, self.try_to_send(relay, subject, to).code),
@@ -122,7 +144,7 @@ class Sources(Chaos):
         self.assertTrue(self.problems(relay, "staff.example"))
         mend_it()
         wait_until(lambda: self.try_to_send(relay, subject, to).code == 250, f"{to} to be taken")
-        gateway.wait_subject(subject)
+        asked.wait_subject(subject)
         gateway.wait_subject(f"other {subject}")
         wait_until(lambda: not self.problems(relay, "staff.example"), "the alarm to end")
 
@@ -137,7 +159,7 @@ class Sources(Chaos):
             domains='domain "staff.example" { gateway = "inside" recipients = "ldap:staff" canary = "real@staff.example" }',
             sections=f'ldap "staff" {{ uri = "{slapd.uri}" base = "{directory.BASE}" filter = "(mail=%s)" '
                      f'timeout = 400ms positive = 0s stale = 0s }}')
-        self.put_off_then_taken(relay, gateway, "connection refused", slapd.stop, slapd.start)
+        self.put_off_then_taken(relay, gateway, gateway, "connection refused", slapd.stop, slapd.start)
         for fault, answer in self.FAKES.items():
             with self.subTest(fault=fault):
                 fake = directory.FakeDirectory(answer, port=slapd.port)
@@ -150,7 +172,7 @@ class Sources(Chaos):
                     f.stop()
                     slapd.start()
 
-                self.put_off_then_taken(relay, gateway, fault, break_it, mend_it)
+                self.put_off_then_taken(relay, gateway, gateway, fault, break_it, mend_it)
 
     GATEWAY = {"time out": ("--mute-at", "rcpt"), "black hole": ("--mute-at", "banner"),
                "garbage": ("--garbage-at", "rcpt"), "endless": ("--endless-at", "ehlo"),
@@ -158,18 +180,21 @@ class Sources(Chaos):
                "wrong answer": ("--reply-at", "rcpt=550"), "hangs up": ("--close-at", "rcpt")}
 
     def test_callout(self):
-        gateway = self.gateway().start()
-        self.addCleanup(lambda: gateway.stop())
+        asked = self.gateway(name="asked").start()
+        self.addCleanup(lambda: asked.stop())
+        gateway = self.starting(self.gateway())
         relay = self.starting(self.relay(
-            gateway, sections="callout { timeout = 500ms positive = 0s stale = 0s }", retry="200ms",
-            domains='domain "staff.example" { gateway = "inside" recipients = "callout" canary = "real@staff.example" }'))
+            gateway, retry="200ms",
+            sections=f'callout {{ timeout = 500ms positive = 0s stale = 0s }} '
+                     f'gateway "asked" {{ server "{asked.address}" {{ }} }}',
+            domains='domain "staff.example" { gateway = "asked" recipients = "callout" canary = "real@staff.example" }'))
 
         def again(*options):
-            gateway.stop()
-            gateway.options = ()
-            gateway.start(*options)
+            asked.stop()
+            asked.options = ()
+            asked.start(*options)
 
-        self.put_off_then_taken(relay, gateway, "connection refused", gateway.stop, again)
+        self.put_off_then_taken(relay, asked, gateway, "connection refused", asked.stop, again)
         for fault, options in self.GATEWAY.items():
             with self.subTest(fault=fault):
-                self.put_off_then_taken(relay, gateway, fault, lambda o=options: again(*o), again)
+                self.put_off_then_taken(relay, asked, gateway, fault, lambda o=options: again(*o), again)

@@ -168,11 +168,24 @@ wrong_truth(struct scan_result *r)
 }
 
 static void
+tag_without_right(struct scan_result *r)
+{
+	r->tags[0].filter = 1;
+}
+
+static void
+skips_what_is_not_there(struct scan_result *r)
+{
+	r->not_run = 1U << 2;
+}
+
+static void
 test_lies_are_refused(void **state)
 {
-	static void (*const lies[])(struct scan_result *) = {wrong_filter, wrong_outcome,
-	    negative_outcome, newline_in_why, bad_tag, empty_tag, edit_without_right,
-	    add_without_name, index_too_high, wrong_kind, wrong_truth};
+	static void (*const lies[])(struct scan_result *) = {tag_without_right,
+	    skips_what_is_not_there, wrong_filter, wrong_outcome, negative_outcome, newline_in_why,
+	    bad_tag, empty_tag, edit_without_right, add_without_name, index_too_high, wrong_kind,
+	    wrong_truth};
 	struct state *s = *state;
 
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {

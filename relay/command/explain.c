@@ -482,8 +482,7 @@ ask_result(struct explanation *e, struct outcome *o, const struct route *route)
 	decide_stage(e->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
 	if (v.action >= ACTION_TEMPFAIL)
 		return ROUTE_FOUND;
-	if (o->known.state == RECIPIENT_UNKNOWN && !e->options.is_offline)
-		e->lacks_fact = true;
+	e->lacks_fact |= o->known.state == RECIPIENT_UNKNOWN && !e->options.is_offline;
 	add_step(
 	    e, "rcpt", "source", span_str(o->to), 0, o->known.why[0] ? o->known.why : "not asked");
 	return route_answered(route->asks, o->known.state);

@@ -69,9 +69,12 @@ help:
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
 ## make evasion     EICAR hidden in mail in all the ways of tests/lib/evasion.py
+## make peers       as root: Debian's mail servers, swaks and nodemailer on both sides of a relay (docs/smtp.md)
+## make soak-front  good, slow and hostile clients under sanitizers for SOAK_MINUTES (30)
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
 ## make soak        kill -9 of each process in turn under load, with ledgers, for SOAK_MINUTES (10)
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
+## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=
 ##
@@ -188,6 +191,23 @@ script: all tools
 .PHONY: evasion
 evasion: all
 	@BUILD=$(BUILD) EVASION=all $(PYTHON) tests/lib/run.py test_evasion
+
+# Packages are fetched and unpacked below $(BUILD)/peers, never installed.
+.PHONY: peers soak-front bench-front
+peers: deps-test
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/peers/peers.py $(PEERS)
+
+# The default of another soak, set in this file, is none of ours.
+SOAK_FRONT_MINUTES = $(if $(filter file undefined,$(origin SOAK_MINUTES)),30,$(SOAK_MINUTES))
+soak-front: deps-test
+	@$(SUBMAKE) all tools SAN=address,undefined BUILD=$(BUILD)/asan
+	@BUILD=$(BUILD)/asan SOAK_MINUTES=$(SOAK_FRONT_MINUTES) $(PYTHON) tests/bench/front_soak.py
+
+bench-front:
+	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) $(PYTHON) tests/bench/front_bench.py
 
 check-style:
 	@$(PYTHON) tests/lib/check_style.py

@@ -8,6 +8,17 @@
 
 enum { BUF_FIRST = 256 };
 
+/* Back to the beginning of its memory. */
+static void
+settle(struct buf *b)
+{
+	if (b->taken == 0)
+		return;
+	memmove(b->p - b->taken, b->p, b->n);
+	b->p -= b->taken;
+	b->taken = 0;
+}
+
 /* Room for n bytes inside the maximum, and for `spare` behind them that are never counted. */
 static char *
 room(struct buf *b, size_t n, size_t spare)
@@ -19,6 +30,8 @@ room(struct buf *b, size_t n, size_t spare)
 		return NULL;
 	}
 	need += spare;
+	if (need > b->cap - b->taken)
+		settle(b);
 	if (need > b->cap) {
 		size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
 
@@ -118,20 +131,27 @@ buf_consume(struct buf *b, size_t n)
 {
 	must(n <= b->n);
 	b->n -= n;
-	if (b->n > 0 && n > 0)
-		memmove(b->p, b->p + n, b->n);
+	if (n == 0)
+		return;
+	b->p += n;
+	b->taken += n;
+	if (b->n == 0)
+		settle(b);
 }
 
 void
 buf_clear(struct buf *b)
 {
 	b->n = 0;
+	settle(b);
 	b->failed = false;
 }
 
 void
 buf_free(struct buf *b)
 {
+	b->n = 0;
+	settle(b);
 	mem_free(b->p);
 	*b = (struct buf){.max = b->max};
 }

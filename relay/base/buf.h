@@ -11,6 +11,7 @@
 struct buf {
 	char *p;
 	size_t n, cap, max;
+	size_t taken; /* bytes of the memory before p: buf_consume moves nothing */
 	bool failed;
 };
 
@@ -25,8 +26,9 @@ int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 
 int buf_add_json(struct buf *b, struct span s);
 /* Room for n more bytes at b->p + b->n, to be filled and counted by the caller; NULL: past max. */
 char *buf_room(struct buf *b, size_t n);
-void buf_consume(struct buf *b, size_t n); /* drops n bytes from the front */
-void buf_clear(struct buf *b);             /* empty, memory kept, `failed` reset */
+/* Drops n bytes from the front, in constant time: a client may send ten thousand commands at once. */
+void buf_consume(struct buf *b, size_t n);
+void buf_clear(struct buf *b); /* empty, memory kept, `failed` reset */
 void buf_free(struct buf *b);
 
 static inline struct span

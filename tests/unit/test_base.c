@@ -146,6 +146,39 @@ test_buf_consume(void **state)
 	(void)state;
 }
 
+/* Bytes are not moved for each that leaves, and a buffer that is filled and emptied by turns does not
+ * grow past what it holds at once. */
+static void
+test_buf_consume_moves_nothing(void **state)
+{
+	struct buf b = BUF_INIT(100000);
+	char *first;
+	size_t cap;
+
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(buf_add_char(&b, (char)i), 0);
+	first = b.p;
+	cap = b.cap;
+	for (int i = 0; i < 100; i++)
+		buf_consume(&b, 1);
+	assert_ptr_equal(b.p, first + 100);
+	for (int turn = 0; turn < 50; turn++) {
+		for (int i = 0; i < 70; i++)
+			assert_int_equal(buf_add_char(&b, (char)(200 + turn * 70 + i)), 0);
+		for (int i = 0; i < 70; i++) {
+			assert_int_equal((char)(100 + turn * 70 + i), b.p[0]);
+			buf_consume(&b, 1);
+		}
+	}
+	assert_int_equal(b.n, 100);
+	assert_int_equal(b.cap, cap);
+	buf_consume(&b, 30);
+	buf_clear(&b);
+	assert_ptr_equal(b.p, first);
+	buf_free(&b);
+	(void)state;
+}
+
 static void
 test_utf8(void **state)
 {
@@ -380,6 +413,7 @@ main(void)
 	    cmocka_unit_test(test_span_numbers),
 	    cmocka_unit_test(test_buf_limit),
 	    cmocka_unit_test(test_buf_consume),
+	    cmocka_unit_test(test_buf_consume_moves_nothing),
 	    cmocka_unit_test(test_utf8),
 	    cmocka_unit_test(test_arena_and_list),
 	    cmocka_unit_test(test_ids),

@@ -234,7 +234,8 @@ status_put_counts(const struct status_counts *c, struct buf *to)
 	for (size_t i = 0; i < c->n; i++)
 		json_int(&j, c->items[i].name, (int64_t)c->items[i].n);
 	json_close(&j, '}');
-	put_zones(c, &j);
+	if (c->n_zones > 0)
+		put_zones(c, &j);
 }
 
 /* A role answers with an object; its members become ours. */

@@ -21,7 +21,9 @@ config_defaults(struct config *c)
 
 	c->state_dir = "/var/lib/postern";
 	c->run_dir = "/run/postern";
+	c->fronts = 1;
 	c->dns.timeout_ms = 5 * SECOND_MS;
+	c->callout = conf_callout_default;
 	c->dns.banner_wait_ms = 3 * SECOND_MS;
 	memcpy(c->queue.retry_ms, retry_ms, sizeof(retry_ms));
 	c->queue.n_retry = sizeof(retry_ms) / sizeof(retry_ms[0]);

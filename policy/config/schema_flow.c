@@ -47,26 +47,6 @@ read_refuse_at(struct reading *r, const struct node *n, void *to)
 		((struct conf_flow *)to)->refuse_at = (enum refuse_at)value;
 }
 
-static void
-read_connect(struct reading *r, const struct node *n, void *to)
-{
-	static const struct choice choices[] = {{"access", CONNECT_ACCESS, true},
-	    {"dnsbl", CONNECT_DNSBL, true}, {"ptr", CONNECT_PTR, true}, {"greet", 0, false},
-	    {"rate", 0, false}, {"greylist", 0, false}, {NULL, 0, false}};
-	struct conf_flow *f = to;
-	int value;
-
-	f->connect = 0;
-	for (const struct value *v = n->first_value; v != NULL; v = v->next) {
-		if (!schema_choice(r, n, v, choices, &value))
-			continue;
-		if (f->connect & (unsigned)value)
-			config_complain(r->complaints, v->line,
-			    "connect has \"%s\" twice; keep one", SHOW(v->text));
-		f->connect |= (unsigned)value;
-	}
-}
-
 static bool
 has_filter(const struct conf_flow *f, const struct conf_filter *filter)
 {
@@ -198,14 +178,16 @@ static const struct rule flow_rules[] = {
     {"relay", RULE_ONE, read_relay},
     {"gateway", RULE_ONE, read_flow_gateway},
     {"refuse_at", RULE_ONE, read_refuse_at},
-    {"connect", RULE_LIST, read_connect},
+    {"connect", RULE_LIST, schema_read_connect},
+    {"greet", RULE_SECTION, schema_read_greet},
+    {"rate", RULE_SECTION, schema_read_rate},
+    {"greylist", RULE_SECTION, schema_read_greylist},
     {"filters", RULE_LIST, read_flow_filters},
     {"filter", RULE_TITLED, NULL}, /* after all the others, by read_overrides */
     {"score", RULE_SECTION, read_score},
     {"max_size", RULE_ONE, read_max_size},
     {"max_recipients", RULE_ONE, read_max_recipients},
     {"strip_tags", RULE_ONE, read_strip_tags},
-    {"rate", RULE_NOT_YET, NULL},
     {"dkim_sign", RULE_NOT_YET, NULL},
     {"disclaimer", RULE_NOT_YET, NULL},
     {NULL, RULE_ONE, NULL},
@@ -292,11 +274,12 @@ schema_read_flows(struct reading *r)
 		struct conf_flow *f = &c->flows[c->n_flows++];
 
 		f->name = schema_keep_text(r, n->title);
-		f->connect = CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR;
+		schema_connect_defaults(f);
 		f->max_size = (uint64_t)MAX_SIZE_MB << 20;
 		f->max_recipients = MAX_RECIPIENTS;
 		schema_read(r, n, flow_rules, f);
 		read_overrides(r, n, f);
+		schema_check_connect(r, n, f);
 		check_flow(r, n, f);
 	}
 }

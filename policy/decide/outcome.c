@@ -42,18 +42,28 @@ say_outcome(struct decide_walk *w, const struct filter_outcome *o, enum action a
 	walk_rule(w, &ruling);
 }
 
+struct span
+outcome_tag(const struct filter_outcome *o)
+{
+	const struct conf_actions *actions = &o->filter->actions;
+
+	if (o->outcome < 0)
+		return actions->failure == ACTION_TAG ? SPAN("unscanned") : (struct span){0};
+	if (actions->outcomes[o->outcome] != ACTION_TAG)
+		return (struct span){0};
+	return span_str(o->filter->filter->plugin->outcomes[o->outcome].name);
+}
+
 static void
 weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 {
 	const struct conf_filter *filter = o->filter->filter;
-	const struct conf_actions *actions = &o->filter->actions;
 	bool is_failure = o->outcome < 0;
-	enum action action = is_failure ? actions->failure : actions->outcomes[o->outcome];
+	enum action action = config_action(o->filter, w->facts->domain, o->outcome);
 	struct verdict_tag tag = {.by = span_str(filter->name), .why = o->why};
 
 	if (action == ACTION_TAG) {
-		tag.name = is_failure ? SPAN("unscanned")
-				      : span_str(filter->plugin->outcomes[o->outcome].name);
+		tag.name = outcome_tag(o);
 		walk_tag(w, &tag, 0);
 	} else if (action > ACTION_TAG && w->v->is_accepted && !is_failure &&
 		   !is_never_spared(filter)) {

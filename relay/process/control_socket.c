@@ -33,13 +33,14 @@ struct request {
 	uint64_t id;              /* ours */
 	struct channel **channel; /* where the answer goes; *channel NULL: has gone */
 	struct client *client;    /* NULL: a role asked */
-	enum role_id asker;       /* when client is NULL */
+	unsigned asker;           /* its place, when client is NULL */
 	uint64_t asker_id;        /* the asker's number for it */
 	bool waits_live;
 	uint64_t generation;
 	bool is_status;
-	unsigned waits_for; /* bit for each role asked */
+	unsigned waits_for; /* bit for each place asked */
 	struct buf status;  /* what roles have said of themselves so far */
+	struct status_counts fronts;
 	struct timer *patience;
 };
 
@@ -139,7 +140,7 @@ request_new(const struct asker *a)
 	r->owner = a->cs;
 	r->id = a->cs->next_id++;
 	r->client = a->client;
-	r->asker = a->child != NULL ? a->child->role : ROLE_SUPERVISOR;
+	r->asker = a->child != NULL ? a->child->place : (unsigned)ROLE_SUPERVISOR;
 	r->channel = asker_channel(a);
 	r->asker_id = a->id;
 	r->status.max = STATUS_MAX;
@@ -149,10 +150,10 @@ request_new(const struct asker *a)
 }
 
 static bool
-pass_on(struct control_socket *cs, struct request *r, enum role_id role,
+pass_on(struct control_socket *cs, struct request *r, unsigned place,
     const struct control_request *words)
 {
-	struct child *c = &cs->supervisor->children[role];
+	struct child *c = &cs->supervisor->children[place];
 	struct control_request asked = *words;
 	struct buf b = BUF_INIT(CONTROL_WORDS_MAX * (CONTROL_WORD_MAX + 8));
 
@@ -162,7 +163,7 @@ pass_on(struct control_socket *cs, struct request *r, enum role_id role,
 	control_request_put(&b, &asked);
 	channel_send(c->channel, CONTROL_REQUEST, r->id, buf_span(&b), NULL);
 	buf_free(&b);
-	r->waits_for |= 1U << role;
+	r->waits_for |= 1U << place;
 	return true;
 }
 
@@ -181,6 +182,7 @@ status_finish(struct control_socket *cs, struct request *r)
 {
 	struct buf document = BUF_INIT(2 * STATUS_MAX);
 
+	status_put_counts(&r->fronts, &r->status);
 	status_write(cs->supervisor, r->waits_for, buf_span(&r->status), &document);
 	reply_chunks(answer_to(r), r->asker_id, buf_span(&document));
 	buf_free(&document);
@@ -199,14 +201,15 @@ on_status_late(void *arg)
 static void
 ask_status(const struct asker *a)
 {
-	static const enum role_id roles[] = {
-	    ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL, ROLE_KEY};
+	static const enum role_id roles[] = {ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL, ROLE_KEY};
 	struct control_request words = {.words = {SPAN("status")}, .n_words = 1};
 	struct request *r = request_new(a);
 
 	if (r == NULL)
 		return;
 	r->is_status = true;
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		(void)pass_on(a->cs, r, place_of_front(i), &words);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		(void)pass_on(
 		    a->cs, r, roles[i], &words); /* a role that is down has nothing to add */
@@ -287,6 +290,8 @@ on_request(const struct asker *a, struct message *m)
 		 span_eq(words.words[0], SPAN("gateway")) ||
 		 span_eq(words.words[0], SPAN("quarantine")))
 		ask_role(a, ROLE_SPOOL, &words);
+	else if (span_eq(words.words[0], SPAN("recipient")))
+		ask_role(a, ROLE_LOOKUP, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))
 		ask_role(a, ROLE_JOURNAL, &words);
 	else
@@ -305,11 +310,13 @@ static void
 status_answer(struct control_socket *cs, struct request *r, struct child *from, struct message *m)
 {
 	if (m->type == CONTROL_CHUNK) {
-		if (m->payload.n <= ROLE_STATUS_MAX)
+		if (from->role == ROLE_FRONT)
+			status_add_counts(&r->fronts, m->payload);
+		else if (m->payload.n <= ROLE_STATUS_MAX)
 			status_add_role(&r->status, m->payload);
 		return;
 	}
-	r->waits_for &= ~(1U << from->role);
+	r->waits_for &= ~(1U << from->place);
 	if (r->waits_for == 0)
 		status_finish(cs, r);
 }
@@ -319,7 +326,7 @@ control_answer(struct control_socket *cs, struct child *from, struct message *m)
 {
 	struct request *r = request_find(cs, m->id);
 
-	if (r == NULL || !(r->waits_for & (1U << from->role)))
+	if (r == NULL || !(r->waits_for & (1U << from->place)))
 		return; /* the asker has gone, or the role speaks out of turn */
 	if (r->is_status) {
 		status_answer(cs, r, from, m);
@@ -332,18 +339,18 @@ control_answer(struct control_socket *cs, struct child *from, struct message *m)
 }
 
 void
-control_role_gone(struct control_socket *cs, enum role_id role)
+control_role_gone(struct control_socket *cs, unsigned place)
 {
 	LIST_FOR_SAFE (it, &cs->requests) {
 		struct request *r = LIST_ENTRY(it, struct request, node);
 
-		if (r->client == NULL && r->asker == role) {
+		if (r->client == NULL && r->asker == place) {
 			request_free(cs, r);
 			continue;
 		}
-		if (!(r->waits_for & (1U << role)))
+		if (!(r->waits_for & (1U << place)))
 			continue;
-		r->waits_for &= ~(1U << role);
+		r->waits_for &= ~(1U << place);
 		if (!r->is_status)
 			request_end(cs, r, EXIT_TEMPFAIL,
 			    SPAN("the role that knows has died and is being restarted; try again"));

@@ -109,7 +109,7 @@ queue_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, ui
 		queue_jobs_more(jobs, id, r->words[2]);
 		return;
 	}
-	if (selection_parse(r->words + 2, n_rest, clock_wall_ms(), &s, &err) < 0) {
+	if (selection_parse(r->words + 2, n_rest, r->asker, clock_wall_ms(), &s, &err) < 0) {
 		role_reply_end(role, id, EXIT_USAGE, span_str(err.text));
 		return;
 	}

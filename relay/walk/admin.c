@@ -21,7 +21,7 @@ set(struct order *o, struct queue_rcpt *r, enum rcpt_state state, const char *ev
 	struct buf text = BUF_INIT(WORDS_MAX);
 
 	(void)buf_add_str(&text, words); /* fits, with any name */
-	(void)buf_add_span(&text, o->s->by);
+	(void)buf_add_str(&text, o->s->by);
 	report_rcpt(o->d->journal, o->e, r, event, NULL, buf_span(&text));
 	rcpt_set(r, state, state == RCPT_WAITING ? (struct span){0} : buf_span(&text));
 	buf_free(&text);

@@ -42,7 +42,6 @@ NOT_YET = {
     "spf": ('{"header", "content", "tag"}', '{"spf", "tag"}'),
     "hold": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "hold" }'),
     "dkim_sign": ('relay = "domains"', 'relay = "domains" dkim_sign = "example.org"'),
-    "ldap": ('recipients = "any"', 'recipients = "ldap:staff"'),
 }
 
 

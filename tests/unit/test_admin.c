@@ -19,9 +19,7 @@ order(enum admin_verb verb, const char *words)
 
 	while (rest.n > 0)
 		list[n++] = span_cut(&rest, '|');
-	list[n++] = SPAN("--by");
-	list[n++] = SPAN("joe");
-	assert_int_equal(selection_parse(list, n, clock_wall_ms(), &s, &err), 0);
+	assert_int_equal(selection_parse(list, n, SPAN("joe"), clock_wall_ms(), &s, &err), 0);
 	why = NULL;
 	result = admin_do(&d, mail(), verb, &s, 0, &why);
 	selection_free(&s);

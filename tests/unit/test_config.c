@@ -7,6 +7,7 @@ static const char full[] =
     "listen \"a\" { address = {\"127.0.0.1:25\", \"[::1]:25\"} flow = \"inbound\" tls = \"off\" }\n"
     "listen b { address = \"127.0.0.1:26\" flow = out xclient = {\"127.0.0.1\", \"10.0.0.0/8\"} }\n"
     "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s }\n"
+    "geoip { country = \"/srv/country.mmdb\" asn = /srv/asn.mmdb }\n"
     "flow \"inbound\" {\n"
     "  relay = domains refuse_at = banner connect = {dnsbl} filters = {antivirus, av2, content}\n"
     "  score { tag = 2.5 tempfail = 7 reject = 10 } max_size = 10K max_recipients = 5\n"
@@ -100,7 +101,7 @@ test_defaults(void **state)
 	assert_int_equal(c->dns.banner_wait_ms, 3000);
 	assert_int_equal(f->relay, RELAY_DOMAINS);
 	assert_int_equal(f->refuse_at, REFUSE_AT_RCPT);
-	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR);
+	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR | CONNECT_RATE);
 	assert_int_equal(f->clients.n, 0);
 	assert_int_equal(f->n_filters, 0);
 	assert_int_equal(f->max_size, 50 * 1024 * 1024);
@@ -155,6 +156,8 @@ test_dns_and_queue(void **state)
 	assert_int_equal(c->dns.servers[1].port, 5353);
 	assert_int_equal(c->dns.timeout_ms, 300);
 	assert_int_equal(c->dns.banner_wait_ms, 0);
+	assert_string_equal(c->geoip.country, "/srv/country.mmdb");
+	assert_string_equal(c->geoip.asn, "/srv/asn.mmdb");
 	assert_int_equal(c->queue.n_retry, 2);
 	assert_int_equal(c->queue.retry_ms[0], 1000);
 	assert_int_equal(c->queue.retry_ms[1], 120000);

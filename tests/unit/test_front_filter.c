@@ -8,8 +8,9 @@
 
 static const struct pnf_outcome outcomes[] = {
     {"one", "tag", "first"}, {"two", "tag", "second"}, {.name = NULL}};
-static const struct pnf_about edits_about = {
-    .name = "edits", .may = PNF_MAY_EDIT_HEADERS, .outcomes = outcomes};
+static const struct pnf_about edits_about = {.name = "edits",
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
+    .outcomes = outcomes};
 static const struct pnf_about looks_about = {.name = "looks", .outcomes = outcomes};
 static const struct conf_filter edits = {.name = "edits", .plugin = &edits_about};
 static const struct conf_filter looks = {.name = "looks", .plugin = &looks_about};
@@ -163,7 +164,7 @@ wrong_kind(struct scan_result *r)
 static void
 wrong_truth(struct scan_result *r)
 {
-	r->truths = span_of("\3", 1);
+	r->truths = span_of("\4", 1);
 }
 
 static void

@@ -107,7 +107,7 @@ test_beside_a_deleted_part(void **state)
 	accept_mail(SENDER, false, rcpts, 2);
 	turns(50);
 	assert_string_equal(show_state(mail()), "active");
-	assert_int_equal(selection_parse(to, 2, clock_wall_ms(), &s, &err), 0);
+	assert_int_equal(selection_parse(to, 2, SPAN("joe"), clock_wall_ms(), &s, &err), 0);
 	assert_int_equal(admin_do(&d, mail(), ADMIN_DELETE, &s, 0, &why), ADMIN_DONE);
 	selection_free(&s);
 	assert_non_null(mail()); /* the other is still under way */

@@ -364,10 +364,49 @@ test_canary_name(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Silence is no proof, but somebody should look: told once, and over as soon as there is a word. */
+static void
+test_a_list_that_is_silent(void **state)
+{
+	static const enum dns_status words[] = {DNS_NONE, DNS_FOUND};
+	struct world *w = *state;
+
+	settle(w);
+	probe(w, DNS_NONE, DNS_FOUND);
+	for (int i = 0; i < LIST_SILENT_MAX - 1; i++)
+		list_watch_heard(w->watch, zone, DNS_TIMEOUT);
+	list_watch_heard(w->watch, zone, DNS_NONE);
+	list_watch_heard(w->watch, SPAN("b.example"), DNS_FAILED);
+	for (size_t k = 0; k < 2; k++) {
+		for (int i = 0; i < LIST_SILENT_MAX - 1; i++)
+			list_watch_heard(w->watch, zone, DNS_FAILED);
+		assert_int_equal(w->n_reports, 0);
+		list_watch_heard(w->watch, zone, DNS_TIMEOUT);
+		expect_report(w, "dnsbl-silent a.example", false);
+		assert_false(list_watch_is_off(w->watch, zone));
+		list_watch_heard(w->watch, zone, DNS_TIMEOUT);
+		assert_int_equal(w->n_reports, 0);
+		list_watch_heard(w->watch, zone, words[k]);
+		expect_report(w, "dnsbl-silent a.example", true);
+	}
+	for (int i = 0; i < LIST_SILENT_MAX; i++)
+		list_watch_heard(w->watch, zone, DNS_TIMEOUT);
+	expect_report(w, "dnsbl-silent a.example", false);
+	pass_time(w, LIST_PROBE_OFF_MS); /* asked by itself, too */
+	probe(w, DNS_NONE, DNS_FOUND);
+	expect_report(w, "dnsbl-silent a.example", true);
+	for (int i = 0; i < LIST_SILENT_MAX; i++)
+		list_watch_heard(w->watch, zone, DNS_TIMEOUT);
+	w->n_reports = 0;
+	follow(w, "");
+	expect_report(w, "dnsbl-silent a.example", true);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_a_list_that_is_silent, setup, teardown),
 	    TEST(test_a_list_that_is_well),
 	    TEST(test_a_list_that_lists_everyone),
 	    TEST(test_a_list_that_is_away),

@@ -385,7 +385,7 @@ order(struct queue_entry *e, const struct selection *s)
 static void
 some_order(void)
 {
-	struct selection s = {.until_ms = INT64_MAX, .by = SPAN("joe")};
+	struct selection s = {.until_ms = INT64_MAX, .by = "joe"};
 	struct queue_cursor cursor;
 	struct queue_entry *e;
 	struct span id;

@@ -1,4 +1,4 @@
-#include "relay/command/place.h"
+#include "relay/process/place.h"
 #include "relay/base/err.h"
 #include "relay/base/span.h"
 
@@ -8,7 +8,7 @@
 int
 place_find(const char *role, char path[PATH_MAX])
 {
-	static const char *const places[] = {"libexec/postern", "../libexec/postern"};
+	static const char *const places[] = {"libexec/postern", "../libexec/postern", "."};
 	char self[PATH_MAX / 2];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
 	struct span name = span_of(self, n > 0 ? (size_t)n : 0);

@@ -10,17 +10,17 @@ CC      ?= gcc
 SAN     ?=
 DEMO    ?=
 
-MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/deliver relay/lookup \
+MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool relay/quarantine relay/deliver relay/lookup \
 	relay/key relay/front relay/walk relay/process relay/command policy/config policy/rules policy/decide policy/dnsbl \
-	policy/store policy/recipient policy/default policy/journal filters/unpack filters/chain filters/worker \
+	policy/store policy/geo policy/recipient policy/default policy/journal policy/rate filters/unpack filters/chain filters/worker \
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
 
-PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev \
+PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev libldap-dev \
 	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount
-PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd
+PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -36,7 +36,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   = -lclamav -larchive -lmagic -lcares -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
+LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))
@@ -52,8 +52,8 @@ TOOLS     := $(patsubst %_main.c,$(BUILD)/tests/%,$(notdir $(TOOL_MAINS)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all help fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
-	install clean tools
+.PHONY: all help bench-policy soak-reload soak fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
+	install install-header clean tools
 all: $(COMMAND) $(ROLES)
 
 help:
@@ -72,6 +72,7 @@ help:
 ## make peers       as root: Debian's mail servers, swaks and nodemailer on both sides of a relay (docs/smtp.md)
 ## make soak-front  good, slow and hostile clients under sanitizers for SOAK_MINUTES (30)
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
+## make soak        kill -9 of each process in turn under load, with ledgers, for SOAK_MINUTES (10)
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
 ## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
@@ -128,6 +129,14 @@ bench-recovery: $(BUILD)/tests/spool_recovery
 	@sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches && echo "cold:" || true
 	@$< open $(BUILD)/recovery && echo "warm:" && $< open $(BUILD)/recovery; rm -rf $(BUILD)/recovery
 
+## make bench-policy look-ups, decisions and snapshots at 10 to a million entries
+bench-policy: $(BUILD)/tests/policy_bench
+	@$<
+
+## make soak-reload RELOADS (1000) changes of the policy under load
+soak-reload: all tools
+	@BUILD=$(BUILD) RELOADS=$(if $(RELOADS),$(RELOADS),1000) $(PYTHON) tests/lib/run.py test_reload
+
 fault-planted: $(BUILD)/tests/unit/test_spool_planted
 	@PLANTED_POINTS=$(FAULT_POINTS) $<
 
@@ -145,6 +154,7 @@ fuzzers: $(FUZZERS)
 
 BENCH_ROUNDS ?= 5
 BENCH_MESSAGES ?= 10000
+BENCH_BACKLOG  ?= 500000
 
 # PYTHON is the system's: what the tests use is in its standard library.
 PYTHON = /usr/bin/python3 -B
@@ -210,13 +220,25 @@ fuzz:
 	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
 
+# What the short form in test_crash.py does, for longer.
+SOAK_MINUTES ?= 10
+soak: deps-test
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) SOAK_MINUTES=$(SOAK_MINUTES) $(PYTHON) tests/soak/soak.py
+
 # An installed Postfix without a configuration of its own runs nothing; another mail server is never removed.
 bench:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
 	@$(SUBMAKE) all tools
-	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) $(PYTHON) tests/bench/bench.py
+	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
+		$(PYTHON) tests/bench/bench.py
 
-install: all
+# What filters are compiled with (docs/filter-guide.md).
+install-header:
+	install -d $(DESTDIR)$(PREFIX)/include
+	install -m 644 filters/postern_filter.h $(DESTDIR)$(PREFIX)/include
+
+install: all install-header
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \
 	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/postern
 	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin

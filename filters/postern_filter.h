@@ -1,6 +1,9 @@
 /*
- * postern_filter.h - the whole contract between Postern and a content filter.  ABI version 0:
- * it may still change; version 1 will be frozen.
+ * postern_filter.h - the whole contract between Postern and a content filter.  ABI version 1,
+ * frozen: a filter built against any 1.x works with every Postern that has the same or a later
+ * 1.x.  Only this grows, at the end and with a raised minor: struct pnf_filter (its `size` says
+ * what is there), struct pnf_host (the same), what hooks are given by pointer, and the flags.
+ * struct pnf_span, pnf_outcome, pnf_option and pnf_about stay as they are.
  *
  * A filter is one constant `struct pnf_filter`.  Postern loads it once, in the zygote, then calls
  * its hooks in SMTP order for every message, in a sandboxed worker without network or files.  A
@@ -13,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PNF_ABI_MAJOR 0 /* differs: the filter is refused */
-#define PNF_ABI_MINOR 0 /* raised when fields are appended; `size` says which are there */
+#define PNF_ABI_MAJOR 1 /* differs: the filter is refused */
+#define PNF_ABI_MINOR 0 /* the filter's is later than Postern's: it is refused too */
 
 /* Text that is not ours: never NUL-terminated, valid until the hook returns. */
 struct pnf_span {
@@ -22,14 +25,21 @@ struct pnf_span {
 	size_t n;
 };
 
-/* .needs: what the chain must prepare; .may: rights, refused when not declared. */
+/* .needs: what the chain must prepare.  What is not declared does not come: no part or member hook
+ * is called, `decoded` and `text` are empty, tmpdir is NULL. */
 enum {
 	PNF_NEEDS_PARTS = 1,
-	PNF_NEEDS_DECODED = 2,
+	PNF_NEEDS_DECODED = 2, /* parts with their transfer encoding undone, texts in UTF-8 */
 	PNF_NEEDS_TMPDIR = 4,
 	PNF_NEEDS_MEMBERS = 8 /* archives are unpacked, for the member hook */
 };
-enum { PNF_MAY_EDIT_HEADERS = 1 };
+
+/* .may: rights.  What is not declared is refused, in the worker and once more outside of it. */
+enum {
+	PNF_MAY_EDIT_HEADERS = 1,
+	PNF_MAY_TAG = 2,
+	PNF_MAY_SCORE = 4 /* tags with a score other than 0 */
+};
 
 struct pnf_msg;    /* opaque: one message being judged */
 struct pnf_config; /* opaque: this filter's settings */
@@ -68,7 +78,8 @@ struct pnf_about {
 
 struct pnf_client {
 	struct pnf_span ip, host,
-	    helo; /* host: the verified reverse name, empty when there is none */
+	    helo;             /* host: the verified reverse name, empty when there is none */
+	struct pnf_span flow; /* the flow's name in the configuration */
 };
 
 struct pnf_header {
@@ -123,9 +134,10 @@ struct pnf_member {
 
 /* What Postern does for a filter.  A table, so that tests can pass a fake one. */
 struct pnf_host {
-	uint32_t size;
-	/* Settings, for load only: an option the filter has declared, and "deadline" (milliseconds),
-	 * which every filter has.  A list's count; an element (NULL past the end). */
+	uint32_t size; /* of this table in the Postern that runs */
+	uint16_t abi_major, abi_minor;
+	/* Settings, for load only: an option the filter has declared, "deadline" (milliseconds), which
+	 * every filter has, and with PNF_NEEDS_TMPDIR the text "tmpdir", the zygote's folder.  A list's count; an element (NULL past the end). */
 	int64_t (*option_number)(
 	    const struct pnf_config *, const char *name); /* bool size time too */
 	const char *(*option_text)(const struct pnf_config *, const char *name);
@@ -136,7 +148,8 @@ struct pnf_host {
 	void *(*alloc)(struct pnf_msg *, size_t);
 	/* A declared outcome, or "failure".  0, or -1 when it is not declared. */
 	int (*outcome)(struct pnf_msg *, const char *name, struct pnf_span why);
-	/* score in thousandths; NAME is letters, digits, '-' and '_'. */
+	/* score in thousandths; NAME is letters, digits, '-' and '_'.  -1 when that is not so, .may
+	 * does not allow it, or there are too many. */
 	int (*tag)(struct pnf_msg *, const char *name, int32_t score_milli, struct pnf_span why);
 	/* A value that later filters can read: "antivirus.signatures". */
 	int (*note_set)(struct pnf_msg *, const char *key, struct pnf_span value);
@@ -189,5 +202,10 @@ struct pnf_filter {
 	    .abi_minor = PNF_ABI_MINOR,                               \
 	    .size = sizeof(struct pnf_filter),                        \
 	    __VA_ARGS__}
+
+/* The one filter of a shared object: what Postern looks for in every .so of its plugin folder. */
+#define PNF_PLUGIN(...)                                \
+	extern const struct pnf_filter postern_filter; \
+	__attribute__((visibility("default"))) PNF_FILTER(postern_filter, __VA_ARGS__)
 
 #endif

@@ -7,6 +7,7 @@
 struct clamav {
 	const struct pnf_host *host;
 	struct engine *engine;
+	uint64_t max_file; /* bytes */
 	unsigned
 	    reported; /* of the message at hand: bit for each verdict_kind, and MALFORMED_BIT */
 };
@@ -52,6 +53,7 @@ clamav_load(const struct pnf_host *host, const struct pnf_config *config, void *
 	c = mem_alloc(sizeof(*c));
 	c->host = host;
 	c->engine = engine;
+	c->max_file = settings.max_file;
 	*self = c;
 	return PNF_LOADED;
 }
@@ -165,6 +167,26 @@ clamav_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
 		look(c, msg, part->text, true);
 }
 
+/*
+ * libclamav says nothing where it stops inside an archive: of a member over max_file it scans the
+ * beginning, of a broken archive what it can make out, and calls both clean.  A limit that we have met
+ * and it has not is no reason, unless the size cannot be told.
+ */
+static void
+clamav_member(void *self, struct pnf_msg *msg, const struct pnf_member *member)
+{
+	struct clamav *c = self;
+
+	if (member->flags & PNF_MEMBER_BROKEN)
+		report(c, msg, 1u << LOOK_UNSCANNABLE, "unscannable",
+		    "an archive that cannot be read to its end");
+	else if (member->depth > 0 &&
+		 (member->size > c->max_file ||
+		     (member->size == 0 && (member->flags & PNF_MEMBER_LIMIT))))
+		report(c, msg, 1u << LOOK_UNSCANNABLE, "unscannable",
+		    "a file in an archive is larger than max_file");
+}
+
 static void
 clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 {
@@ -172,4 +194,5 @@ clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 }
 
 PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,
-    .start = clamav_start, .connect = clamav_connect, .part = clamav_part, .eom = clamav_eom);
+    .start = clamav_start, .connect = clamav_connect, .part = clamav_part, .member = clamav_member,
+    .eom = clamav_eom);

@@ -1,3 +1,4 @@
+#include "filters/chain/abi.h"
 #include "filters/chain/run.h"
 #include "filters/unpack/kind.h"
 #include "relay/base/clock.h"
@@ -60,15 +61,19 @@ static int
 filter_load(struct chain *c, struct chain_filter *f)
 {
 	struct pnf_config config = {.conf = f->conf, .tmpdir = c->tmpdir};
+	struct err err = {0};
 	int r = PNF_LOADED;
 
 	f->why[0] = '\0';
-	if (f->plugin == NULL || f->plugin->abi_major != PNF_ABI_MAJOR ||
-	    f->plugin->size < sizeof(struct pnf_filter)) {
-		(void)snprintf(f->why, sizeof(f->why),
-		    "this build has no code for it, or of another ABI; rebuild the filter");
+	if (f->plugin == NULL ||
+	    (f->plugin != &f->own && abi_accept(f->plugin, &f->own, &err) < 0)) {
+		(void)span_copy(
+		    span_str(f->plugin == NULL ? "there is no code for it; install its plugin"
+					       : err.text),
+		    f->why, sizeof(f->why));
 		return PNF_BROKEN;
 	}
+	f->plugin = &f->own;
 	if (f->plugin->load != NULL)
 		r = f->plugin->load(host_table(), &config, &f->self, f->why, sizeof(f->why));
 	f->is_loaded = r == PNF_LOADED;
@@ -107,7 +112,9 @@ chain_start(struct chain *c, const char *tmpdir, struct err *err)
 		const struct chain_filter *f = &c->filters[i];
 
 		if (f->is_loaded && f->plugin->start != NULL &&
-		    f->plugin->start(f->self, tmpdir, why, sizeof(why)) != 0)
+		    f->plugin->start(f->self,
+			f->plugin->about->needs & PNF_NEEDS_TMPDIR ? tmpdir : NULL, why,
+			sizeof(why)) != 0)
 			return err_set(err, E_IO, "filter %s: %s", f->conf->name, why);
 	}
 	return 0;
@@ -184,6 +191,8 @@ part_flags(const struct pnf_msg *m, size_t i)
 static void
 run_parts(struct pnf_msg *m, const struct chain_filter *f)
 {
+	bool is_decoded = f->plugin->about->needs & PNF_NEEDS_DECODED;
+
 	if (f->plugin->part == NULL)
 		return;
 	for (size_t i = 0; i < m->mime.n_parts; i++) {
@@ -196,8 +205,8 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 		    .charset = to_pnf(p->charset),
 		    .filename = to_pnf(p->filename),
 		    .raw = to_pnf(p->raw),
-		    .decoded = to_pnf(p->decoded),
-		    .text = to_pnf(p->text),
+		    .decoded = is_decoded ? to_pnf(p->decoded) : (struct pnf_span){0},
+		    .text = is_decoded ? to_pnf(p->text) : (struct pnf_span){0},
 		    .flags = part_flags(m, i),
 		    .names = names,
 		    .n_names = p->n_names};
@@ -229,7 +238,7 @@ run_members(struct pnf_msg *m, const struct chain_filter *f)
 {
 	const struct unpack *all;
 
-	if (f->plugin->member == NULL || !(f->plugin->about->needs & PNF_NEEDS_MEMBERS))
+	if (f->plugin->member == NULL)
 		return;
 	all = run_unpack(m);
 	for (size_t i = 0; i < all->n; i++) {
@@ -253,7 +262,8 @@ run_filter(struct pnf_msg *m, const struct chain_filter *f, const struct scan_re
 	char ip[IP_TEXT_MAX];
 	struct pnf_client client = {.ip = to_pnf(ip_format(&r->client, ip)),
 	    .host = to_pnf(r->host),
-	    .helo = to_pnf(r->helo)};
+	    .helo = to_pnf(r->helo),
+	    .flow = to_pnf(span_str(m->flow->name))};
 
 	m->now = f;
 	m->deadline_mono_ms = clock_mono_ms() + f->conf->deadline_ms;
@@ -282,11 +292,13 @@ run_filters(struct chain *c, struct pnf_msg *m, const struct scan_request *r,
 		const struct chain_filter *f = chain_find(c, m->flow->filters[i].filter);
 
 		m->filter = (uint8_t)i;
-		if (r->skip & 1u << i)
-			run_record(m, m->filter, -1, SPAN("it failed before on this message"));
-		else if (f == NULL || !f->is_loaded)
+		if (r->skip & 1u << i) {
+			run_record(m, m->filter, -1, SPAN("not asked: it has failed before"));
+			m->result.not_run |= 1u << i;
+		} else if (f == NULL || !f->is_loaded) {
 			run_record(m, m->filter, -1, span_str(f != NULL ? f->why : "not loaded"));
-		else {
+			m->result.not_run |= 1u << i;
+		} else {
 			if (progress != NULL)
 				progress(arg, (int)i);
 			run_filter(m, f, r);

@@ -26,7 +26,8 @@ enum {
 /* One filter section with its code. */
 struct chain_filter {
 	const struct conf_filter *conf;
-	const struct pnf_filter *plugin;
+	const struct pnf_filter *plugin; /* NULL: there is none; else `own` once it is accepted */
+	struct pnf_filter own;           /* with the fields of all minors */
 	void *self;
 	bool is_loaded;
 	char why[CHAIN_WHY_MAX]; /* why it is not loaded, and what to do */

@@ -52,7 +52,7 @@ host_option_text(const struct pnf_config *config, const char *name)
 	const struct conf_option *o = option_find(config, name);
 
 	if (strcmp(name, "tmpdir") == 0)
-		return config->tmpdir;
+		return config->conf->plugin->needs & PNF_NEEDS_TMPDIR ? config->tmpdir : NULL;
 	return o != NULL && o->n_values > 0 ? o->values[0] : NULL;
 }
 
@@ -142,7 +142,10 @@ static int
 host_tag(struct pnf_msg *m, const char *name, int32_t score_milli, struct pnf_span why)
 {
 	struct scan_result *r = &m->result;
+	uint32_t may = m->now->plugin->about->may;
 
+	if (!(may & PNF_MAY_TAG) || (score_milli != 0 && !(may & PNF_MAY_SCORE)))
+		return -1;
 	if (!scan_tag_name_is_valid(span_str(name)) || r->n_tags == SCAN_TAGS_MAX)
 		return -1;
 	r->tags[r->n_tags++] = (struct scan_tag){.filter = m->filter,
@@ -267,7 +270,7 @@ host_ms_left(struct pnf_msg *m)
 static const char *
 host_tmpdir(struct pnf_msg *m)
 {
-	return m->chain->tmpdir;
+	return m->now->plugin->about->needs & PNF_NEEDS_TMPDIR ? m->chain->tmpdir : NULL;
 }
 
 static void
@@ -281,6 +284,8 @@ const struct pnf_host *
 host_table(void)
 {
 	static const struct pnf_host table = {.size = sizeof(table),
+	    .abi_major = PNF_ABI_MAJOR,
+	    .abi_minor = PNF_ABI_MINOR,
 	    .option_number = host_option_number,
 	    .option_text = host_option_text,
 	    .option_count = host_option_count,

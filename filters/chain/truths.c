@@ -3,12 +3,14 @@
 #include "filters/unpack/name.h"
 #include "relay/message/url.h"
 
-/* TRUE beats UNKNOWN beats FALSE: one field or part that matches is enough. */
+/* TRUE beats LIMIT beats UNKNOWN beats FALSE: one field or part that matches is enough. */
 static enum truth
 either(enum truth a, enum truth b)
 {
 	if (a == TRUTH_TRUE || b == TRUTH_TRUE)
 		return TRUTH_TRUE;
+	if (a == TRUTH_LIMIT || b == TRUTH_LIMIT)
+		return TRUTH_LIMIT;
 	return a == TRUTH_UNKNOWN ? a : b;
 }
 
@@ -171,8 +173,11 @@ predicate_truth(struct pnf_msg *m, const struct predicate *p)
 	case FACET_HELO:
 	case FACET_FROM:
 	case FACET_TO:
+	case FACET_COUNTRY:
+	case FACET_ASN:
 	case FACET_TLS:
 	case FACET_AUTH:
+	case FACET_TAG:
 		break;
 	}
 	return TRUTH_UNKNOWN;

@@ -15,5 +15,6 @@ const struct pnf_about content_about = {.name = "content",
     .version = "0.1",
     .summary = "regular expressions over subject and text",
     .needs = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED,
+    .may = PNF_MAY_TAG | PNF_MAY_SCORE,
     .outcomes = outcomes,
     .options = options};

@@ -95,6 +95,9 @@ read_entry(struct unpack_walk *w, struct archive *a, struct buf *to, unsigned *f
 									    : UNPACK_BROKEN;
 			return;
 		}
+		/* Sums or sizes that do not fit: readers differ in what they make of it. */
+		if (r == ARCHIVE_WARN)
+			*flags |= UNPACK_BROKEN;
 		if (n > w->bytes_left || walk_is_late(w) ||
 		    buf_add_span(to, span_of(block, n)) < 0) {
 			*flags |= UNPACK_LIMIT;
@@ -138,6 +141,10 @@ take_entry(struct unpack_walk *w, struct archive *a, struct archive_entry *e, ui
 		flags |= UNPACK_ENCRYPTED;
 	else if (archive_entry_filetype(e) == AE_IFREG || archive_entry_filetype(e) == 0)
 		read_entry(w, a, &bytes, &flags);
+	if (archive_entry_size_is_set(e) && bytes.n > w->out->items[item].size)
+		flags |= UNPACK_BROKEN;
+	else if (!archive_entry_size_is_set(e) && !(flags & UNPACK_LIMIT))
+		w->out->items[item].size = bytes.n;
 	walk_flag(w, item, flags);
 	if (bytes.n > 0)
 		walk_content(w, item, buf_span(&bytes));

@@ -5,6 +5,9 @@
  * `failure` for every message; loading is tried again every few seconds.  Other mail goes on.
  */
 #include "filters/chain/builtins.h"
+#include "filters/chain/catalog.h"
+#include "filters/chain/plugin.h"
+#include "filters/worker/limits.h"
 #include "filters/worker/share.h"
 #include "filters/worker/stamp.h"
 #include "filters/worker/zygote.h"
@@ -31,10 +34,64 @@ struct filter_role {
 	struct chain *chain;
 	struct zygote *zygote;
 	char folder[PATH_BYTES]; /* of the scratch folders */
+	int memory_fd;           /* limits_memory_open */
 	struct timer *retry, *watch;
 	uint64_t loaded, seen; /* stamps of the signature folders: as loaded, as seen last */
 	bool had_databases;    /* all folders named so were there before the sandbox closed */
 };
+
+/* Plugins of the folder that some flow uses; loaded once, a reload of signatures uses them again. */
+static struct loaded {
+	const struct pnf_about *about; /* the catalog's */
+	struct pnf_filter filter;
+} loaded[CATALOG_PLUGINS_MAX];
+static size_t n_loaded;
+
+static const struct pnf_filter *
+code_of(const struct pnf_about *about)
+{
+	for (size_t i = 0; i < n_loaded; i++)
+		if (loaded[i].about == about)
+			return &loaded[i].filter;
+	return filters_builtin(about);
+}
+
+static bool
+is_used(const struct config *c, const struct pnf_about *about)
+{
+	for (size_t f = 0; f < c->n_flows; f++)
+		for (size_t i = 0; i < c->flows[f].n_filters; i++)
+			if (c->flows[f].filters[i].filter->plugin == about)
+				return true;
+	return false;
+}
+
+/* Looked at once more: what the supervisor has read may have been replaced since. */
+static int
+load_plugins(const struct role *role, struct err *err)
+{
+	const struct catalog *c = role->catalog;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct catalog_plugin *p = &c->plugins[i];
+		struct loaded *l = &loaded[n_loaded];
+
+		if (!is_used(role->config, &p->about))
+			continue;
+		if (plugin_check_folder(c->folder, err) < 0 ||
+		    plugin_check_file(c->folder, p->file, err) < 0 ||
+		    plugin_open(c->folder, p->file, &l->filter, err) < 0)
+			return -err->code;
+		if (!catalog_is_same(l->filter.about, &p->about))
+			return err_set(err, E_CONFIG,
+			    "%s/%s has changed since the configuration was read; run postern "
+			    "reload",
+			    c->folder, p->file);
+		l->about = &p->about;
+		n_loaded++;
+	}
+	return 0;
+}
 
 static int
 enter_sandbox(const char *tmpdir, struct err *err)
@@ -45,14 +102,15 @@ enter_sandbox(const char *tmpdir, struct err *err)
 	return sandbox_enter(SANDBOX_WORKER, paths, err);
 }
 
+/* For each front: together as many as there are cores. */
 static unsigned
-count_workers(void)
+count_workers(unsigned fronts)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN) / (long)fronts;
 
 	if (cores < WORKERS_MIN)
 		return WORKERS_MIN;
-	return cores > ZYGOTE_WORKERS_MAX ? ZYGOTE_WORKERS_MAX : (unsigned)cores;
+	return cores * fronts > ZYGOTE_WORKERS_MAX ? ZYGOTE_WORKERS_MAX / fronts : (unsigned)cores;
 }
 
 /* Whether every folder that an option `databases` names is there. */
@@ -142,7 +200,7 @@ load_anew(struct filter_role *f)
 	struct err err = {0};
 
 	f->loaded = f->seen;
-	fresh = chain_new(f->role->config, filters_builtin, f->folder);
+	fresh = chain_new(f->role->config, code_of, f->folder);
 	if (chain_load(fresh, &err) < 0) {
 		chain_free(&fresh);
 		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err.text));
@@ -203,11 +261,14 @@ filter_prepare(struct role *role, struct err *err)
 	role->self = &f;
 	if (make_folders(&f, err) < 0)
 		return -err->code;
+	f.memory_fd = limits_memory_open();
 	decode_warm_up();
 	tzset();
 	f.had_databases = has_databases(role->config);
 	f.loaded = f.seen = stamp_databases(role->config);
-	f.chain = chain_new(role->config, filters_builtin, f.folder);
+	if (load_plugins(role, err) < 0)
+		return -err->code;
+	f.chain = chain_new(role->config, code_of, f.folder);
 	r = chain_load(f.chain, err);
 	if (r < 0 && r != -E_AGAIN)
 		return r;
@@ -219,9 +280,12 @@ static void
 filter_start(struct role *role)
 {
 	struct filter_role *f = role->self;
-	const struct zygote_settings settings = {.n_workers = count_workers(),
+	unsigned fronts = role->config->fronts;
+	const struct zygote_settings settings = {.n_workers = count_workers(fronts),
+	    .n_fronts = fronts,
 	    .folder = f->folder,
 	    .sandbox = enter_sandbox,
+	    .memory_fd = f->memory_fd,
 	    .problem = on_worker_problem,
 	    .arg = f};
 
@@ -234,12 +298,12 @@ filter_start(struct role *role)
 }
 
 static void
-filter_peer(struct role *role, enum role_id peer, int fd)
+filter_peer(struct role *role, unsigned place, int fd)
 {
 	struct filter_role *f = role->self;
 
-	if (peer == ROLE_FRONT)
-		zygote_serve(f->zygote, fd);
+	if (place_role(place) == ROLE_FRONT)
+		zygote_serve(f->zygote, place_instance(place), fd);
 	else
 		(void)close(fd); /* nobody else asks for workers */
 }

@@ -1,5 +1,7 @@
 #include "filters/worker/limits.h"
 
+#include "relay/base/span.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +25,29 @@ limit_set(__rlimit_resource_t what, uint64_t value)
 }
 
 int
-limits_set(int keep, int parent, uint64_t file_max, struct err *err)
+limits_memory_open(void)
+{
+	return open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
+uint64_t
+limits_memory(int fd)
+{
+	enum { DATA_FIELD = 5 }; /* proc_pid_statm(5): data and stack, in pages */
+	char text[256];
+	ssize_t n = fd >= 0 ? pread(fd, text, sizeof(text), 0) : -1;
+	struct span rest = span_of(text, n > 0 ? (size_t)n : 0);
+	uint64_t pages;
+
+	for (int i = 0; i < DATA_FIELD; i++)
+		(void)span_cut(&rest, ' ');
+	if (!span_to_u64(span_cut(&rest, ' '), &pages))
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+int
+limits_set(int keep, int parent, uint64_t file_max, uint64_t memory_max, struct err *err)
 {
 	sigset_t none;
 
@@ -40,7 +64,8 @@ limits_set(int keep, int parent, uint64_t file_max, struct err *err)
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return err_set(err, E_IO, "signals: %m");
 	if (limit_set(RLIMIT_CORE, 0) < 0 || limit_set(RLIMIT_NOFILE, LIMITS_FDS) < 0 ||
-	    limit_set(RLIMIT_FSIZE, file_max) < 0)
+	    limit_set(RLIMIT_FSIZE, file_max) < 0 ||
+	    (memory_max > 0 && limit_set(RLIMIT_DATA, memory_max) < 0))
 		return err_set(err, E_IO, "limits: %m");
 	/* libclamav allocates and frees large match tables for every layer: keep their pages. */
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30); /* speed only */

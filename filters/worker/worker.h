@@ -12,6 +12,8 @@
 enum {
 	WORKER_MESSAGES = 100, /* then a fresh one: what was taken over by one mail ends */
 };
+/* Writable memory beyond the zygote's: over what chain.h and the scanner's own limits add up to. */
+#define WORKER_MEMORY_MAX (2048ull * 1024 * 1024)
 
 /* How a worker ends. */
 enum {
@@ -32,6 +34,7 @@ struct worker {
 	const char *tmpdir;
 	struct worker_page *page;
 	unsigned messages_max; /* WORKER_MESSAGES when 0 */
+	uint64_t memory_max;   /* bytes, with the zygote's; 0: no limit */
 	worker_sandbox *sandbox;
 };
 

@@ -1,4 +1,5 @@
 #include "filters/worker/zygote.h"
+#include "filters/worker/limits.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 
@@ -14,6 +15,7 @@ enum { PATH_BYTES = 512 };
 
 struct slot {
 	struct zygote *z;
+	struct zygote_front *front;
 	unsigned index;
 	pid_t pid;       /* 0: none */
 	uint64_t number; /* of this worker; front knows it by that */
@@ -23,17 +25,25 @@ struct slot {
 	struct worker_page *page; /* a mapping of its own: its worker keeps this one only */
 };
 
+/* Who is served, and its share of the workers. */
+struct zygote_front {
+	struct zygote *z;
+	struct channel *channel; /* NULL: it is away */
+	struct slot *slots;      /* settings.n_workers of them */
+};
+
 struct zygote {
 	struct loop *loop;
 	struct chain *chain;
 	struct zygote_settings settings;
 	char *folder;
-	struct channel *front; /* NULL: none */
+	struct zygote_front fronts[CONFIG_FRONTS_MAX];
 	int child_fd;
 	struct watch *child_watch;
 	struct timer *tick;
 	uint64_t last_number;
-	struct slot *slots;
+	struct slot *slots; /* of all fronts */
+	unsigned n_slots;
 	bool has_problem;
 };
 
@@ -66,12 +76,13 @@ page_unmap(struct worker_page *p)
 static void
 unmap_others(const struct slot *own)
 {
-	for (unsigned i = 0; i < own->z->settings.n_workers; i++)
+	for (unsigned i = 0; i < own->z->n_slots; i++)
 		if (i != own->index)
 			page_unmap(own->z->slots[i].page);
 }
 
-static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int parent)
+static void __attribute__((noreturn))
+be_worker(struct slot *s, int fd, int parent, uint64_t memory_max)
 {
 	char path[PATH_BYTES];
 	const struct zygote *z = s->z;
@@ -81,6 +92,7 @@ static void __attribute__((noreturn)) be_worker(struct slot *s, int fd, int pare
 	    .tmpdir = path,
 	    .page = s->page,
 	    .messages_max = z->settings.messages_max,
+	    .memory_max = memory_max,
 	    .sandbox = z->settings.sandbox};
 
 	unmap_others(s);
@@ -108,9 +120,10 @@ slot_fork(struct slot *s)
 {
 	struct zygote *z = s->z;
 	int ends[2], parent = getpid();
+	uint64_t own = limits_memory(z->settings.memory_fd);
 	int fds[CHANNEL_FDS];
 
-	if (z->front == NULL || s->pid != 0)
+	if (s->front->channel == NULL || s->pid != 0)
 		return;
 	channel_pair(ends);
 	page_reset(s->page);
@@ -120,7 +133,7 @@ slot_fork(struct slot *s)
 	s->pid = fork();
 	if (s->pid == 0) {
 		(void)close(ends[0]); /* front's */
-		be_worker(s, ends[1], parent);
+		be_worker(s, ends[1], parent, own > 0 ? own + WORKER_MEMORY_MAX : 0);
 	}
 	(void)close(ends[1]); /* the worker's */
 	if (s->pid < 0) {
@@ -133,7 +146,7 @@ slot_fork(struct slot *s)
 	for (int i = 0; i < CHANNEL_FDS; i++)
 		fds[i] = -1;
 	fds[0] = ends[0];
-	channel_send(z->front, FILTER_WORKER, s->number, (struct span){0}, fds);
+	channel_send(s->front->channel, FILTER_WORKER, s->number, (struct span){0}, fds);
 }
 
 static void
@@ -162,7 +175,7 @@ start_problem(int status)
 }
 
 static void
-tell_death(struct zygote *z, const struct slot *s, int status, const struct worker_doing *doing)
+tell_death(const struct slot *s, int status, const struct worker_doing *doing)
 {
 	struct buf b = BUF_INIT(64);
 	struct worker_death d = {.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
@@ -178,10 +191,10 @@ tell_death(struct zygote *z, const struct slot *s, int status, const struct work
 		log_event(LOG_WARN, "worker died", KV_INT("worker", s->number),
 		    KV_INT("signal", d.signal), KV_INT("status", d.exit_status),
 		    KV_INT("filter", d.filter), KV_INT("deadline", d.was_deadline));
-	if (z->front == NULL)
+	if (s->front->channel == NULL)
 		return;
 	worker_death_put(&b, &d);
-	channel_send(z->front, FILTER_DIED, s->number, buf_span(&b), NULL);
+	channel_send(s->front->channel, FILTER_DIED, s->number, buf_span(&b), NULL);
 	buf_free(&b);
 }
 
@@ -197,12 +210,12 @@ slot_died(struct slot *s, int status)
 	if (page_read(s->page, &doing) < 0)
 		doing = (struct worker_doing){.filter = -1}; /* it died between two filters */
 	s->pid = 0;
-	tell_death(z, s, status, &doing);
+	tell_death(s, status, &doing);
 	if (problem != NULL)
 		tell_problem(z, false, problem);
 	else if (was_clean || !was_young)
 		tell_problem(z, true, NULL);
-	if (z->front == NULL)
+	if (s->front->channel == NULL)
 		return;
 	/* One that dies at its work is replaced at once; one that cannot start gets no such haste. */
 	if (was_young && !was_clean && !s->was_deadline && doing.scan == 0) {
@@ -216,7 +229,7 @@ slot_died(struct slot *s, int status)
 static void
 reap(struct zygote *z)
 {
-	for (unsigned i = 0; i < z->settings.n_workers; i++) {
+	for (unsigned i = 0; i < z->n_slots; i++) {
 		struct slot *s = &z->slots[i];
 		int status;
 
@@ -267,7 +280,7 @@ on_tick(void *arg)
 {
 	struct zygote *z = arg;
 
-	for (unsigned i = 0; i < z->settings.n_workers; i++)
+	for (unsigned i = 0; i < z->n_slots; i++)
 		check_deadline(z, &z->slots[i]);
 	reap(z);
 	loop_timer(z->loop, &z->tick, ZYGOTE_TICK_MS, on_tick, z);
@@ -276,22 +289,22 @@ on_tick(void *arg)
 static void
 on_front_message(void *arg, struct message *m)
 {
-	struct zygote *z = arg;
+	struct zygote_front *f = arg;
 
 	if (m->type != FILTER_KILL) {
 		log_event(LOG_WARN, "unknown message from front", KV_INT("type", m->type));
 		return;
 	}
-	for (unsigned i = 0; i < z->settings.n_workers; i++)
-		if (z->slots[i].pid > 0 && z->slots[i].number == m->id)
-			slot_kill(&z->slots[i]);
+	for (unsigned i = 0; i < f->z->settings.n_workers; i++)
+		if (f->slots[i].pid > 0 && f->slots[i].number == m->id)
+			slot_kill(&f->slots[i]);
 }
 
 static void
-end_workers(struct zygote *z)
+end_workers(struct zygote_front *f)
 {
-	for (unsigned i = 0; i < z->settings.n_workers; i++) {
-		struct slot *s = &z->slots[i];
+	for (unsigned i = 0; i < f->z->settings.n_workers; i++) {
+		struct slot *s = &f->slots[i];
 
 		timer_cancel(&s->birth);
 		s->delay_ms = 0;
@@ -307,10 +320,10 @@ end_workers(struct zygote *z)
 static void
 on_front_gone(void *arg)
 {
-	struct zygote *z = arg;
+	struct zygote_front *f = arg;
 
-	channel_free(&z->front);
-	end_workers(z);
+	channel_free(&f->channel);
+	end_workers(f);
 }
 
 static const struct channel_events front_events = {on_front_message, on_front_gone};
@@ -318,18 +331,24 @@ static const struct channel_events front_events = {on_front_message, on_front_go
 struct zygote *
 zygote_new(struct loop *loop, struct chain *chain, const struct zygote_settings *settings)
 {
-	size_t n = settings->n_workers;
+	unsigned fronts = settings->n_fronts > 0 ? settings->n_fronts : 1;
+	unsigned n = settings->n_workers * fronts;
 	struct zygote *z = mem_alloc(sizeof(*z));
 	sigset_t child;
 
-	must(n > 0 && n <= ZYGOTE_WORKERS_MAX);
+	must(n > 0 && n <= ZYGOTE_WORKERS_MAX && fronts <= CONFIG_FRONTS_MAX);
 	z->loop = loop;
 	z->chain = chain;
 	z->settings = *settings;
 	z->folder = mem_dup(span_str(settings->folder));
+	z->settings.n_fronts = fronts;
+	z->n_slots = n;
 	z->slots = mem_array(n, sizeof(z->slots[0]));
+	for (unsigned i = 0; i < fronts; i++)
+		z->fronts[i] = (struct zygote_front){z, NULL, z->slots + i * settings->n_workers};
 	for (unsigned i = 0; i < n; i++) {
 		z->slots[i].z = z;
+		z->slots[i].front = &z->fronts[i / settings->n_workers];
 		z->slots[i].index = i;
 		z->slots[i].page = page_map();
 	}
@@ -350,12 +369,14 @@ zygote_free(struct zygote **zp)
 
 	if (z == NULL)
 		return;
-	end_workers(z);
-	channel_free(&z->front);
+	for (unsigned i = 0; i < z->settings.n_fronts; i++) {
+		end_workers(&z->fronts[i]);
+		channel_free(&z->fronts[i].channel);
+	}
 	timer_cancel(&z->tick);
 	watch_remove(&z->child_watch);
 	(void)close(z->child_fd); /* a signalfd: nothing to lose */
-	for (unsigned i = 0; i < z->settings.n_workers; i++)
+	for (unsigned i = 0; i < z->n_slots; i++)
 		page_unmap(z->slots[i].page);
 	mem_free(z->slots);
 	mem_free(z->folder);
@@ -364,13 +385,19 @@ zygote_free(struct zygote **zp)
 }
 
 void
-zygote_serve(struct zygote *z, int front_fd)
+zygote_serve(struct zygote *z, unsigned front, int fd)
 {
-	end_workers(z);
-	channel_free(&z->front);
-	z->front = channel_new(z->loop, front_fd, &front_events, z);
+	struct zygote_front *f = &z->fronts[front];
+
+	if (front >= z->settings.n_fronts) {
+		(void)close(fd); /* the supervisor's configuration is another than ours */
+		return;
+	}
+	end_workers(f);
+	channel_free(&f->channel);
+	f->channel = channel_new(z->loop, fd, &front_events, f);
 	for (unsigned i = 0; i < z->settings.n_workers; i++)
-		slot_fork(&z->slots[i]);
+		slot_fork(&f->slots[i]);
 }
 
 void
@@ -383,6 +410,6 @@ zygote_switch(struct zygote *z, struct chain *chain)
 void
 zygote_refresh(struct zygote *z)
 {
-	for (unsigned i = 0; i < z->settings.n_workers; i++)
+	for (unsigned i = 0; i < z->n_slots; i++)
 		slot_kill(&z->slots[i]);
 }

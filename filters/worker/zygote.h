@@ -2,7 +2,7 @@
  * zygote.h - keeps a number of workers alive for the front on the other end of its channel: forks
  * them, ends those over their filter's deadline, says what the dead were doing, replaces them.
  *
- * It never reads a message.  One front at a time; a new one gets new workers.
+ * It never reads a message.  Each front has workers of its own; a new one gets new workers.
  */
 #ifndef WORKER_ZYGOTE_H
 #define WORKER_ZYGOTE_H
@@ -10,7 +10,7 @@
 #include "relay/ipc/channel.h"
 
 enum {
-	ZYGOTE_WORKERS_MAX = 64,
+	ZYGOTE_WORKERS_MAX = 64,    /* of all fronts */
 	ZYGOTE_TICK_MS = 100,       /* deadlines are looked at this often */
 	ZYGOTE_PARSE_MS = 30000,    /* for what is no filter's: MIME, predicates */
 	ZYGOTE_YOUNG_MS = 1000,     /* who dies younger makes the next wait */
@@ -19,10 +19,12 @@ enum {
 };
 
 struct zygote_settings {
-	unsigned n_workers;
+	unsigned n_workers; /* for each front */
+	unsigned n_fronts;  /* 1 when 0 */
 	const char *folder; /* each worker's own folder is made below */
 	worker_sandbox *sandbox;
 	unsigned messages_max; /* of one worker; WORKER_MESSAGES when 0 */
+	int memory_fd; /* of limits_memory_open, the caller's; below 0: no limit on memory */
 	/* Workers that cannot start, or (is_over) do again.  May be NULL. */
 	void (*problem)(void *arg, bool is_over, const char *what);
 	void *arg;
@@ -35,8 +37,8 @@ struct zygote *zygote_new(
     struct loop *loop, struct chain *chain, const struct zygote_settings *settings);
 /* Kills and reaps all workers. */
 void zygote_free(struct zygote **z);
-/* Takes the fd; the workers of an earlier front are killed. */
-void zygote_serve(struct zygote *z, int front_fd);
+/* Takes the fd of the front of this number; the workers of the one that had it are killed. */
+void zygote_serve(struct zygote *z, unsigned front, int fd);
 /* From now on workers are forked with this chain, which outlives the zygote; those of the old one are
  * replaced as by zygote_refresh, and it may be freed: they have their own copies of its pages. */
 void zygote_switch(struct zygote *z, struct chain *chain);

@@ -3,29 +3,27 @@
 static const struct {
 	const char *name;
 	bool is_supported;
-} actions[] = {
+} actions[ACTION_COUNT] = {
     [ACTION_PASS] = {"pass", true},
     [ACTION_TAG] = {"tag", true},
-    [ACTION_QUARANTINE] = {"quarantine", false},
-    [ACTION_DISCARD] = {"discard", false},
+    [ACTION_QUARANTINE] = {"quarantine", true},
+    [ACTION_DISCARD] = {"discard", true},
     [ACTION_HOLD] = {"hold", false},
     [ACTION_TEMPFAIL] = {"tempfail", true},
     [ACTION_REJECT] = {"reject", true},
-    [ACTION_KEEP] = {"keep", false},
+    [ACTION_KEEP] = {"keep", true},
 };
-
-enum { ACTIONS = sizeof(actions) / sizeof(actions[0]) };
 
 const char *
 action_name(enum action a)
 {
-	return (size_t)a < ACTIONS ? actions[a].name : "?";
+	return (size_t)a < ACTION_COUNT ? actions[a].name : "?";
 }
 
 bool
 action_parse(struct span word, enum action *out)
 {
-	for (size_t i = 0; i < ACTIONS; i++)
+	for (size_t i = 0; i < ACTION_COUNT; i++)
 		if (span_eq(word, span_str(actions[i].name))) {
 			*out = (enum action)i;
 			return true;
@@ -34,7 +32,13 @@ action_parse(struct span word, enum action *out)
 }
 
 bool
+action_refuses_at_once(enum action a)
+{
+	return a == ACTION_TEMPFAIL || a == ACTION_REJECT;
+}
+
+bool
 action_is_supported(enum action a)
 {
-	return (size_t)a < ACTIONS && actions[a].is_supported;
+	return (size_t)a < ACTION_COUNT && actions[a].is_supported;
 }

@@ -50,6 +50,23 @@ read_run_dir(struct reading *r, const struct node *n, void *to)
 }
 
 static void
+read_plugins(struct reading *r, const struct node *n, void *to)
+{
+	(void)to;
+	(void)schema_read_path(r, n, &r->config->plugins); /* or none */
+}
+
+static void
+read_fronts(struct reading *r, const struct node *n, void *to)
+{
+	static const struct range range = {1, CONFIG_FRONTS_MAX, "from 1 to 8"};
+
+	_Static_assert(CONFIG_FRONTS_MAX == 8, "the range's text");
+	(void)to;
+	(void)schema_read_number(r, n, &range, &r->config->fronts); /* or the default */
+}
+
+static void
 read_journal(struct reading *r, const struct node *n, void *to)
 {
 	static const struct rule rules[] = {
@@ -62,26 +79,55 @@ read_journal(struct reading *r, const struct node *n, void *to)
 	schema_read(r, n, rules, to);
 }
 
+static void
+read_geo_country(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_path(r, n, &((struct conf_geoip *)to)->country); /* or none */
+}
+
+static void
+read_geo_asn(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_path(r, n, &((struct conf_geoip *)to)->asn); /* or none */
+}
+
+static void
+read_geoip(struct reading *r, const struct node *n, void *to)
+{
+	static const struct rule rules[] = {
+	    {"country", RULE_ONE, read_geo_country},
+	    {"asn", RULE_ONE, read_geo_asn},
+	    {NULL, RULE_ONE, NULL},
+	};
+
+	(void)to;
+	schema_read(r, n, rules, &r->config->geoip);
+}
+
 /* Sections without a reader here refer to each other and are read in the order of read_all. */
 static const struct rule top_rules[] = {
     {"hostname", RULE_ONE, read_hostname},
     {"postmaster", RULE_ONE, read_postmaster},
     {"state_dir", RULE_ONE, read_state_dir},
     {"run_dir", RULE_ONE, read_run_dir},
+    {"plugins", RULE_ONE, read_plugins},
+    {"fronts", RULE_ONE, read_fronts},
     {"listen", RULE_TITLED, NULL},
     {"dns", RULE_SECTION, schema_read_dns},
+    {"geoip", RULE_SECTION, read_geoip},
     {"flow", RULE_TITLED, NULL},
     {"domain", RULE_TITLED, NULL},
     {"gateway", RULE_TITLED, NULL},
     {"filter", RULE_TITLED, NULL},
     {"queue", RULE_SECTION, schema_read_queue},
+    {"quarantine", RULE_SECTION, schema_read_quarantine},
     {"web", RULE_SECTION, schema_read_web},
     {"journal", RULE_SECTION, read_journal},
     {"tls", RULE_SECTION, schema_read_tls},
     {"trust", RULE_NOT_YET, NULL},
-    {"quarantine", RULE_NOT_YET, NULL},
     {"fleet", RULE_NOT_YET, NULL},
-    {"ldap", RULE_NOT_YET, NULL},
+    {"ldap", RULE_TITLED, NULL},
+    {"callout", RULE_SECTION, schema_read_callout},
     {NULL, RULE_ONE, NULL},
 };
 
@@ -109,8 +155,10 @@ read_all(struct reading *r)
 	default_postmaster(r);
 	schema_read_gateways(r);
 	schema_read_filters(r);
+	schema_read_ldaps(r);
 	schema_read_domains(r);
 	schema_read_flows(r);
+	schema_read_domain_overrides(r);
 	schema_read_listens(r);
 }
 
@@ -149,6 +197,29 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
 	}
 	config_complaints_free(&complaints);
 	return c;
+}
+
+bool
+config_plugins_folder(struct span text, char *folder, size_t size, unsigned *line)
+{
+	struct complaints unheard = {0};
+	const struct node *n;
+	struct arena scratch;
+	bool is_there = false;
+
+	if (text.n > CONFIG_TEXT_MAX)
+		return false;
+	arena_init(&scratch, CONFIG_MEMORY_MAX);
+	for (n = config_tree_parse(text, &scratch, &unheard)->first; n != NULL; n = n->next)
+		if (n->kind != NODE_SECTION && n->n_values == 1 &&
+		    span_eq(n->word, SPAN("plugins")) && scalar_is_path(n->first_value->text)) {
+			is_there = span_copy(n->first_value->text, folder, size);
+			*line = n->line;
+			break;
+		}
+	config_complaints_free(&unheard);
+	arena_free(&scratch);
+	return is_there;
 }
 
 void

@@ -17,7 +17,8 @@ enum {
 	CONFIG_TEXT_MAX = 1024 * 1024,
 	CONFIG_FILTERS_MAX = 32, /* filters in one flow */
 	CONFIG_RETRY_MAX = 64,
-	CONFIG_CERTIFICATES_MAX = 16
+	CONFIG_CERTIFICATES_MAX = 16,
+	CONFIG_FRONTS_MAX = 8
 };
 
 struct endpoint {
@@ -72,9 +73,41 @@ struct conf_dns {
 	int64_t timeout_ms, banner_wait_ms;
 };
 
+/* Databases (.mmdb) of what is known of an address; NULL: none. */
+struct conf_geoip {
+	const char *country, *asn;
+};
+
 enum relay_rule { RELAY_DOMAINS, RELAY_ANY };
 enum refuse_at { REFUSE_AT_RCPT, REFUSE_AT_BANNER };
-enum { CONNECT_ACCESS = 1, CONNECT_DNSBL = 2, CONNECT_PTR = 4 };
+enum {
+	CONNECT_ACCESS = 1,
+	CONNECT_DNSBL = 2,
+	CONNECT_PTR = 4,
+	CONNECT_GREET = 8,
+	CONNECT_RATE = 16,
+	CONNECT_GREYLIST = 32
+};
+
+/* How many in how long; n == 0: no limit. */
+struct conf_allowance {
+	uint32_t n;
+	int64_t per_ms;
+	const char *text; /* as written: "100/1m" */
+};
+
+/* For each client: an IPv4 address or an IPv6 /64. */
+struct conf_rate {
+	uint32_t connections; /* at once; 0: no limit */
+	struct conf_allowance messages, recipients, errors;
+};
+
+struct conf_greylist {
+	int64_t delay_ms;  /* from the first try on, refused */
+	int64_t window_ms; /* from the first try on, in which it may come again */
+	int64_t keep_ms;   /* after its last use, what has passed stays known */
+	uint32_t clients;  /* mails that passed, and their client's network is known; 0: never */
+};
 
 /* outcome -> action of one filter, for a flow, after all overrides; outcomes in the order of the
  * filter's about, and `failure` apart. */
@@ -88,9 +121,18 @@ struct conf_flow_filter {
 	struct conf_actions actions;
 };
 
+/* What a domain has written over one filter's actions, whatever the flow. */
+struct conf_override {
+	const struct conf_filter *filter;
+	struct conf_actions actions; /* valid where said */
+	bool *is_said;               /* one for each of actions.outcomes */
+	bool is_failure_said;
+};
+
+/* The least sum of scores for each action above pass. */
 struct conf_score {
-	bool has_tag, has_tempfail, has_reject; /* quarantine and others: not in this version */
-	int64_t tag_milli, tempfail_milli, reject_milli;
+	bool has[ACTION_COUNT];
+	int64_t milli[ACTION_COUNT];
 };
 
 struct conf_flow {
@@ -100,7 +142,10 @@ struct conf_flow {
 	const struct conf_gateway
 	    *gateway; /* for relay = "any": what matches no domain; else NULL */
 	enum refuse_at refuse_at;
-	unsigned connect; /* CONNECT_ bits */
+	unsigned connect;      /* CONNECT_ bits */
+	int64_t greet_wait_ms; /* the banner waits that long for who talks too early */
+	struct conf_rate rate;
+	struct conf_greylist greylist;
 	struct conf_flow_filter filters[CONFIG_FILTERS_MAX];
 	size_t n_filters;
 	struct conf_score score;
@@ -109,7 +154,43 @@ struct conf_flow {
 	bool strip_tags;
 };
 
-enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE };
+/* How long answers about recipients are kept. */
+struct conf_keep {
+	int64_t positive_ms, negative_ms;
+	int64_t stale_ms; /* past its time, while the source is away: positive answers only */
+};
+
+enum directory_scope { DIRECTORY_SUB, DIRECTORY_ONE, DIRECTORY_BASE };
+
+struct conf_ldap_server {
+	const char *text; /* as written: "ldap://dc1.example.org", "ldaps://10.0.0.9:636" */
+	const char *host; /* name or address text without port and brackets */
+	uint16_t port;
+	bool is_ldaps; /* TLS from the first byte */
+	bool is_name;  /* host must be looked up */
+	struct ip ip;  /* when !is_name */
+};
+
+/* A directory that knows recipients. */
+struct conf_ldap {
+	const char *name;
+	struct conf_ldap_server *servers; /* the first one that answers is asked */
+	size_t n_servers;
+	const char *base, *filter; /* %s in the filter stands for the address */
+	enum directory_scope scope;
+	const char *bind, *password_file; /* both NULL: nobody signs in */
+	bool starttls;                    /* with ldap:// */
+	const char *ca;                   /* NULL: the system's */
+	int64_t timeout_ms;               /* of one question, all servers together */
+	struct conf_keep keep;
+};
+
+struct conf_callout {
+	int64_t timeout_ms; /* of one question, all servers together */
+	struct conf_keep keep;
+};
+
+enum recipients_kind { RECIPIENTS_ANY, RECIPIENTS_FILE, RECIPIENTS_LDAP, RECIPIENTS_CALLOUT };
 
 struct conf_domain {
 	const char *name;    /* lower case, without the leading dot */
@@ -117,6 +198,12 @@ struct conf_domain {
 	const struct conf_gateway *gateway;
 	enum recipients_kind recipients;
 	const char *recipients_file;
+	struct conf_override *overrides; /* the action matrix: for mail to this domain */
+	size_t n_overrides;
+	const struct conf_ldap *ldap; /* with RECIPIENTS_LDAP */
+	bool takes_unknown;           /* while the source cannot say: 250, else 451 */
+	const char *canary; /* an address that must exist, or NULL: a source that denies it
+				       * is not believed */
 };
 
 struct conf_server {
@@ -183,6 +270,8 @@ struct conf_filter {
 	const struct pnf_about *plugin;
 	struct conf_actions actions; /* without overrides */
 	int64_t deadline_ms;
+	uint32_t max_failures; /* in a row; then it is not asked for pause_ms */
+	int64_t pause_ms;
 	struct conf_option *options; /* one for each of plugin->options, in that order */
 	size_t n_options;
 };
@@ -194,6 +283,11 @@ struct conf_queue {
 	uint64_t min_free; /* bytes */
 };
 
+struct conf_quarantine {
+	int64_t keep_ms;
+	uint64_t max; /* bytes */
+};
+
 struct conf_web {
 	bool is_on; /* the section is there */
 	struct endpoint address;
@@ -203,19 +297,26 @@ struct config {
 	struct arena memory;
 	const char *file;
 	const char *hostname, *postmaster, *state_dir, *run_dir;
+	const char *plugins; /* folder of shared objects with filters; NULL: none */
+	uint32_t fronts;     /* processes that talk to clients */
 	struct conf_listen *listens;
 	size_t n_listens;
 	struct conf_tls tls;
 	struct conf_dns dns;
+	struct conf_geoip geoip;
 	struct conf_flow *flows;
 	size_t n_flows;
 	struct conf_domain *domains; /* sorted by name, the one without subdomains first */
 	size_t n_domains;
 	struct conf_gateway *gateways;
 	size_t n_gateways;
+	struct conf_ldap *ldaps;
+	size_t n_ldaps;
+	struct conf_callout callout;
 	struct conf_filter *filters; /* every filter any flow names, and every section */
 	size_t n_filters;
 	struct conf_queue queue;
+	struct conf_quarantine quarantine;
 	struct conf_web web;
 };
 
@@ -235,6 +336,9 @@ struct config_errors {
 struct config *config_parse(struct span text, const char *file,
     const struct pnf_about *const *plugins, struct config_errors *errors);
 void config_free(struct config **c);
+/* The folder that the top-level word `plugins` names, and its line; false when there is none.  What
+ * is wrong with the text is config_parse's to say: it needs the plugins first.  Pure. */
+bool config_plugins_folder(struct span text, char *folder, size_t size, unsigned *line);
 
 /* Where Debian keeps the authorities that everybody trusts (package ca-certificates). */
 #define CONFIG_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
@@ -245,8 +349,17 @@ int config_check_machine(const struct config *c, struct config_errors *errors);
 
 const struct conf_flow *config_flow(const struct config *c, struct span name);
 const struct conf_gateway *config_gateway(const struct config *c, struct span name);
+const struct conf_ldap *config_ldap(const struct config *c, struct span name);
+/* Whether the domain's recipients are asked for one by one, of the lookup role. */
+bool config_asks_recipients(const struct conf_domain *d);
 /* The domain section that an address's domain falls under (longest wins), NULL: none. */
 const struct conf_domain *config_domain(const struct config *c, struct span domain);
+/* The same for a whole address. */
+const struct conf_domain *config_domain_of(const struct config *c, struct span address);
+/* What is done for an outcome (its index; -1: failure) of a filter in a flow, for mail to `domain`
+ * (NULL: to none of ours): the domain's word, else the flow's, else the filter's. */
+enum action config_action(
+    const struct conf_flow_filter *filter, const struct conf_domain *domain, int outcome);
 bool nets_have(const struct nets *nets, const struct ip *ip);
 /* Whether there is work for the key role: a listener with TLS or with users. */
 bool config_needs_key(const struct config *c);

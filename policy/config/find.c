@@ -21,6 +21,21 @@ config_gateway(const struct config *c, struct span name)
 	return NULL;
 }
 
+const struct conf_ldap *
+config_ldap(const struct config *c, struct span name)
+{
+	for (size_t i = 0; i < c->n_ldaps; i++)
+		if (span_eq(name, span_str(c->ldaps[i].name)))
+			return &c->ldaps[i];
+	return NULL;
+}
+
+bool
+config_asks_recipients(const struct conf_domain *d)
+{
+	return d->recipients == RECIPIENTS_LDAP || d->recipients == RECIPIENTS_CALLOUT;
+}
+
 struct domain_key {
 	struct span name;
 	bool has_subdomains;
@@ -70,6 +85,35 @@ config_domain(const struct config *c, struct span domain)
 		(void)span_cut(&domain, '.'); /* one label less */
 	}
 	return d;
+}
+
+const struct conf_domain *
+config_domain_of(const struct config *c, struct span address)
+{
+	size_t at = span_rfind(address, '@');
+
+	return config_domain(c, span_skip(address, at < address.n ? at + 1 : at));
+}
+
+static const struct conf_override *
+find_override(const struct conf_domain *d, const struct conf_filter *filter)
+{
+	for (size_t i = 0; d != NULL && i < d->n_overrides; i++)
+		if (d->overrides[i].filter == filter)
+			return &d->overrides[i];
+	return NULL;
+}
+
+enum action
+config_action(const struct conf_flow_filter *filter, const struct conf_domain *domain, int outcome)
+{
+	const struct conf_override *o = find_override(domain, filter->filter);
+
+	if (outcome < 0)
+		return o != NULL && o->is_failure_said ? o->actions.failure
+						       : filter->actions.failure;
+	return o != NULL && o->is_said[outcome] ? o->actions.outcomes[outcome]
+						: filter->actions.outcomes[outcome];
 }
 
 bool

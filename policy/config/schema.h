@@ -109,6 +109,7 @@ void schema_read_limits(struct reading *r, const struct node *n, void *to); /* s
 void schema_read_dns(struct reading *r, const struct node *n, void *to);
 void schema_read_web(struct reading *r, const struct node *n, void *to);
 void schema_read_queue(struct reading *r, const struct node *n, void *to);
+void schema_read_quarantine(struct reading *r, const struct node *n, void *to);
 void config_defaults(struct config *c);
 /* schema_tls.c: certificates, and who may sign in. */
 void schema_read_tls(struct reading *r, const struct node *n, void *to);
@@ -117,16 +118,31 @@ void schema_read_listen_auth(struct reading *r, const struct node *n, void *to);
 void schema_read_listen_users(struct reading *r, const struct node *n, void *to);
 /* What the words of one listener must have in common with each other and with `tls`. */
 void schema_check_listen_tls(struct reading *r, const struct node *n, struct conf_listen *l);
-/* schema_gateway.c: where mail goes.  Domains need the gateways. */
+/* schema_gateway.c: where mail goes. */
 void schema_read_gateways(struct reading *r);
+/* schema_domain.c: needs gateways and directories. */
 void schema_read_domains(struct reading *r);
+/* schema_recipients.c: who knows the recipients of a domain. */
+void schema_read_ldaps(struct reading *r);
+void schema_read_callout(struct reading *r, const struct node *n, void *to);
+extern const struct conf_callout conf_callout_default;
 /* schema_filter.c */
 void schema_read_filters(struct reading *r);
 /* The filter of this name, by section or as a plugin with its defaults; NULL, complained of. */
 const struct conf_filter *schema_filter_find(
     struct reading *r, const struct node *n, const struct value *v);
+/* The domains' `filter` sections; needs the flows. */
+void schema_read_domain_overrides(struct reading *r);
 /* Reads outcome = action words of a flow's override over `actions`. */
 void schema_read_override(struct reading *r, const struct node *n, struct conf_flow_filter *filter);
+/* schema_connect.c: the words of a flow about who connects, each into a struct conf_flow. */
+void schema_connect_defaults(struct conf_flow *f);
+void schema_read_connect(struct reading *r, const struct node *n, void *to);
+void schema_read_greet(struct reading *r, const struct node *n, void *to);
+void schema_read_rate(struct reading *r, const struct node *n, void *to);
+void schema_read_greylist(struct reading *r, const struct node *n, void *to);
+/* What they mean together. */
+void schema_check_connect(struct reading *r, const struct node *flow, const struct conf_flow *f);
 /* schema_flow.c: needs filters, gateways and domains. */
 void schema_read_flows(struct reading *r);
 

@@ -1,4 +1,4 @@
-/* listen, dns, web and queue: the sections that refer to little else. */
+/* listen, dns, web, queue and quarantine: the sections that refer to little else. */
 #include "policy/config/schema.h"
 #include "relay/base/map.h"
 
@@ -9,6 +9,8 @@
 
 static const struct range dns_time = {1, MINUTE_MS, "from 1ms to 1m"};
 static const struct range queue_time = {1, 365 * DAY_MS, "from 1ms to 365d"};
+static const struct range keep_time = {SECOND_MS, 3650 * DAY_MS, "from 1s to 3650d"};
+static const struct range keep_size = {1024 * 1024, INT64_MAX, "from 1M up"};
 static const struct range free_size = {0, INT64_MAX, "from 0 up"};
 
 void
@@ -19,13 +21,17 @@ config_defaults(struct config *c)
 
 	c->state_dir = "/var/lib/postern";
 	c->run_dir = "/run/postern";
+	c->fronts = 1;
 	c->dns.timeout_ms = 5 * SECOND_MS;
+	c->callout = conf_callout_default;
 	c->dns.banner_wait_ms = 3 * SECOND_MS;
 	memcpy(c->queue.retry_ms, retry_ms, sizeof(retry_ms));
 	c->queue.n_retry = sizeof(retry_ms) / sizeof(retry_ms[0]);
 	c->queue.warn_after_ms = 4 * HOUR_MS;
 	c->queue.expire_after_ms = 5 * DAY_MS;
 	c->queue.min_free = (uint64_t)500 * 1024 * 1024;
+	c->quarantine.keep_ms = 30 * DAY_MS;
+	c->quarantine.max = (uint64_t)10 << 30;
 }
 
 /* --- listen --------------------------------------------------------------------------------- */
@@ -290,4 +296,33 @@ schema_read_queue(struct reading *r, const struct node *n, void *to)
 
 	(void)to;
 	schema_read(r, n, rules, q);
+}
+
+/* --- quarantine ----------------------------------------------------------------------------- */
+
+static void
+read_keep(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_time(
+	    r, n, &keep_time, &((struct conf_quarantine *)to)->keep_ms); /* or the default */
+}
+
+static void
+read_max(struct reading *r, const struct node *n, void *to)
+{
+	(void)schema_read_size(
+	    r, n, &keep_size, &((struct conf_quarantine *)to)->max); /* or the default */
+}
+
+void
+schema_read_quarantine(struct reading *r, const struct node *n, void *to)
+{
+	static const struct rule rules[] = {
+	    {"keep", RULE_ONE, read_keep},
+	    {"max", RULE_ONE, read_max},
+	    {NULL, RULE_ONE, NULL},
+	};
+
+	(void)to;
+	schema_read(r, n, rules, &r->config->quarantine);
 }

@@ -2,7 +2,7 @@
 #include "relay/base/nearest.h"
 #include "policy/config/schema.h"
 
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = 20000, MAX_FAILURES = 5, PAUSE_MS = 30000 };
 
 /* Names that `filters` and `plugin` know besides the plugins themselves. */
 static const struct {
@@ -122,8 +122,8 @@ read_action(struct reading *r, const struct node *n, enum action *out)
 		schema_known_complain(r, v->line, "action", "", v->text, &known);
 	} else if (!action_is_supported(a)) {
 		config_complain(r->complaints, v->line,
-		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, tempfail or "
-		    "reject",
+		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, "
+		    "quarantine, discard, tempfail, reject or keep",
 		    action_name(a), SHOW(n->word));
 	} else {
 		*out = a;
@@ -143,16 +143,21 @@ read_failure(struct reading *r, const struct node *n, enum action *out)
 		*out = ACTION_TEMPFAIL;
 	else if (span_eq(v->text, SPAN("tag")))
 		*out = ACTION_TAG;
+	else if (span_eq(v->text, SPAN("quarantine")))
+		*out = ACTION_QUARANTINE;
 	else if (span_eq(v->text, SPAN("pass")))
 		config_complain(r->complaints, v->line,
-		    "failure = \"pass\": a filter may not fail open; write tempfail or tag");
+		    "failure = \"pass\": a filter may not fail open; write tempfail, tag or "
+		    "quarantine");
 	else if (action_parse(v->text, &a) && !action_is_supported(a))
 		config_complain(r->complaints, v->line,
-		    "action \"%s\" of \"failure\" is not in this version; write tempfail or tag",
+		    "action \"%s\" of \"failure\" is not in this version; write tempfail, tag or "
+		    "quarantine",
 		    action_name(a));
 	else
 		config_complain(r->complaints, v->line,
-		    "failure = \"%s\" is not what a failure may do; write tempfail or tag",
+		    "failure = \"%s\" is not what a failure may do; write tempfail, tag or "
+		    "quarantine",
 		    SHOW(v->text));
 }
 
@@ -263,6 +268,8 @@ known_add_filter_words(struct known *k, const struct pnf_about *p, bool is_overr
 		return;
 	schema_known_add(k, "plugin", true);
 	schema_known_add(k, "deadline", true);
+	schema_known_add(k, "max_failures", true);
+	schema_known_add(k, "pause", true);
 	for (size_t i = 0; i < count_options(p); i++)
 		schema_known_add(k, p->options[i].name, true);
 }
@@ -282,6 +289,7 @@ static bool
 read_own_word(struct reading *r, const struct node *n, struct conf_filter *f)
 {
 	static const struct range range = {1, 3600000, "from 1ms to 1h"};
+	static const struct range count = {1, 1000000, "from 1 to 1000000"};
 
 	if (span_eq(n->word, SPAN("plugin")))
 		return true; /* read first, by filter_plugin */
@@ -289,10 +297,20 @@ read_own_word(struct reading *r, const struct node *n, struct conf_filter *f)
 		read_failure(r, n, &f->actions.failure);
 		return true;
 	}
-	if (!span_eq(n->word, SPAN("deadline")))
+	if (span_eq(n->word, SPAN("deadline"))) {
+		if (schema_fits(r, n, RULE_ONE))
+			(void)schema_read_time(r, n, &range, &f->deadline_ms); /* or the default */
+		return true;
+	}
+	if (span_eq(n->word, SPAN("pause"))) {
+		if (schema_fits(r, n, RULE_ONE))
+			(void)schema_read_time(r, n, &range, &f->pause_ms); /* or the default */
+		return true;
+	}
+	if (!span_eq(n->word, SPAN("max_failures")))
 		return false;
 	if (schema_fits(r, n, RULE_ONE))
-		(void)schema_read_time(r, n, &range, &f->deadline_ms); /* or the default */
+		(void)schema_read_number(r, n, &count, &f->max_failures); /* or the default */
 	return true;
 }
 
@@ -358,8 +376,11 @@ filter_new(struct reading *r, struct span name, const struct pnf_about *p, const
 {
 	struct conf_filter *f = &r->config->filters[r->config->n_filters++];
 
-	*f = (struct conf_filter){
-	    .name = schema_keep_text(r, name), .plugin = p, .deadline_ms = DEADLINE_MS};
+	*f = (struct conf_filter){.name = schema_keep_text(r, name),
+	    .plugin = p,
+	    .deadline_ms = DEADLINE_MS,
+	    .max_failures = MAX_FAILURES,
+	    .pause_ms = PAUSE_MS};
 	f->actions.failure = ACTION_TEMPFAIL;
 	if (p != NULL) {
 		default_actions(r, n, f);
@@ -418,31 +439,112 @@ schema_filter_find(struct reading *r, const struct node *n, const struct value *
 	return NULL;
 }
 
-void
-schema_read_override(struct reading *r, const struct node *section, struct conf_flow_filter *filter)
+static bool
+is_own_word(struct span word)
 {
-	const struct pnf_about *p = filter->filter->plugin;
+	return span_eq(word, SPAN("plugin")) || span_eq(word, SPAN("deadline")) ||
+	       span_eq(word, SPAN("max_failures")) || span_eq(word, SPAN("pause"));
+}
 
+/* `where` is "flow" or "domain". */
+static void
+read_override(struct reading *r, const struct node *section, const struct pnf_about *p,
+    struct conf_actions *actions, const char *where)
+{
 	for (const struct node *n = section->first; n != NULL; n = n->next) {
 		size_t i;
 
 		if (span_eq(n->word, SPAN("failure"))) {
-			read_failure(r, n, &filter->actions.failure);
+			read_failure(r, n, &actions->failure);
 			continue;
 		}
 		if (p == NULL)
 			continue;
 		i = find_outcome(p, n->word);
 		if (i < count_outcomes(p))
-			read_action(r, n, &filter->actions.outcomes[i]);
-		else if (span_eq(n->word, SPAN("plugin")) || span_eq(n->word, SPAN("deadline")) ||
-			 find_option(p, n->word) < count_options(p))
+			read_action(r, n, &actions->outcomes[i]);
+		else if (is_own_word(n->word) || find_option(p, n->word) < count_options(p))
 			config_complain(r->complaints, n->line,
-			    "\"%s\" cannot differ by flow, only actions can; write it into filter "
+			    "\"%s\" cannot differ by %s, only actions can; write it into filter "
 			    "\"%s\" "
-			    "{ } outside the flow",
-			    SHOW(n->word), SHOW(section->title));
+			    "{ } outside the %s",
+			    SHOW(n->word), where, SHOW(section->title), where);
 		else
 			complain_of_word(r, section, n, p, true);
+	}
+}
+
+void
+schema_read_override(struct reading *r, const struct node *section, struct conf_flow_filter *filter)
+{
+	read_override(r, section, filter->filter->plugin, &filter->actions, "flow");
+}
+
+/* A filter that some flow runs; NULL, complained of. */
+static const struct conf_filter *
+running_filter(struct reading *r, const struct node *section)
+{
+	const struct config *c = r->config;
+
+	for (size_t i = 0; i < c->n_flows; i++)
+		for (size_t k = 0; k < c->flows[i].n_filters; k++)
+			if (span_eq(section->title, span_str(c->flows[i].filters[k].filter->name)))
+				return c->flows[i].filters[k].filter;
+	config_complain(r->complaints, section->line,
+	    "filter \"%s\" is in filters of no flow; add it there or remove this",
+	    SHOW(section->title));
+	return NULL;
+}
+
+static void
+read_domain_override(struct reading *r, const struct node *section, struct conf_domain *d)
+{
+	const struct conf_filter *f = running_filter(r, section);
+	struct conf_override *o;
+	size_t n;
+
+	if (f == NULL || f->plugin == NULL)
+		return; /* complained of, here or at the filter */
+	n = count_outcomes(f->plugin);
+	o = &d->overrides[d->n_overrides++];
+	*o = (struct conf_override){.filter = f,
+	    .actions.outcomes = schema_keep_array(r, n, sizeof(o->actions.outcomes[0])),
+	    .is_said = schema_keep_array(r, n, sizeof(o->is_said[0])),
+	    .is_failure_said = schema_child(section, "failure") != NULL};
+	for (size_t i = 0; i < n; i++)
+		o->is_said[i] = schema_child(section, f->plugin->outcomes[i].name) != NULL;
+	read_override(r, section, f->plugin, &o->actions, "domain");
+}
+
+/* The domain that a section has made; of two whose titles differ by case only the first. */
+static struct conf_domain *
+domain_of_section(const struct reading *r, const struct node *section)
+{
+	bool has_subdomains = section->title.n > 0 && section->title.p[0] == '.';
+	struct span name = span_skip(section->title, has_subdomains ? 1 : 0);
+
+	for (size_t i = 0; i < r->config->n_domains; i++) {
+		struct conf_domain *d = &r->config->domains[i];
+
+		if (d->has_subdomains == has_subdomains && span_eq_nocase(name, span_str(d->name)))
+			return d;
+	}
+	return NULL;
+}
+
+void
+schema_read_domain_overrides(struct reading *r)
+{
+	for (const struct node *section = NULL;
+	     (section = config_tree_section(r->root, section, "domain")) != NULL;) {
+		size_t n = config_tree_count_sections(section, "filter");
+		struct conf_domain *d = n > 0 ? domain_of_section(r, section) : NULL;
+
+		if (d == NULL || d->overrides != NULL)
+			continue;
+		d->overrides = schema_keep_array(r, n, sizeof(d->overrides[0]));
+		for (const struct node *f = NULL;
+		     (f = config_tree_section(section, f, "filter")) != NULL;)
+			read_domain_override(r, f, d);
 	}
 }

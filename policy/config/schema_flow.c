@@ -47,26 +47,6 @@ read_refuse_at(struct reading *r, const struct node *n, void *to)
 		((struct conf_flow *)to)->refuse_at = (enum refuse_at)value;
 }
 
-static void
-read_connect(struct reading *r, const struct node *n, void *to)
-{
-	static const struct choice choices[] = {{"access", CONNECT_ACCESS, true},
-	    {"dnsbl", CONNECT_DNSBL, true}, {"ptr", CONNECT_PTR, true}, {"greet", 0, false},
-	    {"rate", 0, false}, {"greylist", 0, false}, {NULL, 0, false}};
-	struct conf_flow *f = to;
-	int value;
-
-	f->connect = 0;
-	for (const struct value *v = n->first_value; v != NULL; v = v->next) {
-		if (!schema_choice(r, n, v, choices, &value))
-			continue;
-		if (f->connect & (unsigned)value)
-			config_complain(r->complaints, v->line,
-			    "connect has \"%s\" twice; keep one", SHOW(v->text));
-		f->connect |= (unsigned)value;
-	}
-}
-
 static bool
 has_filter(const struct conf_flow *f, const struct conf_filter *filter)
 {
@@ -118,10 +98,14 @@ read_flow_filters(struct reading *r, const struct node *n, void *to)
 }
 
 static void
-read_threshold(struct reading *r, const struct node *n, bool *has, int64_t *milli)
+read_threshold(struct reading *r, const struct node *n, void *to)
 {
-	*has = scalar_milli(n->first_value->text, milli);
-	if (!*has)
+	struct conf_score *s = to;
+	enum action a;
+
+	must(action_parse(n->word, &a)); /* it stands in the table */
+	s->has[a] = scalar_milli(n->first_value->text, &s->milli[a]);
+	if (!s->has[a])
 		config_complain(r->complaints, n->first_value->line,
 		    "%s = \"%s\" is not a score; write a number like 4, 2.5 or -1, with at most "
 		    "three "
@@ -129,63 +113,40 @@ read_threshold(struct reading *r, const struct node *n, bool *has, int64_t *mill
 		    SHOW(n->word), SHOW(n->first_value->text));
 }
 
-static void
-read_score_tag(struct reading *r, const struct node *n, void *to)
-{
-	struct conf_score *s = to;
-
-	read_threshold(r, n, &s->has_tag, &s->tag_milli);
-}
-
-static void
-read_score_tempfail(struct reading *r, const struct node *n, void *to)
-{
-	struct conf_score *s = to;
-
-	read_threshold(r, n, &s->has_tempfail, &s->tempfail_milli);
-}
-
-static void
-read_score_reject(struct reading *r, const struct node *n, void *to)
-{
-	struct conf_score *s = to;
-
-	read_threshold(r, n, &s->has_reject, &s->reject_milli);
-}
-
 /* A stronger action needs at least the score of a weaker one, or the weaker never happens. */
 static void
-check_order(struct reading *r, const struct node *section, bool has_both, const char *weaker,
-    int64_t low, const char *stronger, int64_t high)
+check_order(struct reading *r, const struct node *section, const struct conf_score *s)
 {
-	if (has_both && low > high)
-		config_complain(r->complaints, schema_child(section, stronger)->line,
-		    "%s has a lower score than %s; make it %s <= %s", stronger, weaker, weaker,
-		    stronger);
+	enum action weaker = ACTION_PASS;
+
+	for (enum action a = ACTION_TAG; a <= ACTION_KEEP; a++) {
+		if (!s->has[a])
+			continue;
+		if (weaker != ACTION_PASS && s->milli[weaker] > s->milli[a])
+			config_complain(r->complaints, schema_child(section, action_name(a))->line,
+			    "%s has a lower score than %s; make it %s <= %s", action_name(a),
+			    action_name(weaker), action_name(weaker), action_name(a));
+		weaker = a;
+	}
 }
 
 static void
 read_score(struct reading *r, const struct node *n, void *to)
 {
 	static const struct rule rules[] = {
-	    {"tag", RULE_ONE, read_score_tag},
-	    {"tempfail", RULE_ONE, read_score_tempfail},
-	    {"reject", RULE_ONE, read_score_reject},
-	    {"quarantine", RULE_NOT_YET, NULL},
-	    {"discard", RULE_NOT_YET, NULL},
+	    {"tag", RULE_ONE, read_threshold},
+	    {"quarantine", RULE_ONE, read_threshold},
+	    {"discard", RULE_ONE, read_threshold},
 	    {"hold", RULE_NOT_YET, NULL},
-	    {"keep", RULE_NOT_YET, NULL},
+	    {"tempfail", RULE_ONE, read_threshold},
+	    {"reject", RULE_ONE, read_threshold},
+	    {"keep", RULE_ONE, read_threshold},
 	    {NULL, RULE_ONE, NULL},
 	};
 	struct conf_score *s = &((struct conf_flow *)to)->score;
 
 	schema_read(r, n, rules, s);
-	check_order(r, n, s->has_tag && s->has_tempfail, "tag", s->tag_milli, "tempfail",
-	    s->tempfail_milli);
-	check_order(r, n, s->has_tempfail && s->has_reject, "tempfail", s->tempfail_milli, "reject",
-	    s->reject_milli);
-	check_order(r, n, s->has_tag && s->has_reject && !s->has_tempfail, "tag", s->tag_milli,
-	    "reject", s->reject_milli);
+	check_order(r, n, s);
 }
 
 static void
@@ -217,14 +178,16 @@ static const struct rule flow_rules[] = {
     {"relay", RULE_ONE, read_relay},
     {"gateway", RULE_ONE, read_flow_gateway},
     {"refuse_at", RULE_ONE, read_refuse_at},
-    {"connect", RULE_LIST, read_connect},
+    {"connect", RULE_LIST, schema_read_connect},
+    {"greet", RULE_SECTION, schema_read_greet},
+    {"rate", RULE_SECTION, schema_read_rate},
+    {"greylist", RULE_SECTION, schema_read_greylist},
     {"filters", RULE_LIST, read_flow_filters},
     {"filter", RULE_TITLED, NULL}, /* after all the others, by read_overrides */
     {"score", RULE_SECTION, read_score},
     {"max_size", RULE_ONE, read_max_size},
     {"max_recipients", RULE_ONE, read_max_recipients},
     {"strip_tags", RULE_ONE, read_strip_tags},
-    {"rate", RULE_NOT_YET, NULL},
     {"dkim_sign", RULE_NOT_YET, NULL},
     {"disclaimer", RULE_NOT_YET, NULL},
     {NULL, RULE_ONE, NULL},
@@ -311,11 +274,12 @@ schema_read_flows(struct reading *r)
 		struct conf_flow *f = &c->flows[c->n_flows++];
 
 		f->name = schema_keep_text(r, n->title);
-		f->connect = CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR;
+		schema_connect_defaults(f);
 		f->max_size = (uint64_t)MAX_SIZE_MB << 20;
 		f->max_recipients = MAX_RECIPIENTS;
 		schema_read(r, n, flow_rules, f);
 		read_overrides(r, n, f);
+		schema_check_connect(r, n, f);
 		check_flow(r, n, f);
 	}
 }

@@ -50,6 +50,22 @@ list_result(enum list_state state)
 	return "unknown";
 }
 
+static const char *
+truth_result(enum truth truth)
+{
+	switch (truth) {
+	case TRUTH_FALSE:
+		return "no match";
+	case TRUTH_TRUE:
+		return "match";
+	case TRUTH_UNKNOWN:
+		return "unknown";
+	case TRUTH_LIMIT:
+		return "unknown: its regex met a limit";
+	}
+	return "unknown";
+}
+
 /* Whether the rule matches; traces every other result, a match is the caller's to trace. */
 static bool
 is_match(const struct decide_walk *w, const struct rule *r, struct judged *j)
@@ -76,7 +92,9 @@ is_match(const struct decide_walk *w, const struct rule *r, struct judged *j)
 	*j = rule_judge(w, r);
 	if (j->truth == TRUTH_TRUE)
 		return true;
-	walk_trace(w, j->fact, j->value, r->id, j->truth == TRUTH_UNKNOWN ? "unknown" : "no match");
+	if (j->truth == TRUTH_LIMIT)
+		w->v->limited = r->id;
+	walk_trace(w, j->fact, j->value, r->id, truth_result(j->truth));
 	return false;
 }
 
@@ -95,10 +113,13 @@ mark(struct decide_walk *w, const struct rule *r)
 }
 
 static void
-mark_all(struct decide_walk *w, const struct rule_order *order)
+mark_all(struct decide_walk *w, const struct rule_row *marks)
 {
-	for (size_t i = 0; i < order->n_marks; i++) {
-		const struct rule *r = &w->snapshot->rules[order->marks[i]];
+	const struct rule *r;
+	struct candidates c;
+
+	candidates_start(&c, w, marks);
+	while ((r = candidates_next(&c, w)) != NULL) {
 		struct judged j;
 
 		if (!is_match(w, r, &j))
@@ -110,7 +131,29 @@ mark_all(struct decide_walk *w, const struct rule_order *order)
 	}
 }
 
-/* A reject, a tempfail or an accept that matched. */
+static enum action
+action_of(enum rule_verb verb)
+{
+	switch (verb) {
+	case RULE_REJECT:
+		return ACTION_REJECT;
+	case RULE_TEMPFAIL:
+		return ACTION_TEMPFAIL;
+	case RULE_QUARANTINE:
+		return ACTION_QUARANTINE;
+	case RULE_DISCARD:
+		return ACTION_DISCARD;
+	case RULE_KEEP:
+		return ACTION_KEEP;
+	case RULE_ACCEPT:
+	case RULE_TAG:
+	case RULE_SCORE:
+		break;
+	}
+	return ACTION_PASS;
+}
+
+/* A rule that matched and neither tags nor scores. */
 static void
 decide(struct decide_walk *w, const struct rule *r)
 {
@@ -128,9 +171,7 @@ decide(struct decide_walk *w, const struct rule *r)
 		ruling.text = r->text;
 	else
 		ruling.text = is_list ? r->condition : span_str(text);
-	ruling.action = r->verb == RULE_REJECT     ? ACTION_REJECT
-			: r->verb == RULE_TEMPFAIL ? ACTION_TEMPFAIL
-						   : ACTION_PASS;
+	ruling.action = action_of(r->verb);
 	if (r->verb == RULE_ACCEPT)
 		w->v->is_accepted = true;
 	walk_rule(w, &ruling);
@@ -138,14 +179,13 @@ decide(struct decide_walk *w, const struct rule *r)
 
 /* dnswl lines count wherever they stand: they cancel every dnsbl result. */
 static void
-spare_lists(struct decide_walk *w, const struct rule_order *order)
+spare_lists(struct decide_walk *w)
 {
-	for (size_t i = 0; i < order->n_deciders; i++) {
-		const struct rule *r = &w->snapshot->rules[order->deciders[i]];
+	for (size_t i = 0; i < w->snapshot->n_lists; i++) {
+		const struct rule *r = snapshot_rule(w->snapshot, w->snapshot->lists[i].rule);
 		struct judged j;
 
-		if (r->list == RULE_NO_LIST || !w->snapshot->lists[r->list].is_white ||
-		    !is_match(w, r, &j))
+		if (!w->snapshot->lists[i].is_white || r->is_observed || !is_match(w, r, &j))
 			continue;
 		w->v->spares_lists = true;
 		walk_trace(w, j.fact, j.value, r->id, "accept");
@@ -174,19 +214,26 @@ look_at(struct decide_walk *w, const struct rule *r)
 }
 
 static void
-search(struct decide_walk *w, const struct rule_order *order)
+search(struct decide_walk *w, const struct rule_row *deciders)
 {
-	/* An accept ends the search; it does not lift what an earlier stage has refused. */
-	for (size_t i = 0; i < order->n_deciders; i++) {
-		const struct rule *r = &w->snapshot->rules[order->deciders[i]];
+	const struct rule *r;
+	struct candidates c;
+
+	if (w->v->is_accepted && w->tracer == NULL)
+		return; /* nothing but steps to come */
+	candidates_start(&c, w, deciders);
+	/* An accept ends the search; it does not lift what an earlier stage has decided. */
+	while ((r = candidates_next(&c, w)) != NULL) {
 		bool is_white = r->list != RULE_NO_LIST && w->snapshot->lists[r->list].is_white;
 
 		if (is_white)
 			continue;
 		if (w->v->is_accepted)
 			walk_trace(w, "rule", r->condition, r->id, "skipped: accepted");
-		else if (w->v->action >= ACTION_TEMPFAIL && r->verb == RULE_ACCEPT)
-			walk_trace(w, "rule", r->condition, r->id, "skipped: refused before");
+		else if (w->v->action > ACTION_TAG && r->verb == RULE_ACCEPT)
+			walk_trace(w, "rule", r->condition, r->id,
+			    w->v->action >= ACTION_TEMPFAIL ? "skipped: refused before"
+							    : "skipped: decided before");
 		else if (look_at(w, r))
 			return;
 	}
@@ -204,11 +251,19 @@ decide_stage(const struct snapshot *snapshot, enum stage stage, const struct fac
 	    .tracer_arg = tracer_arg};
 	const struct rule_order *order = &snapshot->stages[stage];
 
-	w.client = ip_format(&facts->client, w.client_text);
-	mark_all(&w, order);
+	if (tracer != NULL || snapshot->reads_client_text)
+		w.client = ip_format(&facts->client, w.client_text);
+	if (facts->asn != 0)
+		w.asn = span_of(w.asn_text,
+		    (size_t)snprintf(w.asn_text, sizeof(w.asn_text), "%u", facts->asn)); /* fits */
+	mark_all(&w, &order->marks);
 	if (stage == STAGE_CONNECT)
-		spare_lists(&w, order);
-	search(&w, order);
+		spare_lists(&w);
+	search(&w, &order->deciders);
+	walk_greet(&w);
+	walk_helo(&w);
+	walk_rate(&w);
+	walk_greylist(&w);
 	if (stage != STAGE_DATA)
 		return;
 	walk_outcomes(&w);

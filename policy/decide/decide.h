@@ -8,6 +8,8 @@
 #ifndef DECIDE_DECIDE_H
 #define DECIDE_DECIDE_H
 #include "policy/config/config.h"
+#include "policy/rate/greylist.h"
+#include "policy/rate/rates.h"
 #include "policy/rules/rules.h"
 
 enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA };
@@ -27,6 +29,9 @@ struct filter_tag {
 	int32_t score_milli;
 };
 
+/* Whether the client waited for the banner.  GREET_UNKNOWN: nobody looked. */
+enum greet_fact { GREET_UNKNOWN, GREET_PATIENT, GREET_EARLY };
+
 struct facts {
 	int64_t now_wall_ms; /* for `until` */
 	struct ip client;
@@ -34,10 +39,16 @@ struct facts {
 	struct span host;
 	bool has_helo;
 	struct span helo;
-	struct span from; /* without <>; empty is the null sender (from STAGE_MAIL) */
-	struct span to;   /* from STAGE_RCPT */
-	struct span tls;  /* "TLSv1.3"; empty: in the clear (from STAGE_MAIL) */
-	struct span user; /* who has signed in; empty: nobody (from STAGE_MAIL) */
+	struct span from;            /* without <>; empty is the null sender (from STAGE_MAIL) */
+	struct span to;              /* from STAGE_RCPT */
+	struct span country;         /* of the client, "DE"; empty: unknown */
+	uint32_t asn;                /* of the client; 0: unknown */
+	struct span tls;             /* "TLSv1.3"; empty: in the clear (from STAGE_MAIL) */
+	struct span user;            /* who has signed in; empty: nobody (from STAGE_MAIL) */
+	enum greet_fact greet;       /* of STAGE_CONNECT */
+	enum rate_fact rate;         /* of the stage: what the client has too much of */
+	enum greylist_fact greylist; /* of STAGE_RCPT */
+	int64_t greylist_left_ms;    /* GREYLIST_WAIT: until the mail may pass */
 	const struct list_answer
 	    *answers; /* one for each of the snapshot's DNS lists, in its order */
 	size_t n_answers;
@@ -48,6 +59,8 @@ struct facts {
 	const struct filter_tag *filter_tags;
 	size_t n_filter_tags;
 	const struct conf_flow *flow;
+	const struct conf_domain
+	    *domain;          /* of `to`, for the filters' actions; NULL: none of ours */
 	const char *hostname; /* ours, for texts */
 };
 
@@ -62,23 +75,25 @@ struct verdict {
 	enum action action; /* the strongest so far */
 	enum stage stage;   /* at which `action` was decided */
 	uint32_t rule;      /* id of the rule that decided, 0: none (a filter, the score) */
-	struct span by;     /* "policy", a filter's name, "score", "dnsbl" */
-	bool is_accepted;   /* an `accept` rule stands */
-	bool spares_lists;  /* a dnswl accept stands */
-	int code;           /* 550, 450 or 0 */
-	char enhanced[12];  /* "5.7.1" */
+	struct span
+	    by; /* "policy", a filter's name, "score", "dnsbl", "rate", "greet", "greylist" */
+	bool is_accepted;  /* an `accept` rule stands */
+	bool spares_lists; /* a dnswl accept stands */
+	int code;          /* 550, 450 or 0; 421: the session is to end, before anything is said */
+	char enhanced[12]; /* "5.7.1" */
 	char text[VERDICT_REPLY_MAX]; /* for an outsider, without code and id */
 	char why[VERDICT_WHY_MAX];    /* for the admin */
 	struct verdict_tag tags[VERDICT_TAGS_MAX];
 	size_t n_tags;
 	int64_t score_milli; /* sum of tags' scores */
 	bool is_spam;        /* score >= score.tag: X-Spam-Flag */
+	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
 };
 
 /* One line of the trace: which rule saw which fact, and what came of it. */
 struct step {
 	enum stage stage;
-	const char *fact; /* "client", "dnsbl", "filter", "score", … */
+	const char *fact; /* "client", "dnsbl", "rate", "filter", "score", … */
 	struct span value;
 	uint32_t rule;      /* 0: none */
 	const char *result; /* "match", "no match", "unknown", "reject", "skipped: accepted", … */
@@ -88,6 +103,9 @@ struct step {
 typedef void decide_tracer(void *arg, const struct step *step);
 
 /*
+ * With a tracer every rule of the stage is looked at, one after the other, and each is a step.
+ * Without one only those that can match are (policy/rules/index.h): the same verdict, sooner.
+ *
  * Runs one stage and adds what it finds to `v` (all zeros before the first stage).  Facts of later
  * stages need not be set.  At STAGE_DATA, for each recipient, the filters' outcomes and tags and
  * the score thresholds compete with the rules; the strongest action wins unless accept stands.

@@ -10,7 +10,8 @@ negated(enum truth t)
 	case TRUTH_TRUE:
 		return TRUTH_FALSE;
 	case TRUTH_UNKNOWN:
-		return TRUTH_UNKNOWN;
+	case TRUTH_LIMIT:
+		return t;
 	}
 	return TRUTH_UNKNOWN;
 }
@@ -19,7 +20,7 @@ negated(enum truth t)
 static enum truth
 content_truth(const struct facts *facts, uint32_t predicate)
 {
-	if (predicate >= facts->n_truths || facts->truths[predicate] > TRUTH_UNKNOWN)
+	if (predicate >= facts->n_truths || facts->truths[predicate] > TRUTH_LIMIT)
 		return TRUTH_UNKNOWN;
 	return (enum truth)facts->truths[predicate];
 }
@@ -29,6 +30,38 @@ static enum truth
 known_or_none(const struct rule_facet *f, struct span fact)
 {
 	return fact.n > 0 ? matcher_match(&f->matcher, fact) : TRUTH_FALSE;
+}
+
+/* One tag that matches is enough; without any, no value matches and every `!` does. */
+static enum truth
+one_tag(const struct rule_facet *f, struct span name, enum truth before, struct span *value)
+{
+	enum truth t = before == TRUTH_TRUE ? before : matcher_match(&f->matcher, name);
+
+	if (t == TRUTH_TRUE && before != TRUTH_TRUE)
+		*value = name;
+	return t == TRUTH_FALSE ? before : t;
+}
+
+/* Tags given so far, and those that the filters have given. */
+static enum truth
+tag_truth(const struct decide_walk *w, const struct rule_facet *f, struct span *value)
+{
+	const struct facts *facts = w->facts;
+	enum truth t = TRUTH_FALSE;
+
+	*value = f->written;
+	for (size_t i = 0; i < w->v->n_tags; i++)
+		t = one_tag(f, w->v->tags[i].name, t, value);
+	for (size_t i = 0; i < facts->n_filter_tags; i++)
+		t = one_tag(f, facts->filter_tags[i].name, t, value);
+	for (size_t i = 0; i < facts->n_outcomes; i++) {
+		struct span name = outcome_tag(&facts->outcomes[i]);
+
+		if (name.n > 0)
+			t = one_tag(f, name, t, value);
+	}
+	return t;
 }
 
 static enum truth
@@ -52,12 +85,21 @@ facet_truth(const struct decide_walk *w, const struct rule_facet *f, struct span
 	case FACET_TO:
 		*value = facts->to;
 		return matcher_match(&f->matcher, facts->to);
+	case FACET_COUNTRY:
+		*value = facts->country;
+		return facts->country.n > 0 ? matcher_match(&f->matcher, facts->country)
+					    : TRUTH_UNKNOWN;
+	case FACET_ASN:
+		*value = w->asn;
+		return w->asn.n > 0 ? matcher_match(&f->matcher, w->asn) : TRUTH_UNKNOWN;
 	case FACET_TLS:
 		*value = facts->tls;
 		return known_or_none(f, facts->tls);
 	case FACET_AUTH:
 		*value = facts->user;
 		return known_or_none(f, facts->user);
+	case FACET_TAG:
+		return tag_truth(w, f, value);
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:
@@ -84,7 +126,8 @@ rule_judge(const struct decide_walk *w, const struct rule *r)
 			truth = negated(truth);
 		if (truth == TRUTH_FALSE)
 			return (struct judged){TRUTH_FALSE, facet_name(f->facet), value};
-		if (truth == TRUTH_UNKNOWN || all.truth == TRUTH_TRUE)
+		/* A limit settles a rule only where nothing else keeps it from matching. */
+		if (all.truth == TRUTH_TRUE || (truth == TRUTH_UNKNOWN && all.truth == TRUTH_LIMIT))
 			all = (struct judged){truth, facet_name(f->facet), value};
 	}
 	return all;

@@ -42,18 +42,28 @@ say_outcome(struct decide_walk *w, const struct filter_outcome *o, enum action a
 	walk_rule(w, &ruling);
 }
 
+struct span
+outcome_tag(const struct filter_outcome *o)
+{
+	const struct conf_actions *actions = &o->filter->actions;
+
+	if (o->outcome < 0)
+		return actions->failure == ACTION_TAG ? SPAN("unscanned") : (struct span){0};
+	if (actions->outcomes[o->outcome] != ACTION_TAG)
+		return (struct span){0};
+	return span_str(o->filter->filter->plugin->outcomes[o->outcome].name);
+}
+
 static void
 weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 {
 	const struct conf_filter *filter = o->filter->filter;
-	const struct conf_actions *actions = &o->filter->actions;
 	bool is_failure = o->outcome < 0;
-	enum action action = is_failure ? actions->failure : actions->outcomes[o->outcome];
+	enum action action = config_action(o->filter, w->facts->domain, o->outcome);
 	struct verdict_tag tag = {.by = span_str(filter->name), .why = o->why};
 
 	if (action == ACTION_TAG) {
-		tag.name = is_failure ? SPAN("unscanned")
-				      : span_str(filter->plugin->outcomes[o->outcome].name);
+		tag.name = outcome_tag(o);
 		walk_tag(w, &tag, 0);
 	} else if (action > ACTION_TAG && w->v->is_accepted && !is_failure &&
 		   !is_never_spared(filter)) {
@@ -97,16 +107,41 @@ score_text(int64_t milli, char to[SCORE_TEXT_MAX])
 }
 
 static void
-say_score(struct decide_walk *w, enum action action, const char *text, struct span score)
+say_score(struct decide_walk *w, enum action action, struct span score)
 {
 	char why[VERDICT_WHY_MAX];
-	struct ruling ruling = {.action = action, .by = SPAN("score"), .text = span_str(text)};
+	struct ruling ruling = {.action = action, .by = SPAN("score")};
 
+	if (action == ACTION_TEMPFAIL)
+		ruling.text = SPAN("Message looks like spam, try again later");
+	else if (action == ACTION_REJECT || action == ACTION_KEEP)
+		ruling.text = SPAN("Message refused as likely spam; contact the recipient by "
+				   "another way if it is not");
 	(void)snprintf(why, sizeof(why), "score %.*s reaches score { %s }", SPAN_ARG(score),
 	    action_name(action));
 	ruling.why = span_str(why);
 	walk_rule(w, &ruling);
 	walk_trace(w, "score", score, 0, action_name(action));
+}
+
+static bool
+has_thresholds(const struct conf_score *at)
+{
+	for (enum action a = ACTION_TAG; a <= ACTION_KEEP; a++)
+		if (at->has[a])
+			return true;
+	return false;
+}
+
+/* The strongest action whose threshold the sum meets. */
+static enum action
+reached(const struct conf_score *at, int64_t sum_milli)
+{
+	enum action a = ACTION_KEEP;
+
+	while (a > ACTION_PASS && !(at->has[a] && sum_milli >= at->milli[a]))
+		a--;
+	return a;
 }
 
 void
@@ -116,23 +151,18 @@ walk_score(struct decide_walk *w)
 	struct verdict *v = w->v;
 	char room[SCORE_TEXT_MAX];
 	struct span score = score_text(v->score_milli, room);
+	enum action strongest;
 
-	if (at == NULL || (!at->has_tag && !at->has_tempfail && !at->has_reject))
+	if (at == NULL || !has_thresholds(at))
 		return;
 	if (v->is_accepted) {
 		walk_trace(w, "score", score, 0, "skipped: accepted");
 		return;
 	}
-	v->is_spam = at->has_tag && v->score_milli >= at->tag_milli;
-	if (at->has_reject && v->score_milli >= at->reject_milli)
-		say_score(w, ACTION_REJECT,
-		    "Message refused as likely spam; contact the recipient by another way if it is "
-		    "not",
-		    score);
-	else if (at->has_tempfail && v->score_milli >= at->tempfail_milli)
-		say_score(w, ACTION_TEMPFAIL, "Message looks like spam, try again later", score);
-	else if (v->is_spam)
-		say_score(w, ACTION_TAG, "", score);
-	else
+	v->is_spam = at->has[ACTION_TAG] && v->score_milli >= at->milli[ACTION_TAG];
+	strongest = reached(at, v->score_milli);
+	if (strongest == ACTION_PASS)
 		walk_trace(w, "score", score, 0, "pass");
+	else
+		say_score(w, strongest, score);
 }

@@ -62,8 +62,10 @@ walk_rule(struct decide_walk *w, const struct ruling *ruling)
 	v->enhanced[0] = '\0';
 	v->text[0] = '\0';
 	if (v->code != 0) {
-		(void)snprintf(
-		    v->enhanced, sizeof(v->enhanced), "%s", v->code >= 500 ? "5.7.1" : "4.7.1");
+		(void)snprintf(v->enhanced, sizeof(v->enhanced), "%s",
+		    ruling->enhanced != NULL ? ruling->enhanced
+		    : v->code >= 500         ? "5.7.1"
+					     : "4.7.1");
 		copy_clean(ruling->text, v->text, sizeof(v->text));
 	}
 	copy_clean(ruling->why, v->why, sizeof(v->why));

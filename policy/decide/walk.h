@@ -4,7 +4,9 @@
 #ifndef DECIDE_WALK_H
 #define DECIDE_WALK_H
 #include "policy/decide/decide.h"
-#include "policy/rules/rule.h"
+#include "policy/rules/index.h"
+
+enum { DECIDE_ASN_MAX = 16 };
 
 struct decide_walk {
 	const struct snapshot *snapshot;
@@ -14,7 +16,9 @@ struct decide_walk {
 	decide_tracer *tracer;
 	void *tracer_arg;
 	char client_text[IP_TEXT_MAX];
-	struct span client;
+	struct span client; /* as text; empty where no step and no rule reads it */
+	char asn_text[DECIDE_ASN_MAX];
+	struct span asn; /* digits; empty: unknown */
 };
 
 /* What a rule's facets came to, and the facet that settled it. */
@@ -24,7 +28,19 @@ struct judged {
 	struct span value;
 };
 
-/* evaluate.c: all facets of a rule; an unknown one matches nothing unless another is false. */
+/* candidates.c: the rules of a row that are to be looked at, in listed order. */
+struct candidates {
+	const struct rule_row *row;
+	bool is_indexed;
+	size_t next; /* without the index */
+	struct index_hits hits;
+};
+void candidates_start(
+    struct candidates *c, const struct decide_walk *w, const struct rule_row *row);
+/* NULL: that was all. */
+const struct rule *candidates_next(struct candidates *c, const struct decide_walk *w);
+
+/* evaluate.c: all facets of a rule; FALSE beats UNKNOWN beats LIMIT beats TRUE. */
 struct judged rule_judge(const struct decide_walk *w, const struct rule *r);
 bool rule_is_expired(const struct decide_walk *w, const struct rule *r);
 /* The answer of the rule's DNS list; LIST_UNKNOWN when there is none. */
@@ -40,13 +56,21 @@ struct ruling {
 	enum action action;
 	uint32_t rule; /* 0: none */
 	struct span by;
-	int code;         /* 0: by the action */
-	struct span text; /* for an outsider; cleaned to printable ASCII */
-	struct span why;  /* for the admin */
+	int code;             /* 0: by the action */
+	const char *enhanced; /* NULL: by the code */
+	struct span text;     /* for an outsider; cleaned to printable ASCII */
+	struct span why;      /* for the admin */
 };
 
 /* verdict.c: takes the ruling over when it is stronger than what stands. */
 void walk_rule(struct decide_walk *w, const struct ruling *ruling);
+/* conduct.c: how the client behaves, as far as the flow's connect asks. */
+void walk_greet(struct decide_walk *w); /* STAGE_CONNECT: who talks too early */
+void walk_helo(struct decide_walk *w);
+void walk_rate(struct decide_walk *w);
+void walk_greylist(struct decide_walk *w);
+/* outcome.c: the tag that an outcome stands for; empty: none. */
+struct span outcome_tag(const struct filter_outcome *o);
 /* outcome.c: filters' tags and outcomes, then the score. */
 void walk_outcomes(struct decide_walk *w);
 void walk_score(struct decide_walk *w);

@@ -33,6 +33,8 @@ route_find(const struct config *config, const struct conf_flow *flow,
 	domain = config_domain(config, domain_of(out->address));
 	if (domain != NULL) {
 		out->gateway = domain->gateway;
+		if (config_asks_recipients(domain) && !out->is_postmaster)
+			out->asks = domain;
 		table = tables[domain - config->domains];
 		if (table == NULL || out->is_postmaster || recipients_has(table, address))
 			return ROUTE_FOUND;
@@ -46,14 +48,38 @@ route_find(const struct config *config, const struct conf_flow *flow,
 	return out->gateway != NULL ? ROUTE_FOUND : ROUTE_DENIED;
 }
 
+enum route_result
+route_answered(const struct conf_domain *domain, enum recipient_state state)
+{
+	switch (state) {
+	case RECIPIENT_EXISTS:
+		return ROUTE_FOUND;
+	case RECIPIENT_NONE:
+		return ROUTE_NO_SUCH;
+	case RECIPIENT_UNKNOWN:
+		break;
+	}
+	return domain->takes_unknown ? ROUTE_FOUND : ROUTE_UNKNOWN;
+}
+
+int
+route_code(enum route_result r)
+{
+	return r == ROUTE_UNKNOWN ? 451 : 550;
+}
+
 const char *
 route_enhanced(enum route_result r)
 {
+	if (r == ROUTE_UNKNOWN)
+		return "4.4.3";
 	return r == ROUTE_NO_SUCH ? "5.1.1" : "5.7.1";
 }
 
 const char *
 route_text(enum route_result r)
 {
+	if (r == ROUTE_UNKNOWN)
+		return "The recipient cannot be verified now, try again later";
 	return r == ROUTE_NO_SUCH ? "No such recipient here" : "Relaying denied";
 }

@@ -39,9 +39,8 @@ snapshot_query(const struct snapshot *s, struct span facet, struct span value,
 
 	if (!words_facet(facet, &q.facet)) {
 		words_hint(facet, words_facets, hint, sizeof(hint));
-		return err_set(err, E_SYNTAX, "`%.*s` is no facet%s; %s",
-		    SPAN_ARG(span_take(facet, 80)),
-		    words_is_later_facet(facet) ? " in this version" : "", hint);
+		return err_set(
+		    err, E_SYNTAX, "`%.*s` is no facet; %s", SPAN_ARG(span_take(facet, 80)), hint);
 	}
 	q.has_ip = q.facet == FACET_CLIENT;
 	if (q.has_ip) {

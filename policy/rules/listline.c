@@ -104,8 +104,8 @@ read_list_verb(struct line *l, struct rule *r, bool is_white)
 			line_break(l, is_white ? "what to do is missing; write `dnswl ZONE answers "
 						 "127.0.0.2 accept`"
 					       : "what to do is missing; write reject, tempfail, "
-						 "tag NAME or score N "
-						 "behind the zone and its answers");
+						 "quarantine, discard, keep, tag NAME or "
+						 "score N behind the zone and its answers");
 		return;
 	}
 	if (!compile_verb(l, r))

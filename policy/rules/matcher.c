@@ -102,7 +102,7 @@ regex_match(const struct matcher *m, struct span text)
 
 	if (rc >= 0)
 		return TRUTH_TRUE;
-	return rc == PCRE2_ERROR_NOMATCH ? TRUTH_FALSE : TRUTH_UNKNOWN;
+	return rc == PCRE2_ERROR_NOMATCH ? TRUTH_FALSE : TRUTH_LIMIT;
 }
 
 static bool

@@ -3,7 +3,7 @@
  *
  * A matcher lives in its snapshot's arena; regex code is freed with the snapshot.  Regexes run
  * in PCRE2's interpreter, never its JIT (the sandbox forbids writable code), within the limits
- * below; a pattern that meets one is TRUTH_UNKNOWN, which matches nothing.
+ * below; a pattern that meets one is TRUTH_LIMIT, which matches nothing.
  */
 #ifndef RULES_MATCHER_H
 #define RULES_MATCHER_H

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-enum { ITEMS_FIRST = 64 };
+/* The index of a large set: one place for each value of an IPv4 address's first two bytes. */
+enum { ITEMS_FIRST = 64, INDEX_MIN = 4096, HALVES = 65536, V4_AT = 12 };
 
 void
 netset_add(struct netset *set, const struct net *net)
@@ -25,6 +26,31 @@ net_order(const void *a, const void *b)
 	return order != 0 ? order : (int)x->bits - (int)y->bits;
 }
 
+static size_t
+half_of(const struct ip *ip)
+{
+	return (size_t)ip->bytes[V4_AT] << 8 | ip->bytes[V4_AT + 1];
+}
+
+static void
+build_v4(struct netset *set)
+{
+	size_t at = 0;
+
+	if (set->n < INDEX_MIN || set->n > UINT32_MAX)
+		return;
+	set->v4 = mem_array(HALVES + 1, sizeof(*set->v4));
+	while (at < set->n && !ip_is_v4(&set->items[at].base))
+		at++;
+	for (size_t half = 0; half < HALVES; half++) {
+		set->v4[half] = (uint32_t)at;
+		while (at < set->n && ip_is_v4(&set->items[at].base) &&
+		       half_of(&set->items[at].base) == half)
+			at++;
+	}
+	set->v4[HALVES] = (uint32_t)at;
+}
+
 void
 netset_seal(struct netset *set)
 {
@@ -37,6 +63,7 @@ netset_seal(struct netset *set)
 		if (!net_has(&set->items[kept], &set->items[i].base))
 			set->items[++kept] = set->items[i];
 	set->n = kept + 1;
+	build_v4(set);
 }
 
 bool
@@ -44,6 +71,10 @@ netset_has(const struct netset *set, const struct ip *ip)
 {
 	size_t low = 0, high = set->n;
 
+	if (set->v4 != NULL && ip_is_v4(ip)) {
+		low = set->v4[half_of(ip)];
+		high = set->v4[half_of(ip) + 1];
+	}
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		const uint8_t *base = set->items[middle].base.bytes;
@@ -60,5 +91,6 @@ void
 netset_free(struct netset *set)
 {
 	mem_free(set->items);
+	mem_free(set->v4);
 	*set = (struct netset){0};
 }

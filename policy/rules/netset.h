@@ -1,7 +1,8 @@
 /*
  * netset.h - a set of networks: sorted and without nested ones, so that a look-up is one binary
  * search and a member costs 17 bytes.  CIDR networks are either nested or disjoint, which is why
- * no trie is needed.  All zeros is an empty set.  Add all, seal once, then only ask.
+ * no trie is needed; a large set has an index by the first half of an IPv4 address, so that the search
+ * meets little memory.  All zeros is an empty set.  Add all, seal once, then only ask.
  */
 #ifndef RULES_NETSET_H
 #define RULES_NETSET_H
@@ -10,6 +11,7 @@
 struct netset {
 	struct net *items;
 	size_t n, cap;
+	uint32_t *v4; /* where each first half of an IPv4 address begins; NULL: a small set */
 };
 
 void netset_add(struct netset *set, const struct net *net);

@@ -107,7 +107,7 @@ read_score(struct line *l, struct rule *r)
 	line_advance(l);
 	/* The name may be left out: a word of the grammar is none. */
 	if (line_at_word(l) && !words_have(words_facets, l->now.text) &&
-	    !words_have(words_options, l->now.text) && !words_is_later_facet(l->now.text))
+	    !words_have(words_options, l->now.text))
 		return read_name(l, r);
 	return !l->is_broken;
 }
@@ -121,14 +121,14 @@ compile_verb(struct line *l, struct rule *r)
 	if (!l->has) {
 		if (!l->is_broken)
 			line_break(l,
-			    "what to do is missing; write accept, reject, tempfail, tag NAME "
-			    "or score N");
+			    "what to do is missing; write accept, reject, tempfail, quarantine, "
+			    "discard, keep, tag NAME or score N");
 		return false;
 	}
 	if (line_at_word(l) && words_is_later_verb(word)) {
 		line_break(l,
-		    "`%.*s` is not in this version; use accept, reject, tempfail, tag, score "
-		    "or observe",
+		    "`%.*s` is not in this version; use accept, reject, tempfail, quarantine, "
+		    "discard, keep, tag, score or observe",
 		    SPAN_ARG(word));
 		return false;
 	}
@@ -143,7 +143,8 @@ compile_verb(struct line *l, struct rule *r)
 	}
 	if (line_at(l, "observe") || line_at(l, "dnsbl") || line_at(l, "dnswl")) {
 		line_break(l,
-		    "`%.*s` cannot stand here; write accept, reject, tempfail, tag NAME or score N",
+		    "`%.*s` cannot stand here; write accept, reject, tempfail, quarantine, "
+		    "discard, keep, tag NAME or score N",
 		    SPAN_ARG(word));
 		return false;
 	}
@@ -178,11 +179,15 @@ read_value(struct line *l, struct rule_facet *f)
 	} else if (matcher_compile(&f->matcher, t, kind, &c->s->room, &c->s->memory, &err) < 0) {
 		rule_complain(c, "%s: %s", facet_name(f->facet), err.text);
 	}
+	if (f->facet == FACET_CLIENT && f->matcher.form != MATCH_VALUE &&
+	    f->matcher.form != MATCH_LIST)
+		c->s->reads_client_text = true;
 	line_advance(l);
 }
 
 static void
-add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
+add_predicate(
+    struct compiler *c, struct rule_facet *f, struct span header_name, struct span written)
 {
 	struct snapshot *s = c->s;
 
@@ -203,7 +208,8 @@ add_predicate(struct compiler *c, struct rule_facet *f, struct span header_name)
 	s->predicates[s->n_predicates++] = (struct predicate){.facet = f->facet,
 	    .header_name = header_name,
 	    .matcher = &f->matcher,
-	    .is_negated = f->is_negated};
+	    .is_negated = f->is_negated,
+	    .written = written};
 }
 
 /* One facet with its value; the facet's own word is the current token. False: the line is broken.
@@ -212,6 +218,7 @@ static bool
 read_facet(struct line *l, struct rule_facet *f)
 {
 	struct span header_name = {0};
+	const char *start = l->now.written.p;
 
 	line_advance(l);
 	if (f->facet == FACET_HEADER && l->has) {
@@ -234,7 +241,9 @@ read_facet(struct line *l, struct rule_facet *f)
 	}
 	read_value(l, f);
 	if (f->facet >= FACET_SUBJECT) /* those of the content */
-		add_predicate(l->c, f, header_name);
+		add_predicate(l->c, f, header_name,
+		    span_of(start, (size_t)(f->written.p + f->written.n - start)));
+	l->c->s->facets |= 1u << f->facet;
 	return !l->is_broken;
 }
 
@@ -244,13 +253,6 @@ refuse_facet(struct line *l)
 	struct span word = span_take(l->now.text, 80);
 	char hint[HINT_MAX];
 
-	if (line_at_word(l) && words_is_later_facet(word)) {
-		line_break(l,
-		    "facet `%.*s` is not in this version; use client host helo from to tls "
-		    "auth subject header body url attachment attachment-type",
-		    SPAN_ARG(word));
-		return;
-	}
 	if (!line_at_word(l)) {
 		line_break(l,
 		    "`%.*s` where a facet should be; write FACET VALUE, with the value in "
@@ -270,9 +272,12 @@ read_facets(struct line *l, struct rule *r)
 	    [FACET_HELO] = RULE_AT_HELO,
 	    [FACET_FROM] = RULE_AT_MAIL,
 	    [FACET_TO] = RULE_AT_RCPT,
+	    [FACET_COUNTRY] = RULE_AT_CONNECT,
+	    [FACET_ASN] = RULE_AT_CONNECT,
 	    /* After STARTTLS everything begins anew: only now is it what it will be. */
 	    [FACET_TLS] = RULE_AT_MAIL,
 	    [FACET_AUTH] = RULE_AT_MAIL,
+	    [FACET_TAG] = RULE_AT_DATA, /* those of filters too */
 	    [FACET_SUBJECT] = RULE_AT_DATA,
 	    [FACET_HEADER] = RULE_AT_DATA,
 	    [FACET_BODY] = RULE_AT_DATA,

@@ -17,7 +17,16 @@ enum {
 	RULE_SCORE_MAX = 1000000 /* points, either sign */
 };
 
-enum rule_verb { RULE_ACCEPT, RULE_REJECT, RULE_TEMPFAIL, RULE_TAG, RULE_SCORE };
+enum rule_verb {
+	RULE_ACCEPT,
+	RULE_REJECT,
+	RULE_TEMPFAIL,
+	RULE_QUARANTINE,
+	RULE_DISCARD,
+	RULE_KEEP,
+	RULE_TAG,
+	RULE_SCORE
+};
 
 /* The first stage in which all facets of a rule are known; in the order of decide.h's stages. */
 enum rule_stage {
@@ -55,12 +64,29 @@ struct rule {
 	struct span text;
 };
 
-/* Rules of one stage, as indexes in listed order. */
+/* index.h: the rules of one row by a value that their fact must have. */
+struct rule_index {
+	struct index_slot *slots;
+	size_t size; /* of slots, a power of two; 0: none built */
+	uint32_t *positions, *rest;
+	size_t n_rest;
+	uint64_t bits[3]; /* lengths of networks */
+	uint8_t forms[FACET_ATTACHMENT_TYPE + 1];
+	uint16_t below_max[FACET_ATTACHMENT_TYPE + 1]; /* bytes of the longest VALUE_BELOW */
+};
+
+/* Rules, as indexes in listed order. */
+struct rule_row {
+	uint32_t *items;
+	size_t n, cap;
+	struct rule_index index;
+};
+
+/* The rules of one stage. */
 struct rule_order {
-	uint32_t *marks; /* tag, score and observe rules */
-	size_t n_marks, cap_marks;
-	uint32_t *deciders; /* deciding rules, and every dnsbl and dnswl line at its own place */
-	size_t n_deciders, cap_deciders;
+	struct rule_row marks; /* tag, score and observe rules */
+	struct rule_row
+	    deciders; /* deciding rules, and every dnsbl and dnswl line at its own place */
 };
 
 struct list_ranges {
@@ -75,6 +101,8 @@ struct snapshot {
 	struct span text;
 	struct rule *rules;
 	size_t n_rules, cap_rules;
+	uint32_t facets;        /* bit FACET_: a rule looks at it */
+	bool reads_client_text; /* a glob or a regex looks at the client's address */
 	struct rule_order stages[RULE_STAGES];
 	struct dns_list lists[POLICY_LISTS_MAX];
 	struct list_ranges ranges[POLICY_LISTS_MAX];

@@ -24,8 +24,11 @@ enum facet {
 	FACET_HELO,
 	FACET_FROM,
 	FACET_TO,
+	FACET_COUNTRY, /* of the client: two letters (ISO 3166) */
+	FACET_ASN,     /* of the client: digits */
 	FACET_TLS,
 	FACET_AUTH,
+	FACET_TAG, /* one that a rule before this one or a filter has given */
 	FACET_SUBJECT,
 	FACET_HEADER,
 	FACET_BODY,
@@ -34,8 +37,9 @@ enum facet {
 	FACET_ATTACHMENT_TYPE /* MIME types, declared and real */
 };
 
-/* TRUTH_UNKNOWN: the fact could not be had, or a pattern hit its limit; matches nothing. */
-enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN };
+/* TRUTH_UNKNOWN: the fact could not be had; TRUTH_LIMIT: a regex met its limit, which is reported.
+ * Both match nothing. */
+enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN, TRUTH_LIMIT };
 
 struct snapshot;
 struct matcher; /* one compiled value */
@@ -58,8 +62,6 @@ void snapshot_release(struct snapshot **s); /* frees at the last release */
 uint64_t snapshot_version(const struct snapshot *s);
 void snapshot_set_version(struct snapshot *s, uint64_t version); /* once, before it is shared */
 size_t snapshot_rule_count(const struct snapshot *s);
-/* Whether any rule looks at the verified reverse name, which costs questions to have. */
-bool snapshot_needs_host(const struct snapshot *s);
 /* Text of the rule with this id, as it was written; ids count rule lines from 1. */
 struct span snapshot_rule_text(const struct snapshot *s, uint32_t id);
 /* Wall milliseconds from which the rule never matches; INT64_MAX: it has no `until`. */
@@ -110,11 +112,21 @@ struct predicate {
 	enum facet facet;        /* FACET_SUBJECT and those after it */
 	struct span header_name; /* for FACET_HEADER */
 	const struct matcher *matcher;
-	bool is_negated; /* applied by the decision, not by whoever evaluates */
+	bool is_negated;     /* applied by the decision, not by whoever evaluates */
+	struct span written; /* facet and value as they stand in the rule */
 };
 
 size_t snapshot_predicate_count(const struct snapshot *s);
 const struct predicate *snapshot_predicate(const struct snapshot *s, size_t i);
+/*
+ * What has no use but for these: appends a policy text with the same predicates in the same order and
+ * nothing else, and calls on_list for each list file that one of them names (several times for one
+ * that several name).  A process that only evaluates predicates parses this instead of the whole.
+ */
+void snapshot_content(const struct snapshot *s, struct buf *to,
+    void (*on_list)(void *arg, struct span name), void *arg);
+/* Whether any rule looks at this facet. */
+bool snapshot_needs(const struct snapshot *s, enum facet facet);
 /* Whether the value matches (is_negated not applied). Bounded by PCRE2's match and depth limits. */
 enum truth matcher_match(const struct matcher *m, struct span value);
 

@@ -1,5 +1,6 @@
 /* snapshot.c - a snapshot's life, and what others may read of it. */
 #include "policy/rules/compiler.h"
+#include "policy/rules/index.h"
 #include "relay/base/utf8.h"
 
 #include <stdio.h>
@@ -37,6 +38,13 @@ snapshot_new(struct span text)
 }
 
 static void
+row_free(struct rule_row *row)
+{
+	mem_free(row->items);
+	index_free(&row->index);
+}
+
+static void
 snapshot_free(struct snapshot *s)
 {
 	regex_room_free(&s->room);
@@ -44,8 +52,8 @@ snapshot_free(struct snapshot *s)
 		valuelist_free(&s->values[i]);
 	mem_free(s->values);
 	for (int i = 0; i < RULE_STAGES; i++) {
-		mem_free(s->stages[i].marks);
-		mem_free(s->stages[i].deciders);
+		row_free(&s->stages[i].marks);
+		row_free(&s->stages[i].deciders);
 	}
 	mem_free(s->rules);
 	mem_free(s->predicates);
@@ -54,13 +62,13 @@ snapshot_free(struct snapshot *s)
 }
 
 static void
-add_index(uint32_t **items, size_t *n, size_t *cap, uint32_t index)
+row_add(struct rule_row *row, uint32_t index)
 {
-	if (*n == *cap) {
-		*cap = *cap == 0 ? ORDER_FIRST : *cap * 2;
-		*items = mem_grow(*items, *cap * sizeof(**items));
+	if (row->n == row->cap) {
+		row->cap = row->cap == 0 ? ORDER_FIRST : row->cap * 2;
+		row->items = mem_grow(row->items, row->cap * sizeof(*row->items));
 	}
-	(*items)[(*n)++] = index;
+	row->items[row->n++] = index;
 }
 
 void
@@ -75,11 +83,7 @@ compile_add(struct compiler *c, const struct rule *r)
 		s->cap_rules = s->cap_rules == 0 ? RULES_FIRST : s->cap_rules * 2;
 		s->rules = mem_grow(s->rules, s->cap_rules * sizeof(*s->rules));
 	}
-	if (is_mark)
-		add_index(&order->marks, &order->n_marks, &order->cap_marks, (uint32_t)s->n_rules);
-	else
-		add_index(&order->deciders, &order->n_deciders, &order->cap_deciders,
-		    (uint32_t)s->n_rules);
+	row_add(is_mark ? &order->marks : &order->deciders, (uint32_t)s->n_rules);
 	s->rules[s->n_rules++] = *r;
 }
 
@@ -116,6 +120,18 @@ compile_text(struct compiler *c, struct span text)
 	}
 }
 
+static void
+build_indexes(struct snapshot *s)
+{
+	for (int i = 0; i < RULE_STAGES; i++) {
+		struct rule_order *order = &s->stages[i];
+
+		index_build(&order->marks.index, s->rules, order->marks.items, order->marks.n);
+		index_build(
+		    &order->deciders.index, s->rules, order->deciders.items, order->deciders.n);
+	}
+}
+
 struct snapshot *
 snapshot_parse(struct span text, const char *file, list_reader *reader, void *reader_arg,
     struct policy_errors *errors)
@@ -132,8 +148,10 @@ snapshot_parse(struct span text, const char *file, list_reader *reader, void *re
 	c.values = map_new();
 	compile_text(&c, c.s->text);
 	map_free(&c.values);
-	if (errors->n == 0)
+	if (errors->n == 0) {
+		build_indexes(c.s);
 		return c.s;
+	}
 	snapshot_release(&c.s);
 	return NULL;
 }
@@ -170,13 +188,9 @@ snapshot_set_version(struct snapshot *s, uint64_t version)
 }
 
 bool
-snapshot_needs_host(const struct snapshot *s)
+snapshot_needs(const struct snapshot *s, enum facet facet)
 {
-	for (size_t i = 0; i < s->n_rules; i++)
-		for (size_t k = 0; k < s->rules[i].n_facets; k++)
-			if (s->rules[i].facets[k]->facet == FACET_HOST)
-				return true;
-	return false;
+	return s->facets >> facet & 1;
 }
 
 size_t
@@ -258,4 +272,20 @@ snapshot_predicate(const struct snapshot *s, size_t i)
 {
 	must(i < s->n_predicates);
 	return &s->predicates[i];
+}
+
+void
+snapshot_content(const struct snapshot *s, struct buf *to,
+    void (*on_list)(void *arg, struct span name), void *arg)
+{
+	for (size_t i = 0; i < s->n_predicates; i++) {
+		const struct predicate *p = &s->predicates[i];
+
+		/* The shortest verb: no line becomes longer than it was.  What fails is in to->failed. */
+		(void)buf_add_str(to, "keep ");
+		(void)buf_add_span(to, p->written);
+		(void)buf_add_char(to, '\n');
+		if (p->matcher->form == MATCH_LIST)
+			on_list(arg, span_skip(p->written, span_rfind(p->written, ':') + 1));
+	}
 }

@@ -70,6 +70,10 @@ textset_add(struct textset *set, struct span text)
 		memcpy(set->bytes + set->n, lower.p, lower.n);
 	set->n += lower.n;
 	set->count++;
+	if (set->count == 1 || lower.n < set->shortest)
+		set->shortest = lower.n;
+	if (lower.n > set->longest)
+		set->longest = lower.n;
 	return true;
 }
 
@@ -78,7 +82,7 @@ textset_has(const struct textset *set, struct span text)
 {
 	char room[TEXTSET_TEXT_MAX];
 
-	if (set->count == 0 || text.n > sizeof(room))
+	if (set->count == 0 || text.n < set->shortest || text.n > set->longest)
 		return false;
 	return *slot_for(set, lowered(text, room)) != 0;
 }

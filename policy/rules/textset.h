@@ -14,6 +14,7 @@ struct textset {
 	uint32_t *slots; /* offset + 1 of a member; 0: free */
 	size_t size;     /* of slots, a power of two */
 	size_t count;
+	size_t shortest, longest; /* bytes of members, so that other texts are not looked for */
 };
 
 /* False: longer than TEXTSET_TEXT_MAX or the set is full. A member given twice counts once. */

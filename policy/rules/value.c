@@ -12,8 +12,13 @@ value_kind_of(enum facet facet)
 	case FACET_FROM:
 	case FACET_TO:
 		return VALUE_ADDRESS;
+	case FACET_COUNTRY:
+		return VALUE_COUNTRY;
+	case FACET_ASN:
+		return VALUE_ASN;
 	case FACET_TLS:
 	case FACET_AUTH:
+	case FACET_TAG:
 	case FACET_SUBJECT:
 	case FACET_HEADER:
 	case FACET_BODY:
@@ -158,6 +163,36 @@ read_address(struct span text, struct value *out, struct err *err)
 	    SPAN_ARG(span_take(text, 80)));
 }
 
+static int
+read_country(struct span text, struct value *out, struct err *err)
+{
+	out->form = VALUE_EXACT;
+	out->text = text;
+	if (text.n == 2 && char_lower(text.p[0]) >= 'a' && char_lower(text.p[0]) <= 'z' &&
+	    char_lower(text.p[1]) >= 'a' && char_lower(text.p[1]) <= 'z')
+		return 0;
+	return err_set(err, E_SYNTAX,
+	    "`%.*s` is no country; write the two letters of ISO 3166, such as DE",
+	    SPAN_ARG(span_take(text, 80)));
+}
+
+/* "64512" and "AS64512"; kept as digits. */
+static int
+read_asn(struct span text, struct value *out, struct err *err)
+{
+	uint64_t number;
+
+	out->form = VALUE_EXACT;
+	out->text = text;
+	if (text.n > 2 && char_lower(text.p[0]) == 'a' && char_lower(text.p[1]) == 's')
+		out->text = span_skip(text, 2);
+	if (span_to_u64(out->text, &number) && number <= UINT32_MAX && out->text.p[0] != '0')
+		return 0;
+	return err_set(err, E_SYNTAX,
+	    "`%.*s` is no number of an autonomous system; write 64512 or AS64512",
+	    SPAN_ARG(span_take(text, 80)));
+}
+
 int
 value_read(struct span text, enum value_kind kind, struct value *out, struct err *err)
 {
@@ -172,6 +207,10 @@ value_read(struct span text, enum value_kind kind, struct value *out, struct err
 		return read_name(text, out, err);
 	case VALUE_ADDRESS:
 		return read_address(text, out, err);
+	case VALUE_COUNTRY:
+		return read_country(text, out, err);
+	case VALUE_ASN:
+		return read_asn(text, out, err);
 	case VALUE_TEXT:
 		out->form = VALUE_EXACT;
 		out->text = text;

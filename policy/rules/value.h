@@ -15,6 +15,8 @@ enum value_kind {
 	VALUE_NET,     /* client */
 	VALUE_NAME,    /* host, helo */
 	VALUE_ADDRESS, /* from, to */
+	VALUE_COUNTRY, /* country */
+	VALUE_ASN,     /* asn */
 	VALUE_TEXT     /* subject, header, body, attachment, attachment-type */
 };
 

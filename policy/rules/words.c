@@ -3,15 +3,15 @@
 
 #include <stdio.h>
 
-const char *const words_verbs[] = {
-    "accept", "reject", "tempfail", "tag", "score", "observe", "dnsbl", "dnswl", NULL};
-const char *const words_list_verbs[] = {"answers", "reject", "tempfail", "tag", "score", NULL};
-const char *const words_facets[] = {"client", "host", "helo", "from", "to", "tls", "auth",
-    "subject", "header", "body", "url", "attachment", "attachment-type", NULL};
+const char *const words_verbs[] = {"accept", "reject", "tempfail", "quarantine", "discard", "keep",
+    "tag", "score", "observe", "dnsbl", "dnswl", NULL};
+const char *const words_list_verbs[] = {
+    "answers", "reject", "tempfail", "quarantine", "discard", "keep", "tag", "score", NULL};
+const char *const words_facets[] = {"client", "host", "helo", "from", "to", "country", "asn", "tls",
+    "auth", "tag", "subject", "header", "body", "url", "attachment", "attachment-type", NULL};
 const char *const words_options[] = {"text", "note", "until", NULL};
 
-static const char *const later_verbs[] = {"quarantine", "discard", "hold", "keep", NULL};
-static const char *const later_facets[] = {"country", "asn", "tag", NULL};
+static const char *const later_verbs[] = {"hold", NULL};
 
 bool
 words_have(const char *const *words, struct span word)
@@ -38,12 +38,6 @@ bool
 words_is_later_verb(struct span word)
 {
 	return words_have(later_verbs, word);
-}
-
-bool
-words_is_later_facet(struct span word)
-{
-	return words_have(later_facets, word);
 }
 
 const char *

@@ -20,6 +20,8 @@ static const char schema[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS versions (version INTEGER PRIMARY KEY AUTOINCREMENT,"
     " wall_ms INTEGER NOT NULL, author TEXT NOT NULL, comment TEXT NOT NULL, text BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS trials (version INTEGER NOT NULL, back_to INTEGER NOT NULL,"
+    " until_ms INTEGER NOT NULL);" /* one row at most; unknown to older programs, which is fine */
     "PRAGMA user_version = 1;"
     "COMMIT;";
 
@@ -204,52 +206,139 @@ insert(struct store *s, struct span text, struct span author, struct span commen
 	return is_done ? 0 : -err->code;
 }
 
+/* --- trials ---------------------------------------------------------------------------------------- */
+
+int
+store_trial(struct store *s, struct store_trial *t, struct err *err)
+{
+	static const char sql[] = "SELECT version, back_to, until_ms FROM trials"
+				  " WHERE version = (SELECT max(version) FROM versions) LIMIT 1";
+	sqlite3_stmt *q = NULL;
+	int rc = -E_NOT_FOUND;
+
+	/* A store that was only ever read by this program may have no such table. */
+	if (s->db != NULL &&
+	    ask_number(s, "SELECT count(*) FROM sqlite_master WHERE name = 'trials'") > 0) {
+		if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
+			return fail(s, err, "read");
+		if (sqlite3_step(q) == SQLITE_ROW) {
+			*t = (struct store_trial){(uint64_t)sqlite3_column_int64(q, 0),
+			    (uint64_t)sqlite3_column_int64(q, 1), sqlite3_column_int64(q, 2)};
+			rc = 0;
+		}
+		(void)sqlite3_finalize(q); /* tells the step's error again */
+	}
+	return rc < 0 ? err_set(err, E_NOT_FOUND, "no version of the policy is on trial") : 0;
+}
+
+static int
+set_trial(struct store *s, const struct store_trial *t, struct err *err)
+{
+	sqlite3_stmt *q = NULL;
+	bool is_done;
+
+	if (run(s, "DELETE FROM trials", err) < 0)
+		return -err->code;
+	if (t == NULL)
+		return 0;
+	if (sqlite3_prepare_v2(s->db,
+		"INSERT INTO trials (version, back_to, until_ms) VALUES (?1, ?2, ?3)", -1, &q,
+		NULL) != SQLITE_OK)
+		return fail(s, err, "write");
+	is_done = sqlite3_bind_int64(q, 1, (int64_t)t->version) == SQLITE_OK &&
+		  sqlite3_bind_int64(q, 2, (int64_t)t->back_to) == SQLITE_OK &&
+		  sqlite3_bind_int64(q, 3, t->until_ms) == SQLITE_OK &&
+		  sqlite3_step(q) == SQLITE_DONE;
+	if (!is_done)
+		(void)fail(s, err, "write"); /* before finalize changes the message */
+	(void)sqlite3_finalize(q);           /* tells the step's error again */
+	return is_done ? 0 : -err->code;
+}
+
+/* What is asked of an import. */
+struct order {
+	const uint64_t *base; /* NULL: whatever is there is replaced */
+	struct span text, author, comment;
+	int64_t trial_until_ms; /* 0: it is there to stay */
+};
+
+/* The new version is in; says whether it is on trial. */
+static int
+put_on_trial(struct store *s, const struct order *o, const struct store_trial *before,
+    uint64_t replaced, uint64_t version, struct err *err)
+{
+	struct store_trial t = {.version = version,
+	    .back_to = before->version > 0 ? before->back_to : replaced,
+	    .until_ms = o->trial_until_ms};
+
+	return set_trial(s, o->trial_until_ms > 0 ? &t : NULL, err);
+}
+
+/* --- imports --------------------------------------------------------------------------------------- */
+
 /* Inside the transaction. */
 static int
-import_locked(struct store *s, const uint64_t *base, struct span text, struct span author,
-    struct span comment, uint64_t *version, bool *is_new, struct err *err)
+import_locked(
+    struct store *s, const struct order *o, uint64_t *version, bool *is_new, struct err *err)
 {
+	struct store_trial before = {0};
 	struct buf now = BUF_INIT(STORE_TEXT_MAX);
 	int rc = store_current(s, &now, version, err);
-	bool is_equal = rc == 0 && span_eq(buf_span(&now), text);
+	bool is_equal = rc == 0 && span_eq(buf_span(&now), o->text);
+	uint64_t replaced = *version;
 
 	buf_free(&now);
-	if (rc == 0 && base != NULL && *version != *base)
+	if (rc == 0 && o->base != NULL && *version != *o->base)
 		return err_set(err, E_AGAIN, "somebody else has changed the policy meanwhile");
 	if (rc < 0 || is_equal)
 		return rc;
-	rc = insert(s, text, author, comment, err);
+	(void)store_trial(s, &before, NULL); /* none: all zeros */
+	rc = insert(s, o->text, o->author, o->comment, err);
 	if (rc < 0)
 		return rc;
 	*version = (uint64_t)sqlite3_last_insert_rowid(s->db);
 	*is_new = true;
-	return 0;
+	return put_on_trial(s, o, &before, replaced, *version, err);
 }
 
 static int
-import(struct store *s, const uint64_t *base, struct span text, struct span author,
-    struct span comment, uint64_t *version, bool *is_new, struct err *err)
+begin(struct store *s, struct err *err)
+{
+	if (!s->may_write)
+		return err_set(err, E_DENIED, "policy.db is open for reading only");
+	return run(s, "BEGIN IMMEDIATE", err);
+}
+
+/* On disk when this returns, or nothing has changed. */
+static int
+end(struct store *s, int rc, struct err *err)
+{
+	if (rc == 0)
+		rc = run(s, "COMMIT", err);
+	if (rc < 0)
+		(void)sqlite3_exec(
+		    s->db, "ROLLBACK", NULL, NULL, NULL); /* the first error counts */
+	return rc;
+}
+
+static int
+import(struct store *s, const struct order *o, uint64_t *version, bool *is_new, struct err *err)
 {
 	struct err own = {0};
 	int rc;
 
 	err = err != NULL ? err : &own;
 	*is_new = false;
-	if (!s->may_write)
-		return err_set(err, E_DENIED, "policy.db is open for reading only");
-	if (text.n > STORE_TEXT_MAX || author.n > STORE_WORD_MAX || comment.n > STORE_WORD_MAX)
+	if (o->text.n > STORE_TEXT_MAX || o->author.n > STORE_WORD_MAX ||
+	    o->comment.n > STORE_WORD_MAX)
 		return err_set(err, E_LIMIT, "a policy is at most %d bytes, author and comment %d",
 		    STORE_TEXT_MAX, STORE_WORD_MAX);
-	if (run(s, "BEGIN IMMEDIATE", err) < 0)
-		return -err->code;
-	rc = import_locked(s, base, text, author, comment, version, is_new, err);
-	if (rc == 0)
-		rc = run(s, "COMMIT", err);
-	if (rc < 0) {
+	rc = begin(s, err);
+	if (rc < 0)
+		return rc;
+	rc = end(s, import_locked(s, o, version, is_new, err), err);
+	if (rc < 0)
 		*is_new = false;
-		(void)sqlite3_exec(
-		    s->db, "ROLLBACK", NULL, NULL, NULL); /* the first error counts */
-	}
 	return rc;
 }
 
@@ -257,14 +346,83 @@ int
 store_import(struct store *s, struct span text, struct span author, struct span comment,
     uint64_t *version, bool *is_new, struct err *err)
 {
-	return import(s, NULL, text, author, comment, version, is_new, err);
+	struct order o = {.text = text, .author = author, .comment = comment};
+
+	return import(s, &o, version, is_new, err);
 }
 
 int
 store_import_on(struct store *s, uint64_t base, struct span text, struct span author,
     struct span comment, uint64_t *version, bool *is_new, struct err *err)
 {
-	return import(s, &base, text, author, comment, version, is_new, err);
+	struct order o = {.base = &base, .text = text, .author = author, .comment = comment};
+
+	return import(s, &o, version, is_new, err);
+}
+
+int
+store_import_trial(struct store *s, const uint64_t *base, struct span text, struct span author,
+    struct span comment, int64_t until_ms, uint64_t *version, bool *is_new, struct err *err)
+{
+	struct order o = {base, text, author, comment, until_ms};
+
+	return import(s, &o, version, is_new, err);
+}
+
+int
+store_confirm(struct store *s, struct store_trial *t, struct err *err)
+{
+	struct err own = {0};
+	int rc;
+
+	err = err != NULL ? err : &own;
+	rc = begin(s, err);
+	if (rc < 0)
+		return rc;
+	rc = store_trial(s, t, err);
+	return end(s, rc < 0 ? rc : set_trial(s, NULL, err), err);
+}
+
+/* Inside the transaction. */
+static int
+go_back_locked(
+    struct store *s, int64_t now_ms, struct store_trial *t, uint64_t *version, struct err *err)
+{
+	struct buf text = BUF_INIT(STORE_TEXT_MAX);
+	struct order o = {.author = SPAN("postern")};
+	char comment[80];
+	bool is_new;
+	int rc = store_trial(s, t, err);
+
+	if (rc == 0 && now_ms < t->until_ms)
+		rc = err_set(
+		    err, E_AGAIN, "version %llu is on trial", (unsigned long long)t->version);
+	if (rc == 0)
+		rc = store_text(s, t->back_to, &text, err);
+	if (rc == 0) {
+		(void)snprintf(comment, sizeof(comment),
+		    "back to version %llu: version %llu was not confirmed",
+		    (unsigned long long)t->back_to, (unsigned long long)t->version); /* fits */
+		o.comment = span_str(comment);
+		o.text = buf_span(&text);
+		rc = import_locked(s, &o, version, &is_new, err);
+	}
+	if (rc == 0 && !is_new) /* the texts are equal: nothing to go back from */
+		rc = set_trial(s, NULL, err);
+	buf_free(&text);
+	return rc;
+}
+
+int
+store_go_back(
+    struct store *s, int64_t now_ms, struct store_trial *t, uint64_t *version, struct err *err)
+{
+	struct err own = {0};
+	int rc;
+
+	err = err != NULL ? err : &own;
+	rc = begin(s, err);
+	return rc < 0 ? rc : end(s, go_back_locked(s, now_ms, t, version, err), err);
 }
 
 static struct span

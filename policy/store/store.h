@@ -45,6 +45,29 @@ int store_import(struct store *s, struct span text, struct span author, struct s
  * somebody else has changed the policy since. */
 int store_import_on(struct store *s, uint64_t base, struct span text, struct span author,
     struct span comment, uint64_t *version, bool *is_new, struct err *err);
+/*
+ * A version on trial: unless somebody confirms it, it goes back to the text of `back_to` at
+ * `until_ms`.  It is on trial only while it is the newest: whoever changes the policy after it has
+ * seen that he still can.
+ */
+struct store_trial {
+	uint64_t version, back_to;
+	int64_t until_ms; /* wall */
+};
+
+/* As store_import (base NULL) or store_import_on, but what is new is on trial until then.  Made from
+ * a version that is on trial itself, it goes back to where that one would. */
+int store_import_trial(struct store *s, const uint64_t *base, struct span text, struct span author,
+    struct span comment, int64_t until_ms, uint64_t *version, bool *is_new, struct err *err);
+/* The version that is on trial; -E_NOT_FOUND: none is. */
+int store_trial(struct store *s, struct store_trial *t, struct err *err);
+/* The trial is over, the version stays. *t is what it was; -E_NOT_FOUND. */
+int store_confirm(struct store *s, struct store_trial *t, struct err *err);
+/* When the trial's time has come: makes the text it goes back to the newest version, by author
+ * "postern". *t is what it was, *version the new one.  -E_NOT_FOUND: none is on trial, -E_AGAIN: its
+ * time has not come. */
+int store_go_back(
+    struct store *s, int64_t now_ms, struct store_trial *t, uint64_t *version, struct err *err);
 /* Newest first; the spans live during the call only. 0 or -E_IO. */
 int store_history(struct store *s, void (*on_version)(void *arg, const struct store_version *v),
     void *arg, struct err *err);

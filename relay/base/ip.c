@@ -129,6 +129,20 @@ net_parse(struct span text, struct net *out)
 	return !has_bits_after(&out->base, out->bits);
 }
 
+struct ip
+ip_network(const struct ip *ip, uint8_t v4_bits, uint8_t v6_bits)
+{
+	struct ip out = *ip;
+	unsigned bits = ip_is_v4(ip) ? 96U + v4_bits : v6_bits;
+
+	for (unsigned i = 0; i < sizeof(out.bytes); i++)
+		if (i * 8 >= bits)
+			out.bytes[i] = 0;
+		else if (bits - i * 8 < 8)
+			out.bytes[i] &= (uint8_t)(0xff << (8 - (bits - i * 8)));
+	return out;
+}
+
 bool
 net_has(const struct net *net, const struct ip *ip)
 {

@@ -36,6 +36,8 @@ socklen_t ip_to_sockaddr(const struct ip *ip, uint16_t port, struct sockaddr_sto
 bool net_parse(
     struct span text, struct net *out); /* CIDR or a single address; host bits must be 0 */
 bool net_has(const struct net *net, const struct ip *ip);
+/* The address with all behind the first v4_bits (IPv4) or v6_bits set to 0: what one client has. */
+struct ip ip_network(const struct ip *ip, uint8_t v4_bits, uint8_t v6_bits);
 struct span net_format(const struct net *net, char to[NET_TEXT_MAX]);
 
 /* "ADDRESS:PORT" or "[ADDRESS]:PORT". */

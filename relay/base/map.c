@@ -55,20 +55,16 @@ load64(const char *p, size_t n)
 
 /* SipHash-2-4, Aumasson and Bernstein 2012. */
 uint64_t
-map_hash(struct span key)
+map_hash_keyed(const uint64_t secret[2], struct span key)
 {
 	uint64_t v[4], w;
 	size_t left = key.n;
 	const char *p = key.p;
 
-	if (hash_key[0] == 0) {
-		rng_bytes(hash_key, sizeof(hash_key));
-		hash_key[0] |= 1;
-	}
-	v[0] = hash_key[0] ^ 0x736f6d6570736575ULL;
-	v[1] = hash_key[1] ^ 0x646f72616e646f6dULL;
-	v[2] = hash_key[0] ^ 0x6c7967656e657261ULL;
-	v[3] = hash_key[1] ^ 0x7465646279746573ULL;
+	v[0] = secret[0] ^ 0x736f6d6570736575ULL;
+	v[1] = secret[1] ^ 0x646f72616e646f6dULL;
+	v[2] = secret[0] ^ 0x6c7967656e657261ULL;
+	v[3] = secret[1] ^ 0x7465646279746573ULL;
 	for (; left >= 8; left -= 8, p += 8) {
 		w = load64(p, 8);
 		v[3] ^= w;
@@ -85,6 +81,16 @@ map_hash(struct span key)
 	for (int i = 0; i < 4; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t
+map_hash(struct span key)
+{
+	if (hash_key[0] == 0) {
+		rng_bytes(hash_key, sizeof(hash_key));
+		hash_key[0] |= 1;
+	}
+	return map_hash_keyed(hash_key, key);
 }
 
 struct map *

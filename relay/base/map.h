@@ -25,5 +25,7 @@ void *map_set_u64(struct map *m, uint64_t key, void *value);
 void *map_remove_u64(struct map *m, uint64_t key);
 
 uint64_t map_hash(struct span key); /* the keyed hash itself */
+/* The same with a key of the caller's own, for what must mean the same after a restart. */
+uint64_t map_hash_keyed(const uint64_t secret[2], struct span key);
 
 #endif

@@ -20,14 +20,19 @@ struct command_line {
 int command_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Reads and parses the configuration; NULL after every error was printed.  `text` may be NULL. */
 struct config *command_config(const struct command_line *line, struct buf *text);
+/* The bytes of the plugins' catalog that this configuration came with; empty: no plugin folder. */
+struct span command_plugins(void);
 
 /* The sub-commands. */
 int command_run(const struct command_line *line);
 int command_check(const struct command_line *line);
 int command_explain(const struct command_line *line);
 int command_gateway(const struct command_line *line);
+int command_plan(const struct command_line *line);
 int command_policy(const struct command_line *line);
+int command_recipient(const struct command_line *line);
 int command_queue(const struct command_line *line);
+int command_quarantine(const struct command_line *line);
 int command_status(const struct command_line *line);
 int command_reload(const struct command_line *line);
 int command_trace(const struct command_line *line);

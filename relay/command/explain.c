@@ -30,10 +30,14 @@ struct options {
 	size_t n_to;
 };
 
+struct explanation;
+
 struct outcome {
+	struct explanation *explanation;
 	const char *to;
 	struct verdict verdict;
 	const struct conf_gateway *gateway;
+	struct recipient_answer known; /* RECIPIENT_UNKNOWN: not asked for, or nobody could say */
 };
 
 struct explanation {
@@ -45,6 +49,7 @@ struct explanation {
 	const struct conf_flow *flow;
 	struct snapshot *snapshot;
 	struct recipients **recipients;
+	struct mmdb countries, networks; /* in the bundle */
 	struct id id;
 	struct list_answer answers[POLICY_LISTS_MAX];
 	bool is_off[POLICY_LISTS_MAX];
@@ -209,6 +214,37 @@ on_host(struct host_lookup *h, struct span host, bool is_known)
 }
 
 static void
+on_recipient(struct recipient_request *r, const struct recipient_answer *a)
+{
+	((struct outcome *)r->arg)->known = *a;
+	answer_came(((struct outcome *)r->arg)->explanation);
+}
+
+static void
+ask_recipients(struct explanation *e, struct dns_client *dns)
+{
+	static struct recipient_request requests[TO_MAX];
+
+	for (size_t i = 0; i < e->options.n_to; i++) {
+		struct span to = span_str(e->options.to[i]);
+		struct recipient_question q;
+		struct route route;
+
+		e->outcomes[i].explanation = e;
+		(void)route_find(e->config, e->flow, e->recipients, to, &route); /* or asks NULL */
+		if (route.asks == NULL)
+			continue;
+		q = (struct recipient_question){
+		    .domain = (uint32_t)(route.asks - e->config->domains),
+		    .address = route.address};
+		requests[i] =
+		    (struct recipient_request){.on_answer = on_recipient, .arg = &e->outcomes[i]};
+		e->n_waiting++;
+		recipient_ask(dns, &requests[i], &q, recipient_patience_ms(e->config, route.asks));
+	}
+}
+
+static void
 ask(struct explanation *e, struct dns_client *dns, struct dns_request *r, size_t i,
     struct buf *name, void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
 {
@@ -238,8 +274,9 @@ ask_lists(struct explanation *e, struct dns_client *dns)
 
 /* A lookup role of our own, without its process. */
 static int
-gather_dns(struct explanation *e)
+gather_answers(struct explanation *e)
 {
+	static const struct source_report nobody; /* the answers say it */
 	static struct host_lookup host;
 	struct err err = {0};
 	struct service *service;
@@ -247,16 +284,17 @@ gather_dns(struct explanation *e)
 	int ends[2];
 
 	e->loop = loop_new();
-	service = service_new(e->loop, &e->config->dns, &err);
+	service = service_new(e->loop, e->config, &nobody, &err);
 	if (service == NULL)
 		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
 	channel_pair(ends);
 	service_peer(service, ends[0]);
 	dns = dns_client_new(e->loop);
 	dns_client_connect(dns, ends[1]);
+	ask_recipients(e, dns);
 	if (e->flow->connect & CONNECT_DNSBL)
 		ask_lists(e, dns);
-	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs_host(e->snapshot)) {
+	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs(e->snapshot, FACET_HOST)) {
 		host.on_done = on_host;
 		host.arg = e;
 		e->n_waiting++;
@@ -284,6 +322,8 @@ facts_of(struct explanation *e)
 	    .from = span_str(e->options.from),
 	    .answers = e->answers,
 	    .n_answers = snapshot_list_count(e->snapshot),
+	    .country = mmdb_country(&e->countries, &e->options.client),
+	    .asn = mmdb_asn(&e->networks, &e->options.client),
 	    .flow = e->flow,
 	    .hostname = e->config->hostname,
 	};
@@ -312,6 +352,7 @@ load_policy(struct explanation *e)
 	if (r < 0)
 		return EXIT_CONFIG;
 	e->snapshot = policy_source_compile(buf_span(&e->bundle), 1);
+	policy_source_databases(e->config, buf_span(&e->bundle), &e->countries, &e->networks);
 	return e->snapshot != NULL ? EXIT_OK : EXIT_CONFIG;
 }
 
@@ -388,6 +429,7 @@ run_filters(struct explanation *e)
 		addresses[i] = span_str(e->options.to[i]);
 	job.config = e->config;
 	job.config_text = buf_span(&e->config_text);
+	job.plugins = command_plugins();
 	job.config_file = e->line->config_file;
 	job.bundle = buf_span(&e->bundle);
 	job.generation = 1;
@@ -417,16 +459,33 @@ static void
 refuse(struct explanation *e, struct outcome *o, enum route_result found)
 {
 	o->verdict = e->verdict;
-	o->verdict.action = ACTION_REJECT;
+	o->verdict.action = found == ROUTE_UNKNOWN ? ACTION_TEMPFAIL : ACTION_REJECT;
 	o->verdict.stage = STAGE_RCPT;
 	o->verdict.rule = 0;
-	o->verdict.by = found == ROUTE_NO_SUCH ? SPAN("recipient") : SPAN("relay");
+	o->verdict.by = found == ROUTE_DENIED ? SPAN("relay") : SPAN("recipient");
 	o->verdict.why[0] = '\0';
-	o->verdict.code = 550;
+	o->verdict.code = route_code(found);
 	(void)span_copy(span_str(route_enhanced(found)), o->verdict.enhanced,
 	    sizeof(o->verdict.enhanced)); /* ours: they fit */
 	(void)span_copy(span_str(route_text(found)), o->verdict.text, sizeof(o->verdict.text));
 	add_step(e, "rcpt", "recipient", span_str(o->to), 0, route_text(found));
+}
+
+/* What the source says of a recipient; as in 3_envelope.c, only if the rules do not refuse it. */
+static enum route_result
+ask_result(struct explanation *e, struct outcome *o, const struct route *route)
+{
+	struct facts facts = facts_of(e);
+	struct verdict v = e->verdict;
+
+	facts.to = route->address;
+	decide_stage(e->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
+	if (v.action >= ACTION_TEMPFAIL)
+		return ROUTE_FOUND;
+	e->lacks_fact |= o->known.state == RECIPIENT_UNKNOWN && !e->options.is_offline;
+	add_step(
+	    e, "rcpt", "source", span_str(o->to), 0, o->known.why[0] ? o->known.why : "not asked");
+	return route_answered(route->asks, o->known.state);
 }
 
 static void
@@ -437,6 +496,8 @@ walk_recipient(struct explanation *e, struct outcome *o)
 	enum route_result found =
 	    route_find(e->config, e->flow, e->recipients, span_str(o->to), &route);
 
+	if (found == ROUTE_FOUND && route.asks != NULL)
+		found = ask_result(e, o, &route);
 	if (found != ROUTE_FOUND) {
 		refuse(e, o, found);
 		return;
@@ -445,11 +506,12 @@ walk_recipient(struct explanation *e, struct outcome *o)
 	o->gateway = route.gateway;
 	o->verdict = e->verdict;
 	facts.to = route.address;
+	facts.domain = config_domain_of(e->config, route.address);
 	if (route.is_postmaster)
 		findings_spare_postmaster(&o->verdict);
 	else
 		decide_stage(e->snapshot, STAGE_RCPT, &facts, &o->verdict, trace, e);
-	if (o->verdict.action >= ACTION_TEMPFAIL || e->options.message == NULL)
+	if (action_refuses_at_once(o->verdict.action) || e->options.message == NULL)
 		return;
 	findings_set(&e->findings, &facts);
 	decide_stage(e->snapshot, STAGE_DATA, &facts, &o->verdict, trace, e);
@@ -582,7 +644,7 @@ exit_status(const struct explanation *e)
 {
 	if (e->lacks_fact)
 		return command_fail(EXIT_TEMPFAIL,
-		    "DNS gave no answer to a question; what it asks counts as unknown");
+		    "no answer from the DNS or a source of recipients: that counts as unknown");
 	if (e->options.n_to == 0)
 		return is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
 	for (size_t i = 0; i < e->options.n_to; i++)
@@ -605,7 +667,7 @@ explain(struct explanation *e)
 		return EXIT_NO;
 	}
 	load_recipients(e);
-	status = e->options.is_offline ? EXIT_OK : gather_dns(e);
+	status = e->options.is_offline ? EXIT_OK : gather_answers(e);
 	if (status == EXIT_OK && e->options.message != NULL)
 		status = run_filters(e);
 	if (status != EXIT_OK)

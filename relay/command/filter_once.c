@@ -1,5 +1,5 @@
 #include "relay/command/filter_once.h"
-#include "relay/command/place.h"
+#include "relay/process/place.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/role.h"
 #include "relay/process/sandbox.h"
@@ -93,7 +93,8 @@ static void
 send_start(struct run *run)
 {
 	const struct filter_job *job = run->job;
-	int config_fds[CHANNEL_FDS] = {channel_seal(job->config_text, "config"), -1};
+	int config_fds[CHANNEL_FDS] = {channel_seal(job->config_text, "config"),
+	    job->plugins.n > 0 ? channel_seal(job->plugins, "plugins") : -1};
 	struct role_setup setup = {
 	    .config_file = span_str(job->config_file), .run_dir = span_str(run->dir)};
 	struct buf b = BUF_INIT(2 * SETUP_NAME_MAX + 64);

@@ -9,6 +9,7 @@
 struct filter_job {
 	const struct config *config;
 	struct span config_text;
+	struct span plugins; /* bytes of their catalog; may be empty */
 	const char *config_file;
 	struct span bundle; /* the policy */
 	uint64_t generation;

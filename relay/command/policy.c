@@ -1,7 +1,9 @@
 /* postern policy: shows the policy and its versions, and words each change as a whole new text. */
+#include "policy/config/scalar.h"
 #include "policy/rules/rules.h"
 #include "policy/store/store.h"
 #include "relay/base/clock.h"
+#include "relay/base/diff.h"
 #include "relay/base/json.h"
 #include "relay/command/policy_change.h"
 #include "relay/process/policy_source.h"
@@ -153,6 +155,69 @@ show_history(const struct config *config, const struct command_line *line)
 	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
 }
 
+/* --- differences --- */
+
+/* A version's text; its number is a word of the command line. */
+static int
+read_version(const struct config *config, const char *word, struct buf *text)
+{
+	struct err err = {0};
+	struct store *store = store_open(config->state_dir, false, &err);
+	uint64_t version;
+	int r = -E_IO;
+
+	if (store != NULL && !span_to_u64(span_str(word), &version))
+		r = err_set(&err, E_NOT_FOUND,
+		    "no version %.20s; \"policy history\" shows their numbers", word);
+	else if (store != NULL)
+		r = store_text(store, version, text, &err);
+	store_close(&store);
+	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
+}
+
+static void
+print_difference(void *arg, const struct diff_line *line)
+{
+	const struct command_line *command = arg;
+	struct buf b = BUF_INIT(POLICY_TEXT_MAX);
+	struct json j = {.to = &b};
+
+	if (!command->is_json) {
+		printf("%c%5zu  %.*s\n", line->is_added ? '+' : '-', line->number,
+		    SPAN_ARG(line->line));
+		return;
+	}
+	json_open(&j, NULL, '{');
+	json_str(&j, "change", line->is_added ? "added" : "removed");
+	json_int(&j, "line", (int64_t)line->number);
+	json_text(&j, "text", line->line);
+	json_close(&j, '}');
+	printf("%.*s\n", (int)b.n, b.p);
+	buf_free(&b);
+}
+
+static int
+show_difference(const struct config *config, const struct command_line *line)
+{
+	struct buf from = BUF_INIT(POLICY_TEXT_MAX), to = BUF_INIT(POLICY_TEXT_MAX);
+	int status = read_version(config, line->words[1], &from);
+
+	if (status == EXIT_OK)
+		status = read_version(config, line->words[2], &to);
+	if (status == EXIT_OK)
+		diff_texts(
+		    buf_span(&from), buf_span(&to), print_difference, (void *)(uintptr_t)line);
+	buf_free(&from);
+	buf_free(&to);
+	return status;
+}
+
+static int
+confirm(const struct config *config, const struct command_line *line)
+{
+	return policy_confirm(config, line->is_json);
+}
+
 /* --- changes: each makes the new text, policy_change does the rest --- */
 
 static int
@@ -209,19 +274,8 @@ static int
 older_text(
     const struct config *config, const struct command_line *line, struct buf *text, uint64_t *base)
 {
-	struct err err = {0};
-	struct store *store = store_open(config->state_dir, false, &err);
-	uint64_t version;
-	int r = -E_IO;
-
 	(void)base; /* it replaces whatever is there */
-	if (store != NULL && !span_to_u64(span_str(line->words[1]), &version))
-		r = err_set(&err, E_NOT_FOUND,
-		    "no version %.20s; \"policy history\" shows their numbers", line->words[1]);
-	else if (store != NULL)
-		r = store_text(store, version, text, &err);
-	store_close(&store);
-	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
+	return read_version(config, line->words[1], text);
 }
 
 struct verb {
@@ -239,27 +293,65 @@ static const struct verb verbs[] = {
     {"export", 0, export_policy, NULL, false},
     {"query", 2, query_policy, NULL, false},
     {"history", 0, show_history, NULL, false},
+    {"diff", 2, show_difference, NULL, false},
+    {"confirm", 0, confirm, NULL, false},
     {"import", 1, NULL, import_text, false},
     {"add", 1, NULL, added_text, true},
     {"remove", 1, NULL, removed_text, true},
     {"rollback", 1, NULL, older_text, false},
 };
 
+/* What stands behind the verb and its words. */
+struct wish {
+	const char *comment;
+	int64_t confirm_ms;
+};
+
+static const struct {
+	int64_t min_ms, max_ms;
+	const char *text;
+} confirm_range = {1000, (int64_t)7 * 24 * 60 * 60 * 1000, "from 1s to 7d"};
+
+static int
+read_wish(const struct verb *v, const struct command_line *line, struct wish *wish)
+{
+	*wish = (struct wish){.comment = ""};
+	for (size_t i = v->n_words + 1; i + 1 < line->n_words; i += 2) {
+		const char *value = line->words[i + 1];
+
+		if (strcmp(line->words[i], "--comment") == 0)
+			wish->comment = value;
+		else if (!scalar_time(span_str(value), &wish->confirm_ms) ||
+			 wish->confirm_ms < confirm_range.min_ms ||
+			 wish->confirm_ms > confirm_range.max_ms)
+			return command_fail(EXIT_USAGE, "--confirm %.20s is no time %s; say 5m",
+			    value, confirm_range.text);
+	}
+	return EXIT_OK;
+}
+
 static int
 change(const struct verb *v, const struct config *config, const struct command_line *line)
 {
-	const char *comment = line->n_words > v->n_words + 1 ? line->words[v->n_words + 2] : "";
-	const char *file = v->change == import_text ? line->words[1] : "policy";
-	int status = POLICY_CHANGE_AGAIN;
+	struct wish wish;
+	int status = read_wish(v, line, &wish);
 
+	if (status != EXIT_OK)
+		return status;
+	status = POLICY_CHANGE_AGAIN;
 	for (int i = 0; status == POLICY_CHANGE_AGAIN && i < CHANGE_TRIES; i++) {
 		struct buf text = BUF_INIT(POLICY_TEXT_MAX);
 		uint64_t base = 0;
+		struct policy_change c = {.base = v->is_edit ? &base : NULL,
+		    .file = v->change == import_text ? line->words[1] : "policy",
+		    .comment = wish.comment,
+		    .confirm_ms = wish.confirm_ms,
+		    .is_json = line->is_json};
 
 		status = v->change(config, line, &text, &base);
+		c.text = buf_span(&text);
 		if (status == EXIT_OK)
-			status = policy_change(config, buf_span(&text), v->is_edit ? &base : NULL,
-			    file, comment, line->is_json);
+			status = policy_change(config, &c);
 		buf_free(&text);
 	}
 	if (status == POLICY_CHANGE_AGAIN)
@@ -268,27 +360,32 @@ change(const struct verb *v, const struct config *config, const struct command_l
 	return status;
 }
 
+/* Whether what follows the verb's words is pairs of options that a change takes. */
+static bool
+has_only_options(const struct verb *v, const struct command_line *line)
+{
+	size_t i = v->n_words + 1;
+
+	while (
+	    v->change != NULL && i + 1 < line->n_words &&
+	    (strcmp(line->words[i], "--comment") == 0 || strcmp(line->words[i], "--confirm") == 0))
+		i += 2;
+	return i == line->n_words;
+}
+
 /* NULL after saying what would be right. */
 static const struct verb *
 find_verb(const struct command_line *line)
 {
 	const char *name = line->n_words > 0 ? line->words[0] : "";
 
-	if (strcmp(name, "diff") == 0) {
-		(void)command_fail(0, "policy diff is not in this version");
-		return NULL;
-	}
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		const struct verb *v = &verbs[i];
-		bool has_comment = v->change != NULL && line->n_words == v->n_words + 3 &&
-				   strcmp(line->words[v->n_words + 1], "--comment") == 0;
-
-		if (strcmp(name, v->name) == 0 && (line->n_words == v->n_words + 1 || has_comment))
-			return v;
-	}
-	(void)command_fail(0, "say policy list, query FACET VALUE, export, history, import FILE, "
-			      "add \"RULE\", remove "
-			      "ID or rollback VERSION; changes take --comment TEXT");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(name, verbs[i].name) == 0 && has_only_options(&verbs[i], line))
+			return &verbs[i];
+	(void)command_fail(0,
+	    "say policy list, query FACET VALUE, export, history, diff VERSION VERSION, "
+	    "import FILE, add \"RULE\", remove ID, rollback VERSION or confirm; changes take "
+	    "--comment TEXT and --confirm TIME");
 	return NULL;
 }
 

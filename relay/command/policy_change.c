@@ -1,11 +1,13 @@
 /*
- * The changes that `postern policy` makes: import, add, remove, rollback.  Each is a whole new text,
+ * The changes that `postern policy` makes: import, add, remove, rollback, confirm.  Each is a whole new text,
  * checked as such, stored as one version, and live when the command returns; anything wrong changes
  * nothing.
  */
 #include "relay/command/policy_change.h"
 #include "policy/rules/rules.h"
 #include "policy/store/store.h"
+#include "relay/base/clock.h"
+#include "relay/base/json.h"
 #include "relay/command/ask.h"
 #include "relay/process/policy_source.h"
 
@@ -32,24 +34,36 @@ become_owner(const struct config *config)
 	return EXIT_OK;
 }
 
-static int
-store_text_as_version(const struct config *config, struct span text, const uint64_t *base,
-    const char *comment, uint64_t *version, bool *is_new)
+static struct span
+author(void)
 {
 	const struct passwd *user = getpwuid(getuid());
 	const char *sudo = getenv("SUDO_USER");
-	struct span author = span_str(sudo != NULL   ? sudo
-				      : user != NULL ? user->pw_name
-						     : "unknown");
+
+	return span_str(sudo != NULL ? sudo : user != NULL ? user->pw_name : "unknown");
+}
+
+/* What came of it. */
+struct stored {
+	uint64_t version;
+	bool is_new;
+	struct store_trial trial; /* version 0: none */
+};
+
+static int
+store_text_as_version(
+    const struct config *config, const struct policy_change *c, struct stored *stored)
+{
+	int64_t until_ms = c->confirm_ms > 0 ? clock_wall_ms() + c->confirm_ms : 0;
 	struct err err = {0};
 	struct store *store = store_open(config->state_dir, true, &err);
 	int r = -E_IO;
 
-	if (store != NULL && base != NULL)
-		r = store_import_on(
-		    store, *base, text, author, span_str(comment), version, is_new, &err);
-	else if (store != NULL)
-		r = store_import(store, text, author, span_str(comment), version, is_new, &err);
+	if (store != NULL)
+		r = store_import_trial(store, c->base, c->text, author(), span_str(c->comment),
+		    until_ms, &stored->version, &stored->is_new, &err);
+	if (r == 0)
+		(void)store_trial(store, &stored->trial, NULL); /* none: all zeros */
 	store_close(&store);
 	if (r == -E_AGAIN)
 		return POLICY_CHANGE_AGAIN;
@@ -70,31 +84,78 @@ make_live(const struct config *config)
 	return status;
 }
 
+static void
+print_stored(const struct stored *stored, bool is_json)
+{
+	const struct store_trial *t = &stored->trial;
+	struct buf out = BUF_INIT(4096);
+	struct json j = {.to = &out};
+
+	if (is_json) {
+		json_open(&j, NULL, '{');
+		json_int(&j, "version", (int64_t)stored->version);
+		json_bool(&j, "is_new", stored->is_new);
+		if (t->version > 0) {
+			json_int(&j, "back_to", (int64_t)t->back_to);
+			json_time(&j, "confirm_until", t->until_ms);
+		}
+		json_close(&j, '}');
+	} else {
+		/* Bounded: numbers and a time. */
+		(void)buf_addf(&out, "policy version %llu%s", (unsigned long long)stored->version,
+		    stored->is_new ? "" : " (nothing has changed)");
+		if (t->version > 0) {
+			(void)buf_addf(&out, "; it goes back to version %llu at ",
+			    (unsigned long long)t->back_to);
+			(void)clock_add_rfc3339(&out, t->until_ms);
+			(void)buf_addf(&out, " unless you say \"postern policy confirm\"");
+		}
+	}
+	printf("%.*s\n", (int)out.n, out.p);
+	buf_free(&out);
+}
+
 int
-policy_change(const struct config *config, struct span text, const uint64_t *base, const char *file,
-    const char *comment, bool is_json)
+policy_change(const struct config *config, const struct policy_change *c)
 {
 	struct buf bundle = BUF_INIT(0), errors = BUF_INIT(0);
-	uint64_t version = 0;
-	bool is_new = false;
+	struct stored stored = {0};
 	int status = become_owner(config);
 
 	if (status == EXIT_OK &&
-	    policy_source_bundle(config, text, file, 0, &bundle, &errors) < 0) {
-		fprintf(stderr, "%.*s", (int)errors.n, errors.p);
+	    policy_source_bundle(config, c->text, c->file, 0, &bundle, &errors) < 0)
+		status = EXIT_NO;
+	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : ""); /* or warnings */
+	if (status == EXIT_NO)
 		status = command_fail(EXIT_NO, "refused; the policy is as it was");
-	}
 	if (status == EXIT_OK)
-		status = store_text_as_version(config, text, base, comment, &version, &is_new);
+		status = store_text_as_version(config, c, &stored);
 	if (status == EXIT_OK)
 		status = make_live(config);
-	if (status == EXIT_OK && is_json)
-		printf("{\"version\":%llu,\"is_new\":%s}\n", (unsigned long long)version,
-		    is_new ? "true" : "false");
-	else if (status == EXIT_OK)
-		printf("policy version %llu%s\n", (unsigned long long)version,
-		    is_new ? "" : " (nothing has changed)");
+	if (status == EXIT_OK)
+		print_stored(&stored, c->is_json);
 	buf_free(&bundle);
 	buf_free(&errors);
 	return status;
+}
+
+int
+policy_confirm(const struct config *config, bool is_json)
+{
+	struct store_trial t = {0};
+	struct err err = {0};
+	struct store *store;
+	int status = become_owner(config), r = -E_IO;
+
+	if (status != EXIT_OK)
+		return status;
+	store = store_open(config->state_dir, true, &err);
+	if (store != NULL)
+		r = store_confirm(store, &t, &err);
+	store_close(&store);
+	if (r < 0)
+		return command_fail(EXIT_NO, "%s", err.text);
+	printf(is_json ? "{\"version\":%llu}\n" : "policy version %llu stays\n",
+	    (unsigned long long)t.version);
+	return EXIT_OK;
 }

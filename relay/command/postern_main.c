@@ -1,9 +1,9 @@
 /*
  * The one command an admin types: finds the sub-command, its options before or after it, its help.
  */
-#include "filters/chain/abouts.h"
 #include "relay/base/nearest.h"
 #include "relay/command/queue_help.h"
+#include "relay/process/plugins.h"
 #include "relay/process/policy_source.h"
 
 #include <stdarg.h>
@@ -23,19 +23,28 @@ static const struct subcommand subcommands[] = {
     {"run", "[--log=json]",
 	"run the relay in the foreground; prints \"ready\" once mail is accepted", command_run},
     {"check", "", "check configuration and policy; every error at once", command_check},
+    {"plan", "[--flow NAME]",
+	"which filters run over the mail of each flow, and what their word leads to", command_plan},
     {"explain",
 	"--client IP [--helo NAME] [--from ADDRESS] [--to ADDRESS]... [--policy FILE]\n"
 	"                       [--offline] [MESSAGE.eml]",
 	"what the relay would do with this mail, step by step, and why", command_explain},
     {"policy",
-	"list | query FACET VALUE | export | history |\n"
-	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION "
-	"[--comment TEXT]",
+	"list | query FACET VALUE | export | history | diff VERSION VERSION | confirm |\n"
+	"                      import FILE | add \"RULE\" | remove ID | rollback VERSION\n"
+	"                      [--comment TEXT] [--confirm TIME]",
 	"show or change the policy (FILE may be -: standard input)", command_policy},
     {"queue", "list | show | retry | hold | release | delete | bounce | fsck",
 	"the mail that waits to be delivered", command_queue},
+    {"quarantine",
+	"list [--from TEXT] [--to TEXT] [--subject TEXT] [--reason TEXT]\n"
+	"                          [--since TIME] [--until TIME] [--limit N] | show ID [--raw] |\n"
+	"                          release ID... [--to ADDRESS]... | delete ID...",
+	"the mail that is kept from its recipients", command_quarantine},
     {"gateway", "list | drain SERVER | undrain SERVER | probe [SERVER]",
 	"the servers that mail goes to", command_gateway},
+    {"recipient", "show ADDRESS | clear ADDRESS | clear all",
+	"what directories and gateways have said of recipients", command_recipient},
     {"status", "", "how the relay is, and what to do where it is not well", command_status},
     {"reload", "", "put a changed configuration, list file or recipient file in force",
 	command_reload},
@@ -48,8 +57,7 @@ static const struct subcommand subcommands[] = {
 	command_user},
 };
 
-static const char *const later[] = {
-    "recipient", "quarantine", "replay", "plan", "seal", "backup", "restore", "milter", "selftest"};
+static const char *const later[] = {"replay", "seal", "backup", "restore", "milter", "selftest"};
 
 enum {
 	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]),
@@ -69,6 +77,14 @@ command_fail(int status, const char *fmt, ...)
 	return status;
 }
 
+static struct plugins plugins; /* of the one configuration that a command reads */
+
+struct span
+command_plugins(void)
+{
+	return buf_span(&plugins.bytes);
+}
+
 struct config *
 command_config(const struct command_line *line, struct buf *text)
 {
@@ -81,7 +97,7 @@ command_config(const struct command_line *line, struct buf *text)
 	if (file_read(line->config_file, CONFIG_TEXT_MAX, to, &err) < 0)
 		(void)command_fail(0, "%s; name the configuration with -c FILE", err.text);
 	else
-		config = config_parse(buf_span(to), line->config_file, filters_abouts(), &errors);
+		config = plugins_parse_config(buf_span(to), line->config_file, &plugins, &errors);
 	fprintf(stderr, "%.*s", (int)errors.lines.n, errors.lines.n > 0 ? errors.lines.p : "");
 	buf_free(&errors.lines);
 	buf_free(&own);
@@ -101,7 +117,7 @@ print_help(void)
 {
 	printf("usage: postern [-c FILE] SUB-COMMAND [--json] [WORD...]\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].summary);
+		printf("  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
 	printf(
 	    "\n  -c FILE  the configuration (%s)\n  --json   one JSON document, or JSON lines for "
 	    "lists\n  --help   this, or of a sub-command\n  --version\n",
@@ -194,6 +210,7 @@ main(int argc, char **argv)
 		return command_fail(EXIT_USAGE, "say what to do; \"postern --help\" lists it");
 	status = p.subcommand->run(&p.line);
 	mem_free(p.line.words);
+	plugins_free(&plugins);
 	if (fflush(stdout) != 0)
 		return command_fail(EXIT_NO, "cannot write to standard output: %m");
 	return status;

@@ -7,10 +7,8 @@
 #include "relay/deliver/selection.h"
 #include "relay/ipc/control.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
 	LINE_MAX_BYTES = 16 * 1024 * 1024, /* one message with all its recipients */
@@ -32,18 +30,6 @@ done_word(const char *verb)
 		if (strcmp(orders[i].verb, verb) == 0)
 			return orders[i].done;
 	return NULL;
-}
-
-/* For the journal: who typed it, behind sudo as well. */
-static const char *
-login_name(void)
-{
-	const char *name = getuid() == 0 ? getenv("SUDO_USER") : NULL;
-	const struct passwd *user = getpwuid(getuid());
-
-	if (name != NULL && name[0] != '\0')
-		return name;
-	return user != NULL ? user->pw_name : "unknown";
 }
 
 /* --- words ------------------------------------------------------------------------------------- */
@@ -91,8 +77,6 @@ make_request(const struct command_line *line, struct request *r)
 
 	(void)add_word(r, "queue"); /* there is room for these */
 	(void)add_word(r, line->words[0]);
-	(void)add_word(r, "--by");
-	(void)add_word(r, login_name());
 	for (size_t i = 1; i < line->n_words && status == EXIT_OK; i++) {
 		bool is_option = strncmp(line->words[i], "--", 2) == 0;
 
@@ -132,7 +116,7 @@ check_words(const struct command_line *line, bool is_order)
 
 	for (size_t i = 1; i < line->n_words; i++)
 		words[i - 1] = span_str(line->words[i]);
-	rc = selection_parse(words, line->n_words - 1, clock_wall_ms(), &s, &err);
+	rc = selection_parse(words, line->n_words - 1, (struct span){0}, clock_wall_ms(), &s, &err);
 	mem_free(words);
 	if (rc < 0)
 		return command_fail(EXIT_USAGE, "%s", err.text);

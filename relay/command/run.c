@@ -5,7 +5,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/command/command.h"
-#include "relay/command/place.h"
+#include "relay/process/place.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -49,7 +49,8 @@ struct client_extensions {
 };
 
 enum client_outcome {
-	CLIENT_ACCEPTED, /* the gateway has it for every recipient not refused by on_rcpt */
+	CLIENT_ACCEPTED, /* the gateway has it, or would take a probe, for every recipient not refused
+			  * by on_rcpt */
 	CLIENT_REFUSED, /* `code` is meant for every recipient not refused by on_rcpt; ours when the
 			     * gateway cannot take such a message (552 5.3.4, 553 5.6.7, 554 5.6.3) */
 	CLIENT_NO_RCPT, /* every recipient was refused by on_rcpt */
@@ -71,6 +72,7 @@ struct client_mail {
 	const struct client_rcpt *rcpts; /* 1 to CLIENT_RCPTS_MAX; valid until the end */
 	size_t n_rcpts;
 	uint64_t size; /* bytes, CRLF lines, not dot-stuffed */
+	bool is_probe; /* the recipients are asked for only: no message follows, RSET does */
 	bool is_8bit;  /* BODY=8BITMIME was said */
 	bool is_utf8;  /* SMTPUTF8 was said */
 	enum notify_ret ret;

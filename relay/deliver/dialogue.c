@@ -201,8 +201,8 @@ dialogue_begin(struct client *c)
 		return end_with_rset(c); /* not go_idle: it could recurse once a message */
 	}
 	/* BDAT waits for the replies to the recipients: the message goes behind it at once. */
-	c->is_chunked = offers(c, CLIENT_CHUNKING);
-	n_commands = c->mail.n_rcpts + (c->is_chunked ? 1 : 2);
+	c->is_chunked = offers(c, CLIENT_CHUNKING) && !c->mail.is_probe;
+	n_commands = c->mail.n_rcpts + (c->is_chunked || c->mail.is_probe ? 1 : 2);
 	for (size_t i = 0; i < (offers(c, CLIENT_PIPELINING) ? n_commands : 1); i++)
 		add_envelope_command(c, i);
 	return client_command(c, STATE_ENVELOPE, c->options.timeouts->command_ms);
@@ -444,9 +444,11 @@ got_envelope_reply(struct client *c, int code)
 		return got_data_reply(c, code);
 	note_envelope_reply(c, i, code);
 	client_wait(c, c->options.timeouts->command_ms);
-	if (is_pipelined && !(was_last_rcpt && c->is_chunked))
+	if (is_pipelined && !(was_last_rcpt && (c->is_chunked || c->mail.is_probe)))
 		return true;
-	if (!c->is_mail_ok || (was_last_rcpt && c->n_accepted == 0))
+	if (was_last_rcpt && c->mail.is_probe && c->n_accepted > 0)
+		keep_end(c, CLIENT_ACCEPTED, code, c->said);
+	if (!c->is_mail_ok || (was_last_rcpt && (c->n_accepted == 0 || c->mail.is_probe)))
 		return end_with_rset(c);
 	if (was_last_rcpt && c->is_chunked)
 		return start_body(c);

@@ -5,7 +5,8 @@
 static bool
 state_is_settled(enum rcpt_state state)
 {
-	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED;
+	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED ||
+	       state == RCPT_QUARANTINED;
 }
 
 bool
@@ -31,8 +32,10 @@ leg_has(const struct queue_leg *l, enum rcpt_state state)
 {
 	const struct queue_entry *e = l->entry;
 
-	for (size_t i = 0; i < e->n_rcpts; i++)
-		if (&e->legs[e->rcpts[i].leg] == l && e->rcpts[i].state == state)
+	/* All legs are asked one after another: with a copy for each of thousands of recipients, a
+	 * walk over all of them would be for each leg. */
+	for (uint32_t i = l->first; i > 0; i = e->rcpts[i - 1].next)
+		if (e->rcpts[i - 1].state == state)
 			return true;
 	return false;
 }
@@ -77,7 +80,8 @@ rcpt_reply(const struct queue_entry *e, const struct queue_rcpt *r)
 bool
 rcpt_is_open(const struct queue_rcpt *r)
 {
-	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD;
+	return r->state == RCPT_WAITING || r->state == RCPT_FAILED || r->state == RCPT_HELD ||
+	       r->state == RCPT_TO_QUARANTINE;
 }
 
 bool

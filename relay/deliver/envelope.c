@@ -4,7 +4,14 @@
 #include "relay/base/mem.h"
 #include "relay/deliver/queue.h"
 
-enum { ENVELOPE_VERSION = 1, NOTE_VERSION = 1, HELD_WHY_MAX = 2048 };
+enum {
+	ENVELOPE_VERSION = 1,
+	NOTE_VERSION = 1,
+	HELD_WHY_MAX = 2048,
+	NOTE_LEG = 20, /* bytes of a leg and of a recipient without their texts */
+	NOTE_RCPT = 5,
+	NOTE_TEXT_SHORT = 100 /* COMMIT_RCPTS_MAX of everything fit then */
+};
 
 void
 envelope_put(struct buf *to, const struct envelope *e)
@@ -81,7 +88,11 @@ get_rcpt(struct wire *w, struct queue_entry *e, struct queue_rcpt *r)
 	if (w->failed)
 		return;
 	r->leg = leg_index(e, gateway, copy);
-	if (e->copies[copy].fate != COPY_DELIVER)
+	r->next = e->legs[r->leg].first;
+	e->legs[r->leg].first = (uint32_t)(r - e->rcpts) + 1;
+	if (e->copies[copy].fate == COPY_QUARANTINE)
+		rcpt_set(r, RCPT_TO_QUARANTINE, e->copies[copy].why);
+	else if (e->copies[copy].fate == COPY_HOLD)
 		rcpt_set(r, RCPT_HELD, e->copies[copy].why);
 }
 
@@ -188,8 +199,14 @@ leg_place(const struct queue_leg *l, uint64_t offset, size_t *n)
 	return c->prefix + offset;
 }
 
+static struct span
+cut(const char *text, size_t max)
+{
+	return span_take(span_str(text), max);
+}
+
 static void
-put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_ms)
+put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_ms, size_t max)
 {
 	/* One that is parked waits for a server, not for a time. */
 	bool has_time = l->state == LEG_DEFERRED && !l->is_unreachable;
@@ -197,24 +214,39 @@ put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_
 
 	put_u32(to, l->attempts);
 	put_i64(to, wall_ms + (due_ms - now_ms));
-	put_span(to, span_str(l->reply));
-	put_span(to, span_str(l->server));
+	put_span(to, cut(l->reply, max));
+	put_span(to, cut(l->server, max));
+}
+
+/* How much is told of each text: all, or what fits when there are thousands of long ones.  A note
+ * that could not be written would bring back what was settled long ago. */
+static size_t
+longest_text(const struct queue_entry *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->n_legs; i++)
+		n += NOTE_LEG + span_str(e->legs[i].reply).n + span_str(e->legs[i].server).n;
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		n += NOTE_RCPT + span_str(e->rcpts[i].reply).n;
+	return n <= SPOOL_NOTE_MAX / 2 ? QUEUE_REPLY_MAX : NOTE_TEXT_SHORT;
 }
 
 void
 note_put(struct buf *to, const struct queue_entry *e)
 {
 	int64_t now_ms = clock_mono_ms(), wall_ms = clock_wall_ms();
+	size_t max = longest_text(e);
 
 	put_u8(to, NOTE_VERSION);
 	put_u8(to, e->is_warned);
 	put_u32(to, (uint32_t)e->n_legs);
 	for (size_t i = 0; i < e->n_legs; i++)
-		put_leg(to, &e->legs[i], now_ms, wall_ms);
+		put_leg(to, &e->legs[i], now_ms, wall_ms, max);
 	put_u32(to, (uint32_t)e->n_rcpts);
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		put_u8(to, (uint8_t)e->rcpts[i].state);
-		put_span(to, span_str(e->rcpts[i].reply));
+		put_span(to, cut(e->rcpts[i].reply, max));
 	}
 }
 
@@ -265,7 +297,7 @@ walk_note(struct span note, struct queue_entry *e, bool applies)
 	if (get_u32(&w) != e->n_rcpts)
 		return -E_CORRUPT;
 	for (size_t i = 0; i < e->n_rcpts; i++) {
-		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_DELETED);
+		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_QUARANTINED);
 		struct span reply = get_span(&w, HELD_WHY_MAX);
 
 		if (applies)

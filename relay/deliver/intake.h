@@ -14,8 +14,9 @@ struct arrival {
 	uint64_t front_id;            /* of SPOOL_COMMIT */
 	uint64_t front_life;          /* which of front's channels it came by */
 	struct queue_entry *entry;
-	void *owner;  /* whoever asked, if it wants to be known */
-	bool is_kept; /* the entry is in the queue already: intake_keep */
+	bool is_release; /* a letter that leaves the quarantine; `owner` knows which */
+	void *owner;     /* whoever asked, if it wants to be known */
+	bool is_kept;    /* the entry is in the queue already: intake_keep */
 };
 
 /* The bytes of a new message behind the header sections that its envelope names. */

@@ -46,14 +46,17 @@ queue_free(struct queue **q)
 {
 	if (*q == NULL)
 		return;
+	/* First those awake: leaving the queue, they still touch their neighbours. */
+	LIST_FOR_SAFE (it, &(*q)->items) {
+		struct queue_entry *e = LIST_ENTRY(it, struct queue_item, node)->entry;
+
+		if (e != NULL)
+			queue_remove(*q, &e);
+	}
 	LIST_FOR_SAFE (it, &(*q)->items) {
 		struct queue_item *item = LIST_ENTRY(it, struct queue_item, node);
-		struct queue_entry *e = item->entry;
 
-		if (e != NULL) {
-			queue_remove(*q, &e);
-			continue;
-		}
+		list_remove(&item->node);
 		list_remove(&item->parked);
 		mem_free(item);
 	}
@@ -228,13 +231,14 @@ queue_undefer(struct queue *q, struct queue_leg *l)
 static bool
 leg_wants_time(const struct queue_leg *l)
 {
-	return leg_has(l, RCPT_WAITING) || leg_owes_report(l);
+	return leg_has(l, RCPT_WAITING) || leg_owes_report(l) || leg_has(l, RCPT_TO_QUARANTINE);
 }
 
 bool
 queue_may_sleep(const struct queue_entry *e)
 {
-	if (e->msg == NULL || e->transit != NULL || e->is_renamed || e->is_notice_in_flight)
+	if (e->msg == NULL || e->transit != NULL || e->is_renamed || e->is_notice_in_flight ||
+	    e->is_letter_in_flight)
 		return false;
 	for (size_t i = 0; i < e->n_legs; i++) {
 		const struct queue_leg *l = &e->legs[i];

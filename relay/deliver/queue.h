@@ -28,7 +28,9 @@ enum rcpt_state {
 	RCPT_DELIVERED,
 	RCPT_BOUNCED, /* the sender's bounce is durable */
 	RCPT_RELAYED, /* delivered to a server that tells nobody; the sender is still to be told */
-	RCPT_DELETED  /* by an admin, and nobody is told */
+	RCPT_DELETED, /* by an admin, and nobody is told */
+	RCPT_TO_QUARANTINE, /* goes there as soon as it can be written; its reply says why */
+	RCPT_QUARANTINED    /* its letter in quarantine is durable */
 };
 
 /* What kind of mail it is, which decides who is told when it fails. */
@@ -40,12 +42,14 @@ enum mail_kind {
 
 struct queue_rcpt {
 	struct span address;
-	uint32_t leg; /* index in legs */
+	uint32_t leg;  /* index in legs */
+	uint32_t next; /* of its leg: index in rcpts + 1; 0: none */
 	enum rcpt_state state;
 	bool is_tried;     /* in the attempt that goes on */
 	unsigned notify;   /* NOTIFY_ bits of RFC 3461 */
 	struct span orcpt; /* as received; empty: not given */
 	bool is_in_bounce; /* in the bounce that is being made durable */
+	bool is_in_letter; /* in the letter that is being made durable */
 	char *reply; /* the gateway's last words to it, or why it is held; NULL: see the leg */
 };
 
@@ -70,6 +74,7 @@ struct queue_leg {
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	uint32_t copy;       /* index in copies */
+	uint32_t first;      /* of its recipients, in no order: index in rcpts + 1 */
 	enum leg_state state;
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */
 	uint32_t attempts;
@@ -107,6 +112,7 @@ struct queue_entry {
 	bool is_renamed;          /* its id is not the one in the spool */
 	bool is_warned;           /* the delay notice was sent */
 	bool is_notice_in_flight; /* a bounce or delay notice waits for its sync */
+	bool is_letter_in_flight; /* some of its recipients are on their way into quarantine */
 	int64_t received_ms;      /* wall */
 	uint64_t size;            /* as one recipient gets it, of the first copy */
 	uint64_t prefixes; /* bytes of all copies' header sections; the body begins behind them */
@@ -154,7 +160,8 @@ uint64_t leg_place(const struct queue_leg *l, uint64_t offset, size_t *n);
 const struct queue_copy *leg_copy(const struct queue_leg *l);
 const struct queue_copy *rcpt_copy(const struct queue_entry *e, const struct queue_rcpt *r);
 
-bool entry_is_settled(const struct queue_entry *e); /* every recipient delivered or bounced */
+/* Every recipient delivered, bounced or in quarantine. */
+bool entry_is_settled(const struct queue_entry *e);
 bool entry_has(const struct queue_entry *e, enum rcpt_state state);
 bool leg_has(const struct queue_leg *l, enum rcpt_state state);
 /* Whether the sender is still to be told of somebody's failure or success. */

@@ -79,8 +79,7 @@ take_option(
 		struct span name;
 		struct span *to;
 	} texts[] = {{SPAN("--from"), &s->from}, {SPAN("--to"), &s->to},
-	    {SPAN("--domain"), &s->domain}, {SPAN("--gateway"), &s->gateway},
-	    {SPAN("--by"), &s->by}};
+	    {SPAN("--domain"), &s->domain}, {SPAN("--gateway"), &s->gateway}};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (span_eq(option, texts[i].name)) {
@@ -150,8 +149,8 @@ has_words(const struct selection *s)
 }
 
 int
-selection_parse(const struct span *words, size_t n_words, int64_t wall_ms, struct selection *out,
-    struct err *err)
+selection_parse(const struct span *words, size_t n_words, struct span by, int64_t wall_ms,
+    struct selection *out, struct err *err)
 {
 	struct buf text = BUF_INIT(SELECTION_TEXT_MAX);
 	int rc;
@@ -166,9 +165,7 @@ selection_parse(const struct span *words, size_t n_words, int64_t wall_ms, struc
 	if (rc == 0 && out->n_ids > 0 && (out->is_all || has_words(out)))
 		rc = err_set(err, E_SYNTAX,
 		    "name messages either by their ids or by what they have in common");
-	out->by = span_take(span_trim(out->by), SELECTION_BY_MAX);
-	if (out->by.n == 0)
-		out->by = SPAN("unknown");
+	(void)span_copy(by.n > 0 ? by : SPAN("unknown"), out->by, sizeof(out->by)); /* cut */
 	if (rc < 0)
 		selection_free(out);
 	return rc;

@@ -15,16 +15,16 @@ struct selection {
 	size_t n_ids;
 	/* Of each, p == NULL: any.  Addresses are exact or "@domain"; from "" is the null sender. */
 	struct span from, to, domain, gateway, state;
-	struct span id;   /* --id: a beginning of it */
-	int64_t until_ms; /* wall; received at or before; INT64_MAX: any */
-	uint64_t limit;   /* --limit; 0: none */
-	struct span by;   /* who asks, for the journal; never empty */
-	char *text;       /* what the spans point into */
+	struct span id;                /* --id: a beginning of it */
+	int64_t until_ms;              /* wall; received at or before; INT64_MAX: any */
+	uint64_t limit;                /* --limit; 0: none */
+	char by[SELECTION_BY_MAX + 1]; /* who asks, for the journal; never empty */
+	char *text;                    /* what the spans point into */
 	struct span *id_room;
 };
 
 /* 0, or -E_SYNTAX or -E_LIMIT with what is wrong; then nothing is to be freed. */
-int selection_parse(const struct span *words, size_t n_words, int64_t wall_ms,
+int selection_parse(const struct span *words, size_t n_words, struct span by, int64_t wall_ms,
     struct selection *out, struct err *err);
 void selection_free(struct selection *s);
 /* Whether it names anything: "all", ids, or a word that says which. */

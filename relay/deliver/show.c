@@ -9,7 +9,9 @@ static const char *const rcpt_states[] = {[RCPT_WAITING] = "waiting",
     [RCPT_DELIVERED] = "delivered",
     [RCPT_BOUNCED] = "bounced",
     [RCPT_RELAYED] = "delivered",
-    [RCPT_DELETED] = "deleted"};
+    [RCPT_DELETED] = "deleted",
+    [RCPT_TO_QUARANTINE] = "to quarantine",
+    [RCPT_QUARANTINED] = "quarantined"};
 
 static bool
 has_leg_in(const struct queue_entry *e, enum leg_state state)

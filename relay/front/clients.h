@@ -9,7 +9,8 @@
 #include "relay/base/ip.h"
 
 enum {
-	CLIENTS_FILES_OURS = 64, /* descriptors that are no session's: channels, listeners, logs */
+	/* Descriptors that are no session's: channels, workers', listeners, farewells, logs. */
+	CLIENTS_FILES_OURS = 160,
 	CLIENTS_FILES_SESSION =
 	    3 /* of a session: its socket, its message, that message on its way */
 };

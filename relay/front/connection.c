@@ -83,7 +83,8 @@ settle_buffers(struct connection *c)
 		buf_free(&c->in);
 	if (c->out.n == 0 && !c->out.failed)
 		buf_free(&c->out);
-	content_count(&c->held, c->in.cap + c->out.cap);
+	content_count(
+	    &c->held, c->in.cap + c->out.cap + (c->tls != NULL ? CONNECTION_TLS_BYTES : 0));
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
@@ -314,4 +315,12 @@ connection_expect(struct connection *c, int64_t timeout_ms)
 	timer_cancel(&c->timer);
 	if (timeout_ms > 0)
 		loop_timer(c->loop, &c->timer, timeout_ms, on_time, c);
+}
+
+bool
+connection_has_spoken(const struct connection *c)
+{
+	char byte;
+
+	return c->in.n > 0 || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }

@@ -17,7 +17,8 @@ enum {
 	CONNECTION_OUT_MAX = 256 * 1024, /* a client that reads no replies is dropped at this */
 	CONNECTION_LINGER_MS = 5000, /* how long a last reply may take to leave and to be read */
 	CONNECTION_LINGER_MAX = 1024 * 1024, /* input dropped meanwhile */
-	CONNECTION_HANDSHAKE_MS = 30000      /* all of it, however often bytes come */
+	CONNECTION_HANDSHAKE_MS = 30000,     /* all of it, however often bytes come */
+	CONNECTION_TLS_BYTES = 15 * 1024     /* what OpenSSL holds for a connection, measured */
 };
 
 struct connection_events {
@@ -46,7 +47,7 @@ struct connection {
 	bool is_paused, is_finishing;
 	bool is_shut;    /* our side is closed: what still comes in is dropped */
 	size_t dropped;  /* bytes of it */
-	uint64_t held;   /* by in and out, as the memory budget knows it (content.h) */
+	uint64_t held;   /* by in, out and TLS, as the memory budget knows it (content.h) */
 	struct tls *tls; /* NULL: in the clear */
 	bool is_handshaking, is_slow;
 	enum tls_wait read_wait, write_wait; /* of the handshake too: what TLS waits for */
@@ -59,6 +60,8 @@ void connection_open(struct connection *c, struct loop *loop, int fd,
 void connection_close(struct connection *c);            /* at once; buffers are freed */
 void connection_send(struct connection *c, struct span bytes); /* leaves with connection_flush */
 void connection_flush(struct connection *c);
+/* Whether there is input, read or not, that nobody has taken.  In the clear. */
+bool connection_has_spoken(const struct connection *c);
 /* No more input is wanted; on_finished when the output has left and the client has closed too, or
  * the linger time is over.  A socket that is closed while input waits resets the connection, and the
  * client may never see our last reply (RFC 9112 section 9.6 says it best): so our side is shut, and

@@ -6,13 +6,18 @@
 struct dns_client {
 	struct loop *loop;
 	struct channel *channel;
-	struct map *pending; /* id -> struct dns_request */
+	struct map *pending;    /* id -> struct dns_request */
+	struct map *recipients; /* id -> struct recipient_request */
 	uint64_t next_id;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
 };
 
+enum { LOOKUP_GRACE_MS = 2000 };
+
 static const struct dns_answer failure = {.status = DNS_FAILED};
+static const struct recipient_answer unknown = {
+    .state = RECIPIENT_UNKNOWN, .why = "the lookup role does not answer"};
 
 static void
 answer(struct dns_request *r, const struct dns_answer *a)
@@ -24,12 +29,35 @@ answer(struct dns_request *r, const struct dns_answer *a)
 }
 
 static void
+answer_recipient(struct recipient_request *r, const struct recipient_answer *a)
+{
+	(void)map_remove_u64(r->client->recipients, r->id); /* it is r itself */
+	timer_cancel(&r->patience);
+	r->client = NULL;
+	r->on_answer(r, a);
+}
+
+static void
+take_recipient(struct dns_client *d, const struct message *m)
+{
+	struct recipient_request *r = map_get_u64(d->recipients, m->id);
+	struct recipient_answer a;
+
+	if (r != NULL) /* else its asker has gone */
+		answer_recipient(r, recipient_answer_get(m->payload, &a) < 0 ? &unknown : &a);
+}
+
+static void
 on_message(void *arg, struct message *m)
 {
 	struct dns_client *d = arg;
 	struct dns_request *r = map_get_u64(d->pending, m->id);
 	struct dns_answer a;
 
+	if (m->type == LOOKUP_RECIPIENT_ANSWER) {
+		take_recipient(d, m);
+		return;
+	}
 	if (m->type != LOOKUP_ANSWER || r == NULL)
 		return; /* its asker has gone */
 	answer(r, dns_answer_get(m->payload, &a) < 0 ? &failure : &a);
@@ -48,6 +76,8 @@ fail_all(struct dns_client *d)
 		answer(value, &failure);
 		at = 0; /* the callbacks may have changed the map */
 	}
+	for (at = 0; map_next(d->recipients, &at, &key, &value); at = 0)
+		answer_recipient(value, &unknown);
 }
 
 static void
@@ -69,6 +99,7 @@ dns_client_new(struct loop *loop)
 
 	d->loop = loop;
 	d->pending = map_new();
+	d->recipients = map_new();
 	d->next_id = 1;
 	return d;
 }
@@ -119,4 +150,48 @@ dns_cancel(struct dns_request *r)
 	(void)map_remove_u64(r->client->pending, r->id); /* it is r itself */
 	timer_cancel(&r->failed);
 	r->client = NULL;
+}
+
+static void
+on_recipient_patience(void *arg)
+{
+	answer_recipient(arg, &unknown);
+}
+
+void
+recipient_ask(struct dns_client *d, struct recipient_request *r, const struct recipient_question *q,
+    int64_t patience_ms)
+{
+	struct buf b = BUF_INIT(LOOKUP_ADDRESS_MAX + 64);
+	bool is_sent = false;
+
+	must(r->client == NULL);
+	r->client = d;
+	r->id = d->next_id++;
+	(void)map_set_u64(d->recipients, r->id, r); /* ids are never used twice */
+	recipient_question_put(&b, q);
+	if (channel_is_open(d->channel) && !b.failed) {
+		channel_send(d->channel, LOOKUP_RECIPIENT, r->id, buf_span(&b), NULL);
+		is_sent = true;
+	}
+	loop_timer(d->loop, &r->patience, is_sent ? patience_ms : 0, on_recipient_patience, r);
+	buf_free(&b);
+}
+
+void
+recipient_cancel(struct recipient_request *r)
+{
+	if (r->client == NULL)
+		return;
+	(void)map_remove_u64(r->client->recipients, r->id); /* it is r itself */
+	timer_cancel(&r->patience);
+	r->client = NULL;
+}
+
+int64_t
+recipient_patience_ms(const struct config *config, const struct conf_domain *domain)
+{
+	/* A denial may be held against the canary, which takes as long again. */
+	return 2 * (domain->ldap != NULL ? domain->ldap->timeout_ms : config->callout.timeout_ms) +
+	       LOOKUP_GRACE_MS;
 }

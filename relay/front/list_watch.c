@@ -1,4 +1,6 @@
 #include "relay/front/list_watch.h"
+#include "relay/base/clock.h"
+#include "relay/base/json.h"
 #include "relay/base/mem.h"
 
 #include <stdio.h>
@@ -9,9 +11,12 @@ struct watched {
 	struct list node;
 	struct list_watch *owner;
 	char *zone;
-	bool is_unproved, is_off, lacks_test_entry, is_followed;
+	bool is_unproved, is_off, is_silent, lacks_test_entry, is_followed;
+	int64_t window_ms, missed_ms; /* when the window began, and the last one missed */
+	uint64_t n_heard, n_missed;   /* in the window */
 	struct dns_request canary, test_entry;
 	struct timer *next;
+	uint64_t n_asked, n_listed, n_sole, n_not_listed, n_errors, n_unanswered;
 };
 
 struct list_watch {
@@ -50,8 +55,46 @@ report(struct watched *l, const char *kind, const char *what, const char *do_thi
 static void
 probe_later(struct watched *l)
 {
-	loop_timer(
-	    l->owner->loop, &l->next, l->is_off ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
+	loop_timer(l->owner->loop, &l->next,
+	    l->is_off || l->is_silent ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
+}
+
+static int64_t
+look_at_window(struct watched *l)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms - l->window_ms >= LIST_WINDOW_MS) {
+		l->window_ms = now_ms;
+		l->n_heard = l->n_missed = 0;
+	}
+	return now_ms;
+}
+
+static void
+hear(struct watched *l)
+{
+	int64_t now_ms = look_at_window(l);
+
+	l->n_heard++;
+	if (!l->is_silent || now_ms - l->missed_ms < LIST_QUIET_MS)
+		return;
+	l->is_silent = false;
+	report(l, "dnsbl-silent", "answers again", NULL);
+}
+
+static void
+miss(struct watched *l)
+{
+	l->missed_ms = look_at_window(l);
+	l->n_missed++;
+	if (l->is_silent || l->n_missed < LIST_SILENT_MAX || l->n_missed < l->n_heard)
+		return;
+	l->is_silent = true;
+	report(l, "dnsbl-silent", "does not answer",
+	    "what it would say counts as unknown, and hurts nobody; see to dns.servers, or remove "
+	    "the list if it is gone");
+	probe_later(l);
 }
 
 static void
@@ -81,6 +124,8 @@ switch_on(struct watched *l)
 static void
 take_canary(struct watched *l, const struct dns_answer *a)
 {
+	if (a->status == DNS_FOUND || a->status == DNS_NONE)
+		hear(l);
 	if (a->status == DNS_FOUND)
 		switch_off(l, "lists everyone (127.0.0.1 is in it) or answers with errors");
 	else if (a->status == DNS_NONE)
@@ -157,6 +202,8 @@ forget(struct watched *l)
 {
 	if (l->is_off)
 		report(l, "dnsbl", "is not asked any more", NULL);
+	if (l->is_silent)
+		report(l, "dnsbl-silent", "is not asked any more", NULL);
 	if (l->lacks_test_entry)
 		report(l, "dnsbl-test", "is not asked any more", NULL);
 	dns_cancel(&l->canary);
@@ -227,4 +274,112 @@ list_watch_error(struct list_watch *w, struct span zone)
 
 	if (l != NULL)
 		switch_off(l, "answers with an error (127.255.255.x, 127.0.0.1 or outside 127/8)");
+}
+
+void
+list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status)
+{
+	struct watched *l = find(w, zone);
+
+	if (l == NULL)
+		return;
+	if (status == DNS_FOUND || status == DNS_NONE)
+		hear(l);
+	else
+		miss(l);
+}
+
+/* What a zone said of the client: a zone of several lines has listed it when one of them matches. */
+static enum list_state
+zone_state(const struct snapshot *s, const struct list_answer *answers, struct span zone)
+{
+	enum list_state state = LIST_UNKNOWN;
+
+	for (size_t i = 0; i < snapshot_list_count(s); i++) {
+		if (!span_eq(snapshot_list(s, i)->zone, zone))
+			continue;
+		if (answers[i].state == LIST_LISTED)
+			return LIST_LISTED;
+		if (state != LIST_ERROR && answers[i].state != LIST_UNKNOWN)
+			state = answers[i].state;
+	}
+	return state;
+}
+
+static void
+count_state(struct watched *l, enum list_state state)
+{
+	l->n_asked++;
+	switch (state) {
+	case LIST_UNKNOWN:
+		l->n_unanswered++;
+		return;
+	case LIST_NOT_LISTED:
+		l->n_not_listed++;
+		return;
+	case LIST_LISTED:
+		l->n_listed++;
+		return;
+	case LIST_ERROR:
+		l->n_errors++;
+		return;
+	}
+}
+
+static bool
+is_first_of_zone(const struct snapshot *s, size_t list)
+{
+	size_t i = 0;
+
+	while (!span_eq(snapshot_list(s, i)->zone, snapshot_list(s, list)->zone))
+		i++;
+	return i == list;
+}
+
+void
+list_watch_count(struct list_watch *w, const struct snapshot *s, const struct list_answer *answers)
+{
+	struct watched *sole = NULL;
+	size_t n_listed = 0;
+
+	for (size_t i = 0; i < snapshot_list_count(s); i++) {
+		const struct dns_list *list = snapshot_list(s, i);
+		struct watched *l = find(w, list->zone);
+		enum list_state state;
+
+		if (l == NULL || !is_first_of_zone(s, i))
+			continue;
+		state = zone_state(s, answers, list->zone);
+		if (l->is_off && state == LIST_UNKNOWN)
+			continue; /* it was not asked */
+		count_state(l, state);
+		if (state == LIST_LISTED && !list->is_white) {
+			sole = l;
+			n_listed++;
+		}
+	}
+	if (n_listed == 1)
+		sole->n_sole++;
+}
+
+void
+list_watch_counts(const struct list_watch *w, struct buf *to)
+{
+	struct json j = {.to = to};
+
+	json_open(&j, NULL, '{');
+	LIST_FOR (it, &w->lists) {
+		const struct watched *l = LIST_ENTRY(it, struct watched, node);
+
+		json_open(&j, l->zone, '{');
+		json_int(&j, "asked", (int64_t)l->n_asked);
+		json_int(&j, "listed", (int64_t)l->n_listed);
+		json_int(&j, "sole", (int64_t)l->n_sole);
+		json_int(&j, "not_listed", (int64_t)l->n_not_listed);
+		json_int(&j, "errors", (int64_t)l->n_errors);
+		json_int(&j, "unanswered", (int64_t)l->n_unanswered);
+		json_int(&j, "off", l->is_off);
+		json_close(&j, '}');
+	}
+	json_close(&j, '}');
 }

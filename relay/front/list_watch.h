@@ -3,7 +3,8 @@
  *
  * A list that answers with an error, or that lists its canary 127.0.0.1 (RFC 5782 section 5), is
  * off: whatever it says is unknown, and an alarm names it.  It is probed again and comes back by
- * itself.  One that does not list its test entry 127.0.0.2 stays on, with a warning.
+ * itself.  One that does not list its test entry 127.0.0.2 stays on, with a warning.  One that does
+ * not answer hurts nobody; an alarm says so.
  */
 #ifndef FRONT_LIST_WATCH_H
 #define FRONT_LIST_WATCH_H
@@ -11,8 +12,13 @@
 #include "relay/front/dns_client.h"
 
 enum {
-	LIST_PROBE_ON_MS = 600000, /* between probes of a list that is well */
-	LIST_PROBE_OFF_MS = 15000
+	LIST_PROBE_ON_MS = 60000,  /* between probes of a list that is well */
+	LIST_PROBE_OFF_MS = 15000, /* ... that is off, or silent */
+	/* Silent: so many questions without an answer within the window, and half of them all (answers
+	 * out of the cache go on coming); over when the last one is LIST_QUIET_MS ago. */
+	LIST_SILENT_MAX = 3,
+	LIST_WINDOW_MS = 10000,
+	LIST_QUIET_MS = 5000
 };
 
 struct list_watch;
@@ -28,6 +34,14 @@ bool list_watch_is_off(const struct list_watch *w, struct span zone);
 /* What a session has seen: the canary's answer, an error answer. */
 void list_watch_canary(struct list_watch *w, struct span zone, const struct dns_answer *a);
 void list_watch_error(struct list_watch *w, struct span zone);
+/* ... and whether there was an answer at all (DNS_FOUND, DNS_NONE) in time. */
+void list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status);
+/* What the lists have said of one client, for list_watch_counts; `answers` as in struct facts. */
+void list_watch_count(
+    struct list_watch *w, const struct snapshot *s, const struct list_answer *answers);
+/* {"ZONE":{"asked":N,"listed":N,"sole":N,"not_listed":N,"errors":N,"unanswered":N,"off":0},...}.
+ * sole: the one list that listed the client; off: 1 while it is. */
+void list_watch_counts(const struct list_watch *w, struct buf *to);
 /* The name of the canary, or of the test entry, in this zone. */
 void list_watch_canary_name(struct span zone, struct buf *to);
 

@@ -35,6 +35,7 @@ struct worker_pool {
 	size_t n_workers;
 	struct list policies; /* the current one last, before it those that sessions hold */
 	uint64_t next_scan;
+	struct breakers *breakers;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
 };
@@ -60,6 +61,7 @@ scan_detach(struct scan *s)
 	timer_cancel(&s->deadline);
 	if (s->worker != NULL)
 		s->worker->scan = NULL;
+	breakers_undecided(s->pool->breakers, s->flow, s->tries);
 	s->worker = NULL;
 	s->pool = NULL;
 }
@@ -75,6 +77,8 @@ static void
 scan_wait_again(struct worker_pool *p, struct scan *s)
 {
 	s->worker = NULL;
+	breakers_undecided(p->breakers, s->flow, s->tries);
+	s->tries = 0;
 	list_remove(&s->node);
 	list_prepend(&p->waiting, &s->node);
 	give_work(p);
@@ -84,6 +88,8 @@ scan_wait_again(struct worker_pool *p, struct scan *s)
 static void
 scan_lost(struct worker_pool *p, struct scan *s, int filter)
 {
+	if (filter >= 0 && (size_t)filter < s->flow->n_filters)
+		breakers_failed(p->breakers, s->flow->filters[filter].filter);
 	if (++s->n_deaths >= POOL_DEATHS_MAX) {
 		scan_end(s, NULL, UINT32_MAX);
 		return;
@@ -92,7 +98,7 @@ scan_lost(struct worker_pool *p, struct scan *s, int filter)
 		uint32_t bit = 1U << filter;
 
 		if (s->deaths & bit)
-			s->request.skip |= bit;
+			s->given_up |= bit;
 		s->deaths |= bit;
 	} else if (++s->lost > 1) {
 		scan_end(s, NULL, UINT32_MAX);
@@ -119,6 +125,27 @@ on_pickup(void *arg)
 	kill_worker(w);
 }
 
+/* What the filters that were run in this message are worth. */
+static void
+tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_result *r)
+{
+	uint32_t failed = 0;
+
+	for (size_t i = 0; i < r->n_outcomes; i++)
+		if (r->outcomes[i].outcome < 0)
+			failed |= 1U << r->outcomes[i].filter;
+	for (size_t i = 0; i < s->flow->n_filters; i++) {
+		const struct conf_filter *filter = s->flow->filters[i].filter;
+
+		if ((s->request.skip | r->not_run) >> i & 1)
+			continue;
+		if (failed >> i & 1)
+			breakers_failed(p->breakers, filter);
+		else
+			breakers_worked(p->breakers, filter);
+	}
+}
+
 static void
 on_result(struct pool_worker *w, struct message *m)
 {
@@ -143,6 +170,7 @@ on_result(struct pool_worker *w, struct message *m)
 		return;
 	}
 	w->is_busy = false;
+	tell_breakers(w->pool, s, &result);
 	scan_end(s, &result, s->request.skip);
 }
 
@@ -321,6 +349,7 @@ pool_new(struct loop *loop)
 	list_init(&p->waiting);
 	list_init(&p->policies);
 	p->next_scan = 1;
+	p->breakers = breakers_new();
 	return p;
 }
 
@@ -340,6 +369,7 @@ pool_free(struct worker_pool **pool)
 		(void)close(v->fd); /* memory only */
 		mem_free(v);
 	}
+	breakers_free(&p->breakers);
 	mem_free(p);
 	*pool = NULL;
 }
@@ -349,6 +379,12 @@ pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg)
 {
 	p->on_lost = on_lost;
 	p->lost_arg = arg;
+}
+
+void
+pool_on_breaker(struct worker_pool *p, const struct breakers_events *events)
+{
+	breakers_set_events(p->breakers, events);
 }
 
 void
@@ -416,6 +452,7 @@ send_scan(struct pool_worker *w, struct scan *s)
 		send_policy(w, find_policy(w->pool, s->request.policy));
 	if (s->body_fd >= 0)
 		fds[0] = fcntl(s->body_fd, F_DUPFD_CLOEXEC, 0);
+	s->request.skip = s->given_up | breakers_ask(w->pool->breakers, s->flow, &s->tries);
 	scan_request_put(&b, &s->request);
 	must(!b.failed);
 	list_remove(&s->node);
@@ -476,7 +513,7 @@ pool_scan(struct worker_pool *p, struct scan *s)
 		limit_ms += 2 * s->flow->filters[i].filter->deadline_ms;
 	s->pool = p;
 	s->worker = NULL;
-	s->deaths = 0;
+	s->deaths = s->given_up = s->tries = 0;
 	s->lost = s->n_deaths = 0;
 	s->request.skip = 0;
 	list_init(&s->node);

@@ -5,10 +5,12 @@
  * A worker has one message at a time.  When it dies, the message goes to a fresh worker once; when
  * the same filter ends a second one, that filter counts as failed for this message and the rest of
  * the chain runs without it.  When there is no worker at all for too long, all filters failed.
+ * A filter that fails message after message is not asked for a while (breaker.h).
  */
 #ifndef FRONT_WORKER_POOL_H
 #define FRONT_WORKER_POOL_H
 #include "relay/base/list.h"
+#include "relay/front/breaker.h"
 #include "relay/ipc/channel.h"
 #include "relay/ipc/front_filter.h"
 
@@ -35,8 +37,10 @@ struct scan {
 	struct pool_worker *worker;
 	uint64_t id;
 	struct timer *deadline;
-	uint32_t deaths; /* bit i: filter i has ended a worker once */
-	unsigned lost;   /* workers that died without telling at which filter */
+	uint32_t deaths;   /* bit i: filter i has ended a worker once */
+	uint32_t given_up; /* bit i: it has ended a second one; this message goes without it */
+	uint32_t tries;    /* bit i: its breaker waits for what becomes of this message */
+	unsigned lost;     /* workers that died without telling at which filter */
 	unsigned n_deaths;
 };
 
@@ -44,6 +48,8 @@ struct worker_pool *pool_new(struct loop *loop);
 void pool_free(struct worker_pool **p); /* no scan may be in it */
 /* Called when the zygote's channel closes by itself. */
 void pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg);
+/* Called when a filter is not asked any more, and when it works again. */
+void pool_on_breaker(struct worker_pool *p, const struct breakers_events *events);
 void pool_connect(struct worker_pool *p, int zygote_fd); /* takes the fd */
 /* The bundle of a new policy version, which is the current one from now on. */
 void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);

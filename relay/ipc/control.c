@@ -6,6 +6,7 @@ control_request_put(struct buf *to, const struct control_request *r)
 	put_u32(to, (uint32_t)r->n_words);
 	for (size_t i = 0; i < r->n_words; i++)
 		put_span(to, r->words[i]);
+	put_span(to, r->asker);
 }
 
 int
@@ -16,6 +17,7 @@ control_request_get(struct span payload, struct control_request *r)
 	r->n_words = get_count(&w, CONTROL_WORDS_MAX);
 	for (size_t i = 0; i < r->n_words; i++)
 		r->words[i] = get_span(&w, CONTROL_WORD_MAX);
+	r->asker = get_span(&w, CONTROL_ASKER_MAX);
 	return wire_end(&w);
 }
 

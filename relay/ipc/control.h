@@ -9,12 +9,19 @@
 
 enum control_type { CONTROL_REQUEST = 1, CONTROL_CHUNK, CONTROL_END };
 
-enum { CONTROL_WORDS_MAX = 64, CONTROL_WORD_MAX = 4096, CONTROL_CHUNK_MAX = 60000 };
+enum {
+	CONTROL_WORDS_MAX = 64,
+	CONTROL_WORD_MAX = 4096,
+	CONTROL_CHUNK_MAX = 60000,
+	CONTROL_ASKER_MAX = 64
+};
 
 /* "queue" "list" …: the words of the command line without the program and its general options. */
 struct control_request {
 	struct span words[CONTROL_WORDS_MAX];
 	size_t n_words;
+	struct span
+	    asker; /* the user's name; the supervisor's word for it, whatever the asker says */
 };
 
 struct control_end {

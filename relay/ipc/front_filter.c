@@ -117,6 +117,7 @@ put_edit(struct buf *to, const struct header_edit *e)
 void
 scan_result_put(struct buf *to, const struct scan_result *r)
 {
+	put_u32(to, r->not_run);
 	put_u32(to, (uint32_t)r->n_outcomes);
 	for (size_t i = 0; i < r->n_outcomes; i++) {
 		put_u8(to, r->outcomes[i].filter);
@@ -187,11 +188,17 @@ scan_tag_name_is_valid(struct span s)
 static void
 get_tag(struct wire *w, const struct conf_flow *flow, struct scan_tag *t)
 {
+	uint32_t may;
+
 	t->filter = get_filter(w, flow);
 	t->name = get_span(w, SCAN_TAG_NAME_MAX);
 	t->why = get_line(w, SCAN_WHY_MAX);
 	t->score_milli = (int32_t)get_u32(w);
-	if (!scan_tag_name_is_valid(t->name))
+	if (w->failed)
+		return;
+	may = about_of(flow, t->filter)->may;
+	if (!scan_tag_name_is_valid(t->name) || !(may & PNF_MAY_TAG) ||
+	    (t->score_milli != 0 && !(may & PNF_MAY_SCORE)))
 		w->failed = true;
 }
 
@@ -231,6 +238,9 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 	struct wire w = wire_over(payload);
 
 	*r = (struct scan_result){0};
+	r->not_run = get_u32(&w);
+	if ((uint64_t)r->not_run >> flow->n_filters != 0)
+		w.failed = true;
 	r->n_outcomes = get_count(&w, SCAN_OUTCOMES_MAX);
 	for (size_t i = 0; i < r->n_outcomes && !w.failed; i++)
 		get_outcome(&w, flow, &r->outcomes[i]);

@@ -48,7 +48,7 @@ enum {
 	SCAN_EDIT_MAX = 8192,     /* name and value */
 	SCAN_EDITS_BYTES = 65536, /* of all edits, so that a result always fits its packet */
 	SCAN_TRUTHS_MAX = 4096,
-	SCAN_TRUTH_LAST = 2,    /* TRUTH_UNKNOWN of rules.h */
+	SCAN_TRUTH_LAST = 3,    /* TRUTH_LIMIT of rules.h */
 	HEADER_INDEX_MAX = 2000 /* HEADER_FIELDS_MAX of header.h */
 };
 
@@ -90,6 +90,8 @@ struct scan_tag {
 };
 
 struct scan_result {
+	uint32_t
+	    not_run; /* bit i: filter i was skipped, or is not loaded; it has an outcome failure */
 	struct scan_outcome outcomes[SCAN_OUTCOMES_MAX];
 	size_t n_outcomes;
 	struct scan_tag tags[SCAN_TAGS_MAX];

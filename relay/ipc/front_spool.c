@@ -125,7 +125,7 @@ commit_get(struct span payload, struct commit *c, struct commit_room *room)
 	c->body_size = get_u64(&w);
 	c->is_inline = get_bool(&w);
 	c->body = get_span(&w, COMMIT_BODY_MAX);
-	if (c->id.n == 0 || c->skip > c->body_size)
+	if (c->id.n == 0 || c->skip > c->body_size || c->data_end_ms < 0)
 		w.failed = true;
 	if (c->is_inline ? c->body.n != c->body_size : c->body.n != 0)
 		w.failed = true;

@@ -73,3 +73,59 @@ dns_answer_get(struct span payload, struct dns_answer *a)
 		a->n_addresses = a->n_names = 0;
 	return wire_end(&w);
 }
+
+/* --- recipients --------------------------------------------------------------------------------- */
+
+static bool
+is_line(struct span s, unsigned char least)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < least || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+void
+recipient_question_put(struct buf *to, const struct recipient_question *q)
+{
+	put_u32(to, q->domain);
+	put_span(to, q->address);
+}
+
+int
+recipient_question_get(struct span payload, struct recipient_question *q)
+{
+	struct wire w = wire_over(payload);
+
+	q->domain = get_u32(&w);
+	q->address = get_span(&w, LOOKUP_ADDRESS_MAX);
+	/* A quoted local part may hold blanks; what could begin another command may not pass. */
+	if (q->address.n == 0 || !is_line(q->address, ' '))
+		w.failed = true;
+	return wire_end(&w);
+}
+
+void
+recipient_answer_put(struct buf *to, const struct recipient_answer *a)
+{
+	put_u8(to, (uint8_t)a->state);
+	put_u8(to, a->is_cached);
+	put_u8(to, a->is_stale);
+	put_span(to, span_str(a->why));
+}
+
+int
+recipient_answer_get(struct span payload, struct recipient_answer *a)
+{
+	struct wire w = wire_over(payload);
+	struct span why;
+
+	a->state = (enum recipient_state)get_enum(&w, RECIPIENT_NONE);
+	a->is_cached = get_enum(&w, 1);
+	a->is_stale = get_enum(&w, 1);
+	why = get_span(&w, LOOKUP_WHY_MAX);
+	if (!is_line(why, ' '))
+		w.failed = true;
+	(void)span_copy(why, a->why, sizeof(a->why)); /* get_span has bounded it */
+	return wire_end(&w);
+}

@@ -1,17 +1,26 @@
 /*
- * lookup.h - the channel to the lookup role, used by front and spool: DNS questions and answers.
+ * lookup.h - the channel to the lookup role, used by front and spool: questions to the DNS, and
+ * whether recipients exist.
  *
  * One question or answer a message; the id pairs them.  The lookup role caches by TTL, negative
- * answers too, bounds every question by `timeout_ms` and always answers.
+ * answers too, bounds every question (`timeout_ms`, or the source's own) and always answers.
  */
 #ifndef IPC_LOOKUP_H
 #define IPC_LOOKUP_H
 #include "relay/base/ip.h"
 #include "relay/base/wire.h"
 
-enum lookup_type { LOOKUP_ASK = 1, LOOKUP_ANSWER };
+enum lookup_type {
+	LOOKUP_ASK = 1,          /* struct dns_question */
+	LOOKUP_ANSWER,           /* struct dns_answer */
+	LOOKUP_RECIPIENT,        /* struct recipient_question */
+	LOOKUP_RECIPIENT_ANSWER, /* struct recipient_answer */
+};
 
-enum { LOOKUP_NAME_MAX = 253, LOOKUP_RECORDS_MAX = 64 };
+enum { LOOKUP_NAME_MAX = 253, LOOKUP_RECORDS_MAX = 64, LOOKUP_WHY_MAX = 240 };
+
+/* RFC 5321 section 4.5.3.1.3, and domains that grow when they become ASCII. */
+enum { LOOKUP_ADDRESS_MAX = 512 };
 
 enum dns_type { DNS_A, DNS_AAAA, DNS_PTR };
 
@@ -42,5 +51,28 @@ int dns_question_get(
     struct span payload, struct dns_question *q); /* 0 or -E_CORRUPT; points into it */
 void dns_answer_put(struct buf *to, const struct dns_answer *a);
 int dns_answer_get(struct span payload, struct dns_answer *a);
+
+enum recipient_state {
+	RECIPIENT_UNKNOWN, /* the source cannot say: away, slow, or found out to be wrong */
+	RECIPIENT_EXISTS,
+	RECIPIENT_NONE
+};
+
+struct recipient_question {
+	uint32_t domain;     /* of the configuration's domains: one with a source to be asked */
+	struct span address; /* without <>, its domain in ASCII */
+};
+
+struct recipient_answer {
+	enum recipient_state state;
+	bool is_cached, is_stale;     /* stale: past its time, the source being away */
+	char why[LOOKUP_WHY_MAX + 1]; /* what the source said, one printable line; may be empty */
+};
+
+void recipient_question_put(struct buf *to, const struct recipient_question *q);
+/* 0 or -E_CORRUPT; points into it.  Nothing in the address could end a line or a word. */
+int recipient_question_get(struct span payload, struct recipient_question *q);
+void recipient_answer_put(struct buf *to, const struct recipient_answer *a);
+int recipient_answer_get(struct span payload, struct recipient_answer *a);
 
 #endif

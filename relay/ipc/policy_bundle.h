@@ -1,6 +1,6 @@
 /*
  * policy_bundle.h - everything of a policy that stands in files, as one blob: its text, the list
- * files it names, the recipient tables of the configuration.  The supervisor reads the files; the
+ * files it names, the recipient tables and address databases of the configuration.  The supervisor reads the files; the
  * roles, which may open none, compile from the blob.
  */
 #ifndef IPC_POLICY_BUNDLE_H
@@ -14,6 +14,7 @@ enum bundle_kind {
 	BUNDLE_POLICY,
 	BUNDLE_LIST,
 	BUNDLE_RECIPIENTS,
+	BUNDLE_GEO,         /* a database of addresses */
 	BUNDLE_CERTIFICATE, /* with its chain, for front; and for key, in a bundle of its own: */
 	BUNDLE_KEY,
 	BUNDLE_USERS

@@ -8,14 +8,15 @@
 
 enum supervision_type {
 	ROLE_CONFIG =
-	    16,        /* to the role: fds[0] = configuration text, payload = struct role_setup */
+	    16, /* to the role: id = its place, fds[0] = configuration text, fds[1] = bytes of its plugins'
+		 * catalog (catalog.h; none: no plugin folder), payload = struct role_setup */
 	ROLE_POLICY,   /* to the role: id = version, payload = policy bundle */
-	ROLE_LISTENER, /* to the role: id = index, fds[0] = listening socket */
-	ROLE_PEER,     /* to the role: id = enum role_id, fds[0] = channel to it */
+	ROLE_LISTENER, /* to the role: id = number, fds[0] = listening socket, or none: let it go */
+	ROLE_PEER,     /* to the role: id = place (role.h), fds[0] = channel to it */
 	ROLE_GO,       /* to the role: that was all, start */
 	ROLE_STOP,     /* to the role: finish and exit */
 	ROLE_READY, /* from the role: started, inside its sandbox; id = policy version in force */
-	ROLE_PEER_LOST, /* from the role: its channel to peer `id` has closed */
+	ROLE_PEER_LOST, /* from the role: its channel to place `id` has closed */
 	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
 	ROLE_SECRETS    /* to key: id = generation, fds[0] = sealed bundle of keys and users */
 };

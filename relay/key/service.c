@@ -5,13 +5,20 @@
 #include "relay/ipc/front_key.h"
 #include "relay/key/checker.h"
 
+struct key_front {
+	struct key_service *service;
+	unsigned number;
+	struct channel *channel; /* NULL: it is away */
+	uint64_t life;           /* of the channel: answers for an older one are dropped */
+};
+
 struct key_service {
 	struct loop *loop;
-	struct channel *front;
-	uint64_t generation; /* of the channel: answers for an older one are dropped */
+	struct key_front fronts[CONFIG_FRONTS_MAX];
+	uint64_t last_life;
 	struct material *now, *before;
 	struct checker *checker;
-	void (*on_lost)(void *arg);
+	void (*on_lost)(void *arg, unsigned front);
 	void *lost_arg;
 	uint64_t n_signed, n_refused, n_right, n_wrong;
 };
@@ -22,6 +29,8 @@ key_service_new(struct loop *loop)
 	struct key_service *s = mem_alloc(sizeof(*s));
 
 	s->loop = loop;
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		s->fronts[i] = (struct key_front){.service = s, .number = i};
 	return s;
 }
 
@@ -30,7 +39,8 @@ key_service_free(struct key_service **s)
 {
 	if (*s == NULL)
 		return;
-	channel_free(&(*s)->front);
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		channel_free(&(*s)->fronts[i].channel);
 	checker_free(&(*s)->checker);
 	material_free(&(*s)->now);
 	material_free(&(*s)->before);
@@ -47,7 +57,7 @@ key_service_take(struct key_service *s, struct material *m)
 }
 
 void
-key_service_on_lost(struct key_service *s, void (*on_lost)(void *arg), void *arg)
+key_service_on_lost(struct key_service *s, void (*on_lost)(void *arg, unsigned front), void *arg)
 {
 	s->on_lost = on_lost;
 	s->lost_arg = arg;
@@ -64,8 +74,9 @@ sign_with(const struct material *m, const struct key_request *r, struct buf *sig
 }
 
 static void
-sign(struct key_service *s, uint64_t id, struct span payload)
+sign(struct key_front *f, uint64_t id, struct span payload)
 {
+	struct key_service *s = f->service;
 	struct buf signature = BUF_INIT(KEY_SIGNATURE_MAX), b = BUF_INIT(KEY_SIGNATURE_MAX + 64);
 	struct key_answer a = {.status = KEY_REFUSED};
 	struct key_request request;
@@ -87,7 +98,7 @@ sign(struct key_service *s, uint64_t id, struct span payload)
 	if (r < 0)
 		log_event(LOG_WARN, "signature refused", KV_STR("why", err_name(-r)));
 	key_answer_put(&b, &a);
-	channel_send(s->front, KEY_SIGNATURE, id, buf_span(&b), NULL);
+	channel_send(f->channel, KEY_SIGNATURE, id, buf_span(&b), NULL);
 	buf_free(&signature);
 	buf_free(&b);
 }
@@ -95,18 +106,19 @@ sign(struct key_service *s, uint64_t id, struct span payload)
 /* --- passwords ---------------------------------------------------------------------------------- */
 
 static void
-answer(struct key_service *s, uint64_t id, const struct key_verdict *v)
+answer(struct key_front *f, uint64_t id, const struct key_verdict *v)
 {
 	struct buf b = BUF_INIT(KEY_DATA_MAX + 64);
 
 	key_verdict_put(&b, v);
-	channel_send(s->front, KEY_VERDICT, id, buf_span(&b), NULL);
+	channel_send(f->channel, KEY_VERDICT, id, buf_span(&b), NULL);
 	buf_free(&b);
 }
 
 static void
-answer_proof(struct key_service *s, uint64_t id, bool is_right, struct span data)
+answer_proof(struct key_front *f, uint64_t id, bool is_right, struct span data)
 {
+	struct key_service *s = f->service;
 	struct key_verdict v = {.status = KEY_NO};
 
 	if (is_right)
@@ -115,7 +127,7 @@ answer_proof(struct key_service *s, uint64_t id, bool is_right, struct span data
 		s->n_right++;
 	else
 		s->n_wrong++;
-	answer(s, id, &v);
+	answer(f, id, &v);
 }
 
 static void
@@ -123,29 +135,30 @@ on_result(void *arg, uint64_t asker, uint64_t id, bool is_password)
 {
 	struct key_service *s = arg;
 
-	if (asker == s->generation && s->front != NULL)
-		answer_proof(s, id, is_password, (struct span){0});
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		if (asker == s->fronts[i].life && s->fronts[i].channel != NULL)
+			answer_proof(&s->fronts[i], id, is_password, (struct span){0});
 }
 
 static void
 ask_password(
-    struct key_service *s, uint64_t id, const struct users *users, const struct key_question *q)
+    struct key_front *f, uint64_t id, const struct users *users, const struct key_question *q)
 {
 	struct user user;
 	bool is_known = users_find(users, q->name, &user);
 
-	if (!checker_ask(s->checker, s->generation, id, &user, is_known, q->proof))
-		answer(s, id, &(struct key_verdict){.status = KEY_BUSY});
+	if (!checker_ask(f->service->checker, f->life, id, &user, is_known, q->proof))
+		answer(f, id, &(struct key_verdict){.status = KEY_BUSY});
 }
 
 static void
 scram_first(
-    struct key_service *s, uint64_t id, const struct users *users, const struct key_question *q)
+    struct key_front *f, uint64_t id, const struct users *users, const struct key_question *q)
 {
 	struct user user;
 
 	(void)users_find_scram(users, q->name, &user); /* an unknown one has a salt too */
-	answer(s, id,
+	answer(f, id,
 	    &(struct key_verdict){.status = KEY_YES,
 		.data = span_of(user.salt, user.salt_n),
 		.iterations = user.iterations});
@@ -153,37 +166,38 @@ scram_first(
 
 static void
 scram_final(
-    struct key_service *s, uint64_t id, const struct users *users, const struct key_question *q)
+    struct key_front *f, uint64_t id, const struct users *users, const struct key_question *q)
 {
 	unsigned char signature[USERS_PROOF];
 	struct user user;
 	bool is_known = users_find_scram(users, q->name, &user);
 	bool is_proof = user_is_proof(&user, q->message, q->proof, signature);
 
-	answer_proof(s, id, is_known && is_proof, span_of(signature, sizeof(signature)));
+	answer_proof(f, id, is_known && is_proof, span_of(signature, sizeof(signature)));
 }
 
 static void
-ask(struct key_service *s, uint64_t id, struct span payload)
+ask(struct key_front *f, uint64_t id, struct span payload)
 {
+	const struct key_service *s = f->service;
 	struct key_question q;
 	const struct users *users = NULL;
 
 	if (key_question_get(payload, &q) == 0 && s->now != NULL)
 		users = material_users(s->now, q.users);
 	if (users == NULL) {
-		answer(s, id, &(struct key_verdict){.status = KEY_REFUSED});
+		answer(f, id, &(struct key_verdict){.status = KEY_REFUSED});
 		return;
 	}
 	switch (q.kind) {
 	case KEY_PASSWORD:
-		ask_password(s, id, users, &q);
+		ask_password(f, id, users, &q);
 		break;
 	case KEY_SCRAM_FIRST:
-		scram_first(s, id, users, &q);
+		scram_first(f, id, users, &q);
 		break;
 	case KEY_SCRAM_FINAL:
-		scram_final(s, id, users, &q);
+		scram_final(f, id, users, &q);
 		break;
 	}
 }
@@ -193,12 +207,12 @@ ask(struct key_service *s, uint64_t id, struct span payload)
 static void
 on_message(void *arg, struct message *m)
 {
-	struct key_service *s = arg;
+	struct key_front *f = arg;
 
 	if (m->type == KEY_SIGN)
-		sign(s, m->id, m->payload);
+		sign(f, m->id, m->payload);
 	else if (m->type == KEY_ASK)
-		ask(s, m->id, m->payload);
+		ask(f, m->id, m->payload);
 	else
 		log_event(LOG_WARN, "unknown message", KV_INT("type", m->type));
 }
@@ -206,11 +220,12 @@ on_message(void *arg, struct message *m)
 static void
 on_close(void *arg)
 {
-	struct key_service *s = arg;
+	struct key_front *f = arg;
+	struct key_service *s = f->service;
 
-	channel_free(&s->front);
+	channel_free(&f->channel);
 	if (s->on_lost != NULL)
-		s->on_lost(s->lost_arg);
+		s->on_lost(s->lost_arg, f->number);
 }
 
 static const struct channel_events front_events = {on_message, on_close};
@@ -222,11 +237,14 @@ key_service_start(struct key_service *s)
 }
 
 void
-key_service_peer(struct key_service *s, int fd)
+key_service_peer(struct key_service *s, unsigned front, int fd)
 {
-	channel_free(&s->front);
-	s->generation++;
-	s->front = channel_new(s->loop, fd, &front_events, s);
+	struct key_front *f = &s->fronts[front];
+
+	must(front < CONFIG_FRONTS_MAX);
+	channel_free(&f->channel);
+	f->life = ++s->last_life;
+	f->channel = channel_new(s->loop, fd, &front_events, f);
 }
 
 void

@@ -20,9 +20,13 @@ enum {
 };
 
 void
-child_init(struct child *c, struct supervisor *s, enum role_id role)
+child_init(struct child *c, struct supervisor *s, unsigned place)
 {
-	*c = (struct child){.supervisor = s, .role = role, .pid = -1, .delay_ms = RESTART_FIRST_MS};
+	*c = (struct child){.supervisor = s,
+	    .role = place_role(place),
+	    .place = place,
+	    .pid = -1,
+	    .delay_ms = RESTART_FIRST_MS};
 }
 
 /* The roles stand beside our own executable. */
@@ -76,17 +80,19 @@ static void
 send_config(struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
-	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"), -1};
+	bool has_plugins = s->plugins.bytes.n > 0;
+	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"),
+	    has_plugins ? channel_seal(buf_span(&s->plugins.bytes), "plugins") : -1};
 	struct role_setup setup = {
 	    .config_file = span_str(s->config_file), .is_json_log = s->is_json_log};
 	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
 
-	if (fds[0] < 0) {
-		log_event(LOG_ERROR, "no memory file", KV_STR("role", role_name(c->role)));
+	if (fds[0] < 0 || (has_plugins && fds[1] < 0)) {
+		log_event(LOG_ERROR, "no memory file", KV_STR("role", place_name(c->place)));
 		return; /* the role ends for want of a configuration and is started again */
 	}
 	role_setup_put(&b, &setup);
-	channel_send(c->channel, ROLE_CONFIG, 0, buf_span(&b), fds);
+	channel_send(c->channel, ROLE_CONFIG, c->place, buf_span(&b), fds);
 	buf_free(&b);
 }
 
@@ -113,17 +119,73 @@ child_send_secrets(struct child *c)
 }
 
 static void
+send_listener(struct child *c, const struct listener *l)
+{
+	int fds[CHANNEL_FDS] = {dup(l->fd), -1};
+
+	if (fds[0] >= 0)
+		channel_send(c->channel, ROLE_LISTENER, listener_number(l), (struct span){0}, fds);
+}
+
+static bool
+is_owner(const struct child *c, const struct listener *l)
+{
+	if (l->is_web)
+		return c->role == ROLE_WEB;
+	return c->role == ROLE_FRONT &&
+	       listener_owner(l, c->supervisor->config->fronts) == place_instance(c->place);
+}
+
+static void
 send_listeners(struct child *c)
 {
 	const struct listener_set *set = &c->supervisor->listeners;
 
-	for (size_t i = 0; i < set->n; i++) {
-		bool is_for_us = set->items[i].is_web ? c->role == ROLE_WEB : c->role == ROLE_FRONT;
-		int fds[CHANNEL_FDS] = {is_for_us ? dup(set->items[i].fd) : -1, -1};
+	for (size_t i = 0; i < set->n; i++)
+		if (set->items[i].fd >= 0 && is_owner(c, &set->items[i]))
+			send_listener(c, &set->items[i]);
+}
 
-		if (fds[0] >= 0)
-			channel_send(c->channel, ROLE_LISTENER, i, (struct span){0}, fds);
+/* What is new there replaces what was. */
+static void
+lend_listeners(struct child *to, const struct child *owner)
+{
+	struct listener_set *set = &to->supervisor->listeners;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct listener *l = &set->items[i];
+
+		if (l->is_web || l->fd < 0 || !is_owner(owner, l))
+			continue;
+		if (owner->state == CHILD_DOWN)
+			send_listener(to, l);
+		else
+			channel_send(
+			    to->channel, ROLE_LISTENER, listener_number(l), (struct span){0}, NULL);
 	}
+}
+
+/*
+ * Each front has its own socket of each address, and the kernel gives it new clients whether it lives
+ * or not.  While it does not, the others accept from its sockets too, instead of letting clients wait
+ * for its start, which may be put off for long.  All of the others: one of them could be next.
+ */
+void
+child_share_listeners(struct supervisor *s, struct child *changed)
+{
+	if (changed->role != ROLE_FRONT)
+		return;
+	for (unsigned i = 0; i < s->config->fronts; i++)
+		for (unsigned k = 0; k < s->config->fronts; k++) {
+			struct child *to = &s->children[place_of_front(i)];
+			struct child *owner = &s->children[place_of_front(k)];
+
+			if (to == owner || (to != changed && owner != changed) ||
+			    to->channel == NULL || to->state != CHILD_UP ||
+			    (owner->state != CHILD_UP && owner->state != CHILD_DOWN))
+				continue;
+			lend_listeners(to, owner);
+		}
 }
 
 /* Who talks to whom; everyone else has no channel. */
@@ -152,8 +214,8 @@ child_pair(struct child *a, struct child *b)
 	for_a[0] = ends[0];
 	for_b[0] = ends[1];
 	for_a[1] = for_b[1] = -1;
-	channel_send(a->channel, ROLE_PEER, b->role, (struct span){0}, for_a);
-	channel_send(b->channel, ROLE_PEER, a->role, (struct span){0}, for_b);
+	channel_send(a->channel, ROLE_PEER, b->place, (struct span){0}, for_a);
+	channel_send(b->channel, ROLE_PEER, a->place, (struct span){0}, for_b);
 }
 
 static void
@@ -162,7 +224,7 @@ pair_now(void *arg)
 	struct child *a = arg;
 
 	/* Whichever of its timers has just fired is NULL, as are those never set: pair what is due. */
-	for (int i = 0; i < ROLE_COUNT; i++)
+	for (int i = 0; i < PLACES; i++)
 		if (a->is_pair_due[i] && a->pair_again[i] == NULL) {
 			a->is_pair_due[i] = false;
 			child_pair(a, &a->supervisor->children[i]);
@@ -170,7 +232,7 @@ pair_now(void *arg)
 }
 
 void
-child_pair_later(struct child *a, enum role_id b)
+child_pair_later(struct child *a, unsigned b)
 {
 	if (a->is_pair_due[b])
 		return;
@@ -182,12 +244,12 @@ child_pair_later(struct child *a, enum role_id b)
 static void
 forget_pairs(struct child *c)
 {
-	for (int i = 0; i < ROLE_COUNT; i++) {
+	for (int i = 0; i < PLACES; i++) {
 		struct child *peer = &c->supervisor->children[i];
 
 		timer_cancel(&c->pair_again[i]);
-		timer_cancel(&peer->pair_again[c->role]);
-		c->is_pair_due[i] = peer->is_pair_due[c->role] = false;
+		timer_cancel(&peer->pair_again[c->place]);
+		c->is_pair_due[i] = peer->is_pair_due[c->place] = false;
 	}
 }
 
@@ -224,7 +286,7 @@ child_start(struct child *c)
 		run_role(c->role, ends[1]);
 	(void)close(ends[1]); /* the child's */
 	if (c->pid < 0) {
-		log_event(LOG_ERROR, "cannot fork", KV_STR("role", role_name(c->role)));
+		log_event(LOG_ERROR, "cannot fork", KV_STR("role", place_name(c->place)));
 		(void)close(ends[0]); /* never used */
 		child_died(c, 0);
 		return;
@@ -236,7 +298,7 @@ child_start(struct child *c)
 	child_send_policy(c);
 	child_send_secrets(c);
 	send_listeners(c);
-	for (int i = 0; i < ROLE_COUNT; i++)
+	for (int i = 0; i < PLACES; i++)
 		child_pair(c, &c->supervisor->children[i]);
 	channel_send(c->channel, ROLE_GO, 0, (struct span){0}, NULL);
 	supervisor_child_changed(c->supervisor, c);
@@ -253,7 +315,7 @@ kill_now(void *arg)
 {
 	struct child *c = arg;
 
-	log_event(LOG_WARN, "role does not end", KV_STR("role", role_name(c->role)));
+	log_event(LOG_WARN, "role does not end", KV_STR("role", place_name(c->place)));
 	(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
 }
 
@@ -276,10 +338,14 @@ check_listeners(struct supervisor *s)
 	struct err err = {0};
 	int r = listener_check_all(&s->listeners, &err);
 
-	if (r > 0)
+	if (r > 0) {
 		log_event(LOG_ERROR, "listeners were shut down", KV_INT("reopened", r),
 		    KV_STR("do", "look for a role that was taken over"));
-	problem_report(&s->problems, SPAN("listeners"), span_str(err.text),
+		for (unsigned i = 0; i < s->config->fronts; i++)
+			if (s->children[place_of_front(i)].state == CHILD_UP)
+				send_listeners(&s->children[place_of_front(i)]);
+	}
+	problem_report(&s->problems, ROLE_SUPERVISOR, SPAN("listeners"), span_str(err.text),
 	    r < 0 ? SPAN("free the address, then restart the relay") : (struct span){0});
 	if (r < 0)
 		log_event(LOG_ERROR, "listener lost", KV_STR("why", err.text));
@@ -299,7 +365,7 @@ child_died(struct child *c, int wait_status)
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;
 	if (!was_asked) {
-		log_event(LOG_ERROR, "role died", KV_STR("role", role_name(c->role)),
+		log_event(LOG_ERROR, "role died", KV_STR("role", place_name(c->place)),
 		    KV_INT("signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
 		    KV_INT("status", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0),
 		    KV_INT("restart_ms", c->delay_ms));

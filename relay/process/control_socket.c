@@ -5,6 +5,8 @@
 #include "relay/process/acceptor.h"
 
 #include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@ struct client {
 	struct list node;
 	struct control_socket *owner;
 	struct channel *channel;
+	char user[CONTROL_ASKER_MAX]; /* by SO_PEERCRED */
 };
 
 /* One request that waits for a role, for several (status), or for a policy to be live. */
@@ -30,13 +33,14 @@ struct request {
 	uint64_t id;              /* ours */
 	struct channel **channel; /* where the answer goes; *channel NULL: has gone */
 	struct client *client;    /* NULL: a role asked */
-	enum role_id asker;       /* when client is NULL */
+	unsigned asker;           /* its place, when client is NULL */
 	uint64_t asker_id;        /* the asker's number for it */
 	bool waits_live;
 	uint64_t generation;
 	bool is_status;
-	unsigned waits_for; /* bit for each role asked */
+	unsigned waits_for; /* bit for each place asked */
 	struct buf status;  /* what roles have said of themselves so far */
+	struct status_counts fronts;
 	struct timer *patience;
 };
 
@@ -136,7 +140,7 @@ request_new(const struct asker *a)
 	r->owner = a->cs;
 	r->id = a->cs->next_id++;
 	r->client = a->client;
-	r->asker = a->child != NULL ? a->child->role : ROLE_SUPERVISOR;
+	r->asker = a->child != NULL ? a->child->place : (unsigned)ROLE_SUPERVISOR;
 	r->channel = asker_channel(a);
 	r->asker_id = a->id;
 	r->status.max = STATUS_MAX;
@@ -146,18 +150,20 @@ request_new(const struct asker *a)
 }
 
 static bool
-pass_on(struct control_socket *cs, struct request *r, enum role_id role,
+pass_on(struct control_socket *cs, struct request *r, unsigned place,
     const struct control_request *words)
 {
-	struct child *c = &cs->supervisor->children[role];
+	struct child *c = &cs->supervisor->children[place];
+	struct control_request asked = *words;
 	struct buf b = BUF_INIT(CONTROL_WORDS_MAX * (CONTROL_WORD_MAX + 8));
 
 	if (c->state != CHILD_UP || c->channel == NULL)
 		return false;
-	control_request_put(&b, words);
+	asked.asker = span_str(r->client != NULL ? r->client->user : "console");
+	control_request_put(&b, &asked);
 	channel_send(c->channel, CONTROL_REQUEST, r->id, buf_span(&b), NULL);
 	buf_free(&b);
-	r->waits_for |= 1U << role;
+	r->waits_for |= 1U << place;
 	return true;
 }
 
@@ -176,6 +182,7 @@ status_finish(struct control_socket *cs, struct request *r)
 {
 	struct buf document = BUF_INIT(2 * STATUS_MAX);
 
+	status_put_counts(&r->fronts, &r->status);
 	status_write(cs->supervisor, r->waits_for, buf_span(&r->status), &document);
 	reply_chunks(answer_to(r), r->asker_id, buf_span(&document));
 	buf_free(&document);
@@ -194,14 +201,15 @@ on_status_late(void *arg)
 static void
 ask_status(const struct asker *a)
 {
-	static const enum role_id roles[] = {
-	    ROLE_FRONT, ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL, ROLE_KEY};
+	static const enum role_id roles[] = {ROLE_LOOKUP, ROLE_SPOOL, ROLE_JOURNAL, ROLE_KEY};
 	struct control_request words = {.words = {SPAN("status")}, .n_words = 1};
 	struct request *r = request_new(a);
 
 	if (r == NULL)
 		return;
 	r->is_status = true;
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		(void)pass_on(a->cs, r, place_of_front(i), &words);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		(void)pass_on(
 		    a->cs, r, roles[i], &words); /* a role that is down has nothing to add */
@@ -278,8 +286,12 @@ on_request(const struct asker *a, struct message *m)
 		ask_status(a);
 	else if (span_eq(words.words[0], SPAN("reload")))
 		ask_reload(a, words.n_words == 2 && span_eq(words.words[1], SPAN("policy")));
-	else if (span_eq(words.words[0], SPAN("queue")) || span_eq(words.words[0], SPAN("gateway")))
+	else if (span_eq(words.words[0], SPAN("queue")) ||
+		 span_eq(words.words[0], SPAN("gateway")) ||
+		 span_eq(words.words[0], SPAN("quarantine")))
 		ask_role(a, ROLE_SPOOL, &words);
+	else if (span_eq(words.words[0], SPAN("recipient")))
+		ask_role(a, ROLE_LOOKUP, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))
 		ask_role(a, ROLE_JOURNAL, &words);
 	else
@@ -298,11 +310,13 @@ static void
 status_answer(struct control_socket *cs, struct request *r, struct child *from, struct message *m)
 {
 	if (m->type == CONTROL_CHUNK) {
-		if (m->payload.n <= ROLE_STATUS_MAX)
+		if (from->role == ROLE_FRONT)
+			status_add_counts(&r->fronts, m->payload);
+		else if (m->payload.n <= ROLE_STATUS_MAX)
 			status_add_role(&r->status, m->payload);
 		return;
 	}
-	r->waits_for &= ~(1U << from->role);
+	r->waits_for &= ~(1U << from->place);
 	if (r->waits_for == 0)
 		status_finish(cs, r);
 }
@@ -312,7 +326,7 @@ control_answer(struct control_socket *cs, struct child *from, struct message *m)
 {
 	struct request *r = request_find(cs, m->id);
 
-	if (r == NULL || !(r->waits_for & (1U << from->role)))
+	if (r == NULL || !(r->waits_for & (1U << from->place)))
 		return; /* the asker has gone, or the role speaks out of turn */
 	if (r->is_status) {
 		status_answer(cs, r, from, m);
@@ -325,18 +339,18 @@ control_answer(struct control_socket *cs, struct child *from, struct message *m)
 }
 
 void
-control_role_gone(struct control_socket *cs, enum role_id role)
+control_role_gone(struct control_socket *cs, unsigned place)
 {
 	LIST_FOR_SAFE (it, &cs->requests) {
 		struct request *r = LIST_ENTRY(it, struct request, node);
 
-		if (r->client == NULL && r->asker == role) {
+		if (r->client == NULL && r->asker == place) {
 			request_free(cs, r);
 			continue;
 		}
-		if (!(r->waits_for & (1U << role)))
+		if (!(r->waits_for & (1U << place)))
 			continue;
-		r->waits_for &= ~(1U << role);
+		r->waits_for &= ~(1U << place);
 		if (!r->is_status)
 			request_end(cs, r, EXIT_TEMPFAIL,
 			    SPAN("the role that knows has died and is being restarted; try again"));
@@ -392,6 +406,22 @@ on_client_close(void *arg)
 static const struct channel_events client_events = {on_client_message, on_client_close};
 
 static void
+name_user(int fd, char to[CONTROL_ASKER_MAX])
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	const struct passwd *pw;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return; /* nameless: it may ask all the same */
+	pw = getpwuid(peer.uid);
+	if (pw != NULL)
+		(void)span_copy(span_str(pw->pw_name), to, CONTROL_ASKER_MAX); /* cut: enough */
+	else
+		(void)snprintf(to, CONTROL_ASKER_MAX, "%u", (unsigned)peer.uid); /* fits */
+}
+
+static void
 on_connection(void *arg, int fd, const struct sockaddr_storage *sa)
 {
 	struct control_socket *cs = arg;
@@ -404,6 +434,7 @@ on_connection(void *arg, int fd, const struct sockaddr_storage *sa)
 	}
 	c = mem_alloc(sizeof(*c));
 	c->owner = cs;
+	name_user(fd, c->user);
 	c->channel = channel_new(cs->supervisor->loop, fd, &client_events, c);
 	list_append(&cs->clients, &c->node);
 	cs->n_clients++;

@@ -17,7 +17,7 @@ void control_from_role(struct control_socket *cs, struct child *from, struct mes
 /* CONTROL_CHUNK or CONTROL_END from a role that was asked. */
 void control_answer(struct control_socket *cs, struct child *from, struct message *m);
 /* The role has died: whoever waits for it is told. */
-void control_role_gone(struct control_socket *cs, enum role_id role);
+void control_role_gone(struct control_socket *cs, unsigned place);
 /* A new policy has become live: whoever waits for that is told. */
 void control_policy_live(struct control_socket *cs);
 

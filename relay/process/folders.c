@@ -39,6 +39,7 @@ folders_make(const struct config *config, struct err *err)
 	    {config->state_dir, "", 0755, 0},
 	    {config->state_dir, "lists", 0755, 0},
 	    {config->state_dir, "spool", 0700, sandbox_uid(SANDBOX_SPOOL)},
+	    {config->state_dir, "quarantine", 0700, sandbox_uid(SANDBOX_SPOOL)},
 	    {config->state_dir, "journal", 0700, sandbox_uid(SANDBOX_JOURNAL)},
 	    {config->run_dir, "", 0755, 0},
 	    {config->run_dir, "filter", 0700, sandbox_uid(SANDBOX_ZYGOTE)},

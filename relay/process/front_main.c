@@ -2,9 +2,13 @@
  * The front role: accepts clients, speaks SMTP, decides.  It opens no file, connects nowhere, and
  * parses nothing of a message but its header section.
  */
+#include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/process/acceptor.h"
+#include "relay/process/listener.h"
+#include "relay/process/policy_build.h"
 #include "relay/process/policy_source.h"
 #include "relay/process/role.h"
 #include "relay/smtp/reply.h"
@@ -12,20 +16,25 @@
 #include "relay/tls/server.h"
 #include "relay/walk/walk.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENERS = 256 };
+enum { TURNED_AWAY_LINES = 20, TURNED_AWAY_MS = 1000 /* that many lines in that time */ };
 
 struct front_listener {
 	struct acceptor acceptor;
 	const struct conf_listen *listen; /* NULL: not in use */
+	int fd;
 	struct front *front;
 };
 
+enum { FRONT_STATUS_MAX = 65536 };
+
 static struct front front;
-static struct front_listener listeners[LISTENERS];
+static struct front_listener listeners[LISTENERS_MAX]; /* by number */
+static struct policy_build *policy_build;
 
 static bool
 is_full(const struct front *f)
@@ -33,7 +42,29 @@ is_full(const struct front *f)
 	return f->n_sessions >= f->sessions_max;
 }
 
-/* RFC 5321 section 3.8: too many clients; said at once and cheaply. */
+/* Under a flood a line for each would cost more than the refusals. */
+static bool
+is_worth_a_line(const struct front *f)
+{
+	static uint64_t lines, skipped;
+	static int64_t since_ms;
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms - since_ms >= TURNED_AWAY_MS) {
+		if (skipped > 0)
+			log_event(LOG_WARN, "turned away, many", KV_INT("more", skipped),
+			    KV_INT("sessions", f->n_sessions));
+		since_ms = now_ms;
+		lines = skipped = 0;
+	}
+	if (lines >= TURNED_AWAY_LINES)
+		skipped++;
+	else
+		lines++;
+	return skipped == 0;
+}
+
+/* RFC 5321 section 3.8: too many clients; said at once and cheaply, no session is made. */
 static void
 turn_away(const struct front_listener *l, int fd, const struct ip *peer, struct span enhanced,
     struct span text)
@@ -42,14 +73,15 @@ turn_away(const struct front_listener *l, int fd, const struct ip *peer, struct 
 	struct id id = id_new();
 	char ip[IP_TEXT_MAX];
 
-	(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
 	if (l->listen->tls != LISTEN_IMPLICIT) /* in the clear it would not be understood */
-		(void)!send(fd, b.p, b.n, MSG_NOSIGNAL | MSG_DONTWAIT); /* it may not hear */
-	(void)close(fd);
+		(void)smtp_reply_add(&b, 421, enhanced, text, id_span(&id)); /* short: it fits */
+	farewell_say(front.farewells, fd, buf_span(&b));
 	buf_free(&b);
 	front.n_refused++;
-	log_event(LOG_INFO, "turned away", KV("id", id_span(&id)),
-	    KV("client", ip_format(peer, ip)), KV_INT("code", 421), KV("why", text));
+	front.n_turned_away++;
+	if (is_worth_a_line(&front))
+		log_event(LOG_INFO, "turned away", KV("id", id_span(&id)),
+		    KV("client", ip_format(peer, ip)), KV_INT("code", 421), KV("why", text));
 }
 
 static void
@@ -84,16 +116,29 @@ listen_of(const struct config *config, unsigned index)
 }
 
 static void
-front_listener(struct role *role, unsigned index, int fd)
+listener_let_go(struct front_listener *l)
 {
-	const struct conf_listen *listen = listen_of(role->config, index);
-	struct front_listener *l = &listeners[index % LISTENERS];
+	if (l->listen == NULL)
+		return;
+	acceptor_close(&l->acceptor);
+	(void)close(l->fd); /* the supervisor has it still */
+	l->listen = NULL;
+}
 
-	if (listen == NULL || l->listen != NULL) {
-		(void)close(fd); /* not one of this configuration */
+static void
+front_listener(struct role *role, unsigned number, int fd)
+{
+	const struct conf_listen *listen = listen_of(role->config, listener_index(number));
+	struct front_listener *l = &listeners[number % LISTENERS_MAX];
+
+	listener_let_go(l);
+	if (fd < 0)
+		return;
+	if (listen == NULL || front.is_draining) {
+		(void)close(fd); /* not one of this configuration, or for our successor */
 		return;
 	}
-	*l = (struct front_listener){.listen = listen, .front = &front};
+	*l = (struct front_listener){.listen = listen, .fd = fd, .front = &front};
 	acceptor_open(&l->acceptor, role->loop, fd, on_client, l);
 }
 
@@ -143,31 +188,65 @@ load_certificates(struct front *f)
 	f->tls = next;
 }
 
+static void
+report_problem(void *arg, const char *name, const char *what, const char *do_this)
+{
+	role_problem(arg, name, what, do_this);
+}
+
 /* New sessions use the new snapshot; those that run finish on the one they began with. */
 static void
-front_policy(struct role *role)
+take_policy(struct role *role, struct policy_built *built)
 {
-	struct snapshot *next =
-	    policy_source_compile(buf_span(&role->policy), role->policy_version);
-
-	must(next != NULL);
+	must(built->snapshot != NULL); /* the supervisor has compiled it before */
 	snapshot_release(&front.snapshot);
-	front.snapshot = next;
-	front.needs_host = snapshot_needs_host(next);
-	buf_clear(&front.bundle);
-	(void)buf_add_span(&front.bundle, buf_span(&role->policy)); /* the same bound */
+	front.snapshot = built->snapshot;
+	if (front.limited != 0)
+		report_problem(role, "regex", "the policy has changed", NULL);
+	front.limited = 0;
+	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
+	buf_free(&front.bundle);
+	front.bundle = built->bundle;
+	policy_source_databases(
+	    front.config, buf_span(&front.bundle), &front.countries, &front.networks);
 	load_recipients(&front);
 	load_certificates(&front);
-	list_watch_follow(front.lists, next);
-	pool_set_policy(front.workers, role->policy_version, buf_span(&front.bundle));
-	log_event(LOG_INFO, "policy", KV_INT("generation", role->policy_version),
-	    KV_INT("rules", snapshot_rule_count(next)));
+	list_watch_follow(front.lists, front.snapshot);
+	pool_set_policy(front.workers, built->generation, buf_span(&built->content));
+	buf_free(&built->content);
+	log_event(LOG_INFO, "policy", KV_INT("generation", built->generation),
+	    KV_INT("rules", snapshot_rule_count(front.snapshot)));
 }
 
 static void
-report_list(void *arg, const char *name, const char *what, const char *do_this)
+on_built(void *arg, struct policy_built *built)
 {
-	role_problem(arg, name, what, do_this);
+	take_policy(arg, built);
+	role_policy_live(arg, built->generation);
+}
+
+static void
+front_policy(struct role *role)
+{
+	policy_build_start(policy_build, &role->policy, role->policy_version);
+}
+
+static void
+report_filter(void *arg, const struct conf_filter *filter, bool is_over)
+{
+	char name[128], what[256];
+
+	(void)snprintf(
+	    name, sizeof(name), "filter %s", filter->name); /* cut is fine, here and below */
+	(void)snprintf(what, sizeof(what),
+	    is_over ? "filter %.80s works again"
+		    : "filter %.80s has failed %u times in a row and is not asked for a while: its "
+		      "failure action is applied",
+	    filter->name, filter->max_failures);
+	role_problem(arg, name, what,
+	    is_over ? NULL
+		    : "look for \"worker died\" and for this filter in the log; it is tried again "
+		      "with the next mail after its pause");
 }
 
 static void
@@ -198,6 +277,7 @@ lost_key(void *arg)
 static int
 front_prepare(struct role *role, struct err *err)
 {
+	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
 	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
@@ -206,31 +286,69 @@ front_prepare(struct role *role, struct err *err)
 	return 0;
 }
 
+/* How long an address that one of ours has written to is known: as the flow that keeps for longest
+ * says.  No flow has a greylist: none is kept. */
+static struct grey_client *
+grey_of(const struct config *config)
+{
+	int64_t keep_ms = 0;
+
+	for (size_t i = 0; i < config->n_flows; i++) {
+		const struct conf_flow *f = &config->flows[i];
+
+		if ((f->connect & CONNECT_GREYLIST) && f->greylist.keep_ms > keep_ms)
+			keep_ms = f->greylist.keep_ms;
+	}
+	return keep_ms > 0 ? grey_client_new(keep_ms) : NULL;
+}
+
 static void
 front_start(struct role *role)
 {
+	struct policy_built built;
+
 	front.loop = role->loop;
 	front.config = role->config;
-	front.bundle.max = BUNDLE_MAX;
 	front.dns = dns_client_new(role->loop);
 	front.lists = list_watch_new(
-	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_list, role);
+	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_problem, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
+	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
+	front.limits = limits_new(role->config);
+	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	front.clients = clients_new();
-	front_policy(role);
+	front.report = report_problem;
+	front.report_arg = role;
+	front.farewells = farewells_new(role->loop);
+	log_event(LOG_INFO, "room", KV_INT("sessions", front.sessions_max));
+	policy_build = policy_build_new(role->loop, on_built, role);
+	policy_build_now(&role->policy, role->policy_version, &built);
+	take_policy(role, &built);
 }
 
 static void
 on_journal_message(void *arg, struct message *m)
 {
 	(void)arg;
-	(void)m; /* the journal has nothing to say */
+	if (front.grey == NULL)
+		return; /* no question was asked */
+	if (m->type == JOURNAL_GREY_ENTRIES)
+		grey_client_take(front.grey, m->payload);
+	else if (m->type == JOURNAL_GREY_ENTRY)
+		grey_client_hear(front.grey, m->payload);
+}
+
+static void
+tell_grey_of_journal(void)
+{
+	if (front.grey != NULL)
+		grey_client_connect(front.grey, front.journal);
 }
 
 static void
@@ -239,15 +357,16 @@ on_journal_close(void *arg)
 	struct role *role = arg;
 
 	channel_free(&front.journal);
+	tell_grey_of_journal();
 	role_peer_lost(role, ROLE_JOURNAL);
 }
 
 static const struct channel_events journal_events = {on_journal_message, on_journal_close};
 
 static void
-front_peer(struct role *role, enum role_id peer, int fd)
+front_peer(struct role *role, unsigned place, int fd)
 {
-	switch (peer) {
+	switch (place_role(place)) {
 	case ROLE_LOOKUP:
 		dns_client_connect(front.dns, fd);
 		break;
@@ -263,6 +382,7 @@ front_peer(struct role *role, enum role_id peer, int fd)
 	case ROLE_JOURNAL:
 		channel_free(&front.journal);
 		front.journal = channel_new(role->loop, fd, &journal_events, role);
+		tell_grey_of_journal();
 		break;
 	case ROLE_SUPERVISOR:
 	case ROLE_FRONT:
@@ -275,7 +395,7 @@ front_peer(struct role *role, enum role_id peer, int fd)
 static void
 front_request(struct role *role, uint64_t id, const struct control_request *r)
 {
-	struct buf b = BUF_INIT(1024);
+	struct buf b = BUF_INIT(FRONT_STATUS_MAX);
 
 	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
 		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
@@ -284,13 +404,18 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
-	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu}}",
+	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu,\"turned_away\":%llu,"
+	    "\"handshakes\":%zu,\"sessions_max\":%zu,\"memory_held\":%llu,"
+	    "\"regex_limits\":%llu},\"dnsbl\":",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
 	    pool_size(front.workers), pool_idle(front.workers),
 	    (unsigned long long)front.n_journal_dropped, (unsigned long long)front.n_tls,
-	    (unsigned long long)front.n_tls_failed,
-	    (unsigned long long)front.n_auth_failed); /* bounded */
+	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
+	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
+	    (unsigned long long)content_held(), (unsigned long long)front.n_limits);
+	list_watch_counts(front.lists, &b);
+	(void)buf_add_char(&b, '}'); /* bounded: POLICY_LISTS_MAX */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&b);
@@ -300,8 +425,8 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 static void
 front_stop(struct role *role)
 {
-	for (size_t i = 0; i < LISTENERS; i++)
-		acceptor_close(&listeners[i].acceptor);
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		listener_let_go(&listeners[i]);
 	front.is_draining = true;
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)
@@ -336,6 +461,5 @@ int
 main(int argc, char **argv)
 {
 	front.sessions_max = sessions_max();
-	content_set_budget(content_budget_of_machine());
 	return role_main(&ops, argc, argv);
 }

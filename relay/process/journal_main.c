@@ -1,6 +1,7 @@
 /* journal: writes down every event, and reads them back for `trace`. */
 #include "policy/journal/read.h"
 #include "policy/journal/write.h"
+#include "policy/rate/grey_file.h"
 #include "relay/base/clock.h"
 #include "relay/base/json.h"
 #include "relay/base/list.h"
@@ -26,15 +27,16 @@ struct self {
 	struct role *role;
 	int dir_fd;
 	struct journal *journal;
+	struct grey_file *grey; /* NULL: it cannot be kept */
 	struct list peers, traces;
 	size_t n_traces;
-	bool has_problem;
+	bool has_problem, has_grey_problem;
 };
 
 struct peer {
 	struct list node;
 	struct self *self;
-	enum role_id id;
+	unsigned place;
 	struct channel *channel;
 	bool has_complained;
 };
@@ -61,16 +63,87 @@ peer_free(struct peer *p)
 	mem_free(p);
 }
 
+/* --- the greylist: kept for front, never looked into ------------------------------------------------ */
+
+static void
+tell_grey_problem(struct self *self, const char *why)
+{
+	if ((why != NULL) == self->has_grey_problem)
+		return;
+	self->has_grey_problem = why != NULL;
+	if (why != NULL)
+		log_event(LOG_ERROR, "greylist not kept", KV_STR("why", why));
+	role_problem(self->role, "greylist",
+	    "changes of the greylist are not kept; after a restart some senders wait once more",
+	    why != NULL ? "make room on the disk of state_dir, or see the owner of its folder "
+			  "journal"
+			: NULL);
+}
+
+/* Always answered: front refuses nobody before it has heard what was kept, be it nothing. */
+static void
+send_greylist(struct peer *p)
+{
+	struct buf entries = BUF_INIT(GREY_FILE_MAX);
+	struct err err = {0};
+
+	if (p->self->grey != NULL && grey_file_read(p->self->grey, &entries, &err) < 0) {
+		tell_grey_problem(p->self, err.text);
+		buf_clear(&entries);
+	}
+	channel_send(p->channel, JOURNAL_GREY_ENTRIES, 0, buf_span(&entries), NULL);
+	buf_free(&entries);
+}
+
+/* What one front has learnt the others know, too. */
+static void
+tell_other_fronts(const struct peer *from, const struct message *m)
+{
+	LIST_FOR (it, &from->self->peers) {
+		struct peer *p = LIST_ENTRY(it, struct peer, node);
+
+		if (p != from && place_role(p->place) == ROLE_FRONT && channel_has_room(p->channel))
+			channel_send(p->channel, JOURNAL_GREY_ENTRY, 0, m->payload, NULL);
+	}
+}
+
+/* 0, or -E_SYNTAX: no message of a greylist. */
+static int
+take_grey(struct peer *p, const struct message *m)
+{
+	struct self *self = p->self;
+	struct err err = {0};
+	int rc = 0;
+
+	if (place_role(p->place) != ROLE_FRONT || m->type < JOURNAL_GREY_READ ||
+	    m->type > JOURNAL_GREY_ALL || m->type == JOURNAL_GREY_ENTRIES)
+		return -E_SYNTAX;
+	if (m->type == JOURNAL_GREY_READ)
+		send_greylist(p);
+	else if (self->grey != NULL)
+		rc = m->type == JOURNAL_GREY_ENTRY
+			 ? grey_file_add(self->grey, m->payload, &err)
+			 : grey_file_replace(self->grey, m->payload, &err);
+	if (rc == -E_SYNTAX)
+		return rc;
+	if (m->type == JOURNAL_GREY_ENTRY)
+		tell_other_fronts(p, m);
+	if (m->type != JOURNAL_GREY_READ && self->grey != NULL)
+		tell_grey_problem(self, rc < 0 ? err.text : NULL);
+	return 0;
+}
+
 static void
 on_event(void *arg, struct message *m)
 {
 	struct peer *p = arg;
-	int rc = m->type == JOURNAL_EVENT ? journal_add(p->self->journal, m->payload) : -E_SYNTAX;
+	int rc =
+	    m->type == JOURNAL_EVENT ? journal_add(p->self->journal, m->payload) : take_grey(p, m);
 
 	/* Once a peer: a role that writes nonsense would fill the log too. */
 	if ((rc == -E_SYNTAX || rc == -E_LIMIT) && !p->has_complained) {
 		p->has_complained = true;
-		log_event(LOG_ERROR, "event refused", KV_STR("from", role_name(p->id)),
+		log_event(LOG_ERROR, "event refused", KV_STR("from", place_name(p->place)),
 		    KV_STR("why", err_name(-rc)));
 	}
 }
@@ -82,7 +155,7 @@ on_peer_close(void *arg)
 }
 
 static void
-journal_peer(struct role *role, enum role_id id, int fd)
+journal_peer(struct role *role, unsigned place, int fd)
 {
 	static const struct channel_events events = {
 	    .on_message = on_event, .on_close = on_peer_close};
@@ -90,7 +163,7 @@ journal_peer(struct role *role, enum role_id id, int fd)
 	struct peer *p = mem_alloc(sizeof(*p));
 
 	p->self = self;
-	p->id = id;
+	p->place = place;
 	p->channel = channel_new(role->loop, fd, &events, p);
 	list_append(&self->peers, &p->node);
 }
@@ -276,6 +349,9 @@ journal_prepare(struct role *role, struct err *err)
 	self->journal = journal_open(role->loop, self->dir_fd, JOURNAL_FILE_BYTES, err);
 	if (self->journal == NULL)
 		return -err->code;
+	self->grey = grey_file_open(self->dir_fd, err);
+	if (self->grey == NULL)
+		tell_grey_problem(self, err->text); /* no reason to have no journal */
 	loop_at_turn_end(role->loop, tell_problem, self);
 	return 0;
 }
@@ -287,6 +363,7 @@ journal_stop(struct role *role)
 
 	loop_forget_turn_end(role->loop, tell_problem, self);
 	journal_close(&self->journal);
+	grey_file_close(&self->grey);
 	loop_stop(role->loop);
 }
 

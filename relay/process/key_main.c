@@ -53,9 +53,9 @@ key_prepare(struct role *role, struct err *err)
 }
 
 static void
-lost_front(void *arg)
+lost_front(void *arg, unsigned front)
 {
-	role_peer_lost(arg, ROLE_FRONT);
+	role_peer_lost(arg, place_of_front(front));
 }
 
 static void
@@ -66,10 +66,10 @@ key_start(struct role *role)
 }
 
 static void
-key_peer(struct role *role, enum role_id peer, int fd)
+key_peer(struct role *role, unsigned place, int fd)
 {
-	if (peer == ROLE_FRONT)
-		key_service_peer(role->self, fd);
+	if (place_role(place) == ROLE_FRONT)
+		key_service_peer(role->self, place_instance(place), fd);
 	else
 		(void)close(fd); /* no peer of ours */
 }

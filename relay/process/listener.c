@@ -20,8 +20,27 @@ refuse(const struct endpoint *a, struct err *err)
 	return err_set(err, E_IO, "cannot listen on %s: %m", a->text);
 }
 
+unsigned
+listener_number(const struct listener *l)
+{
+	return l->share * ADDRESSES_MAX + l->index;
+}
+
+unsigned
+listener_index(unsigned number)
+{
+	return number % ADDRESSES_MAX;
+}
+
+unsigned
+listener_owner(const struct listener *l, unsigned fronts)
+{
+	return fronts > 0 ? l->share % fronts : 0;
+}
+
+/* is_beside: we listen there with another socket, so that this one needs its leave. */
 static int
-open_one(const struct endpoint *a, struct err *err)
+open_one(const struct endpoint *a, bool is_beside, struct err *err)
 {
 	struct sockaddr_storage sa;
 	socklen_t n = ip_to_sockaddr(&a->ip, a->port, &sa);
@@ -33,6 +52,8 @@ open_one(const struct endpoint *a, struct err *err)
 	/* Accepted sockets inherit these; they are performance, not promises. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (is_beside)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)); /* bind tells */
 	if (sa.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&sa, n) < 0 || listen(fd, LISTENER_BACKLOG) < 0) {
@@ -43,32 +64,71 @@ open_one(const struct endpoint *a, struct err *err)
 	return fd;
 }
 
+static bool
+is_at(const struct listener *l, const struct endpoint *a)
+{
+	return l->fd >= 0 && l->address.port == a->port && ip_eq(&l->address.ip, &a->ip);
+}
+
+/*
+ * Only once there is a second socket may the first one be shared: a port that another relay, or the
+ * same one started twice, holds is refused at the first bind.
+ */
+static int
+open_beside(struct listener_set *set, const struct listener *new, struct err *err)
+{
+	bool is_beside = false;
+	int one = 1;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (is_at(&set->items[i], &new->address) && set->items[i].is_web == new->is_web &&
+		    set->items[i].index == new->index) {
+			(void)setsockopt(set->items[i].fd, SOL_SOCKET, SO_REUSEPORT, &one,
+			    sizeof(one)); /* else the next bind is refused */
+			is_beside = true;
+		}
+	return open_one(&new->address, is_beside, err);
+}
+
 static struct listener *
-find(struct listener_set *set, const struct endpoint *a)
+find(struct listener_set *set, const struct endpoint *a, unsigned share)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (set->items[i].fd >= 0 && set->items[i].address.port == a->port &&
-		    ip_eq(&set->items[i].address.ip, &a->ip))
+		if (set->items[i].share == share && is_at(&set->items[i], a))
 			return &set->items[i];
 	return NULL;
 }
 
 static int
-add(struct listener_set *next, struct listener_set *now, const struct endpoint *a, bool is_web,
+add(struct listener_set *next, struct listener_set *now, const struct listener *new,
     struct err *err)
 {
-	struct listener *kept = find(now, a);
-	int fd = kept != NULL ? dup(kept->fd) : open_one(a, err);
+	struct listener *kept = find(now, &new->address, new->share);
+	int fd = kept != NULL ? dup(kept->fd) : open_beside(next, new, err);
 
 	if (fd < 0)
-		return kept != NULL ? refuse(a, err) : fd;
-	if (next->n == LISTENERS_MAX) {
-		(void)close(fd); /* never used */
-		return err_set(err, E_LIMIT, "more than %d addresses to listen on", LISTENERS_MAX);
-	}
-	next->items[next->n] = (struct listener){*a, is_web, fd};
-	next->items[next->n++].address.text = mem_dup(span_str(a->text));
+		return kept != NULL ? refuse(&new->address, err) : fd;
+	must(next->n < LISTENERS_MAX);
+	next->items[next->n] = *new;
+	next->items[next->n].fd = fd;
+	next->items[next->n++].address.text = mem_dup(span_str(new->address.text));
 	return 0;
+}
+
+/* All shares of one address: as many as there are fronts, and those that were there before. */
+static int
+add_shares(struct listener_set *next, struct listener_set *now, const struct endpoint *a,
+    unsigned index, unsigned fronts, struct err *err)
+{
+	int r = 0;
+
+	if (index >= ADDRESSES_MAX)
+		return err_set(err, E_LIMIT, "more than %d addresses to listen on", ADDRESSES_MAX);
+	for (unsigned share = 0; r == 0 && (share < fronts || (share < CONFIG_FRONTS_MAX &&
+								  find(now, a, share) != NULL));
+	     share++)
+		r = add(next, now, &(struct listener){*a, false, index, share, -1}, err);
+	return r;
 }
 
 static void
@@ -86,13 +146,15 @@ int
 listener_open_all(struct listener_set *now, const struct config *config, struct err *err)
 {
 	struct listener_set *next = mem_alloc(sizeof(*next));
+	unsigned index = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < config->n_listens; i++)
 		for (size_t k = 0; r == 0 && k < config->listens[i].n_addresses; k++)
-			r = add(next, now, &config->listens[i].addresses[k], false, err);
+			r = add_shares(next, now, &config->listens[i].addresses[k], index++,
+			    config->fronts, err);
 	if (r == 0 && config->web.is_on)
-		r = add(next, now, &config->web.address, true, err);
+		r = add(next, now, &(struct listener){config->web.address, true, 0, 0, -1}, err);
 	if (r == 0) {
 		close_all(now);
 		*now = *next;
@@ -125,7 +187,8 @@ listener_check_all(struct listener_set *set, struct err *err)
 		/* Not listen() again: whatever else was done to this socket would stay. */
 		if (l->fd >= 0)
 			(void)close(l->fd); /* frees the address; nobody waits there */
-		l->fd = open_one(&l->address, err);
+		l->fd = -1;
+		l->fd = open_beside(set, l, err);
 		if (l->fd < 0) {
 			r = l->fd;
 			l->fd = -1;

@@ -1,17 +1,27 @@
 /*
  * listener.h - the listening sockets.  They belong to the supervisor for the relay's whole life,
  * so that a restarted front or web refuses no connection.
+ *
+ * With several fronts each address has as many sockets (SO_REUSEPORT: the kernel gives each new
+ * connection to one of them), and front number i accepts from share i.  When there are fewer fronts
+ * later, the shares stay, and are dealt out: closing one would reset whoever waits there.
  */
 #ifndef PROCESS_LISTENER_H
 #define PROCESS_LISTENER_H
 #include "policy/config/config.h"
 
-enum { LISTENERS_MAX = 256, LISTENER_BACKLOG = 1024 };
+enum {
+	ADDRESSES_MAX = 256, /* of front */
+	LISTENERS_MAX = ADDRESSES_MAX * CONFIG_FRONTS_MAX + 1,
+	LISTENER_BACKLOG = 4096 /* or net.core.somaxconn, if that is less */
+};
 
 struct listener {
 	struct endpoint address; /* text is our own copy */
 	bool is_web;
-	int fd; /* -1: lost, and could not be opened again yet */
+	unsigned index; /* of its address among all of the configuration */
+	unsigned share; /* of that address, from 0 on */
+	int fd;         /* -1: lost, and could not be opened again yet */
 };
 
 struct listener_set {
@@ -19,6 +29,12 @@ struct listener_set {
 	    items[LISTENERS_MAX]; /* front's in the order of all addresses, then web's */
 	size_t n;
 };
+
+/* By which front knows a listener: below LISTENERS_MAX. */
+unsigned listener_number(const struct listener *l);
+unsigned listener_index(unsigned number); /* of its address */
+/* The front whose share it is, of so many. */
+unsigned listener_owner(const struct listener *l, unsigned fronts);
 
 /*
  * Opens what the configuration names, keeping what `now` has already; on success `now` is the new

@@ -90,6 +90,58 @@ add_recipients(const struct config *config, struct buf *bundle, struct buf *erro
 	}
 }
 
+static void
+add_database(const char *path, struct buf *bundle, struct buf *errors)
+{
+	struct buf bytes = BUF_INIT(MMDB_MAX);
+	struct err err = {0};
+	struct mmdb db;
+	struct span kept;
+
+	if (path == NULL || bundle_find(buf_span(bundle), BUNDLE_GEO, span_str(path), &kept))
+		return;
+	if (file_read(path, MMDB_MAX, &bytes, &err) < 0)
+		(void)buf_addf(errors, "geoip: %s; name a readable .mmdb file\n", err.text);
+	else if (mmdb_open(&db, buf_span(&bytes), &err) < 0)
+		(void)buf_addf(errors, "geoip: %s: %s; name an .mmdb file\n", path, err.text);
+	else
+		bundle_add(bundle, BUNDLE_GEO, span_str(path), buf_span(&bytes));
+	buf_free(&bytes);
+}
+
+void
+policy_source_databases(
+    const struct config *config, struct span bundle, struct mmdb *countries, struct mmdb *networks)
+{
+	const char *paths[] = {config->geoip.country, config->geoip.asn};
+	struct mmdb *databases[] = {countries, networks};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct err err = {0};
+		struct span bytes;
+
+		*databases[i] = (struct mmdb){0};
+		if (paths[i] != NULL && bundle_find(bundle, BUNDLE_GEO, span_str(paths[i]), &bytes))
+			must(mmdb_open(databases[i], bytes, &err) == 0); /* it was tried before */
+	}
+}
+
+/* Rules that can match nothing here: said, and no error. */
+static void
+warn(const struct config *config, const struct snapshot *s, const char *file, struct buf *to)
+{
+	if (config->geoip.country == NULL && snapshot_needs(s, FACET_COUNTRY))
+		(void)buf_addf(to,
+		    "%s: warning: country is unknown, so that rules with it never match; name a "
+		    "database in geoip { country = \"/…/country.mmdb\" }\n",
+		    file);
+	if (config->geoip.asn == NULL && snapshot_needs(s, FACET_ASN))
+		(void)buf_addf(to,
+		    "%s: warning: asn is unknown, so that rules with it never match; name a "
+		    "database in geoip { asn = \"/…/asn.mmdb\" }\n",
+		    file);
+}
+
 int
 policy_source_bundle(const struct config *config, struct span text, const char *file,
     uint64_t version, struct buf *bundle, struct buf *errors)
@@ -98,21 +150,27 @@ policy_source_bundle(const struct config *config, struct span text, const char *
 	struct policy_errors found = {.lines = BUF_INIT(ERRORS_MAX)};
 	char version_text[VERSION_TEXT];
 	struct snapshot *snapshot;
+	int r;
 
 	bundle->max = BUNDLE_MAX;
 	errors->max = ERRORS_MAX;
 	snapshot = snapshot_parse(text, file, read_list, &source, &found);
 	if (snapshot == NULL)
 		(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
-	snapshot_release(&snapshot);
 	buf_free(&found.lines);
 	add_recipients(config, bundle, errors);
+	add_database(config->geoip.country, bundle, errors);
+	add_database(config->geoip.asn, bundle, errors);
 	(void)snprintf(version_text, sizeof(version_text), "%llu", (unsigned long long)version);
 	bundle_add(bundle, BUNDLE_POLICY, span_str(version_text), text);
 	if (bundle->failed)
 		(void)buf_addf(
 		    errors, "%s: policy and lists are larger than %d bytes\n", file, BUNDLE_MAX);
-	return errors->n > 0 ? -E_CONFIG : 0;
+	r = errors->n > 0 ? -E_CONFIG : 0;
+	if (r == 0)
+		warn(config, snapshot, file, errors);
+	snapshot_release(&snapshot);
+	return r;
 }
 
 int

@@ -10,17 +10,24 @@ problem_clear(struct problem *p)
 }
 
 void
-problem_report(struct problem_set *set, struct span name, struct span what, struct span do_this)
+problem_report(struct problem_set *set, unsigned place, struct span name, struct span what,
+    struct span do_this)
 {
+	uint32_t bit = 1U << place, places = do_this.n > 0 ? bit : 0;
 	size_t at = 0;
 
 	while (at < set->n && !span_eq(span_str(set->items[at].name), name))
 		at++;
 	if (at < set->n) {
+		places |= set->items[at].places & ~bit;
+		set->items[at].places = places;
+		if (places != 0 && do_this.n == 0)
+			return; /* another has it still */
 		problem_clear(&set->items[at]);
 		set->items[at] = set->items[--set->n];
 	}
 	if (do_this.n == 0 || set->n == PROBLEMS_MAX)
 		return;
-	set->items[set->n++] = (struct problem){mem_dup(name), mem_dup(what), mem_dup(do_this)};
+	set->items[set->n++] =
+	    (struct problem){mem_dup(name), mem_dup(what), mem_dup(do_this), places};
 }

@@ -7,6 +7,7 @@ enum { PROBLEMS_MAX = 64 };
 
 struct problem {
 	char *name, *what, *do_this;
+	uint32_t places; /* bit for each that has it */
 };
 
 struct problem_set {
@@ -14,8 +15,9 @@ struct problem_set {
 	size_t n;
 };
 
-/* Sets or replaces; an empty do_this removes.  Past PROBLEMS_MAX new ones are dropped. */
-void problem_report(
-    struct problem_set *set, struct span name, struct span what, struct span do_this);
+/* Sets or replaces; an empty do_this removes, once all who had it have said so.  `place` (role.h)
+ * says who speaks.  Past PROBLEMS_MAX new ones are dropped. */
+void problem_report(struct problem_set *set, unsigned place, struct span name, struct span what,
+    struct span do_this);
 
 #endif

@@ -1,5 +1,5 @@
 #include "relay/process/role.h"
-#include "filters/chain/abouts.h"
+#include "filters/chain/catalog.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/listener.h"
@@ -11,7 +11,7 @@
 
 enum {
 	/* Peers that are restarted meanwhile come again. */
-	EARLY_MAX = LISTENERS_MAX + 4 * ROLE_COUNT,
+	EARLY_MAX = LISTENERS_MAX + 4 * PLACES,
 	START_TIMEOUT_MS = 60000,
 	ROLE_PATHS_MAX = 64
 };
@@ -40,6 +40,36 @@ role_name(enum role_id id)
 	return (unsigned)id < ROLE_COUNT ? role_names[id] : "unknown";
 }
 
+unsigned
+place_of_front(unsigned instance)
+{
+	return instance == 0 ? (unsigned)ROLE_FRONT : ROLE_COUNT + instance - 1;
+}
+
+enum role_id
+place_role(unsigned place)
+{
+	return place < ROLE_COUNT ? (enum role_id)place : ROLE_FRONT;
+}
+
+unsigned
+place_instance(unsigned place)
+{
+	return place < ROLE_COUNT ? 0 : place - ROLE_COUNT + 1;
+}
+
+const char *
+place_name(unsigned place)
+{
+	static const char *const fronts[] = {
+	    "front-2", "front-3", "front-4", "front-5", "front-6", "front-7", "front-8"};
+
+	_Static_assert(sizeof(fronts) / sizeof(fronts[0]) == CONFIG_FRONTS_MAX - 1, "one each");
+	return place < ROLE_COUNT ? role_names[place]
+	       : place < PLACES   ? fronts[place - ROLE_COUNT]
+				  : "unknown";
+}
+
 static int
 take_fd(struct message *m)
 {
@@ -54,14 +84,24 @@ take_config(struct role *role, struct start *start, struct message *m)
 {
 	struct config_errors errors = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
 	struct role_setup setup;
-	struct span text;
+	struct span text, plugins = {0};
 
 	if (role_setup_get(m->payload, &setup) < 0 ||
 	    channel_map(m->fds[0], CONFIG_TEXT_MAX, &text) < 0)
 		die("the supervisor sent no configuration");
 	(void)span_copy(setup.config_file, start->config_file, sizeof(start->config_file));
-	log_setup(role_name(role->ops->id), setup.is_json_log, LOG_INFO);
-	role->config = config_parse(text, start->config_file, filters_abouts(), &errors);
+	if (m->fds[1] >= 0 && channel_map(m->fds[1], CATALOG_BYTES_MAX, &plugins) < 0)
+		die("the supervisor sent no plugins");
+	role->catalog = catalog_get(plugins);
+	if (role->catalog == NULL)
+		die("the supervisor sent plugins that cannot be");
+	channel_unmap(&plugins);
+	/* The place stands in the message's id; outside a relay there is none. */
+	if (m->id >= ROLE_COUNT && m->id < PLACES)
+		role->instance = place_instance((unsigned)m->id);
+	log_setup(role->instance == 0 ? role_name(role->ops->id) : place_name((unsigned)m->id),
+	    setup.is_json_log, LOG_INFO);
+	role->config = config_parse(text, start->config_file, role->catalog->abouts, &errors);
 	if (role->config == NULL)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);
@@ -93,9 +133,9 @@ hand_over(struct role *role, uint16_t type, uint64_t id, int fd)
 {
 	if (type == ROLE_LISTENER && role->ops->listener != NULL)
 		role->ops->listener(role, (unsigned)id, fd);
-	else if (type == ROLE_PEER && role->ops->peer != NULL && id < ROLE_COUNT)
-		role->ops->peer(role, (enum role_id)id, fd);
-	else
+	else if (type == ROLE_PEER && role->ops->peer != NULL && id < PLACES && fd >= 0)
+		role->ops->peer(role, (unsigned)id, fd);
+	else if (fd >= 0)
 		(void)close(fd); /* not for us */
 }
 
@@ -137,10 +177,16 @@ receive_start(struct role *role, struct start *start)
 		die("the supervisor sent no configuration");
 }
 
+void
+role_policy_live(struct role *role, uint64_t version)
+{
+	channel_send(role->control, ROLE_READY, version, (struct span){0}, NULL);
+}
+
 static void
 say_ready(struct role *role)
 {
-	channel_send(role->control, ROLE_READY, role->policy_version, (struct span){0}, NULL);
+	role_policy_live(role, role->policy_version);
 }
 
 static void
@@ -158,7 +204,8 @@ on_control(void *arg, struct message *m)
 		take_policy(role, m);
 		if (role->ops->policy != NULL)
 			role->ops->policy(role);
-		say_ready(role);
+		else
+			say_ready(role);
 		break;
 	case ROLE_SECRETS:
 		take_secrets(role, m);
@@ -233,6 +280,7 @@ role_paths(struct role *role, struct sandbox_path *paths)
 	switch (role->ops->id) {
 	case ROLE_SPOOL:
 		add_path(paths, join(role, c->state_dir, "spool"), SANDBOX_WRITE);
+		add_path(paths, join(role, c->state_dir, "quarantine"), SANDBOX_WRITE);
 		break;
 	case ROLE_JOURNAL:
 		add_path(paths, join(role, c->state_dir, "journal"), SANDBOX_WRITE);
@@ -325,9 +373,9 @@ role_reply_end(struct role *role, uint64_t id, int status, struct span text)
 }
 
 void
-role_peer_lost(struct role *role, enum role_id peer)
+role_peer_lost(struct role *role, unsigned place)
 {
-	channel_send(role->control, ROLE_PEER_LOST, peer, (struct span){0}, NULL);
+	channel_send(role->control, ROLE_PEER_LOST, place, (struct span){0}, NULL);
 }
 
 void

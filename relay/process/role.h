@@ -26,11 +26,26 @@ enum role_id {
 };
 enum { ROLE_COUNT = ROLE_KEY + 1 };
 
+/*
+ * A place is one process: of most roles there is one, and its place is the role itself; fronts there
+ * may be several, and the second has the place ROLE_COUNT.
+ */
+enum { PLACES = ROLE_COUNT + CONFIG_FRONTS_MAX - 1 };
+
 const char *role_name(enum role_id id);
+unsigned place_of_front(unsigned instance); /* from 0 on */
+enum role_id place_role(unsigned place);    /* below PLACES */
+unsigned place_instance(unsigned place);    /* 0 for who is alone in its role */
+/* "front", "front-2", ...: for logs and people. */
+const char *place_name(unsigned place);
+
+struct catalog;
 
 struct role {
 	const struct role_ops *ops;
+	unsigned instance; /* of several fronts, from 0 on */
 	struct loop *loop;
+	struct catalog *catalog; /* of plugins; the configuration points into it */
 	struct config *config;
 	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;
@@ -46,11 +61,14 @@ struct role_ops {
 	int (*prepare)(struct role *, struct err *err);
 	/* Inside the sandbox; peers may come right after. */
 	void (*start)(struct role *);
-	/* A channel to `peer` has come (or a new one, since it was restarted; the old one closes). */
-	void (*peer)(struct role *, enum role_id peer, int fd);
-	/* A listener has come (front and web): its index among all addresses of the configuration. */
-	void (*listener)(struct role *, unsigned index, int fd);
-	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL. */
+	/* A channel to the one at `place` has come (or a new one, since it was restarted; the old
+	 * one closes). */
+	void (*peer)(struct role *, unsigned place, int fd);
+	/* A listener has come (front and web), by its number (listener.h); fd -1: it is another
+	 * front's again, no more is to be accepted from it. */
+	void (*listener)(struct role *, unsigned number, int fd);
+	/* A new policy bundle is in role->policy, its version in policy_version.  May be NULL.  It is
+	 * in force when the role has called role_policy_live. */
 	void (*policy)(struct role *);
 	/* A new bundle of secrets is in role->secrets (key).  May be NULL. */
 	void (*secrets)(struct role *);
@@ -65,11 +83,13 @@ struct role_ops {
 /* The whole life of a role process; returns the exit status of main. */
 int role_main(const struct role_ops *ops, int argc, char **argv);
 
+/* From now on, or from the next session on, the policy of this version decides. */
+void role_policy_live(struct role *, uint64_t version);
 void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
 void role_reply_end(struct role *, uint64_t id, int status, struct span text);
-/* The channel to this peer has closed.  When the peer lives (the channel broke), a new one comes;
+/* The channel to the peer at this place has closed.  When the peer lives (the channel broke), a new one comes;
  * when it died, one comes with its successor anyway. */
-void role_peer_lost(struct role *, enum role_id peer);
+void role_peer_lost(struct role *, unsigned place);
 /* Tells the supervisor something that `status` shows: a problem with its remedy, or (do == NULL)
  * that the problem of this name is over. */
 void role_problem(struct role *, const char *name, const char *what, const char *do_this);

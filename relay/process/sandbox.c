@@ -89,7 +89,7 @@ static const int calls_never[] = {SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
     SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(sethostname),
     SET_END};
 
-enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4, HAS_WORKERS = 8 };
+enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4, HAS_WORKERS = 8, LOADS_CODE = 16 };
 
 struct sandbox {
 	const char *name, *user;
@@ -99,7 +99,8 @@ struct sandbox {
 
 static const struct sandbox sandboxes[] = {
     [SANDBOX_SUPERVISOR] = {"supervisor", "root", {calls_never}, IS_DENY_LIST},
-    [SANDBOX_FRONT] = {"front", "postern-front", {calls_common, calls_loop, calls_accept}, 0},
+    [SANDBOX_FRONT] = {"front", "postern-front", {calls_common, calls_loop, calls_accept},
+	HAS_THREADS},
     [SANDBOX_LOOKUP] = {"lookup", "postern-lookup", {calls_common, calls_loop, calls_connect},
 	HAS_SOCKETS},
     [SANDBOX_ZYGOTE] = {"filter", "postern-filter",
@@ -113,6 +114,7 @@ static const struct sandbox sandboxes[] = {
 	{calls_common, calls_loop, calls_read_files, calls_write_files}, 0},
     [SANDBOX_WEB] = {"web", "postern-web", {calls_common, calls_loop, calls_accept}, 0},
     [SANDBOX_KEY] = {"key", "postern-key", {calls_common, calls_loop}, HAS_THREADS},
+    [SANDBOX_ABOUT] = {"about", "postern-filter", {calls_common, calls_read_files}, LOADS_CODE},
 };
 
 unsigned
@@ -120,8 +122,9 @@ sandbox_uid(enum sandbox_kind kind)
 {
 	const struct passwd *pw = getpwnam(sandboxes[kind].user);
 
-	/* A worker shares its zygote's id: they share memory and a folder. */
-	if (kind == SANDBOX_WORKER)
+	/* A worker shares its zygote's id: they share memory and a folder.  The helper runs what the
+	 * zygote runs. */
+	if (kind == SANDBOX_WORKER || kind == SANDBOX_ABOUT)
 		kind = SANDBOX_ZYGOTE;
 	return pw != NULL ? pw->pw_uid : SANDBOX_FIRST_ID + (unsigned)kind;
 }
@@ -198,11 +201,20 @@ allow_set(scmp_filter_ctx filter, const int *calls)
 	return r;
 }
 
-/* No memory is ever both written and executed, and none becomes executable. */
+/* No memory is ever both written and executed, and none becomes executable; a file can be mapped as
+ * code where libraries are loaded. */
 static int
-allow_memory(scmp_filter_ctx filter)
+allow_memory(scmp_filter_ctx filter, const struct sandbox *box)
 {
-	int r = seccomp_rule_add(
+	int r = 0;
+
+	if (box->flags & LOADS_CODE)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+		    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+		    SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0));
+	if (r < 0)
+		return r;
+	r = seccomp_rule_add(
 	    filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 
 	if (r == 0)
@@ -299,7 +311,7 @@ allow_descriptor_commands(scmp_filter_ctx filter)
 static int
 fill_allow_list(scmp_filter_ctx filter, const struct sandbox *box)
 {
-	int r = allow_memory(filter);
+	int r = allow_memory(filter, box);
 
 	for (size_t i = 0; r == 0 && box->sets[i] != NULL; i++)
 		r = allow_set(filter, box->sets[i]);

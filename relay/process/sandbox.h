@@ -18,7 +18,8 @@ enum sandbox_kind {
 	SANDBOX_SPOOL,
 	SANDBOX_JOURNAL,
 	SANDBOX_WEB,
-	SANDBOX_KEY
+	SANDBOX_KEY,
+	SANDBOX_ABOUT /* the helper that looks at a plugin */
 };
 
 enum sandbox_access { SANDBOX_READ, SANDBOX_READ_EXEC, SANDBOX_WRITE };

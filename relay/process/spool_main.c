@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/front_spool.h"
+#include "relay/message/decode.h"
 #include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
@@ -24,13 +25,20 @@ enum {
 	SPOOL_PATH_MAX = 4096
 };
 
+struct front_peer {
+	struct spool_role *spool;
+	struct channel *channel; /* NULL: it is away */
+	uint64_t life;           /* of the channel: no two have the same */
+};
+
 struct spool_role {
 	struct role *role;
 	struct delivery delivery;
 	struct trust *trust; /* towards gateways */
 	struct queue_jobs *jobs;
-	struct channel *front, *lookup, *journal;
-	uint64_t front_life;   /* counts front's channels */
+	struct front_peer fronts[CONFIG_FRONTS_MAX];
+	struct channel *lookup, *journal;
+	uint64_t last_life;    /* counts fronts' channels */
 	bool has_room;         /* for a small message: front is told */
 	bool is_short_of_room; /* for one that was refused: the admin is told */
 	uint64_t refused_size; /* the smallest that did not fit, 0: none since there was room */
@@ -42,8 +50,25 @@ static struct spool_role self;
 
 /* --- commits from front ------------------------------------------------------------------------ */
 
+/* To the front by which a message came, if it is the same still. */
 static void
-refuse(struct spool_role *s, uint64_t id, bool is_full)
+answer(struct spool_role *s, uint64_t life, uint16_t type, uint64_t id, struct span payload)
+{
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		if (s->fronts[i].life == life && channel_is_open(s->fronts[i].channel))
+			channel_send(s->fronts[i].channel, type, id, payload, NULL);
+}
+
+static void
+tell_all(struct spool_role *s, uint16_t type, uint64_t id, struct span payload)
+{
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		if (channel_is_open(s->fronts[i].channel))
+			channel_send(s->fronts[i].channel, type, id, payload, NULL);
+}
+
+static void
+refuse(struct spool_role *s, uint64_t life, uint64_t id, bool is_full)
 {
 	struct refusal r = {.code = is_full ? 452 : 451,
 	    .enhanced = is_full ? SPAN("4.3.1") : SPAN("4.3.0"),
@@ -52,21 +77,22 @@ refuse(struct spool_role *s, uint64_t id, bool is_full)
 	struct buf payload = BUF_INIT(1024);
 
 	refusal_put(&payload, &r);
-	if (channel_is_open(s->front))
-		channel_send(s->front, SPOOL_REFUSED, id, buf_span(&payload), NULL);
+	answer(s, life, SPOOL_REFUSED, id, buf_span(&payload));
 	buf_free(&payload);
 }
 
+/* A letter bears its message's id, and those with a dash are of our own making: a front that used
+ * one again would put its message in the place of a letter. */
 static bool
 id_is_usable(struct spool_role *s, struct span id)
 {
 	if (id.n == 0 || id.n > SPOOL_ID_MAX)
 		return false;
 	for (size_t i = 0; i < id.n; i++)
-		if (!(id.p[i] >= '0' && id.p[i] <= '9') && !(id.p[i] >= 'A' && id.p[i] <= 'Z') &&
-		    id.p[i] != '-')
+		if (!(id.p[i] >= '0' && id.p[i] <= '9') && !(id.p[i] >= 'A' && id.p[i] <= 'Z'))
 			return false;
-	return !queue_has(s->delivery.queue, id) && !intake_has(s->delivery.intake, id);
+	return !queue_has(s->delivery.queue, id) && !intake_has(s->delivery.intake, id) &&
+	       !quarantine_has(s->delivery.quarantine, id);
 }
 
 /* A body that front could still change, or that is shorter than it says, is none. */
@@ -90,11 +116,11 @@ note_refused_size(struct spool_role *s, uint64_t size)
 }
 
 static void
-take_commit(struct spool_role *s, struct message *m)
+take_commit(struct spool_role *s, uint64_t life, struct message *m)
 {
 	static struct commit_room room; /* large; used during this call */
 	struct delivery *d = &s->delivery;
-	struct arrival a = {.front_id = m->id, .front_life = s->front_life};
+	struct arrival a = {.front_id = m->id, .front_life = life};
 	struct intake_body body = {.fd = -1};
 	struct envelope envelope;
 	struct commit c;
@@ -103,17 +129,17 @@ take_commit(struct spool_role *s, struct message *m)
 	    (!c.is_inline && !body_is_sound(m->fds[0], c.body_size))) {
 		log_event(
 		    LOG_ERROR, "commit refused", KV_STR("why", "front sent a malformed commit"));
-		refuse(s, m->id, false);
+		refuse(s, life, m->id, false);
 		return;
 	}
 	if (d->is_stopping) {
-		refuse(s, m->id, false);
+		refuse(s, life, m->id, false);
 		return;
 	}
 	if (!spool_has_room(d->spool, commit_prefixes(&c) + c.body_size) ||
 	    queue_count(d->queue) + intake_count(d->intake) >= QUEUE_MESSAGES_MAX) {
 		note_refused_size(s, commit_prefixes(&c) + c.body_size);
-		refuse(s, m->id, true);
+		refuse(s, life, m->id, true);
 		return;
 	}
 	envelope = (struct envelope){.flow = c.flow,
@@ -143,7 +169,7 @@ take_commit(struct spool_role *s, struct message *m)
 		}
 	}
 	if (intake_put(d->intake, d->spool, &a, c.id, &envelope, &body) < 0)
-		refuse(s, m->id, false);
+		refuse(s, life, m->id, false);
 }
 
 static void
@@ -151,13 +177,11 @@ on_through(void *arg, const struct arrival *a, const struct refusal *refusal)
 {
 	struct spool_role *s = arg;
 	struct buf payload = BUF_INIT(1024);
-	bool is_asked_for = channel_is_open(s->front) && a->front_life == s->front_life;
 
 	if (refusal != NULL)
 		refusal_put(&payload, refusal);
-	if (is_asked_for)
-		channel_send(s->front, refusal != NULL ? SPOOL_REFUSED : SPOOL_COMMITTED,
-		    a->front_id, buf_span(&payload), NULL);
+	answer(s, a->front_life, refusal != NULL ? SPOOL_REFUSED : SPOOL_COMMITTED, a->front_id,
+	    buf_span(&payload));
 	buf_free(&payload);
 }
 
@@ -165,7 +189,6 @@ static void
 on_arrival(void *arg, struct arrival *a, const struct err *err)
 {
 	struct spool_role *s = arg;
-	bool is_asked_for = channel_is_open(s->front) && a->front_life == s->front_life;
 
 	if (err != NULL)
 		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
@@ -173,26 +196,27 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 		through_arrived(&s->delivery, a, err);
 		return;
 	}
+	if (a->is_release) {
+		release_arrived(&s->delivery, a, err);
+		return;
+	}
 	if (a->is_notice) {
 		settle_notice(&s->delivery, a, err);
 		return;
 	}
 	if (err != NULL) {
-		if (is_asked_for)
-			refuse(s, a->front_id, err->code == E_FULL);
+		refuse(s, a->front_life, a->front_id, err->code == E_FULL);
 		return;
 	}
 	/* A front that has died meanwhile never said 250; the message is ours all the same. */
-	if (is_asked_for)
-		channel_send(s->front, SPOOL_COMMITTED, a->front_id, (struct span){0}, NULL);
+	answer(s, a->front_life, SPOOL_COMMITTED, a->front_id, (struct span){0});
 	deliver_start(&s->delivery, a->entry);
 }
 
 static void
 tell_room(struct spool_role *s)
 {
-	if (channel_is_open(s->front))
-		channel_send(s->front, SPOOL_ROOM, s->has_room, (struct span){0}, NULL);
+	tell_all(s, SPOOL_ROOM, s->has_room, (struct span){0});
 }
 
 static void
@@ -203,8 +227,7 @@ tell_ability(void *arg, size_t index)
 	struct buf payload = BUF_INIT(64);
 
 	ability_put(&payload, &ability);
-	if (channel_is_open(s->front))
-		channel_send(s->front, SPOOL_GATEWAY, index, buf_span(&payload), NULL);
+	tell_all(s, SPOOL_GATEWAY, index, buf_span(&payload));
 	buf_free(&payload);
 }
 
@@ -267,20 +290,20 @@ static const struct spool_events spool_role_events = {
 static void
 on_front_message(void *arg, struct message *m)
 {
-	struct spool_role *s = arg;
+	struct front_peer *f = arg;
 
 	if (m->type == SPOOL_COMMIT)
-		take_commit(s, m);
+		take_commit(f->spool, f->life, m);
 	else if (m->type == SPOOL_HURRY)
-		through_hurry(&s->delivery);
+		through_hurry(&f->spool->delivery); /* fronts end together, but for a crash */
 }
 
 static void
 on_front_close(void *arg)
 {
-	struct spool_role *s = arg;
+	struct front_peer *f = arg;
 
-	channel_free(&s->front);
+	channel_free(&f->channel);
 }
 
 static void
@@ -324,14 +347,17 @@ static const struct channel_events lookup_events = {on_lookup_message, on_lookup
 static const struct channel_events journal_events = {on_journal_message, on_journal_close};
 
 static void
-spool_peer(struct role *role, enum role_id peer, int fd)
+spool_peer(struct role *role, unsigned place, int fd)
 {
 	struct spool_role *s = role->self;
+	enum role_id peer = place_role(place);
 
 	if (peer == ROLE_FRONT) {
-		channel_free(&s->front);
-		s->front_life++;
-		s->front = channel_new(role->loop, fd, &front_events, s);
+		struct front_peer *f = &s->fronts[place_instance(place)];
+
+		channel_free(&f->channel);
+		*f = (struct front_peer){s, NULL, ++s->last_life};
+		f->channel = channel_new(role->loop, fd, &front_events, f);
 		tell_room(s);
 		for (size_t i = 0; i < s->delivery.n_gateways; i++)
 			tell_ability(s, i);
@@ -350,10 +376,29 @@ spool_peer(struct role *role, enum role_id peer, int fd)
 
 /* --- the life of the role ---------------------------------------------------------------------- */
 
+static void
+open_quarantine(struct spool_role *s)
+{
+	const struct config *config = s->role->config;
+	char path[SPOOL_PATH_MAX];
+	struct quarantine_options options = {.dir = path,
+	    .keep_ms = config->quarantine.keep_ms,
+	    .max = config->quarantine.max,
+	    .min_free = config->queue.min_free};
+	struct err err = {0};
+
+	(void)snprintf(path, sizeof(path), "%s/quarantine", config->state_dir);
+	s->delivery.quarantine =
+	    quarantine_open(&options, s->role->loop, &aside_events, &s->delivery, &err);
+	if (s->delivery.quarantine == NULL)
+		die("%s", err.text);
+}
+
 /* Authorities are files that the sandbox hides. */
 static int
 spool_prepare(struct role *role, struct err *err)
 {
+	decode_warm_up();
 	self.trust = trust_new(role->config, err);
 	return self.trust != NULL ? 0 : -err->code;
 }
@@ -382,6 +427,7 @@ spool_start(struct role *role)
 	d->spool = spool_open(&options, role->loop, &spool_role_events, s, &err);
 	if (d->spool == NULL)
 		die("%s", err.text);
+	open_quarantine(s);
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
 	courier_use_trust(d->courier, s->trust);
@@ -393,8 +439,10 @@ static void
 end_role(struct spool_role *s)
 {
 	timer_cancel(&s->room_timer);
-	channel_free(&s->front);
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		channel_free(&s->fronts[i].channel);
 	channel_free(&s->lookup);
+	quarantine_close(&s->delivery.quarantine);
 	queue_jobs_free(&s->jobs);
 	delivery_free(&s->delivery);
 	trust_free(&s->trust);

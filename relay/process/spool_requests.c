@@ -2,6 +2,7 @@
 #include "relay/base/clock.h"
 #include "relay/deliver/show.h"
 #include "relay/process/gateway_requests.h"
+#include "relay/process/quarantine_requests.h"
 
 enum {
 	LINE_MAX_BYTES = 8 * 1024 * 1024, /* 10,000 recipients, or a header section */
@@ -108,7 +109,7 @@ queue_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, ui
 		queue_jobs_more(jobs, id, r->words[2]);
 		return;
 	}
-	if (selection_parse(r->words + 2, n_rest, clock_wall_ms(), &s, &err) < 0) {
+	if (selection_parse(r->words + 2, n_rest, r->asker, clock_wall_ms(), &s, &err) < 0) {
 		role_reply_end(role, id, EXIT_USAGE, span_str(err.text));
 		return;
 	}
@@ -138,6 +139,10 @@ spool_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, ui
 		gateway_request(role, d, id, r);
 		return;
 	}
+	if (r->n_words > 0 && span_eq(r->words[0], SPAN("quarantine"))) {
+		quarantine_request(role, d, id, r);
+		return;
+	}
 	if (r->n_words == 0 || !span_eq(r->words[0], SPAN("status"))) {
 		end_with(role, id, EXIT_USAGE, SPAN("the spool role does not answer "),
 		    r->n_words > 0 ? r->words[0] : SPAN("nothing"), SPAN("; see `postern help`"));
@@ -145,6 +150,7 @@ spool_request(struct role *role, struct delivery *d, struct queue_jobs *jobs, ui
 	}
 	show_status(&line, d->queue, d->gateways, d->n_gateways);
 	role_reply(role, id, buf_span(&line));
+	quarantine_status(role, d, id);
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
 	buf_free(&line);
 }

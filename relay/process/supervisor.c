@@ -1,11 +1,11 @@
 #include "relay/process/supervisor.h"
-#include "filters/chain/abouts.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/trial.h"
 #include "relay/process/secrets.h"
 
 #include <sys/wait.h>
@@ -22,8 +22,12 @@ enum {
 };
 
 bool
-supervisor_wants(const struct supervisor *s, enum role_id role)
+supervisor_wants(const struct supervisor *s, unsigned place)
 {
+	enum role_id role = place_role(place);
+
+	if (role == ROLE_FRONT)
+		return place_instance(place) < s->config->fronts;
 	if (role == ROLE_KEY)
 		return config_needs_key(s->config);
 	return role != ROLE_WEB || s->config->web.is_on;
@@ -38,13 +42,29 @@ is_up(const struct supervisor *s, enum role_id role)
 	return !c->is_wanted || c->state == CHILD_UP;
 }
 
+static unsigned
+fronts_up(const struct supervisor *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		n += s->children[place_of_front(i)].state == CHILD_UP;
+	return n;
+}
+
 bool
 supervisor_is_ready(const struct supervisor *s)
 {
 	for (size_t i = 0; i < ESSENTIAL; i++)
-		if (!is_up(s, essential[i]))
+		if (essential[i] != ROLE_FRONT && !is_up(s, essential[i]))
 			return false;
-	return s->live_generation > 0;
+	return fronts_up(s) > 0 && s->live_generation > 0;
+}
+
+bool
+supervisor_is_whole(const struct supervisor *s)
+{
+	return supervisor_is_ready(s) && fronts_up(s) >= s->config->fronts;
 }
 
 static bool
@@ -82,9 +102,11 @@ stop_next(struct supervisor *s)
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		bool is_running = false;
 
-		for (int k = 0; k < 2; k++) {
-			struct child *c = &s->children[groups[i][k]];
+		for (unsigned place = ROLE_FRONT; place < PLACES; place++) {
+			struct child *c = &s->children[place];
 
+			if (c->role != groups[i][0] && c->role != groups[i][1])
+				continue;
 			is_running |= c->pid >= 0;
 			if (c->pid >= 0 && c->state != CHILD_STOPPING)
 				child_stop(c);
@@ -104,24 +126,24 @@ supervisor_stop(struct supervisor *s, int exit_status)
 	s->exit_status = exit_status;
 	log_event(LOG_INFO, "stopping");
 	notify_systemd("STOPPING=1");
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+	for (int i = ROLE_FRONT; i < PLACES; i++)
 		timer_cancel(&s->children[i].restart);
 	if (!stop_next(s))
 		loop_stop(s->loop);
 }
 
 static void
-start_front(void *arg)
+start_fronts(void *arg)
 {
 	struct supervisor *s = arg;
-	struct child *front = &s->children[ROLE_FRONT];
 
 	timer_cancel(&s->front_waits);
 	if (s->renewal != RENEWAL_STARTING || s->is_stopping)
 		return;
 	s->renewal = RENEWAL_NONE;
-	if (front->pid < 0)
-		child_start(front);
+	for (unsigned i = 0; i < s->config->fronts; i++)
+		if (s->children[place_of_front(i)].pid < 0)
+			child_start(&s->children[place_of_front(i)]);
 }
 
 /*
@@ -136,9 +158,9 @@ renew_next(struct supervisor *s)
 		if (stop_next(s))
 			return;
 		s->renewal = RENEWAL_STARTING;
-		for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
-			s->children[i].is_wanted = supervisor_wants(s, (enum role_id)i);
-		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_front, s);
+		for (unsigned i = ROLE_FRONT; i < PLACES; i++)
+			s->children[i].is_wanted = supervisor_wants(s, i);
+		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_fronts, s);
 		for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
 			if (s->children[i].is_wanted)
 				child_start(&s->children[i]);
@@ -146,7 +168,30 @@ renew_next(struct supervisor *s)
 	for (size_t i = 0; i < ESSENTIAL; i++)
 		if (essential[i] != ROLE_FRONT && !is_up(s, essential[i]))
 			return;
-	start_front(s);
+	start_fronts(s);
+}
+
+static void
+send_to_fronts(struct supervisor *s)
+{
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		child_send_policy(&s->children[place_of_front(i)]);
+}
+
+/* What all fronts that run have in force; while none does, nothing new is. */
+static void
+look_what_is_live(struct supervisor *s)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++) {
+		const struct child *c = &s->children[place_of_front(i)];
+
+		if (c->state == CHILD_UP && c->generation < least)
+			least = c->generation;
+	}
+	if (least != UINT64_MAX && least > s->live_generation)
+		s->live_generation = least;
 }
 
 /* Key has its part of generation `got`, or is away: then a certificate without it must do. */
@@ -156,10 +201,10 @@ key_is_done(struct supervisor *s, uint64_t got)
 	if (!s->policy_waits_for_key || got < s->generation)
 		return;
 	s->policy_waits_for_key = false;
-	child_send_policy(&s->children[ROLE_FRONT]);
+	send_to_fronts(s);
 }
 
-/* To front, but to key first: when a client sees a new certificate, its key is there. */
+/* To the fronts, but to key first: when a client sees a new certificate, its key is there. */
 static void
 send_policy(struct supervisor *s)
 {
@@ -169,7 +214,7 @@ send_policy(struct supervisor *s)
 	if (key->channel != NULL)
 		child_send_secrets(key);
 	else
-		child_send_policy(&s->children[ROLE_FRONT]);
+		send_to_fronts(s);
 }
 
 void
@@ -178,7 +223,7 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 	if (c->state == CHILD_DOWN && c->role == ROLE_KEY)
 		key_is_done(s, s->generation);
 	if (c->state == CHILD_DOWN && s->control != NULL)
-		control_role_gone(s->control, c->role);
+		control_role_gone(s->control, c->place);
 	if (s->is_stopping) {
 		if (!stop_next(s))
 			loop_stop(s->loop);
@@ -186,10 +231,12 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 	}
 	if (s->renewal != RENEWAL_NONE)
 		renew_next(s);
-	if (!s->was_ready && supervisor_is_ready(s))
+	else
+		child_share_listeners(s, c);
+	if (!s->was_ready && supervisor_is_whole(s))
 		become_ready(s);
 	if (!s->was_ready && is_essential(c->role) && c->failed_starts >= FAILED_STARTS_MAX) {
-		log_event(LOG_ERROR, "cannot start", KV_STR("role", role_name(c->role)),
+		log_event(LOG_ERROR, "cannot start", KV_STR("role", place_name(c->place)),
 		    KV_STR("do", "the line above says why it ended"));
 		supervisor_stop(s, EXIT_NO);
 	}
@@ -204,20 +251,20 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 	case ROLE_READY:
 		if (c->state == CHILD_STARTING)
 			c->state = CHILD_UP;
-		if (c->role == ROLE_FRONT && m->id > s->live_generation)
-			s->live_generation = m->id;
+		c->generation = m->id;
+		look_what_is_live(s);
 		if (c->role == ROLE_KEY)
 			key_is_done(s, m->id);
 		control_policy_live(s->control);
 		supervisor_child_changed(s, c);
 		break;
 	case ROLE_PEER_LOST:
-		if (m->id < ROLE_COUNT)
-			child_pair_later(c, (enum role_id)m->id);
+		if (m->id < PLACES)
+			child_pair_later(c, (unsigned)m->id);
 		break;
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)
-			problem_report(&s->problems, p.name, p.what, p.do_this);
+			problem_report(&s->problems, c->place, p.name, p.what, p.do_this);
 		break;
 	case CONTROL_REQUEST:
 		control_from_role(s->control, c, m);
@@ -227,7 +274,7 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		control_answer(s->control, c, m);
 		break;
 	default:
-		log_event(LOG_WARN, "unknown message", KV_STR("role", role_name(c->role)),
+		log_event(LOG_WARN, "unknown message", KV_STR("role", place_name(c->place)),
 		    KV_INT("type", m->type));
 	}
 }
@@ -240,6 +287,7 @@ is_same(const struct buf *a, const struct buf *b)
 
 struct loaded {
 	struct buf config_text, bundle;
+	struct plugins plugins;
 	struct config *config;
 	uint64_t policy_version;
 	int secrets;
@@ -259,7 +307,7 @@ load(struct supervisor *s, struct loaded *l, struct buf *errors)
 		return -E_CONFIG;
 	}
 	l->config =
-	    config_parse(buf_span(&l->config_text), s->config_file, filters_abouts(), &found);
+	    plugins_parse_config(buf_span(&l->config_text), s->config_file, &l->plugins, &found);
 	if (l->config != NULL && config_check_machine(l->config, &found) == 0)
 		r = policy_source_read(l->config, &l->bundle, &l->policy_version, errors);
 	if (r == 0)
@@ -275,6 +323,7 @@ unload(struct loaded *l)
 	buf_free(&l->config_text);
 	buf_free(&l->bundle);
 	config_free(&l->config);
+	plugins_free(&l->plugins);
 	secrets_close(&l->secrets);
 }
 
@@ -297,7 +346,8 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		unload(&l);
 		return -E_CONFIG;
 	}
-	has_new_config = !is_same(&l.config_text, &s->config_text);
+	has_new_config = !is_same(&l.config_text, &s->config_text) ||
+			 !is_same(&l.plugins.bytes, &s->plugins.bytes);
 	has_new_policy = !is_same(&l.bundle, &s->bundle);
 	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
 		(void)buf_addf(errors, "%s\n", err.text); /* bounded */
@@ -306,12 +356,14 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	}
 	log_event(LOG_INFO, "reload", KV_INT("policy", l.policy_version),
 	    KV_STR("configuration", has_new_config ? "changed" : "same"));
-	unload(&(struct loaded){s->config_text, s->bundle, s->config, 0, s->secrets});
+	unload(&(struct loaded){s->config_text, s->bundle, s->plugins, s->config, 0, s->secrets});
 	s->config_text = l.config_text;
 	s->bundle = l.bundle;
+	s->plugins = l.plugins;
 	s->config = l.config;
 	s->secrets = l.secrets;
 	s->policy_version = l.policy_version;
+	trial_watch(s);
 	if (has_new_policy || has_new_config)
 		s->generation++;
 	if (has_new_config) {
@@ -339,6 +391,7 @@ supervisor_reload_policy(struct supervisor *s, struct buf *errors)
 	secrets_keep_certificates(s->config, buf_span(&s->bundle), &bundle);
 	log_event(LOG_INFO, "reload", KV_INT("policy", version));
 	s->policy_version = version;
+	trial_watch(s);
 	if (is_same(&bundle, &s->bundle)) {
 		buf_free(&bundle);
 		return 0;

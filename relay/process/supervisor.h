@@ -8,6 +8,7 @@
 #define PROCESS_SUPERVISOR_H
 #include "relay/process/console.h"
 #include "relay/process/listener.h"
+#include "relay/process/plugins.h"
 #include "relay/process/problem.h"
 #include "relay/process/role.h"
 
@@ -19,15 +20,17 @@ enum child_state { CHILD_DOWN, CHILD_STARTING, CHILD_UP, CHILD_STOPPING };
 struct child {
 	struct supervisor *supervisor;
 	enum role_id role;
+	unsigned place;
 	enum child_state state;
 	bool is_wanted; /* false: this configuration has no use for it */
 	int pid;
 	struct channel *channel;
 	struct timer *restart, *kill;
-	struct timer *pair_again[ROLE_COUNT]; /* a channel that broke is made anew in a moment */
-	bool is_pair_due[ROLE_COUNT];
+	struct timer *pair_again[PLACES]; /* a channel that broke is made anew in a moment */
+	bool is_pair_due[PLACES];
 	int64_t delay_ms, started_ms;
 	uint64_t restarts, failed_starts;
+	uint64_t generation; /* front: of the policy that it has confirmed */
 };
 
 /* A new configuration is being put in force. */
@@ -38,15 +41,16 @@ struct supervisor {
 	char *config_file;
 	bool is_json_log;
 	struct buf config_text;
+	struct plugins plugins; /* what `config` stands on */
 	struct config *config;
 	struct buf bundle;        /* policy bundle in force */
 	uint64_t generation;      /* of the bundle: the version the roles know it by */
 	uint64_t policy_version;  /* of the store */
-	uint64_t live_generation; /* what front has confirmed */
+	uint64_t live_generation; /* what all fronts that run have confirmed */
 	int secrets; /* the key role's bundle, sealed and never mapped here; -1: there are none */
 	bool policy_waits_for_key; /* front may have a certificate when key has its key */
 	struct listener_set listeners;
-	struct child children[ROLE_COUNT];
+	struct child children[PLACES]; /* by place: the one of a role at its number */
 	struct problem_set problems;
 	struct console console;
 	struct control_socket *control;
@@ -55,14 +59,18 @@ struct supervisor {
 	bool was_ready, is_stopping;
 	enum renewal renewal;
 	struct timer *front_waits;
+	struct timer *trial; /* trial.c */
 	int exit_status;
 	int64_t started_wall_ms;
 };
 
 /* supervisor.c */
+/* Mail can flow: who is needed runs, and of the fronts at least one. */
 bool supervisor_is_ready(const struct supervisor *s);
-/* Whether this configuration has work for the role. */
-bool supervisor_wants(const struct supervisor *s, enum role_id role);
+/* ... and every front. */
+bool supervisor_is_whole(const struct supervisor *s);
+/* Whether this configuration has work for the one at this place. */
+bool supervisor_wants(const struct supervisor *s, unsigned place);
 /* Reads configuration and policy again and puts them in force.  0, or -E_CONFIG with every error
  * as a line in `errors`; then nothing has changed.  `is_live` at once when nothing had changed,
  * else live_generation tells. */
@@ -75,7 +83,7 @@ void supervisor_child_changed(struct supervisor *s, struct child *c);
 void supervisor_child_message(struct supervisor *s, struct child *c, struct message *m);
 
 /* child.c */
-void child_init(struct child *c, struct supervisor *s, enum role_id role);
+void child_init(struct child *c, struct supervisor *s, unsigned place);
 void child_start(struct child *c);
 void child_stop(struct child *c); /* asks; kills after a while */
 void child_died(struct child *c, int wait_status);
@@ -83,14 +91,36 @@ void child_send_policy(struct child *c);
 void child_send_secrets(struct child *c);
 /* The same a moment later, unless one of the two is started anew before: peers that break every
  * channel must not keep us busy. */
-void child_pair_later(struct child *a, enum role_id b);
+void child_pair_later(struct child *a, unsigned b_place);
+/* What a front that is down would accept, the others do, and let go again when it is back. */
+void child_share_listeners(struct supervisor *s, struct child *changed);
 /* A new channel between the two, when both are there and have something to say to each other. */
 void child_pair(struct child *a, struct child *b);
 
 /* status.c: the JSON of `postern status`, with what roles say of themselves added. */
 /* Adds the members of a role's own JSON object, each behind a comma. */
 void status_add_role(struct buf *to, struct span object);
-/* The whole document; silent: bit for each role that was asked and has not answered. */
+/* What fronts say of themselves, added up: {"front":{"sessions":N,...},
+ * "dnsbl":{"ZONE":{"asked":N,...},...}}; the latter becomes a list. */
+enum { STATUS_COUNTS_MAX = 32, STATUS_NAME_MAX = 32, STATUS_ZONE_MAX = 253, STATUS_ZONES_MAX = 64 };
+enum { STATUS_ZONE_COUNTS = 7 }; /* asked, listed, sole, not_listed, errors, unanswered, off */
+/* What they say of one DNS list. */
+struct status_zone {
+	char zone[STATUS_ZONE_MAX + 1];
+	uint64_t n[STATUS_ZONE_COUNTS];
+};
+struct status_counts {
+	struct status_zone zones[STATUS_ZONES_MAX];
+	size_t n_zones;
+	struct {
+		char name[STATUS_NAME_MAX + 1];
+		uint64_t n;
+	} items[STATUS_COUNTS_MAX];
+	size_t n;
+};
+void status_add_counts(struct status_counts *to, struct span object);
+void status_put_counts(const struct status_counts *c, struct buf *to);
+/* The whole document; silent: bit for each place that was asked and has not answered. */
 void status_write(const struct supervisor *s, unsigned silent, struct span members, struct buf *to);
 
 #endif

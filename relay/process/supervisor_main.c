@@ -1,7 +1,6 @@
 /*
  * The supervisor's program: started by `postern run`, which passes "-c FILE" and the form of logs.
  */
-#include "filters/chain/abouts.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/process/control_socket.h"
@@ -10,6 +9,7 @@
 #include "relay/process/sandbox.h"
 #include "relay/process/secrets.h"
 #include "relay/process/supervisor.h"
+#include "relay/process/trial.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ reap(struct supervisor *s)
 	int status, pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int i = ROLE_FRONT; i < ROLE_COUNT; i++)
+		for (int i = ROLE_FRONT; i < PLACES; i++)
 			if (s->children[i].pid == pid)
 				child_died(&s->children[i], status);
 }
@@ -92,7 +92,7 @@ load_config(struct supervisor *s)
 	if (file_read(s->config_file, CONFIG_TEXT_MAX, &s->config_text, &err) < 0)
 		die_with(EXIT_CONFIG, "%s; name the configuration with -c FILE", err.text);
 	s->config =
-	    config_parse(buf_span(&s->config_text), s->config_file, filters_abouts(), &errors);
+	    plugins_parse_config(buf_span(&s->config_text), s->config_file, &s->plugins, &errors);
 	if (s->config == NULL || config_check_machine(s->config, &errors) < 0) {
 		(void)!write(
 		    STDERR_FILENO, errors.lines.p, errors.lines.n); /* nowhere else to say it */
@@ -159,14 +159,16 @@ offer_console(struct supervisor *s)
 static void
 start_roles(struct supervisor *s)
 {
-	for (int i = ROLE_FRONT; i < ROLE_COUNT; i++) {
-		child_init(&s->children[i], s, (enum role_id)i);
-		s->children[i].is_wanted = supervisor_wants(s, (enum role_id)i);
+	for (unsigned i = ROLE_FRONT; i < PLACES; i++) {
+		child_init(&s->children[i], s, i);
+		s->children[i].is_wanted = supervisor_wants(s, i);
 	}
-	/* Front comes last, so that what it needs is there when the first client is. */
-	for (int i = ROLE_COUNT - 1; i >= ROLE_FRONT; i--)
+	for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
 		if (s->children[i].is_wanted)
 			child_start(&s->children[i]);
+	/* Fronts come last, so that what they need is there when the first client is. */
+	for (unsigned i = 0; i < s->config->fronts; i++)
+		child_start(&s->children[place_of_front(i)]);
 }
 
 static void
@@ -202,6 +204,7 @@ main(int argc, char **argv)
 	load_config(s);
 	if (folders_make(s->config, &err) < 0 || folders_lock(s->config, &err) < 0)
 		die("%s", err.text);
+	trial_settle(s->config);
 	load_policy(s);
 	if (listener_open_all(&s->listeners, s->config, &err) < 0)
 		die("%s", err.text);
@@ -214,6 +217,7 @@ main(int argc, char **argv)
 	watch_signals(s);
 	offer_console(s);
 	start_roles(s);
+	trial_watch(s);
 	loop_run(s->loop);
 	control_close(&s->control);
 	log_event(LOG_INFO, "stopped");

@@ -105,7 +105,7 @@ announce_segment(struct spool *s, struct segment *seg, struct words *w)
 	LIST_FOR (it, &seg->live)
 		serials[n++] = LIST_ENTRY(it, struct spool_message, in_home)->serial;
 	for (size_t i = 0; i < n; i++) {
-		struct spool_message *m = serials_get(&s->by_serial, serials[i]);
+		struct spool_message *m = table_get(&s->by_serial, serials[i]);
 
 		if (m != NULL)
 			announce(s, m, w);

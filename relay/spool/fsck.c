@@ -30,7 +30,7 @@ struct fsck {
 	void *arg;
 	struct fsck_summary *sum;
 	struct list segments; /* by number */
-	struct serials known;
+	struct table known;
 	struct bad *bad;
 	size_t n_bad, bad_size;
 	struct record_seal *seals;
@@ -207,7 +207,7 @@ on_gap(void *arg, uint64_t from, uint64_t to)
 static struct known *
 known_of(const struct fsck *f, uint64_t serial)
 {
-	struct spool_message *m = serials_get(&f->known, serial);
+	struct spool_message *m = table_get(&f->known, serial);
 
 	return m != NULL ? LIST_ENTRY(m, struct known, m) : NULL;
 }
@@ -257,7 +257,7 @@ on_message(void *arg, const struct record *r, uint64_t offset, struct span peek)
 	if (k == NULL) {
 		k = mem_alloc(sizeof(*k));
 		k->m.serial = r->serial;
-		serials_put(&f->known, &k->m);
+		(void)table_add(&f->known, &k->m); /* it is new: looked for above */
 	}
 	failed = io_crc(f->io, f->seg->fd, offset + RECORD_HEADER + head, r->length - head, &crc);
 	if (failed != 0) {
@@ -501,7 +501,7 @@ count(struct fsck *f)
 	struct spool_message *m;
 	size_t at = 0;
 
-	while ((m = serials_next(&f->known, &at)) != NULL) {
+	while ((m = table_next(&f->known, &at)) != NULL) {
 		const struct known *k = LIST_ENTRY(m, struct known, m);
 
 		f->sum->settled += k->is_settled;
@@ -542,9 +542,9 @@ free_fsck(struct fsck *f)
 	struct spool_message *m;
 	size_t at = 0;
 
-	while ((m = serials_next(&f->known, &at)) != NULL)
+	while ((m = table_next(&f->known, &at)) != NULL)
 		mem_free(LIST_ENTRY(m, struct known, m));
-	serials_clear(&f->known);
+	table_free(&f->known);
 	LIST_FOR_SAFE (it, &f->segments)
 		drop(f, LIST_ENTRY(it, struct segment, node));
 	mem_free(f->bad);
@@ -559,6 +559,7 @@ fsck_run(const struct spool_io *io, const char *dir, bool is_repair,
     struct fsck_summary *summary, struct err *err)
 {
 	struct fsck f = {.io = io != NULL ? io : &spool_io_system,
+	    .known = {.key_at = offsetof(struct spool_message, serial)},
 	    .is_repair = is_repair,
 	    .on_finding = on_finding,
 	    .arg = arg,

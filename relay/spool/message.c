@@ -53,7 +53,7 @@ message_enter(struct spool *s, struct spool_message *m, struct segment *home, ui
 	list_append(&home->live, &m->in_home);
 	home->n_live++;
 	home->live_bytes += message_record_size(m);
-	serials_put(&s->by_serial, m); /* before: itself, or nothing */
+	(void)table_add(&s->by_serial, m); /* false: it was there before */
 }
 
 void
@@ -140,7 +140,7 @@ int
 spool_verify(struct spool *s, const struct spool_message *m)
 {
 	/* The handle is const for callers; that it was checked is ours to remember. */
-	struct spool_message *own = serials_get(&s->by_serial, m->serial);
+	struct spool_message *own = table_get(&s->by_serial, m->serial);
 	int fd, result;
 
 	must(own == m);

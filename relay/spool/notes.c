@@ -13,7 +13,7 @@ static struct spool_message *
 mark_message(struct spool *s, const struct mark *k)
 {
 	struct spool_message *m =
-	    k->type == RECORD_NOTE ? serials_get(&s->by_serial, k->serial) : NULL;
+	    k->type == RECORD_NOTE ? table_get(&s->by_serial, k->serial) : NULL;
 
 	return m != NULL && m->note_mark == (uint32_t)k->seq ? m : NULL;
 }

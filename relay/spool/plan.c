@@ -115,6 +115,18 @@ close_active(struct spool *s)
 	tidy_consider(s, seg);
 }
 
+void
+plan_give_back(struct spool *s)
+{
+	struct segment *seg = s->active;
+
+	if (seg == NULL || seg->n_live > 0 || seg->jobs > 0 || seg->end == SEGMENT_HEADER ||
+	    s->open != NULL || !list_is_empty(&s->pending) ||
+	    spool_has_room(s, s->segment_bytes / SPOOL_OWN_SHARE))
+		return;
+	close_active(s);
+}
+
 /* False: no segment for the first pending item now; it waits, or was refused. */
 static bool
 begin_active(struct spool *s)
@@ -165,7 +177,7 @@ plan_run(struct spool *s)
 static void
 copy_done(struct spool *s, struct item *i, struct segment *seg)
 {
-	struct spool_message *m = serials_get(&s->by_serial, i->serial);
+	struct spool_message *m = table_get(&s->by_serial, i->serial);
 	struct segment *source = i->source;
 
 	source->jobs--;
@@ -191,7 +203,7 @@ copy_done(struct spool *s, struct item *i, struct segment *seg)
 static void
 drop_copy(struct spool *s, struct item *i)
 {
-	struct spool_message *m = serials_get(&s->by_serial, i->serial);
+	struct spool_message *m = table_get(&s->by_serial, i->serial);
 
 	i->source->jobs--;
 	if (m != NULL)

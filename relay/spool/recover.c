@@ -194,7 +194,7 @@ on_message(void *arg, const struct record *r, uint64_t offset, struct span peek)
 	if (r->type != RECORD_MSG)
 		return;
 	must(record_decode_message(peek, r->length, &parts) == 0); /* or the scan passes it by */
-	m = serials_get(&s->by_serial, r->serial);
+	m = table_get(&s->by_serial, r->serial);
 	if (m != NULL) {
 		m->former = (uint32_t)m->home->header.number; /* at most SEGMENT_NUMBER_MAX */
 		message_leave(m);
@@ -213,7 +213,7 @@ on_mark(void *arg, const struct record *r, uint64_t offset, struct span peek)
 {
 	struct pass *p = arg;
 	struct spool *s = p->s;
-	struct spool_message *m = serials_get(&s->by_serial, r->serial);
+	struct spool_message *m = table_get(&s->by_serial, r->serial);
 	struct record_homes homes;
 
 	if ((r->type != RECORD_NOTE && r->type != RECORD_DONE) ||
@@ -234,7 +234,7 @@ on_mark(void *arg, const struct record *r, uint64_t offset, struct span peek)
 		return;
 	}
 	message_leave(m);
-	serials_remove(&s->by_serial, m->serial);
+	(void)table_remove(&s->by_serial, m->serial); /* it is there */
 	mem_free(m);
 }
 

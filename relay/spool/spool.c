@@ -43,7 +43,7 @@ spool_answer(struct spool *s, struct item *i, struct spool_message *m, int code)
 	uint64_t cookie = i->cookie;
 
 	if (i->m == NULL) { /* a copy: nobody waits for it */
-		struct spool_message *own = serials_get(&s->by_serial, i->serial);
+		struct spool_message *own = table_get(&s->by_serial, i->serial);
 
 		if (own != NULL)
 			own->is_copying = false;
@@ -157,6 +157,7 @@ on_tick(void *arg)
 	notes_write(s);
 	notes_sync(s);
 	tidy_fill(s);
+	plan_give_back(s);
 	plan_run(s);
 	compact_run(s);
 	spool_problem(s, &s->is_full, !spool_has_room(s, 0), "spool-full",
@@ -181,6 +182,7 @@ spool_new(const struct spool_options *options, struct loop *loop, const struct s
 	must(s->segment_bytes >= SPOOL_SEGMENT_MIN && s->segment_bytes % RECORD_ALIGN == 0 &&
 	     s->segment_bytes / RECORD_ALIGN <= UINT32_MAX);
 	s->by_number = map_new();
+	s->by_serial.key_at = offsetof(struct spool_message, serial);
 	s->next_file = s->next_number = s->next_serial = 1;
 	list_init(&s->segments);
 	list_init(&s->free);
@@ -223,9 +225,9 @@ free_spool(struct spool *s)
 	timer_cancel(&s->kick);
 	watch_remove(&s->watch);
 	commit_stop(&s->committer);
-	while ((m = serials_next(&s->by_serial, &at)) != NULL)
+	while ((m = table_next(&s->by_serial, &at)) != NULL)
 		mem_free(m);
-	serials_clear(&s->by_serial);
+	table_free(&s->by_serial);
 	map_free(&s->by_number);
 	free_items(&s->pending);
 	free_items(&s->refused);
@@ -432,7 +434,7 @@ spool_forget(struct spool *s, struct spool_message **message)
 	*message = NULL;
 	message_drop_note(m);
 	message_leave(m);
-	serials_remove(&s->by_serial, m->serial);
+	(void)table_remove(&s->by_serial, m->serial); /* it is there */
 	s->stats.messages--;
 	s->stats.bytes -= spool_message_size(m);
 	notes_done(s, m->serial, &homes);

@@ -6,11 +6,11 @@
 #define SPOOL_STORE_H
 #include "relay/base/list.h"
 #include "relay/base/map.h"
+#include "relay/base/table.h"
 #include "relay/spool/commit.h"
 #include "relay/spool/io.h"
 #include "relay/spool/record.h"
 #include "relay/spool/segment.h"
-#include "relay/spool/serials.h"
 #include "relay/spool/spool.h"
 
 enum {
@@ -72,7 +72,7 @@ struct spool {
 	struct list free;     /* blank */
 	size_t n_free, n_fds;
 	struct map *by_number;
-	struct serials by_serial;
+	struct table by_serial;
 	uint64_t next_file, next_number, next_serial;
 
 	struct committer *committer;
@@ -109,6 +109,9 @@ void spool_collect(struct spool *s); /* handles finished jobs */
 
 /* plan.c: places for messages, and what becomes of batches */
 void plan_run(struct spool *s);
+/* On a disk with room for few segments the rest of one that holds nothing live may be all there is:
+ * it is recycled then. */
+void plan_give_back(struct spool *s);
 void plan_kick(struct spool *s); /* plan_run at the end of this turn */
 void plan_batch_done(struct spool *s, struct job *j);
 void plan_release(struct spool *s); /* refuses what is doomed, once its seal is durable */

@@ -25,35 +25,52 @@ struct trust {
 };
 
 static int
-load_authorities(SSL_CTX *ctx, const struct conf_gateway *g, struct err *err)
+load_authorities(SSL_CTX *ctx, const char *ca, struct err *err)
 {
-	const char *path = g->ca != NULL ? g->ca : CONFIG_SYSTEM_CA;
+	const char *path = ca != NULL ? ca : CONFIG_SYSTEM_CA;
 	const char *reason;
 
 	if (SSL_CTX_load_verify_file(ctx, path) == 1)
 		return 0;
 	reason = ERR_reason_error_string(ERR_peek_last_error());
-	err_set(err, E_CONFIG, "gateway \"%s\": ca %s cannot be read: %s", g->name, path,
+	err_set(err, E_CONFIG, "ca %s cannot be read: %s", path,
 	    reason != NULL ? reason : "no certificate in it");
 	ERR_clear_error();
 	return -err->code;
 }
 
 static SSL_CTX *
-new_ctx(const struct conf_gateway *g, struct err *err)
+new_ctx(void)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
 	must(ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
 	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
-	tls_keep_sessions(ctx);
-	if (g->tls != GATEWAY_TLS_VERIFY)
-		return ctx;
+	return ctx;
+}
+
+SSL_CTX *
+trust_verifying(const char *ca, struct err *err)
+{
+	SSL_CTX *ctx = new_ctx();
+
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	if (load_authorities(ctx, g, err) == 0)
+	if (load_authorities(ctx, ca, err) == 0)
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+static SSL_CTX *
+gateway_ctx(const struct conf_gateway *g, struct err *err)
+{
+	SSL_CTX *ctx = g->tls == GATEWAY_TLS_VERIFY ? trust_verifying(g->ca, err) : new_ctx();
+
+	if (ctx == NULL)
+		(void)err_add(err, "gateway \"%s\"", g->name); /* NULL says it */
+	else
+		tls_keep_sessions(ctx);
+	return ctx;
 }
 
 static bool
@@ -61,7 +78,7 @@ fill_gateway(struct trust_gateway *to, const struct conf_gateway *g, struct err 
 {
 	if (g->tls == GATEWAY_TLS_OFF)
 		return true;
-	to->ctx = new_ctx(g, err);
+	to->ctx = gateway_ctx(g, err);
 	if (to->ctx == NULL)
 		return false;
 	to->servers = mem_array(g->n_servers, sizeof(*to->servers));

@@ -20,6 +20,9 @@ struct trust_server;
 /* `config` must outlive it.  NULL: an authority's file cannot be read; err says which. */
 struct trust *trust_new(const struct config *config, struct err *err);
 void trust_free(struct trust **t);
+/* For servers that are no gateways: a context that takes certificates of these authorities (`ca`
+ * NULL: the system's) and no others; tls_server_free frees it.  NULL: err says why. */
+struct ssl_ctx_st *trust_verifying(const char *ca, struct err *err);
 /* What is known of a server of that configuration; NULL: its gateway has tls = "off". */
 struct trust_server *trust_server(struct trust *t, const struct conf_server *server);
 

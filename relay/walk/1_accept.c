@@ -38,30 +38,41 @@ decide(struct session *s)
 	struct facts facts = session_facts(s);
 	struct verdict v = {0};
 
+	facts.greet = conduct_greeting(s);
+	facts.rate = conduct_connection(s);
 	accept_cancel(s);
 	/* A list that was found out meanwhile is not believed, whatever it has answered. */
 	for (size_t i = 0; s->answers != NULL && i < facts.n_answers; i++)
 		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
-	decide_stage(s->snapshot, STAGE_CONNECT, &facts, &v, NULL, NULL);
+	if (s->answers != NULL)
+		list_watch_count(s->front->lists, s->snapshot, s->answers);
+	session_decide(s, STAGE_CONNECT, &facts, &v);
 	session_keep_verdict(&s->connected, &v);
 	session_keep_verdict(&s->verdict, &v);
-	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER)
+	/* 421: there are too many of its sessions already to let one more wait for its RCPT. */
+	if (v.code == 421 ||
+	    (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER))
 		refuse_in_banner(s, &v);
 	else
 		speak_banner(s);
-}
-
-static void
-on_banner_wait(void *arg)
-{
-	decide(arg);
 }
 
 static struct span
 zone_of(const struct session *s, size_t list)
 {
 	return snapshot_list(s->snapshot, list)->zone;
+}
+
+static void
+on_banner_wait(void *arg)
+{
+	struct session *s = arg;
+
+	for (size_t i = 0; i < snapshot_list_count(s->snapshot); i++)
+		if (s->checks->questions[i].client != NULL) /* it still waits */
+			list_watch_heard(s->front->lists, zone_of(s, i), DNS_TIMEOUT);
+	decide(s);
 }
 
 static void
@@ -76,6 +87,7 @@ on_answer(struct dns_request *r, const struct dns_answer *answer)
 {
 	struct session *s = r->arg;
 
+	list_watch_heard(s->front->lists, zone_of(s, r->index), answer->status);
 	s->answers[r->index] = findings_type_list(s->snapshot, r->index, answer);
 	if (s->answers[r->index].state == LIST_ERROR)
 		list_watch_error(s->front->lists, zone_of(s, r->index));
@@ -147,6 +159,12 @@ ask_host(struct session *s)
 	    (uint32_t)s->front->config->dns.timeout_ms);
 }
 
+static void
+on_greet_wait(void *arg)
+{
+	answer_came(arg);
+}
+
 void
 accept_cancel(struct session *s)
 {
@@ -155,6 +173,7 @@ accept_cancel(struct session *s)
 	if (c == NULL)
 		return;
 	timer_cancel(&c->banner_wait);
+	timer_cancel(&c->greet_wait);
 	host_lookup_cancel(&c->host_lookup);
 	for (size_t i = 0; i < POLICY_LISTS_MAX; i++) {
 		dns_cancel(&c->questions[i]);
@@ -228,6 +247,11 @@ accept_begin(struct session *s)
 		ask_lists(s);
 	if ((s->listen->flow->connect & CONNECT_PTR) && s->front->needs_host && !s->is_host_told)
 		ask_host(s);
+	if (conduct_needs_patience(s)) {
+		s->checks->n_waiting++;
+		loop_timer(s->front->loop, &s->checks->greet_wait, s->listen->flow->greet_wait_ms,
+		    on_greet_wait, s);
+	}
 	if (s->checks->n_waiting == 0)
 		decide(s);
 	else

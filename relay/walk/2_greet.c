@@ -43,9 +43,9 @@ hello(struct session *s, const struct smtp_command *c)
 	s->is_esmtp = c->verb == SMTP_EHLO;
 	facts = session_facts(s);
 	v = session_verdict(s->connected);
-	decide_stage(s->snapshot, STAGE_HELO, &facts, &v, NULL, NULL);
+	session_decide(s, STAGE_HELO, &facts, &v);
 	session_keep_verdict(&s->verdict, &v);
-	if (v.action >= ACTION_TEMPFAIL && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
+	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &v, (struct span){0});
 		session_speak(s, &v);
 		session_finish(s);
@@ -74,7 +74,9 @@ xclient(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 501, "5.5.4", "XCLIENT knows " XCLIENT_ATTRIBUTES);
 		return;
 	}
+	conduct_leave(s);
 	s->client = said.has_addr ? said.addr : s->peer;
+	s->is_named = true;
 	s->is_host_told = said.is_name_told;
 	s->has_host = said.name[0] != '\0';
 	(void)span_copy(span_str(said.name), s->host, sizeof(s->host)); /* the same sizes */

@@ -4,6 +4,7 @@
  * knows who would have got the mail.
  */
 #include "policy/recipient/route.h"
+#include "relay/base/log.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
@@ -110,7 +111,8 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	s->n_mails++;
 	begin_transaction(s, from, &params);
 	facts = session_facts(s);
-	decide_stage(s->snapshot, STAGE_MAIL, &facts, &s->transaction->verdict, NULL, NULL);
+	facts.rate = conduct_mail(s);
+	session_decide(s, STAGE_MAIL, &facts, &s->transaction->verdict);
 	session_reply(s, 250, "2.1.0", "Sender OK");
 }
 
@@ -135,9 +137,10 @@ decide_rcpt(struct session *s, struct rcpt *r)
 	if (r->is_postmaster)
 		findings_spare_postmaster(&v);
 	facts.to = r->address;
+	conduct_rcpt(s, &facts);
 	if (!r->is_postmaster)
-		decide_stage(s->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
-	if (v.action >= ACTION_TEMPFAIL) {
+		session_decide(s, STAGE_RCPT, &facts, &v);
+	if (action_refuses_at_once(v.action)) {
 		record_refusal(s, &v, r->address);
 		session_speak(s, &v);
 		return false;
@@ -196,7 +199,76 @@ gateway_takes(struct session *s, const struct route *route)
 	return true;
 }
 
-/* Takes the recipient, or says why not. */
+static void
+refuse_rcpt(struct session *s, enum route_result found, struct span address)
+{
+	session_refuse_rcpt(
+	    s, route_code(found), route_enhanced(found), route_text(found), address);
+	/* Many unknown recipients are somebody who guesses; that we cannot tell is not his doing. */
+	if (found != ROUTE_UNKNOWN)
+		session_count_error(s);
+}
+
+static void
+accept_rcpt(struct session *s, const struct rcpt *r)
+{
+	struct transaction *t = s->transaction;
+
+	add_rcpt(t, r);
+	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r->address);
+	session_reply(s, 250, "2.1.5", "Recipient OK");
+}
+
+static void
+on_known(struct recipient_request *request, const struct recipient_answer *answer)
+{
+	struct rcpt_question *q = request->arg;
+	struct session *s = q->session;
+	enum route_result found = route_answered(q->domain, answer->state);
+
+	session_await_command(s);
+	if (answer->state == RECIPIENT_UNKNOWN)
+		log_event(LOG_WARN, "recipient not verified", KV("id", session_current_id(s)),
+		    KV("to", q->rcpt.address), KV_STR("why", answer->why),
+		    KV_INT("code", found == ROUTE_FOUND ? 250 : route_code(found)));
+	if (found == ROUTE_FOUND) {
+		accept_rcpt(s, &q->rcpt);
+	} else {
+		mem_free(q->rcpt.verdict);
+		refuse_rcpt(s, found, q->rcpt.address); /* may end the transaction, and q */
+	}
+	session_go_on(s);
+}
+
+/* The commands behind this one wait, and are answered after it (RFC 2920 section 3.2). */
+static void
+ask_source(struct session *s, const struct conf_domain *domain, const struct rcpt *r)
+{
+	struct rcpt_question *q = &s->transaction->question;
+	struct recipient_question question = {
+	    .domain = (uint32_t)(domain - s->front->config->domains), .address = r->address};
+
+	*q = (struct rcpt_question){.request = {.on_answer = on_known, .arg = q},
+	    .session = s,
+	    .domain = domain,
+	    .rcpt = *r};
+	s->state = SESSION_ASKING;
+	connection_expect(&s->connection, 0);
+	recipient_ask(
+	    s->front->dns, &q->request, &question, recipient_patience_ms(s->front->config, domain));
+}
+
+void
+envelope_cancel(struct session *s)
+{
+	struct rcpt_question *q = &s->transaction->question;
+
+	if (q->request.client != NULL) /* asked, and not answered */
+		mem_free(q->rcpt.verdict);
+	recipient_cancel(&q->request);
+}
+
+/* Takes the recipient, says why not, or asks whether there is such a one. */
 static void
 take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned notify)
 {
@@ -207,9 +279,7 @@ take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned no
 	    route_find(s->front->config, s->listen->flow, s->front->recipients, address, &route);
 
 	if (found != ROUTE_FOUND) {
-		session_refuse_rcpt(s, 550, route_enhanced(found), route_text(found), address);
-		/* Many unknown recipients are somebody who guesses. */
-		session_count_error(s);
+		refuse_rcpt(s, found, address);
 		return;
 	}
 	if (!gateway_takes(s, &route))
@@ -218,11 +288,13 @@ take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned no
 	r.orcpt = arena_copy(&t->memory, orcpt);
 	r.gateway = route.gateway;
 	r.is_postmaster = route.is_postmaster;
+	/* Whom the rules refuse costs no question and learns nothing of our recipients. */
 	if (!decide_rcpt(s, &r))
 		return;
-	add_rcpt(t, &r);
-	t->is_utf8 = t->is_utf8 || smtp_address_is_utf8(r.address);
-	session_reply(s, 250, "2.1.5", "Recipient OK");
+	if (route.asks != NULL)
+		ask_source(s, route.asks, &r);
+	else
+		accept_rcpt(s, &r);
 }
 
 void

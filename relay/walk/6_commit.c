@@ -18,8 +18,9 @@ decide(struct session *s, const struct rcpt *r, const struct findings *f)
 	struct facts facts = session_facts(s);
 
 	facts.to = r->address;
+	facts.domain = config_domain_of(s->front->config, r->address);
 	findings_set(f, &facts);
-	decide_stage(s->snapshot, STAGE_DATA, &facts, &v, NULL, NULL);
+	session_decide(s, STAGE_DATA, &facts, &v);
 	return v;
 }
 
@@ -213,6 +214,7 @@ have_it(struct session *s)
 	}
 	s->n_messages++;
 	s->front->n_accepted++;
+	conduct_sent(s);
 	for (size_t i = 0; i < t->n_groups; i++)
 		record_message(
 		    s, event_of(&t->groups[i].verdict), &t->groups[i].verdict, 250, &t->groups[i]);

@@ -77,6 +77,8 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
+	aside_begin(d, e);
+	deliver_rest(d, e); /* all of it may be held */
 }
 
 /* NULL: a version that is not ours has written the envelope. */
@@ -139,7 +141,8 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 	must(queue_add(d->queue, e) == 0);
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
-		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]))
+		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]) ||
+		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
 	deliver_rest(d, e);
 }
@@ -169,10 +172,10 @@ deliver_rest(struct delivery *d, struct queue_entry *e)
 	if (is_any_parked && (e->n_legs > 1 || g == NULL))
 		return;
 	/* While the spool is being recovered all is as the notes say. */
-	if (d->spool != NULL && !spool_is_noted(d->spool))
-		return;
 	if (d->spool != NULL && e->n_deferred > 1)
 		settle_write_note(d, e); /* of several, each one's time is known from there alone */
+	if (d->spool != NULL && !spool_is_noted(d->spool))
+		return;
 	queue_sleep(d->queue, &e, g != NULL ? &g->asleep : NULL);
 }
 
@@ -226,6 +229,8 @@ static void
 hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
 {
 	leg->state = LEG_IDLE;
+	if (settle_tried(d, leg))
+		return;
 	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",
@@ -470,6 +475,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 	for (size_t i = 0; i < config->n_gateways; i++)
 		d->gateways[i] = gateway_new(&config->gateways[i], clock_mono_ms());
 	list_init(&d->transits);
+	list_init(&d->releases);
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */

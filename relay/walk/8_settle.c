@@ -2,8 +2,8 @@
  * Step 8, settle: what a gateway said becomes the end of a recipient's way, or its next attempt.
  *
  * Delivered ones are done.  A refusal for good is reported to the sender, durably, before the
- * original is forgotten; what may not be answered (null sender, tagged mail) is held here, with
- * the gateway's reply, until an admin decides.  All else is tried again by queue.retry until
+ * original is forgotten; what may not be answered (null sender, tagged mail) goes into quarantine,
+ * with the gateway's reply as its reason.  All else is tried again by queue.retry until
  * queue.expire_after.  Nothing is ever nowhere.
  */
 #include "relay/base/clock.h"
@@ -15,7 +15,7 @@
 
 enum {
 	NOTICE_RETRY_MS = 60 * 1000, /* after a notice that the spool could not keep */
-	PARKED_MS = 5 * 60 * 1000    /* a leg without a server: its age is looked at so often */
+	PARKED_MS = 60 * 60 * 1000   /* a leg without a server: its age is looked at so often */
 };
 
 static void
@@ -254,6 +254,33 @@ offer_refused(struct queue_leg *leg)
 			e->rcpts[i].is_tried = false;
 }
 
+/* Of many recipients some are done: a kill before the last of them must not send it to all again. */
+static void
+note_some(struct delivery *d, const struct carriage *carriage)
+{
+	struct queue_entry *e = carriage->leg->entry;
+	bool has_any = false;
+
+	for (size_t i = 0; i < carriage->n_rcpts; i++)
+		has_any = has_any || e->rcpts[carriage->rcpts[i]].state != RCPT_WAITING;
+	if (has_any && e->msg != NULL)
+		settle_write_note(d, e);
+}
+
+bool
+settle_tried(struct delivery *d, struct queue_leg *leg)
+{
+	if (has_untried(leg))
+		return false;
+	if (leg->refused != 0) {
+		offer_refused(leg);
+		deliver_leg(d, leg);
+	} else {
+		end_attempt(d, leg, NULL);
+	}
+	return true;
+}
+
 void
 settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end)
 {
@@ -264,11 +291,16 @@ settle_carriage(void *arg, const struct carriage *carriage, const struct client_
 	leg->is_unreachable = false;
 	take_outcome(d, carriage, end);
 	tell_carriage(d, carriage);
+	if (through_is_given_up(leg->entry)) {
+		settle_entry(d, leg->entry);
+		return;
+	}
 	if (leg->refused != 0 && !has_untried(leg))
 		offer_refused(leg);
 	if (has_untried(leg)) {
 		bool was_unreachable = leg->is_unreachable;
 
+		note_some(d, carriage);
 		deliver_leg(d, leg); /* the next server, or the next hundred recipients */
 		leg->is_unreachable = was_unreachable;
 		return;
@@ -333,16 +365,16 @@ settle_held(struct delivery *d, struct queue_leg *leg, struct span why)
 
 /* Those of whom nobody may be told, or (`all`) everyone: nothing else can be done for them. */
 static void
-hold_failed(struct delivery *d, struct queue_entry *e, bool all)
+put_failed_aside(struct delivery *d, struct queue_entry *e, bool all)
 {
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		struct queue_rcpt *r = &e->rcpts[i];
 
 		if (r->state != RCPT_FAILED || (!all && bounce_is_allowed(e, r)))
 			continue;
-		r->state = RCPT_HELD; /* the gateway's reply stays */
-		tell(d, e, r, "held");
+		r->state = RCPT_TO_QUARANTINE; /* the gateway's reply stays */
 	}
+	aside_begin(d, e);
 }
 
 /* Failures at once; successes when nobody waits any more, so that they are one report.  Of those
@@ -408,10 +440,10 @@ report_ends(struct delivery *d, struct queue_entry *e)
 	struct bounce_route route = bounce_route(d->config, e);
 	bool tells_sender = route.kind == MAIL_BOUNCE && route.gateway != NULL;
 
-	hold_failed(d, e, route.gateway == NULL);
+	put_failed_aside(d, e, route.gateway == NULL);
 	if (!mark_in_bounce(e, tells_sender) || send_notice(d, e, &route, false))
 		return;
-	hold_failed(d, e, true);        /* what cannot be written now will not be on retry either */
+	put_failed_aside(d, e, true);   /* what cannot be written now will not be on retry either */
 	(void)mark_in_bounce(e, false); /* nothing is left to tell */
 }
 
@@ -468,6 +500,7 @@ settle_entry(struct delivery *d, struct queue_entry *e)
 		through_settle(d, e);
 		return;
 	}
+	aside_begin(d, e);
 	/* A gateway may still speak of it: its leg's end settles the rest. */
 	if (is_under_way(e)) {
 		settle_write_note(d, e);

@@ -21,7 +21,7 @@ set(struct order *o, struct queue_rcpt *r, enum rcpt_state state, const char *ev
 	struct buf text = BUF_INIT(WORDS_MAX);
 
 	(void)buf_add_str(&text, words); /* fits, with any name */
-	(void)buf_add_span(&text, o->s->by);
+	(void)buf_add_str(&text, o->s->by);
 	report_rcpt(o->d->journal, o->e, r, event, NULL, buf_span(&text));
 	rcpt_set(r, state, state == RCPT_WAITING ? (struct span){0} : buf_span(&text));
 	buf_free(&text);
@@ -157,7 +157,8 @@ send_released(struct order *o)
 static void
 forget(struct order *o, struct queue_rcpt *r)
 {
-	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight))
+	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight) ||
+	    r->is_in_letter)
 		o->is_active = true;
 	else
 		set(o, r, RCPT_DELETED, "deleted", "deleted by admin ");
@@ -177,7 +178,7 @@ bounce(struct order *o, struct queue_rcpt *r)
 {
 	if (r->state == RCPT_FAILED)
 		return; /* its report is on its way */
-	if (leg_of(o, r)->state == LEG_ACTIVE) {
+	if (leg_of(o, r)->state == LEG_ACTIVE || r->is_in_letter) {
 		o->is_active = true;
 	} else if (rcpt_copy(o->e, r)->fate != COPY_DELIVER) {
 		o->why = "the policy keeps this copy from its recipients, and senders are not told "

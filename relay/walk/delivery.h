@@ -8,6 +8,7 @@
 #include "relay/deliver/intake.h"
 #include "relay/deliver/resolve.h"
 #include "relay/deliver/transit.h"
+#include "relay/quarantine/quarantine.h"
 
 struct delivery {
 	struct loop *loop;
@@ -19,7 +20,9 @@ struct delivery {
 	struct courier *courier;
 	struct resolve *resolver;
 	struct intake *intake;
-	struct list transits;    /* messages whose gateways are asked first */
+	struct list transits; /* messages whose gateways are asked first */
+	struct quarantine *quarantine;
+	struct list releases;    /* of letters, under way */
 	struct channel *journal; /* NULL while the role is away */
 	struct timer *wake;
 	bool has_changed; /* since the end of the last turn */
@@ -58,14 +61,39 @@ bool through_is_fit(const struct delivery *d, const struct commit *c);
 void through_begin(
     struct delivery *d, const struct arrival *a, struct transit *t, int64_t data_end_ms);
 void through_settle(struct delivery *d, struct queue_entry *e); /* something was said about it */
+/* Its client was told to try again: no gateway is asked any more. */
+bool through_is_given_up(const struct queue_entry *e);
 /* It is durable now, or (err) cannot be. */
 void through_arrived(struct delivery *d, struct arrival *a, const struct err *err);
 void through_hurry(struct delivery *d); /* the clients will not wait: make all of them durable */
+
+/* aside.c: what goes into quarantine. */
+extern const struct quarantine_events aside_events; /* their arg is the delivery */
+void aside_begin(
+    struct delivery *d, struct queue_entry *e); /* if something of it has to go there */
+
+/* release.c: what comes out again. */
+struct release_order {
+	struct span id;
+	const struct span *to; /* these recipients of it; none: all */
+	size_t n_to;
+	struct span who;  /* for the journal */
+	uint64_t request; /* handed back */
+};
+/* It is in the spool and out of quarantine (EXIT_OK), or `status` is an exit status and `text` one
+ * sentence that says why. */
+typedef void release_done(void *arg, uint64_t request, int status, struct span text);
+void release_begin(
+    struct delivery *d, const struct release_order *o, release_done *on_done, void *arg);
+void release_arrived(struct delivery *d, struct arrival *a, const struct err *err);
 
 /* 8_settle.c */
 void settle_refused_rcpt(
     void *arg, const struct carriage *carriage, size_t i, int code, struct span reply);
 void settle_carriage(void *arg, const struct carriage *carriage, const struct client_end *end);
+/* An admin may have taken out of it those who were still to be asked in this attempt.  True: so it
+ * was, and the attempt is over or goes on with the next server. */
+bool settle_tried(struct delivery *d, struct queue_leg *leg);
 /* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
 void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);

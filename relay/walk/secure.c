@@ -22,6 +22,35 @@ secure_is_on(const struct session *s)
 	return s->connection.tls != NULL && !s->connection.is_handshaking;
 }
 
+/* One that is begun costs memory and a signature, and an attacker's is never finished. */
+static bool
+is_possible(const struct session *s)
+{
+	const struct front *f = s->front;
+	size_t most = f->sessions_max / WALK_HANDSHAKES_SHARE;
+
+	if (most < WALK_HANDSHAKES_MIN)
+		most = WALK_HANDSHAKES_MIN;
+	return f->tls != NULL && key_client_is_there(f->keys) && f->n_handshakes < most &&
+	       content_has_room();
+}
+
+static void
+shake_hands(struct session *s)
+{
+	s->is_securing = true;
+	s->front->n_handshakes++;
+	connection_start_tls(&s->connection, s->front->tls);
+}
+
+void
+secure_leave(struct session *s)
+{
+	if (s->is_securing)
+		s->front->n_handshakes--;
+	s->is_securing = false;
+}
+
 void
 secure_command(struct session *s, const struct smtp_command *c)
 {
@@ -33,7 +62,7 @@ secure_command(struct session *s, const struct smtp_command *c)
 		session_mistake(s, 501, "5.5.4", "STARTTLS takes no argument");
 	else if (s->transaction != NULL)
 		session_mistake(s, 503, "5.5.1", "Finish the transaction first");
-	else if (s->front->tls == NULL || !key_client_is_there(s->front->keys))
+	else if (!is_possible(s))
 		session_refuse(
 		    s, 454, SPAN("4.7.0"), SPAN("TLS is not available now, try again later"));
 	else
@@ -45,9 +74,9 @@ secure_welcome(struct session *s)
 {
 	if (s->listen->tls != LISTEN_IMPLICIT) {
 		accept_begin(s);
-	} else if (s->front->tls != NULL && key_client_is_there(s->front->keys)) {
+	} else if (is_possible(s)) {
 		s->state = SESSION_SECURING;
-		connection_start_tls(&s->connection, s->front->tls);
+		shake_hands(s);
 	} else {
 		session_finish(s); /* a word in the clear would not be understood */
 	}
@@ -65,7 +94,7 @@ secure_begin(struct session *s)
 		return;
 	}
 	session_reply(s, 220, "2.0.0", "Go ahead with TLS");
-	connection_start_tls(c, s->front->tls);
+	shake_hands(s);
 }
 
 /* RFC 3207 section 4.2: as after the banner. */
@@ -86,6 +115,7 @@ secure_done(struct session *s)
 {
 	struct connection *c = &s->connection;
 
+	secure_leave(s);
 	s->front->n_tls++;
 	log_event(LOG_INFO, "tls", KV("id", id_span(&s->id)), KV("version", tls_version(c->tls)),
 	    KV("cipher", tls_cipher(c->tls)), KV_INT("resumed", tls_is_resumed(c->tls)));

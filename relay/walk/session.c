@@ -7,6 +7,8 @@
 #include "relay/smtp/reply.h"
 #include "relay/walk/walk.h"
 
+#include <stdio.h>
+
 enum { REPLY_MAX = 4096 };
 
 struct span
@@ -88,6 +90,7 @@ session_count_error(struct session *s)
 	uint32_t max = s->listen->limits.mistakes;
 
 	s->errors++;
+	conduct_error(s);
 	if (s->errors >= max) {
 		session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
 		session_finish(s);
@@ -145,6 +148,7 @@ struct facts
 session_facts(const struct session *s)
 {
 	static const struct list_answer unknown[POLICY_LISTS_MAX]; /* LIST_UNKNOWN */
+	const struct front *f = s->front;
 
 	return (struct facts){
 	    .now_wall_ms = clock_wall_ms(),
@@ -158,9 +162,44 @@ session_facts(const struct session *s)
 	    .user = span_str(s->user),
 	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),
+	    .country = snapshot_needs(s->snapshot, FACET_COUNTRY)
+			   ? mmdb_country(&f->countries, &s->client)
+			   : (struct span){0},
+	    .asn = snapshot_needs(s->snapshot, FACET_ASN) ? mmdb_asn(&f->networks, &s->client) : 0,
 	    .flow = s->listen->flow,
 	    .hostname = s->front->config->hostname,
 	};
+}
+
+static void
+report_limit(struct session *s, uint32_t rule)
+{
+	struct front *f = s->front;
+	char what[160];
+
+	f->n_limits++;
+	if (f->limited != 0 && snapshot_version(s->snapshot) == snapshot_version(f->snapshot))
+		return;
+	log_event(LOG_WARN, "regex limit", KV("id", session_current_id(s)), KV_INT("rule", rule),
+	    KV("text", span_take(snapshot_rule_text(s->snapshot, rule), 200)));
+	if (f->report == NULL || snapshot_version(s->snapshot) != snapshot_version(f->snapshot))
+		return;
+	f->limited = rule;
+	(void)snprintf(what, sizeof(what),
+	    "the regex of rule %u is too costly for some mail: there it matches nothing", rule);
+	f->report(f->report_arg, "regex", what,
+	    "write it without nested repetition, or anchor it; `postern policy list` shows the "
+	    "rule");
+}
+
+void
+session_decide(struct session *s, enum stage stage, const struct facts *facts, struct verdict *v)
+{
+	v->limited = 0;
+	decide_stage(s->snapshot, stage, facts, v, NULL, NULL);
+	if (v->limited != 0)
+		report_limit(s, v->limited);
+	v->limited = 0; /* reported: not again with what is copied from this verdict */
 }
 
 void
@@ -170,6 +209,7 @@ session_end_transaction(struct session *s)
 
 	if (t == NULL)
 		return;
+	envelope_cancel(s);
 	filter_cancel(s);
 	commit_cancel(s);
 	data_stop(s);
@@ -221,6 +261,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	secure_leave(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);
@@ -230,6 +271,7 @@ session_free(struct session *s)
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
 	if (s->is_counted)
 		clients_leave(f->clients, &s->peer);
+	conduct_leave(s);
 	snapshot_release(&s->snapshot);
 	list_remove(&s->node);
 	mem_free(s->connected);
@@ -366,8 +408,10 @@ command_input(struct session *s)
 static void
 look_at_buffers(struct session *s)
 {
-	if (content_has_room() || s->connection.held <= WALK_BUFFERS_SPARED ||
-	    s->state == SESSION_WAITING || s->state == SESSION_ENDING)
+	size_t buffers = s->connection.in.cap + s->connection.out.cap;
+
+	if (content_has_room() || buffers <= WALK_BUFFERS_SPARED || s->state == SESSION_WAITING ||
+	    s->state == SESSION_ENDING)
 		return;
 	buf_free(&s->connection.in);
 	buf_free(&s->connection.out);
@@ -401,6 +445,7 @@ session_go_on(struct session *s)
 			data_chunk_input(s);
 			break;
 		case SESSION_CHECKING:
+		case SESSION_ASKING:
 		case SESSION_WAITING:
 		case SESSION_SECURING:
 		case SESSION_ENDING:
@@ -410,8 +455,9 @@ session_go_on(struct session *s)
 	s->is_processing = false;
 	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
 		secure_begin(s);
-	connection_pause(&s->connection,
-	    s->state == SESSION_CHECKING || s->state == SESSION_WAITING || s->is_delayed);
+	connection_pause(&s->connection, s->state == SESSION_CHECKING ||
+					     s->state == SESSION_ASKING ||
+					     s->state == SESSION_WAITING || s->is_delayed);
 	connection_flush(&s->connection);
 	look_at_buffers(s);
 }

@@ -79,6 +79,22 @@ all_are(const struct queue_entry *e, enum rcpt_state state)
 	return true;
 }
 
+/* What no gateway has begun to take, none shall: the client sends it again. */
+static void
+stop_legs(struct delivery *d, struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_legs; i++) {
+		struct queue_leg *leg = &e->legs[i];
+
+		if (leg->state == LEG_DEFERRED) {
+			queue_undefer(d->queue, leg);
+		} else if (leg->state == LEG_READY) {
+			list_remove(&leg->node);
+			leg->state = LEG_IDLE;
+		}
+	}
+}
+
 /* It could not be made durable: the client is told to try again, and perhaps somebody has a copy. */
 static void
 give_up(struct delivery *d, struct queue_entry *e, bool is_full)
@@ -92,8 +108,15 @@ give_up(struct delivery *d, struct queue_entry *e, bool is_full)
 
 	answer(d, e->transit, is_full ? &full : &failed);
 	e->transit->state = TRANSIT_GIVEN_UP;
+	stop_legs(d, e);
 	if (!is_active(e))
 		drop(d, e);
+}
+
+bool
+through_is_given_up(const struct queue_entry *e)
+{
+	return e->transit != NULL && e->transit->state == TRANSIT_GIVEN_UP;
 }
 
 static void

@@ -8,15 +8,19 @@
 #ifndef WALK_WALK_H
 #define WALK_WALK_H
 #include "policy/decide/decide.h"
+#include "policy/geo/mmdb.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
 #include "relay/front/clients.h"
 #include "relay/front/connection.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
+#include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
+#include "relay/front/grey_client.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
+#include "relay/front/limits.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
@@ -26,6 +30,8 @@
 enum {
 	WALK_SESSIONS_MAX = 20000,
 	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
+	WALK_HANDSHAKES_MIN = 64, /* at once, or WALK_HANDSHAKES_SHARE of all sessions if more */
+	WALK_HANDSHAKES_SHARE = 8,
 	WALK_DRAIN_MS = 8000,     /* how long a message in hand may take when front ends */
 	WALK_PROXY_MS = 10000,    /* for a balancer's header: it sends it at once */
 	WALK_MISTAKE_MS = 1000,   /* pause after each mistake past half of those allowed */
@@ -43,6 +49,7 @@ struct front {
 	struct snapshot *snapshot;
 	bool needs_host; /* a rule of the snapshot looks at the reverse name */
 	struct buf bundle;
+	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
 	struct list_watch *lists;
 	struct worker_pool *workers;
@@ -52,14 +59,22 @@ struct front {
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
 	struct guesses *guesses;
+	struct limits *limits;
+	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
 	struct clients *clients;         /* of the sessions that are counted */
+	struct farewells *farewells;     /* to those there is no room for */
 	size_t n_sessions, sessions_max; /* sessions_max 0: no limit */
+	size_t n_handshakes;             /* sessions inside one */
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
-	uint64_t n_tls, n_tls_failed, n_auth_failed;
+	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
+	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
+	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
+	void *report_arg;
+	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;
 };
 
 struct rcpt {
@@ -78,6 +93,14 @@ struct group {
 	size_t n_rcpts;
 };
 
+/* A RCPT that waits for whoever knows the recipients of its domain. */
+struct rcpt_question {
+	struct recipient_request request;
+	struct session *session;
+	const struct conf_domain *domain;
+	struct rcpt rcpt; /* taken already by the rules */
+};
+
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
@@ -92,7 +115,8 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
-	uint64_t announced; /* SIZE of MAIL, 0: not given */
+	struct rcpt_question question; /* in SESSION_ASKING */
+	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
 	struct content content;
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
@@ -117,7 +141,7 @@ struct pace {
 struct checks {
 	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
-	struct timer *banner_wait;
+	struct timer *banner_wait, *greet_wait;
 	size_t n_waiting;
 };
 
@@ -125,6 +149,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
+	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -142,11 +167,14 @@ struct session {
 	bool is_processing; /* session_go_on is at work further up the stack */
 	bool is_skipping;   /* the rest of a command line that is too long */
 	bool is_delayed;    /* after a mistake: input waits */
+	bool is_securing;   /* counted in front->n_handshakes */
 	size_t skipped;     /* bytes of that line */
 	struct id id;
 	struct ip peer;   /* who is connected; behind a balancer, who is connected there */
 	struct ip client; /* who counts: the peer, or whom XCLIENT names */
 	bool may_xclient, is_counted; /* is_counted: the peer is, in front->clients */
+	bool is_named;                /* `client` is whom XCLIENT has named */
+	bool is_limited;              /* the client is counted, in front->limits */
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
@@ -201,6 +229,9 @@ void session_go_on(struct session *s); /* an answer has come: handle the input t
 void session_end_transaction(struct session *s);
 void session_drain(struct session *s); /* front is ending */
 struct facts session_facts(const struct session *s);
+/* One stage of the decision; a rule whose regex met its limit is reported. */
+void session_decide(
+    struct session *s, enum stage stage, const struct facts *facts, struct verdict *v);
 struct span session_current_id(const struct session *s);
 /* Speaks a verdict that refuses (tempfail or stronger). */
 void session_speak(struct session *s, const struct verdict *v);
@@ -216,6 +247,7 @@ void secure_welcome(struct session *s);
 void secure_command(struct session *s, const struct smtp_command *c);
 void secure_begin(struct session *s); /* the reply to STARTTLS, and the handshake */
 void secure_done(struct session *s);
+void secure_leave(struct session *s); /* the session ends, perhaps inside a handshake */
 void secure_failed(struct session *s);
 bool secure_is_offered(const struct session *s);
 bool secure_is_on(const struct session *s);
@@ -229,10 +261,22 @@ void authenticate_offer(const struct session *s, struct buf *to); /* its line of
 /* Whether the session may use its flow: as one of its clients, or signed in. */
 bool authenticate_is_member(const struct session *s);
 
+/* conduct.c: facts of how the client behaves.  Each is asked once for each thing it counts. */
+enum rate_fact conduct_connection(struct session *s); /* it counts until conduct_leave */
+void conduct_leave(struct session *s);
+bool conduct_needs_patience(struct session *s); /* the banner waits for who may talk too early */
+enum greet_fact conduct_greeting(struct session *s); /* the banner is due */
+enum rate_fact conduct_mail(struct session *s);
+/* Rate and greylist, for one recipient. */
+void conduct_rcpt(struct session *s, struct facts *facts);
+void conduct_error(struct session *s);
+void conduct_sent(struct session *s); /* the transaction's message was taken */
+
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 
 void envelope_mail(struct session *s, const struct smtp_command *c); /* 3_envelope.c */
 void envelope_rcpt(struct session *s, const struct smtp_command *c);
+void envelope_cancel(struct session *s); /* what is asked about a recipient */
 
 void data_begin(struct session *s); /* 4_data.c */
 void data_input(struct session *s);

@@ -1,13 +1,12 @@
 #!/usr/bin/python3
-"""make bench: Postern and Debian's Postfix in alternating rounds; a table, and BUILD/bench/result.json.
+"""make bench: Postern and Debian's Postfix in alternating rounds; tables, and BUILD/bench/result.json.
 
-BENCH_ROUNDS and BENCH_MESSAGES (for each of Postern's measurements; Postfix gets a fifth) in the
-environment.  docs/benchmarks.md says what the columns mean.
+BENCH_ROUNDS, BENCH_MESSAGES (for each of Postern's measurements; Postfix gets a fifth) and BENCH_BACKLOG
+in the environment.  docs/benchmarks.md says what the columns mean.
 """
 
 import json
 import os
-import select
 import statistics
 import subprocess
 import sys
@@ -17,105 +16,54 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
 import tree  # noqa: E402
-from ports import free_port  # noqa: E402
+from backlog import measure_backlog  # noqa: E402
+from calls import calls_a_message  # noqa: E402
+from cases import CASES, DURABLE, SLOW, SLOW_MS, THROUGH, aim_table, is_in, ratios  # noqa: E402
+from load import measure  # noqa: E402
 from servers import Nothing, Postern, Postfix, fresh_folder  # noqa: E402
+from sink import Sink  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS") or 5)
 MESSAGES = int(os.environ.get("BENCH_MESSAGES") or 10000)
+BACKLOG = int(os.environ.get("BENCH_BACKLOG") or 500000)
 WARM_UP = 500
-PATIENCE_S = 180  # for one measurement
-
-# title, size in bytes, sessions, whether connections are reused, messages in parts of MESSAGES
-CASES = (
-    ("4 KiB, 50 sessions, reused", 4096, 50, True, 1),
-    ("4 KiB, 20 sessions, a connection a message", 4096, 20, False, 1),
-    ("64 KiB, 20 sessions, reused", 65536, 20, True, 0.5),
-)
+SYNCED = CASES[:3]  # what syncs are counted of
 
 
-class Sink:
-    def __init__(self):
-        self.port = free_port()
-        self.process = subprocess.Popen(
-            [os.path.join(tree.BUILD, "tests", "smtp_sink"), "--listen", f"127.0.0.1:{self.port}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        self.pending = b""
-        self.line("ready", 10)
-
-    def line(self, word, patience_s):
-        """The rest of the next line, which must begin with this word."""
-        end = time.monotonic() + patience_s
-        while b"\n" not in self.pending:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
-            more = os.read(self.process.stdout.fileno(), 4096) if ready else b""
-            if not more:
-                raise AssertionError(f"the sink has not said {word!r} in {patience_s} s: mail is missing")
-            self.pending += more
-        line, _, self.pending = self.pending.partition(b"\n")
-        first, _, rest = line.decode("ascii").partition(" ")
-        if first != word:
-            raise AssertionError(f"the sink says {line!r} instead of {word!r}: mail arrived twice?")
-        return rest
-
-    def expect(self, n):
-        self.process.stdin.write(f"{n}\n".encode("ascii"))
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
+def messages_for(server, case):
+    return max(100, int(MESSAGES * case.share / server.share))
 
 
-def measure(server, sink, case, n):
-    """One load of n messages: a dict of what was measured."""
-    _, size, sessions, is_reused, _ = case
-    before = server.cpu.seconds_at_rest() if server.cpu else 0
-    sink.expect(n)
-    words = [os.path.join(tree.BUILD, "tests", "smtp_load"), "--to", f"127.0.0.1:{server.port}",
-             "--size", str(size), "--sessions", str(sessions), "--messages", str(n)]
-    done = subprocess.run(words + (["--reuse"] if is_reused else []), capture_output=True, text=True,
-                          timeout=PATIENCE_S, check=False)
-    if done.returncode != 0:
-        raise AssertionError(f"smtp_load at {server.title}: {done.stderr}")
-    said = json.loads(done.stdout)
-    seconds = (int(sink.line("done", PATIENCE_S)) - said["started_ns"]) / 1e9
-    after = server.cpu.seconds_at_rest() if server.cpu else 0
-    return {"rate": n / seconds, "accepted": said["rate"], "p50_ms": said["p50_ms"], "p99_ms": said["p99_ms"],
-            "others": said["others"], "cpu_s": (after - before) * 1000 / n if server.cpu else None}
-
-
-def count_syncs(folder, sink):
+def count_syncs(folder, sinks):
     """{case: {server: syncs a message}} of servers of their own, started under strace."""
     results = {}
-    for server in (Postern(folder, sink.port, "traced", "Postern", is_traced=True),
-                   Postfix(folder, sink.port, "traced-postfix", is_traced=True)):
+    for server in (Postern(folder, sinks, "traced", "Postern", is_traced=True),
+                   Postfix(folder, sinks, "traced-postfix", is_traced=True)):
         try:
             server.start()
-            measure(server, sink, CASES[0], WARM_UP)
-            for case in CASES:
+            measure(server, sinks[DURABLE.domain], DURABLE, WARM_UP)
+            for case in SYNCED:
                 n, before = messages_for(server, case), server.syncs.count()
-                measure(server, sink, case, n)
-                results.setdefault(case[0], {})[server.title] = (server.syncs.count() - before) / n
+                measure(server, sinks[case.domain], case, n)
+                results.setdefault(case.title, {})[server.title] = (server.syncs.count() - before) / n
         finally:
             server.stop()
     return results
 
 
-def messages_for(server, case):
-    return max(100, int(MESSAGES * case[4] / server.share))
-
-
-def rounds(servers, sink):
+def rounds(servers, sinks):
     """{(case, server): [measurement, …]}, the servers taking turns, each round from another one on."""
-    results = {(case[0], s.name): [] for case in CASES for s in servers}
+    results = {(case.title, s.name): [] for case in CASES for s in servers if is_in(case, s.name)}
     for server in servers:
-        measure(server, sink, CASES[0], WARM_UP)
+        measure(server, sinks[DURABLE.domain], DURABLE, WARM_UP)
     for turn in range(ROUNDS):
         print(f"round {turn + 1} of {ROUNDS}", flush=True)
         for case in CASES:
             at = turn % len(servers)
             for server in servers[at:] + servers[:at]:
-                results[case[0], server.name].append(measure(server, sink, case, messages_for(server, case)))
+                if is_in(case, server.name):
+                    results[case.title, server.name].append(
+                        measure(server, sinks[case.domain], case, messages_for(server, case)))
     return results
 
 
@@ -125,28 +73,35 @@ def spread(values, digits):
     return f"{middle} ({low}-{high})"
 
 
-def row(server, found, baseline):
-    ratios = [mine["rate"] / theirs["rate"] for mine, theirs in zip(found, baseline)]
+def row(server, case, results):
+    found = results[case.title, server.name]
     cpu = [m["cpu_s"] for m in found]
     return [server.title, spread([m["rate"] for m in found], 0),
-            spread(ratios, 1) if found is not baseline else "1", spread(cpu, 3) if None not in cpu else "",
+            spread(ratios(results, case, server.name), 1) if server.name != "postfix" else "1",
+            spread([m["accepted"] for m in found], 0), spread(cpu, 3) if None not in cpu else "",
             spread([m["p50_ms"] for m in found], 1), spread([m["p99_ms"] for m in found], 1),
             str(sum(n for m in found for n in m["others"].values()))]
 
 
 def table(servers, results):
-    head = ["", "msg/s until delivered", "ratio", "CPU s/1,000", "p50 ms", "p99 ms", "other replies"]
+    head = ["", "msg/s until delivered", "ratio", "msg/s accepted", "CPU s/1,000", "p50 ms", "p99 ms", "other replies"]
     lines = []
     for case in CASES:
-        baseline = results[case[0], "postfix"]
-        lines += ["", f"**{case[0]}**", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-        lines += ["| " + " | ".join(row(s, results[case[0], s.name], baseline)) + " |" for s in servers]
+        lines += ["", f"**{case.title}**", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        lines += ["| " + " | ".join(row(s, case, results)) + " |" for s in servers if is_in(case, s.name)]
     return "\n".join(lines)
 
 
 def sync_table(syncs):
     return "\n".join(["| syncs a message, counted in a run apart | Postern | Postfix |", "| --- | --- | --- |"] + [
         f"| {case} | {found['Postern']:.3f} | {found['Postfix']:.2f} |" for case, found in syncs.items()])
+
+
+def backlog_text(b):
+    return (f"{b['messages']:,} deferred messages, put there in {b['fill_s']:.0f} s: msg/s until delivered "
+            f"{spread(b['before'], 0)} before, {spread(b['after'], 0)} with them; the spool process grew by "
+            f"{b['bytes_each']:.0f} bytes for each. After kill -9 of it mail was taken again in {b['recovery_s']:.1f} s; "
+            f"then it had {b['bytes_each_recovered']:.0f} bytes for each.")
 
 
 def file_system(folder):
@@ -164,18 +119,18 @@ def write_result(folder, results, about):
     return path
 
 
-def compare(folder, sink):
-    """The rounds: servers and results."""
-    servers = [Postern(folder, sink.port, "postern", "Postern, no filters"),
-               Postern(folder, sink.port, "filtered", "Postern, header content tag",
-                       ("header", "content", "tag")),
-               Postfix(folder, sink.port), Nothing(folder, sink.port)]
+def compare(folder, sinks):
+    """The rounds: servers, results, and system calls a message of the first server."""
+    servers = [Postern(folder, sinks, "postern", "Postern, no filters"),
+               Postern(folder, sinks, "filtered", "Postern, header content tag", ("header", "content", "tag")),
+               Postfix(folder, sinks), Nothing(folder, sinks)]
     started = []
     try:
         for server in servers:
             started.append(server)
             server.start()
-        return servers, rounds(servers, sink)
+        results = rounds(servers, sinks)
+        return servers, results, calls_a_message(servers[0], sinks[DURABLE.domain], messages_for(servers[0], DURABLE))
     finally:
         for server in reversed(started):
             server.stop()
@@ -187,18 +142,24 @@ def main():
     folder = fresh_folder()
     begun = time.time()
     load = os.getloadavg()
-    sink = Sink()
+    fast, slow = Sink(), Sink("--delay-ms", str(SLOW_MS))
+    sinks = {DURABLE.domain: fast, THROUGH.domain: fast, SLOW.domain: slow}
     try:
-        servers, results = compare(folder, sink)
-        syncs = count_syncs(folder, sink)
+        servers, results, calls = compare(folder, sinks)
+        syncs = count_syncs(folder, sinks)
+        print(f"{BACKLOG:,} deferred messages", flush=True)
+        backlog = measure_backlog(folder, sinks, BACKLOG, MESSAGES)
     finally:
-        sink.stop()
+        fast.stop()
+        slow.stop()
     about = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "rounds": ROUNDS,
              "messages": MESSAGES, "cores": os.cpu_count(), "kernel": os.uname().release,
              "load_before": load, "file_system": file_system(folder), "cpu_by": servers[0].cpu.how,
-             "syncs_a_message": syncs}
+             "syncs_a_message": syncs, "calls_a_message": calls, "backlog": backlog}
     print(table(servers, results))
     print(f"\n{sync_table(syncs)}")
+    print(f"\n{backlog_text(backlog)}")
+    print(f"\n{aim_table({'rounds': results, 'syncs': syncs, 'calls': calls, 'backlog': backlog})}")
     print(f"\nMedian (lowest-highest) of {ROUNDS} alternating rounds; ratio to Postfix within each round; "
           f"{about['file_system']}, {about['cores']} cores, load before {load[0]:.1f}, "
           f"{time.time() - begun:.0f} s.")

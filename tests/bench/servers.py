@@ -9,12 +9,11 @@ import subprocess
 
 import signatures
 import tree
+from cases import BACKLOG, DURABLE, SLOW, THROUGH
 from cpu_time import CpuTime
 from ports import free_port
 from relay import Relay, Settings, environment
 from waiting import wait_until
-
-DOMAIN = "example.org"
 
 
 def is_listening(port):
@@ -60,8 +59,8 @@ class Nothing:
 
     name, title, share = "none", "no relay", 1
 
-    def __init__(self, _folder, sink_port):
-        self.port = sink_port
+    def __init__(self, _folder, sinks):
+        self.port = sinks[DURABLE.domain].port
         self.cpu = None
 
     def start(self):
@@ -71,15 +70,27 @@ class Nothing:
         pass
 
 
+def other_domains(sinks):
+    """Sections of a postern.conf: the domains that are not example.org, each with its gateway."""
+    dead = free_port()  # nobody listens there
+    text = ""
+    for domain, port, words in ((THROUGH.domain, sinks[THROUGH.domain].port, 'accept = "through"'),
+                                (SLOW.domain, sinks[SLOW.domain].port, ""), (BACKLOG.domain, dead, "")):
+        text += (f'domain "{domain}" {{ gateway = "{domain}"  recipients = "any" }}\n'
+                 f'gateway "{domain}" {{ server "127.0.0.1:{port}" {{ }} {words} }}\n')
+    return text
+
+
 class Postern:
     share = 1
 
-    def __init__(self, folder, sink_port, name, title, filters=(), is_traced=False):
+    def __init__(self, folder, sinks, name, title, filters=(), is_traced=False):
         self.name, self.title = name, title
         self.cpu = CpuTime(name)
         place = os.path.join(folder, name)
         os.makedirs(place)
-        settings = Settings(connect=(), filters=filters, gateways=[(f"127.0.0.1:{sink_port}", 10)])
+        settings = Settings(connect=(), filters=filters, sections=other_domains(sinks),
+                            gateways=[(f"127.0.0.1:{sinks[DURABLE.domain].port}", 10)])
         known = signatures.write(os.path.join(folder, "signatures"))
         self.relay = (TracedRelay(place, known, settings).trace() if is_traced
                       else Relay(place, known, settings))
@@ -118,9 +129,9 @@ mynetworks = 127.0.0.1/32
 alias_maps =
 alias_database =
 local_recipient_maps =
-relay_domains = {domain}
+relay_domains = {domains}
 relay_recipient_maps =
-transport_maps = inline:{{ {{ {domain} = relay:[127.0.0.1]:{sink} }} }}
+transport_maps = inline:{{ {transports} }}
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_client_connection_count_limit = 0
 """
@@ -152,7 +163,7 @@ postlog   unix-dgram n - n - 1 postlogd
 class Postfix:
     share = 5
 
-    def __init__(self, folder, sink_port, name="postfix", title="Postfix", is_traced=False):
+    def __init__(self, folder, sinks, name="postfix", title="Postfix", is_traced=False):
         self.name, self.title = name, title
         self.port = free_port()
         self.folder = os.path.join(folder, name)
@@ -164,7 +175,8 @@ class Postfix:
         self.syncs = SyncTrace(os.path.join(self.folder, "trace")) if is_traced else None
         owner = pwd.getpwnam("postfix")
         os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
-        words = {"folder": self.folder, "domain": DOMAIN, "sink": sink_port, "port": self.port}
+        words = {"folder": self.folder, "port": self.port, "domains": " ".join(sinks), "transports": ", ".join(
+            f"{{ {domain} = relay:[127.0.0.1]:{sink.port} }}" for domain, sink in sinks.items())}
         for part, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
             with open(os.path.join(self.conf, part), "w", encoding="ascii") as f:
                 f.write(text.format(**words))

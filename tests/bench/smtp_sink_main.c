@@ -2,9 +2,10 @@
  * smtp_sink - takes mail as fast as it comes, throws it away and counts it: the far end of a
  * benchmark.  `sink` (tests/lib) keeps and judges what it gets; this one must cost next to nothing.
  *
- *     smtp_sink --listen 127.0.0.1:PORT [--expect N] [--chunking]
+ *     smtp_sink --listen 127.0.0.1:PORT [--expect N] [--chunking] [--delay-ms MS]
  *
  * --chunking offers CHUNKING, for clients that would rather send with BDAT (RFC 3030).
+ * --delay-ms answers each message that much later: a gateway that thinks before it takes one.
  * Prints "ready".  A line "N" on standard input begins a count; with the N-th message since then it
  * prints "done NANOSECONDS" (CLOCK_MONOTONIC), and with the next line first "extra N" for what came
  * beyond.  It ends with its standard input, or, with --expect, after "done" of that count.
@@ -30,7 +31,8 @@ enum {
 	READ_PIECE = 256 * 1024,
 	COMMAND_MAX = 8192,
 	OUT_MAX = 65536,
-	ORDER_MAX = 64
+	ORDER_MAX = 64,
+	DELAY_MAX_MS = 60000
 };
 
 struct session {
@@ -39,12 +41,13 @@ struct session {
 	unsigned n_matched; /* while is_data: how much of END the last bytes are */
 	bool is_data, is_ending, is_chunk, is_last;
 	uint64_t chunk;       /* bytes of BDAT that are still to come */
+	struct timer *late;   /* until a message's reply is said: nothing else is meanwhile */
 	struct buf line, out; /* line: the beginning of a command, until the rest is here */
 };
 
 static struct loop *loop;
 static char piece[READ_PIECE]; /* one turn's bytes: nothing in it outlives the turn */
-static uint64_t n_taken, n_expected;
+static uint64_t n_taken, n_expected, delay_ms;
 static bool is_single, has_chunking;
 static struct buf order = {.max = ORDER_MAX};
 
@@ -65,10 +68,24 @@ static void
 session_free(struct session *s)
 {
 	watch_remove(&s->watch);
+	timer_cancel(&s->late);
 	close(s->fd);
 	buf_free(&s->line);
 	buf_free(&s->out);
 	mem_free(s);
+}
+
+static void on_late(void *arg);
+
+/* The whole message is here: it counts when its client can know. */
+static void
+end_message(struct session *s)
+{
+	buf_add_str(&s->out, "250 2.0.0 gone\r\n");
+	if (delay_ms > 0)
+		loop_timer(loop, &s->late, (int64_t)delay_ms, on_late, s);
+	else
+		count_message();
 }
 
 /* BDAT 1234 [LAST] */
@@ -128,8 +145,7 @@ take_data(struct session *s, struct span in)
 		in = span_skip(in, 1);
 		if (s->n_matched == sizeof END - 1) {
 			s->is_data = false;
-			buf_add_str(&s->out, "250 2.0.0 gone\r\n");
-			count_message();
+			end_message(s);
 			return in;
 		}
 	}
@@ -143,9 +159,10 @@ take_chunk(struct session *s, struct span in)
 	s->chunk -= n;
 	if (s->chunk == 0) {
 		s->is_chunk = false;
-		buf_add_str(&s->out, s->is_last ? "250 2.0.0 gone\r\n" : "250 2.0.0 more\r\n");
 		if (s->is_last)
-			count_message();
+			end_message(s);
+		else
+			buf_add_str(&s->out, "250 2.0.0 more\r\n");
 	}
 	return span_skip(in, n);
 }
@@ -166,13 +183,31 @@ take_command(struct session *s, struct span in)
 static bool
 flush(struct session *s)
 {
-	while (s->out.n > 0) {
+	while (s->out.n > 0 && s->late == NULL) {
 		ssize_t n = send(s->fd, s->out.p, s->out.n, MSG_NOSIGNAL);
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
 		buf_consume(&s->out, (size_t)n);
 	}
-	return !s->is_ending;
+	return !s->is_ending || s->late != NULL;
+}
+
+/* Says what there is to say; the session may be gone then. */
+static void
+go_on(struct session *s)
+{
+	if (!flush(s) || s->line.failed || s->out.failed)
+		session_free(s);
+	else
+		watch_change(
+		    s->watch, s->out.n > 0 && s->late == NULL ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+}
+
+static void
+on_late(void *arg)
+{
+	count_message();
+	go_on(arg);
 }
 
 static void
@@ -191,10 +226,7 @@ on_ready(void *arg, unsigned events)
 			     : s->is_chunk ? take_chunk(s, in)
 					   : take_command(s, in);
 	}
-	if (!flush(s) || s->line.failed || s->out.failed)
-		session_free(s);
-	else
-		watch_change(s->watch, s->out.n > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	go_on(s);
 }
 
 static void
@@ -259,7 +291,7 @@ main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
 	    {"expect", required_argument, NULL, 'e'}, {"chunking", no_argument, NULL, 'c'},
-	    {NULL, 0, NULL, 0}};
+	    {"delay-ms", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
 	const char *address = NULL;
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 'l')
@@ -268,11 +300,12 @@ main(int argc, char **argv)
 			is_single = true;
 		else if (c == 'c')
 			has_chunking = true;
-		else
-			die_with(EXIT_USAGE, "--listen ADDRESS:PORT [--expect N] [--chunking]");
+		else if (c != 'd' || !span_to_u64(span_str(optarg), &delay_ms) ||
+			 delay_ms > DELAY_MAX_MS)
+			die_with(EXIT_USAGE, "see the head of smtp_sink_main.c");
 	}
 	if (address == NULL)
-		die_with(EXIT_USAGE, "--listen ADDRESS:PORT [--expect N] [--chunking]");
+		die_with(EXIT_USAGE, "--listen ADDRESS:PORT is needed");
 	int listener = open_listener(address);
 	loop = loop_new();
 	struct watch *connections = loop_watch(loop, listener, LOOP_READ, on_connection, &listener);

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 static const struct pnf_outcome outcomes[] = {{"one", "tag", "first"}, {.name = NULL}};
-static const struct pnf_about about = {
-    .name = "edits", .may = PNF_MAY_EDIT_HEADERS, .outcomes = outcomes};
+static const struct pnf_about about = {.name = "edits",
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
+    .outcomes = outcomes};
 static const struct conf_filter filter = {.name = "edits", .plugin = &about};
 static const struct conf_flow flow = {
     .name = "f", .filters = {{.filter = &filter}, {.filter = &filter}}, .n_filters = 2};

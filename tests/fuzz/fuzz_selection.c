@@ -38,7 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	clock_fake(1000, 1700000000000LL);
 	while (rest.n > 0 && n < WORDS_MAX)
 		words[n++] = span_cut(&rest, '\n');
-	if (selection_parse(words, n, clock_wall_ms(), &s, &err) < 0) {
+	if (selection_parse(words, n, SPAN("joe"), clock_wall_ms(), &s, &err) < 0) {
 		must(s.text == NULL && err.text[0] != '\0');
 		return 0;
 	}

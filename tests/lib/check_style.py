@@ -21,10 +21,11 @@ LAYERS = [
     ["policy/config"],
     ["policy/dnsbl/answer.h", "policy/dnsbl/answer.c", "relay/ipc", "relay/smtp", "relay/tls"],
     ["policy/rules"],
-    ["policy/dnsbl", "policy/recipient", "policy/store", "policy/journal", "relay/message"],
-    ["policy/decide", "relay/spool", "relay/lookup", "filters/unpack"],
-    ["filters/chain"],
+    ["policy/dnsbl", "policy/geo", "policy/recipient", "policy/store", "policy/journal", "policy/rate", "relay/message"],
+    ["policy/decide", "relay/spool", "filters/unpack"],
+    ["filters/chain", "relay/quarantine"],
     ["relay/deliver", "relay/key", "filters/antivirus", "filters/content", "filters/tag"],
+    ["relay/lookup"],  # callouts speak SMTP with the client of relay/deliver
     ["filters/header", "filters/attachment"],
     ["filters/chain/abouts.c", "filters/chain/builtins.c"],  # the lists of all filters
     ["filters/worker"],

@@ -84,14 +84,16 @@ class Rbldnsd:
 
 class Nameserver:
     """A server of our own: answers(name, kind) gives addresses or PTR names (empty: NXDOMAIN), None for
-    silence, or "servfail"; `delay_s` is waited before each answer."""
+    silence, "servfail", "refused", "garbage" (no DNS packet) or "mismatch" (the answer to another question);
+    `delay_s` is waited before each answer."""
 
-    def __init__(self, answers, delay_s=0.0):
+    def __init__(self, answers, delay_s=0.0, port=None, ttl=60):
         self.answers = answers
         self.delay_s = delay_s
+        self.ttl = ttl
         self.asked = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = port or free_port(socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", self.port))
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -114,13 +116,25 @@ class Nameserver:
         if found is None:
             return
         time.sleep(self.delay_s)
-        code = 2 if found == "servfail" else 0 if found else 3
-        records = [] if found == "servfail" or kind not in (TYPE_A, TYPE_PTR) else found
+        if found == "garbage":
+            self._send(os.urandom(40), sender)
+            return
+        if found == "mismatch":
+            other = self._name("other.example") + struct.pack(">HH", kind, 1)
+            self._send(packet[:2] + struct.pack(">HHHHH", 0x8480, 1, 0, 0, 0) + other, sender)
+            return
+        codes = {"servfail": 2, "refused": 5}
+        is_error = isinstance(found, str)
+        code = codes[found] if is_error else 0 if found else 3
+        records = [] if is_error or kind not in (TYPE_A, TYPE_PTR) else found
         head = packet[:2] + struct.pack(">HHHHH", 0x8480 | code, 1, len(records), 0, 0)
         values = [socket.inet_aton(r) if kind == TYPE_A else self._name(r) for r in records]
-        body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, 60, len(v)) + v for v in values)
+        body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, self.ttl, len(v)) + v for v in values)
+        self._send(head + packet[12:end] + body, sender)
+
+    def _send(self, packet, sender):
         try:
-            self.socket.sendto(head + packet[12:end] + body, sender)
+            self.socket.sendto(packet, sender)
         except OSError:
             pass  # stopped meanwhile
 

@@ -14,7 +14,7 @@ from waiting import PATIENCE_S, wait_until
 ROLES = ("supervisor", "front", "lookup", "filter", "spool", "journal", "web", "key")
 STOP_S = 60
 # What no log of a run may hold: a sanitizer's report or a failed must().
-ALARMS = re.compile(rb"(AddressSanitizer|LeakSanitizer|runtime error:|must failed|SUMMARY: )[^\n]*")
+ALARMS = re.compile(rb"(AddressSanitizer|LeakSanitizer|runtime error:|must failed|SUMMARY: |malloc\w*\(\): |free\(\): |corrupted )[^\n]*")
 
 
 class Settings:

@@ -14,8 +14,8 @@ from ports import free_port
 from relay import command
 from waiting import PATIENCE_S, wait_until
 
-HERE = ("run", "check", "explain", "policy", "queue", "status", "reload", "trace")
-LATER = ("recipient", "quarantine", "replay", "plan", "seal", "backup", "restore",
+HERE = ("run", "check", "plan", "explain", "policy", "queue", "quarantine", "status", "reload", "trace")
+LATER = ("replay", "seal", "backup", "restore",
          "milter", "selftest")
 MANY = 256  # addresses of one relay
 ALLOW, ANSWER = 0x7FFF0000, 0x00050000  # SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(…)

@@ -39,11 +39,9 @@ ERRORS = {
 NOT_YET = {
     "fleet": ('run_dir = "@/run"', 'run_dir = "@/run" fleet { node = "mx1" }'),
     "delivery by MX": ('relay = "domains"', 'relay = "any"'),
-    "quarantine": ('run_dir = "@/run"', 'run_dir = "@/run" quarantine { keep = 30d }'),
     "spf": ('{"header", "content", "tag"}', '{"spf", "tag"}'),
-    "keep": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "keep" }'),
+    "hold": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "hold" }'),
     "dkim_sign": ('relay = "domains"', 'relay = "domains" dkim_sign = "example.org"'),
-    "ldap": ('recipients = "any"', 'recipients = "ldap:staff"'),
 }
 
 

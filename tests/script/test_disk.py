@@ -77,7 +77,7 @@ class Disk(FolderCase):
         return gateway, relay, accepted
 
     def test_full(self):
-        self.mount("-t", "tmpfs", "-o", "size=300m", "tmpfs")
+        self.mount("-t", "tmpfs", "-o", "size=230m", "tmpfs")
         gateway, relay, accepted = self.check_full()
         self.starting(gateway)
         self.wait_delivered(gateway, accepted)

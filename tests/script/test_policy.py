@@ -4,11 +4,14 @@ import json
 import os
 import re
 import threading
+import time
 
 import mail
 import smtp
 from case import FolderCase, RelayCase
+from waiting import wait_until
 from dnslists import TYPE_A, TYPE_PTR, Nameserver, Rbldnsd
+from waiting import wait_until
 
 POLICY = r"""
 # every rule of this text has its own client, sender or subject, so that one policy serves all cases
@@ -219,10 +222,63 @@ class Import(FolderCase):
         self.assertEqual((code("203.0.113.7"), code("203.0.113.8")), (550, 250))
         self.assertEqual(relay.command("policy", "export").out, "# ours\nreject client 203.0.113.7\n")
         for words, status in ((("add", "rejekt client 1.2.3.4"), 1), (("remove", "9"), 1), (("rollback", "99"), 1),
-                              (("query", "nonsense", "x"), 64), (("diff", "1", "2"), 64)):
+                              (("query", "nonsense", "x"), 64), (("diff", "1"), 64), (("diff", "1", "99"), 1),
+                              (("diff", "1", "x"), 1), (("confirm",), 1), (("confirm", "5m"), 64),
+                              (("remove", "1", "--confirm", "soon"), 64), (("remove", "1", "--confirm"), 64)):
             with self.subTest(words=words):
                 self.assertEqual(relay.command("policy", *words).status, status)
         self.assertEqual(relay.command("policy", "export").out, "# ours\nreject client 203.0.113.7\n")
+
+    def test_difference_of_versions(self):
+        relay, _ = self.pair(policy="# ours\nreject client 203.0.113.7\nreject client 203.0.113.8\n")
+        relay.policy("# ours\nreject client 203.0.113.8\ntag x client 203.0.113.9\n")
+        found = relay.command("policy", "diff", "1", "2", "--json").lines
+        self.assertEqual([(d["change"], d["line"], d["text"]) for d in found],
+                         [("removed", 2, "reject client 203.0.113.7"), ("added", 3, "tag x client 203.0.113.9")])
+        self.assertEqual(relay.command("policy", "diff", "2", "1").out.splitlines(),
+                         ["+    2  reject client 203.0.113.7", "-    3  tag x client 203.0.113.9"])
+        same = relay.command("policy", "diff", "2", "2")
+        self.assertEqual((same.status, same.out), (0, ""))
+
+    def test_unconfirmed_change_goes_back(self):
+        relay, _ = self.pair(policy="# ours\n")
+
+        def code():
+            return smtp.send(relay.port, mail.plain(), client="203.0.113.7").code
+
+        done = relay.command("policy", "import", "-", "--confirm", "1s", "--json", stdin="reject client 203.0.113.7\n")
+        self.assertEqual((done.status, done.json["version"], done.json["back_to"]), (0, 2, 1), done)
+        self.assertIn("confirm_until", done.json)
+        wait_until(lambda: code() == 250, "the policy to go back")
+        newest = relay.command("policy", "history", "--json").lines[0]
+        self.assertEqual((newest["version"], newest["author"], newest["comment"]),
+                         (3, "postern", "back to version 1: version 2 was not confirmed"))
+        self.assertEqual(relay.command("policy", "export").out, "# ours\n")
+        self.assertEqual(relay.command("policy", "confirm").status, 1)  # too late
+
+    def test_confirmed_change_stays(self):
+        relay, _ = self.pair(policy="# ours\n")
+        done = relay.command("policy", "add", "reject client 203.0.113.7", "--confirm", "1h", "--comment", "careful")
+        self.assertEqual(done.status, 0, done)
+        self.assertIn('goes back to version 1 at', done.out)
+        self.assertEqual(relay.command("policy", "confirm", "--json").json, {"version": 2})
+        self.assertEqual(relay.command("policy", "confirm").status, 1)
+        self.assertEqual(len(relay.command("policy", "history", "--json").lines), 2)
+
+    def test_unconfirmed_change_goes_back_over_a_restart(self):
+        relay, _ = self.pair(policy="# ours\n")
+        relay.command("policy", "import", "-", "--confirm", "3s", stdin="reject client 203.0.113.7\n")
+        relay.kill()
+        relay.start()
+        wait_until(lambda: relay.command("policy", "export").out == "# ours\n", "the policy to go back")
+        wait_until(lambda: smtp.send(relay.port, mail.plain(), client="203.0.113.7").code == 250, "that to be live")
+        # Nobody runs when the time comes: the next start begins with the old text.
+        relay.command("policy", "import", "-", "--confirm", "1s", stdin="reject client 203.0.113.7\n")
+        relay.stop()
+        time.sleep(1)
+        relay.start()
+        self.assertEqual(smtp.send(relay.port, mail.plain(), client="203.0.113.7").code, 250)
+        self.assertEqual(relay.command("policy", "export").out, "# ours\n")
 
     def test_expired_rules_stay_listed_and_marked(self):
         relay, _ = self.pair(policy="reject client 203.0.113.7 until 2020-01-31\nreject client 203.0.113.8\n")
@@ -252,11 +308,28 @@ class Import(FolderCase):
 
     def test_not_in_this_version(self):
         relay, _ = self.pair()
-        for rule in ("reject country XX", "quarantine attachment *.exe", "reject asn 64496"):
+        for rule in ("hold attachment *.exe", "hold client *"):
             with self.subTest(rule=rule):
                 done = relay.command("policy", "import", "-", stdin=rule + "\n")
                 self.assertNotEqual(done.status, 0)
                 self.assertIn("not in this version", done.err)
+
+
+class RegexLimit(FolderCase):
+    def test_is_reported(self):
+        """A regex that meets its limit matches nothing, and says so: in the log and in the status."""
+        relay, gateway = self.pair(filters=(), policy="tag other  subject *\ntag costly  subject /^(a|a|aa)+$/\n")
+        self.assertEqual(relay.command("status", "--json").json["problems"], [])
+        subject = "a" * 200 + "b"
+        self.assertEqual(smtp.send(relay.port, mail.plain(subject)).code, 250)
+        tags = gateway.wait_subject(subject).header("X-Postern-Tag")
+        self.assertEqual([t.split(";")[0] for t in tags], ["other"])
+        self.assertEqual([e["rule"] for e in relay.events("regex limit")], [2])
+        status = relay.command("status", "--json").json
+        self.assertIn("rule 2", json.dumps(status["problems"]))
+        self.assertEqual(status["front"]["regex_limits"], 1)
+        relay.policy("tag other  subject *\n")
+        wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")
 
 
 class Banner(FolderCase):
@@ -346,6 +419,25 @@ class Dnsbl(FolderCase):
         problems = json.dumps(relay.command("status", "--json").json["problems"])
         self.assertIn("broken.test", problems)
         self.assertIn("everyone.test", problems)
+
+    def test_counted(self):
+        """What each list has said, and what it alone has said, is in the status."""
+        dns = self.starting(Rbldnsd(self.path("dns"), ZONES))
+        relay, _ = self.pair(dns_port=dns.port, policy=LISTS)
+        for client, *_ in LISTED:
+            smtp.send(relay.port, mail.plain(), client=client)
+        zones = {z["zone"]: z for z in relay.command("status", "--json").json["dnsbl"]}
+        self.assertGreaterEqual(zones["zen.test"]["listed"], 2)
+        self.assertGreaterEqual(zones["zen.test"]["sole"], 1)
+        self.assertGreaterEqual(zones["score.test"]["sole"], 1)
+        self.assertGreater(zones["score.test"]["not_listed"], 0)
+        self.assertEqual(zones["white.test"]["listed"], 1)
+        self.assertEqual(zones["white.test"]["sole"], 0)
+        self.assertEqual(zones["everyone.test"]["off"], 1)
+        self.assertEqual(zones["everyone.test"]["listed"], 0)
+        for zone in zones.values():
+            self.assertEqual(zone["asked"], zone["listed"] + zone["not_listed"] + zone["errors"]
+                             + zone["unanswered"], zone)
 
     def test_verified_reverse_name(self):
         """A name counts when it leads back to the address; without one neither `host x` nor `host !x` matches."""

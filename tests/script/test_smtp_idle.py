@@ -1,13 +1,17 @@
-"""Many clients that wait: what each of them costs front in memory."""
+"""Many clients that wait: what each of them costs the fronts in memory, and that others are served meanwhile."""
 
 import resource
 import unittest
 
+import mail
 import smtp
 from case import FolderCase
 
-IDLE = 2000
+IDLE = 6000
+FRONTS = 2
 BYTES_EACH = 4096
+FILES_OURS = 600  # our own descriptors beside the clients; of a front, for what is no session
+FILES_SESSION = 3  # with so many front reckons for each
 
 
 def rss(pid):
@@ -17,10 +21,17 @@ def rss(pid):
 
 class Idle(FolderCase):
     def test_memory_of_waiting_sessions(self):
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        count = min(IDLE, (files - 200) // 4)  # front reckons with three files for each session
-        relay = self.starting(self.relay(self.starting(self.gateway()), filters=()))
-        pid = relay.role("front")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        # Not all of what there is room for: from three quarters on sessions are given less time.
+        room = FRONTS * (hard - FILES_OURS) // FILES_SESSION * 2 // 3
+        count = min(IDLE, hard - FILES_OURS, room)
+        gateway = self.starting(self.gateway())
+        relay = self.starting(self.relay(gateway, filters=(), sections=f"fronts = {FRONTS}\n"))
+        relay.role("front")
+        pids = relay.roles()["front"]
+        self.assertEqual(len(pids), FRONTS)
         clients = []
         self.addCleanup(lambda: [c.close() for c in clients])
 
@@ -30,13 +41,17 @@ class Idle(FolderCase):
                 clients.append(client)
                 client.greet()
 
-        connect(100)  # what the first ones cost is the process's own
-        before = rss(pid)
+        connect(100 * FRONTS)  # what the first ones cost is the processes' own
+        before = [rss(pid) for pid in pids]
         connect(count)
-        each = (rss(pid) - before) / count
+        each = (sum(rss(pid) for pid in pids) - sum(before)) / count
         print(f"[{count} idle sessions: {each:.0f} bytes each]", end=" ", flush=True)
         self.assertLess(each, BYTES_EACH)
-        clients[0].say("NOOP", 250)
+        told = clients[0].transaction("alice@sender.example", ["bob@example.org"], mail.plain("among many"))
+        self.assertEqual(told["end"].code, 250)
+        gateway.wait_subject("among many")
+        for client in (clients[1], clients[count // 2], clients[-1]):
+            client.say("NOOP", 250)
 
 
 if __name__ == "__main__":

@@ -144,8 +144,8 @@ class Queue(FolderCase):
         ids.add(reply.id)
 
         def kept():
-            return [e for e in self.queue(relay) if e["attempts"] and "554" in str(e["last_reply"])]
-        found = wait_until(lambda: len(kept()) == 2 and kept(), "both kept")
+            return [e for e in relay.command("quarantine", "list", "--json").lines if "554" in e["reason"]]
+        found = wait_until(lambda: len(kept()) == 2 and kept(), "both in quarantine")
         self.assertEqual({e["id"] for e in found}, ids)
         self.assertEqual(gateway.kept(), [])
 

@@ -8,6 +8,7 @@
 #include "relay/deliver/show.h"
 #include "relay/walk/delivery.h"
 #include "tests/unit/fake_gateway.h"
+#include "tests/unit/fake_quarantine.h"
 #include "tests/unit/fake_spool.h"
 
 #include <setjmp.h>
@@ -85,6 +86,9 @@ start_delivery(void)
 	answer_text[0] = '\0';
 	delivery_init(&d, loop, &config);
 	d.spool = &fake_spool;
+	d.quarantine = &fake_quarantine;
+	fake_quarantine.events = &aside_events;
+	fake_quarantine.arg = &d;
 	d.intake = intake_new(on_arrival, NULL);
 	d.courier = courier_new(loop, d.spool, "mx.example.org", &deliver_events, &d);
 }
@@ -96,6 +100,7 @@ set_up(void **state)
 	set_clock(0);
 	problem[0] = '\0';
 	fake_spool_clear();
+	fake_quarantine_clear();
 	loop = loop_new();
 	for (int i = 0; i < 2; i++) {
 		fake_init(&fakes[i], loop);
@@ -138,6 +143,7 @@ tear_down(void **state)
 		fake_free(&fakes[i]);
 	loop_free(&loop);
 	fake_spool_clear();
+	fake_quarantine_clear();
 	clock_fake(0, -1);
 	return 0;
 }
@@ -166,10 +172,12 @@ run_with(bool commits)
 	int quiet = 0;
 
 	for (int i = 0; i < TURNS_MAX && quiet < QUIET_TURNS; i++) {
+		bool has_letters = commits && fake_quarantine_end(0);
+
 		loop_turn(loop, 1);
 		if (commits)
 			commit(true);
-		quiet = courier_active(d.courier) > 0 ? 0 : quiet + 1;
+		quiet = courier_active(d.courier) > 0 || has_letters ? 0 : quiet + 1;
 	}
 	assert_int_equal(courier_active(d.courier), 0);
 }
@@ -196,12 +204,15 @@ accept_one(
 	    {.prefix = SPAN("Subject: kept\r\n\r\n"),
 		.fate = COPY_QUARANTINE,
 		.why = SPAN("suspicious: antivirus")},
-	    {.prefix = SPAN("Subject: other\r\n\r\n")}};
+	    {.prefix = SPAN("Subject: other\r\n\r\n")},
+	    {.prefix = SPAN("Subject: later\r\n\r\n"),
+		.fate = COPY_HOLD,
+		.why = SPAN("unscanned: antivirus")}};
 	struct envelope envelope = {.flow = SPAN("inbound"),
 	    .from = from,
 	    .received_ms = clock_wall_ms(),
 	    .copies = copies,
-	    .n_copies = 3,
+	    .n_copies = 4,
 	    .rcpts = rcpts,
 	    .n_rcpts = n};
 	struct arrival a = {0};
@@ -224,6 +235,8 @@ accept_mail(struct span from, bool is_tagged, const struct commit_rcpt *rcpts, s
 
 static const struct commit_rcpt good[] = {RCPT("ok@example.org", "exchange")};
 static const struct commit_rcpt bad[] = {RCPT("bad@example.org", "exchange")};
+/* Nobody takes it: it is held. */
+static const struct commit_rcpt lost[] = {RCPT("ok@other.example", "old")};
 static const struct commit_rcpt mixed[] = {
     RCPT("ok@example.org", "exchange"), RCPT("bad@example.org", "exchange")};
 #define SENDER SPAN("sender@example.org")

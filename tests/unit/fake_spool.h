@@ -7,13 +7,15 @@
 #include "relay/base/mem.h"
 #include "relay/spool/spool.h"
 
-enum { FAKE_MESSAGES = 32 };
+enum { FAKE_MESSAGES = 4096 };
 
 struct spool_message {
 	bool is_live, is_committed, is_damaged;
 	uint64_t cookie;
 	char id[SPOOL_ID_MAX + 1];
 	struct buf envelope, bytes, note;
+	struct buf unwritten; /* the newest note, while `refuses_notes` */
+	bool has_unwritten, is_done_unwritten;
 	uint32_t prefix;
 };
 
@@ -22,6 +24,7 @@ struct spool {
 	size_t n; /* ever put */
 	size_t n_forgotten, n_notes;
 	bool is_full, is_unreadable; /* nothing is taken; nothing is given back */
+	bool refuses_notes;          /* they wait in memory, until fake_spool_write */
 };
 
 static struct spool fake_spool;
@@ -37,7 +40,8 @@ spool_put(struct spool *s, uint64_t cookie, struct span id, struct span envelope
 	m->is_live = true;
 	m->cookie = cookie;
 	must(span_copy(id, m->id, sizeof(m->id)));
-	m->envelope.max = m->bytes.max = m->note.max = 1 << 20;
+	m->envelope.max = m->bytes.max = 1 << 20;
+	m->note.max = m->unwritten.max = SPOOL_NOTE_MAX;
 	must(buf_add_span(&m->envelope, envelope) == 0);
 	must(buf_add_span(&m->bytes, prefix) == 0 && buf_add_span(&m->bytes, body) == 0);
 	m->prefix = (uint32_t)prefix.n;
@@ -53,10 +57,14 @@ spool_has_room(const struct spool *s, uint64_t size)
 void
 spool_note(struct spool *s, struct spool_message *m, struct span note)
 {
+	struct buf *to;
+
 	must(m->is_live);
 	s->n_notes++;
-	buf_clear(&m->note);
-	must(buf_add_span(&m->note, note) == 0);
+	m->has_unwritten = s->refuses_notes;
+	to = s->refuses_notes ? &m->unwritten : &m->note;
+	buf_clear(to);
+	must(buf_add_span(to, note) == 0);
 }
 
 void
@@ -64,6 +72,7 @@ spool_forget(struct spool *s, struct spool_message **m)
 {
 	must((*m)->is_live);
 	(*m)->is_live = false;
+	(*m)->is_done_unwritten = s->refuses_notes;
 	s->n_forgotten++;
 	*m = NULL;
 }
@@ -112,7 +121,28 @@ spool_recall(struct spool *s, const struct spool_message *m, struct buf *head, s
 bool
 spool_is_noted(const struct spool *s)
 {
+	for (size_t i = 0; i < s->n; i++)
+		if (s->messages[i].is_live && s->messages[i].has_unwritten)
+			return false;
 	return !s->is_full;
+}
+
+/* The disk takes notes again: what has waited is written, or (a kill) is lost. */
+static inline void
+fake_spool_write(bool is_lost)
+{
+	fake_spool.refuses_notes = false;
+	for (size_t i = 0; i < fake_spool.n; i++) {
+		struct spool_message *m = &fake_spool.messages[i];
+
+		if (is_lost && m->is_done_unwritten)
+			m->is_live = true;
+		if (!is_lost && m->has_unwritten) {
+			buf_clear(&m->note);
+			must(buf_add_span(&m->note, buf_span(&m->unwritten)) == 0);
+		}
+		m->has_unwritten = m->is_done_unwritten = false;
+	}
 }
 
 static inline void
@@ -122,6 +152,7 @@ fake_spool_clear(void)
 		buf_free(&fake_spool.messages[i].envelope);
 		buf_free(&fake_spool.messages[i].bytes);
 		buf_free(&fake_spool.messages[i].note);
+		buf_free(&fake_spool.messages[i].unwritten);
 	}
 	fake_spool = (struct spool){0};
 }

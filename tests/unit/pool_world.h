@@ -11,12 +11,15 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-enum { WORKERS = 16, DEADLINE_MS = 1000, WALL_MS = 1, SETTLE = 4 };
+enum { WORKERS = 16, DEADLINE_MS = 1000, PAUSE_MS = 5000, WALL_MS = 1, SETTLE = 4 };
 
 static const struct pnf_outcome outcomes[] = {{"bad", "reject", "x"}, {.name = NULL}};
 static const struct pnf_about about = {.name = "looks", .outcomes = outcomes};
-static const struct conf_filter looks = {
-    .name = "looks", .plugin = &about, .deadline_ms = DEADLINE_MS};
+static const struct conf_filter looks = {.name = "looks",
+    .plugin = &about,
+    .deadline_ms = DEADLINE_MS,
+    .max_failures = 10,
+    .pause_ms = PAUSE_MS};
 static const struct conf_flow flow = {
     .name = "f", .filters = {{.filter = &looks}, {.filter = &looks}}, .n_filters = 2};
 

@@ -2,6 +2,8 @@
 #include "relay/walk/admin.h"
 #include "tests/unit/delivery_world.h"
 
+#include <stdio.h>
+
 static const char *why;
 static size_t n_refused; /* messages of no recipient: their lone dots */
 
@@ -17,9 +19,7 @@ order(enum admin_verb verb, const char *words)
 
 	while (rest.n > 0)
 		list[n++] = span_cut(&rest, '|');
-	list[n++] = SPAN("--by");
-	list[n++] = SPAN("joe");
-	assert_int_equal(selection_parse(list, n, clock_wall_ms(), &s, &err), 0);
+	assert_int_equal(selection_parse(list, n, SPAN("joe"), clock_wall_ms(), &s, &err), 0);
 	why = NULL;
 	result = admin_do(&d, mail(), verb, &s, 0, &why);
 	selection_free(&s);
@@ -100,17 +100,17 @@ test_release_of_others(void **state)
 	struct commit_rcpt rcpt = good[0];
 
 	(void)state;
-	accept_mail(SENDER, true, bad, 1);
+	accept_mail(SENDER, false, lost, 1);
 	run();
 	assert_string_equal(show_state(mail()), "held");
 	assert_int_equal(order(ADMIN_RELEASE, "MAIL1"), ADMIN_REFUSED);
 	assert_non_null(strstr(why, "postern queue retry ID"));
 	assert_int_equal(order(ADMIN_RETRY, "all"), ADMIN_UNCHANGED); /* only by its id */
-	fakes[0].bad_rcpt = "250 ok\r\n";
+	domains[0].name = "other.example";
 	assert_int_equal(order(ADMIN_RETRY, "MAIL1"), ADMIN_DONE);
 	run();
 	assert_null(mail());
-	rcpt.copy = 1;
+	rcpt.copy = 3;
 	accept_mail(SENDER, false, &rcpt, 1);
 	run();
 	assert_int_equal(order(ADMIN_RELEASE, "MAIL1"), ADMIN_REFUSED);
@@ -124,10 +124,10 @@ static void
 test_gateway_cannot_hold(void **state)
 {
 	(void)state;
-	fakes[0].bad_rcpt = fakes[1].bad_rcpt = "550 held by admin joe\r\n";
-	accept_mail(SENDER, true, bad, 1);
+	accept_mail(SENDER, false, lost, 1);
 	run();
 	assert_string_equal(show_state(mail()), "held");
+	rcpt_set(&mail()->rcpts[0], RCPT_HELD, SPAN("550 held by admin joe"));
 	assert_false(rcpt_is_held_by_admin(mail(), &mail()->rcpts[0]));
 }
 
@@ -317,6 +317,55 @@ test_delete_keeps_no_success(void **state)
 	assert_int_equal(fake_spool.n, 1);
 }
 
+/* The letter may be durable already: it is one or the other. */
+static void
+test_bounce_on_its_way_into_quarantine(void **state)
+{
+	(void)state;
+	config.postmaster = NULL;
+	accept_mail(SPAN("s@nowhere.example"), false, bad, 1);
+	run_with(false);
+	assert_int_equal(mail()->rcpts[0].state, RCPT_TO_QUARANTINE);
+	config.postmaster = "postmaster@example.org"; /* as after a reload */
+	assert_int_equal(order(ADMIN_BOUNCE, "MAIL1"), ADMIN_ACTIVE);
+	run();
+	assert_null(mail());
+	assert_false(gateway_got("Action: failed"));
+}
+
+/* A held recipient was the only one that the next server was still to be asked for. */
+static void
+test_hold_who_was_still_to_be_asked(void **state)
+{
+	static struct commit_rcpt many[CLIENT_RCPTS_MAX + 1];
+	static char addresses[CLIENT_RCPTS_MAX + 1][32];
+
+	(void)state;
+	for (size_t i = 0; i <= CLIENT_RCPTS_MAX; i++) {
+		(void)snprintf(addresses[i], sizeof(addresses[i]), "r%zu@example.org", i);
+		many[i] = (struct commit_rcpt){
+		    .address = span_str(addresses[i]), .gateway = SPAN("exchange")};
+	}
+	gateways[0].connections = 1;
+	gateways[0].n_servers = 1;
+	delivery_free(&d);
+	start_delivery();
+	fakes[0].rcpt = "451 4.2.1 later\r\n";
+	fakes[0].data_reply = "503 5.5.1 nobody\r\n";
+	fakes[0].rset = ""; /* the only connection stays busy */
+	accept_mail(SENDER, false, many, CLIENT_RCPTS_MAX + 1);
+	for (int i = 0; i < 200 && mail()->legs[0].refused == 0; i++)
+		loop_turn(loop, 1);
+	for (int i = 0; i < 200 && mail()->legs[0].state != LEG_READY; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(mail()->legs[0].state, LEG_READY);
+	assert_int_equal(order(ADMIN_HOLD, "--to|r100@example.org"), ADMIN_DONE);
+	(void)fake_say(&fakes[0].connections[0], "250 ok\r\n");
+	run();
+	assert_string_equal(show_state(mail()), "deferred");
+	assert_int_equal(mail()->rcpts[CLIENT_RCPTS_MAX].state, RCPT_HELD);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -335,6 +384,8 @@ main(void)
 	    TEST(test_hold_while_waiting_for_a_server),
 	    TEST(test_parked),
 	    TEST(test_delete_keeps_no_success),
+	    TEST(test_bounce_on_its_way_into_quarantine),
+	    TEST(test_hold_who_was_still_to_be_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,7 @@ setup(void **state)
 	    .workers = pool_new(loop),
 	    .keys = key_client_new(loop),
 	    .guesses = guesses_new(),
+	    .limits = limits_new(&config),
 	    .clients = clients_new()};
 	front.snapshot = snapshot_parse(SPAN(""), "p", NULL, NULL, &errors);
 	pool_set_policy(front.workers, snapshot_version(front.snapshot), (struct span){0});
@@ -100,6 +101,7 @@ teardown(void **state)
 		(void)close(key);
 	key_client_free(&front.keys);
 	guesses_free(&front.guesses);
+	limits_free(&front.limits);
 	clients_free(&front.clients);
 	snapshot_release(&front.snapshot);
 	return 0; /* loop, pool and spool client live as long as the process */

@@ -117,12 +117,15 @@ static const struct pnf_option fake_options[] = {
 static const struct pnf_about looks_about = {.name = "looks",
     .version = "1",
     .summary = "looks",
+    .needs = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_TMPDIR,
+    .may = PNF_MAY_TAG | PNF_MAY_SCORE,
     .outcomes = fake_outcomes,
     .options = fake_options};
 static const struct pnf_about edits_about = {.name = "edits",
     .version = "1",
     .summary = "edits",
-    .may = PNF_MAY_EDIT_HEADERS,
+    .needs = PNF_NEEDS_PARTS,
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG,
     .outcomes = fake_outcomes,
     .options = fake_options};
 static const struct pnf_about alien_about = {.name = "alien",

@@ -7,6 +7,7 @@ static const char full[] =
     "listen \"a\" { address = {\"127.0.0.1:25\", \"[::1]:25\"} flow = \"inbound\" tls = \"off\" }\n"
     "listen b { address = \"127.0.0.1:26\" flow = out xclient = {\"127.0.0.1\", \"10.0.0.0/8\"} }\n"
     "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s }\n"
+    "geoip { country = \"/srv/country.mmdb\" asn = /srv/asn.mmdb }\n"
     "flow \"inbound\" {\n"
     "  relay = domains refuse_at = banner connect = {dnsbl} filters = {antivirus, av2, content}\n"
     "  score { tag = 2.5 tempfail = 7 reject = 10 } max_size = 10K max_recipients = 5\n"
@@ -100,14 +101,15 @@ test_defaults(void **state)
 	assert_int_equal(c->dns.banner_wait_ms, 3000);
 	assert_int_equal(f->relay, RELAY_DOMAINS);
 	assert_int_equal(f->refuse_at, REFUSE_AT_RCPT);
-	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR);
+	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR | CONNECT_RATE);
 	assert_int_equal(f->clients.n, 0);
 	assert_int_equal(f->n_filters, 0);
 	assert_int_equal(f->max_size, 50 * 1024 * 1024);
 	assert_int_equal(f->max_recipients, 100);
 	assert_false(f->strip_tags);
 	assert_null(f->gateway);
-	assert_false(f->score.has_tag || f->score.has_tempfail || f->score.has_reject);
+	for (enum action a = ACTION_PASS; a <= ACTION_KEEP; a++)
+		assert_false(f->score.has[a]);
 	assert_int_equal(s->preference, 10);
 	assert_int_equal(s->weight, 1);
 	assert_int_equal(c->domains[0].recipients, RECIPIENTS_ANY);
@@ -117,6 +119,8 @@ test_defaults(void **state)
 	assert_int_equal(c->queue.warn_after_ms, 4 * 3600 * 1000);
 	assert_int_equal(c->queue.expire_after_ms, 5 * 24 * 3600 * 1000);
 	assert_int_equal(c->queue.min_free, 500 * 1024 * 1024);
+	assert_int_equal(c->quarantine.keep_ms, INT64_C(30) * 24 * 3600 * 1000);
+	assert_int_equal(c->quarantine.max, INT64_C(10) << 30);
 	assert_false(c->web.is_on);
 }
 
@@ -152,6 +156,8 @@ test_dns_and_queue(void **state)
 	assert_int_equal(c->dns.servers[1].port, 5353);
 	assert_int_equal(c->dns.timeout_ms, 300);
 	assert_int_equal(c->dns.banner_wait_ms, 0);
+	assert_string_equal(c->geoip.country, "/srv/country.mmdb");
+	assert_string_equal(c->geoip.asn, "/srv/asn.mmdb");
 	assert_int_equal(c->queue.n_retry, 2);
 	assert_int_equal(c->queue.retry_ms[0], 1000);
 	assert_int_equal(c->queue.retry_ms[1], 120000);
@@ -171,17 +177,18 @@ test_flows(void **state)
 	assert_int_equal(in->connect, CONNECT_DNSBL);
 	assert_int_equal(in->max_size, 10240);
 	assert_int_equal(in->max_recipients, 5);
-	assert_true(in->score.has_tag && in->score.has_tempfail && in->score.has_reject);
-	assert_int_equal(in->score.tag_milli, 2500);
-	assert_int_equal(in->score.tempfail_milli, 7000);
-	assert_int_equal(in->score.reject_milli, 10000);
+	assert_true(in->score.has[ACTION_TAG] && in->score.has[ACTION_TEMPFAIL] &&
+		    in->score.has[ACTION_REJECT]);
+	assert_int_equal(in->score.milli[ACTION_TAG], 2500);
+	assert_int_equal(in->score.milli[ACTION_TEMPFAIL], 7000);
+	assert_int_equal(in->score.milli[ACTION_REJECT], 10000);
 	assert_int_equal(out->relay, RELAY_ANY);
 	assert_ptr_equal(out->gateway, &c->gateways[1]);
 	assert_int_equal(out->clients.n, 2);
 	assert_int_equal(out->connect, 0);
 	assert_true(out->strip_tags);
-	assert_false(out->score.has_tag);
-	assert_int_equal(out->score.reject_milli, -1000);
+	assert_false(out->score.has[ACTION_TAG]);
+	assert_int_equal(out->score.milli[ACTION_REJECT], -1000);
 	assert_ptr_equal(config_flow(c, SPAN("out")), out);
 	assert_null(config_flow(c, SPAN("Out")));
 }
@@ -403,7 +410,7 @@ test_filters_at_their_limit(void **state)
 static void
 test_plugins_that_do_not_fit(void **state)
 {
-	static const struct pnf_outcome outcomes[] = {{"bad", "keep", ""}, {NULL, NULL, NULL}};
+	static const struct pnf_outcome outcomes[] = {{"bad", "hold", ""}, {NULL, NULL, NULL}};
 	static const struct pnf_option options[] = {
 	    {"limit", PNF_OPTION_SIZE, "many", ""}, {NULL, PNF_OPTION_TEXT, NULL, NULL}};
 	static const struct pnf_about odd = {.name = "odd", .outcomes = outcomes};
@@ -413,10 +420,10 @@ test_plugins_that_do_not_fit(void **state)
 		const char *text, *lines;
 	} cases[] = {
 	    {"filter odd { bad = reject }\n", ""},
-	    {"\nfilter odd { }\n", "t.conf:7: the action \"keep\" that plugin odd has for \"bad\" "
+	    {"\nfilter odd { }\n", "t.conf:7: the action \"hold\" that plugin odd has for \"bad\" "
 				   "is not in this version; "
 				   "set bad in filter \"odd\" { }\n"},
-	    {"flow b {\nfilters = {odd} }\n", "t.conf:7: the action \"keep\" that plugin odd has "
+	    {"flow b {\nfilters = {odd} }\n", "t.conf:7: the action \"hold\" that plugin odd has "
 					      "for \"bad\" is not in this version; "
 					      "set bad in filter \"odd\" { }\n"},
 	    {"filter broken { limit = 5M }\n",
@@ -480,12 +487,12 @@ test_actions(void **state)
 	} cases[] = {
 	    {"pass", ACTION_PASS, true},
 	    {"tag", ACTION_TAG, true},
-	    {"quarantine", ACTION_QUARANTINE, false},
-	    {"discard", ACTION_DISCARD, false},
+	    {"quarantine", ACTION_QUARANTINE, true},
+	    {"discard", ACTION_DISCARD, true},
 	    {"hold", ACTION_HOLD, false},
 	    {"tempfail", ACTION_TEMPFAIL, true},
 	    {"reject", ACTION_REJECT, true},
-	    {"keep", ACTION_KEEP, false},
+	    {"keep", ACTION_KEEP, true},
 	};
 	enum action a;
 

@@ -68,6 +68,41 @@ test_given(void **state)
 	config_free(&c);
 }
 
+/* A word of the top level: outside of the listener that `parse` ends with. */
+static struct config *
+parse_top(const char *words, struct config_errors *errors)
+{
+	struct buf text = BUF_INIT(65536);
+	struct config *c;
+
+	assert_int_equal(buf_addf(&text, BEFORE "}\n%s\n", words), 0);
+	c = config_parse(buf_span(&text), "t.conf", no_plugins, errors);
+	buf_free(&text);
+	return c;
+}
+
+static void
+test_fronts(void **state)
+{
+	static const struct {
+		const char *words;
+		unsigned fronts; /* 0: an error */
+	} rows[] = {{"", 1}, {"fronts = 1", 1}, {"fronts = 8", 8}, {"fronts = 0", 0},
+	    {"fronts = 9", 0}, {"fronts = auto", 0}, {"fronts = -1", 0},
+	    {"fronts = 2\nfronts = 2", 0}, {"fronts { }", 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config_errors errors = {0};
+		struct config *c = parse_top(rows[i].words, &errors);
+
+		if (c == NULL ? rows[i].fronts != 0 : c->fronts != rows[i].fronts)
+			fail_msg("%s: %.*s", rows[i].words, (int)errors.lines.n, errors.lines.p);
+		config_free(&c);
+		buf_free(&errors.lines);
+	}
+}
+
 static void
 test_errors(void **state)
 {
@@ -108,6 +143,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_defaults),
 	    cmocka_unit_test(test_given),
+	    cmocka_unit_test(test_fronts),
 	    cmocka_unit_test(test_errors),
 	};
 

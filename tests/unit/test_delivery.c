@@ -1,4 +1,4 @@
-/* Steps 7 and 8 together: gateways, failures, retries, bounces and what is held, on a fake clock. */
+/* Steps 7 and 8 together: gateways, failures, retries, bounces, on a fake clock. */
 #include "tests/unit/delivery_world.h"
 
 static void
@@ -101,52 +101,6 @@ test_bounce_is_durable_first(void **state)
 }
 
 static void
-check_held(struct span from, bool is_tagged)
-{
-	accept_mail(from, is_tagged, bad, 1);
-	run();
-	assert_non_null(mail());
-	assert_string_equal(show_state(mail()), "held");
-	assert_string_equal(mail()->rcpts[0].reply, "550 5.1.1 no such user");
-	assert_int_equal(fake_spool.n, 1); /* no bounce */
-	assert_int_equal(fake_spool.n_forgotten, 0);
-	run_at(48 * (int64_t)HOUR_MS);
-	assert_non_null(mail());
-	fakes[0].bad_rcpt = "250 ok\r\n"; /* the admin has repaired it, and says retry */
-	deliver_now(&d, mail());
-	run();
-	assert_null(mail());
-	assert_int_equal(fakes[0].data.n, 24);
-}
-
-static void
-test_null_sender_is_held(void **state)
-{
-	(void)state;
-	check_held(SPAN(""), false);
-}
-
-static void
-test_tagged_is_held(void **state)
-{
-	(void)state;
-	check_held(SENDER, true);
-}
-
-static void
-test_held_by_policy(void **state)
-{
-	struct commit_rcpt rcpt = good[0];
-
-	(void)state;
-	rcpt.copy = 1;
-	accept_mail(SENDER, false, &rcpt, 1);
-	run();
-	assert_string_equal(show_state(mail()), "held");
-	assert_int_equal(fakes[0].n_connections, 0);
-}
-
-static void
 test_double_bounce_goes_to_postmaster(void **state)
 {
 	(void)state;
@@ -179,7 +133,8 @@ test_nobody_to_tell(void **state)
 	config.postmaster = "postmaster@nowhere.example";
 	accept_mail(SPAN("x@elsewhere.example"), false, bad, 1);
 	run();
-	assert_string_equal(show_state(mail()), "held");
+	assert_null(mail());
+	assert_int_equal(fake_quarantine.n, 1);
 }
 
 static void
@@ -339,7 +294,6 @@ static void
 test_gateway_left_the_configuration(void **state)
 {
 	const struct commit_rcpt gone[] = {RCPT("ok@example.org", "old")};
-	const struct commit_rcpt lost[] = {RCPT("ok@other.example", "old")};
 
 	(void)state;
 	accept_mail(SENDER, false, gone, 1); /* goes where example.org goes now */
@@ -362,9 +316,6 @@ main(void)
 	    TEST(test_deferred_and_retried),
 	    TEST(test_partial_failure_bounces),
 	    TEST(test_bounce_is_durable_first),
-	    TEST(test_null_sender_is_held),
-	    TEST(test_tagged_is_held),
-	    TEST(test_held_by_policy),
 	    TEST(test_double_bounce_goes_to_postmaster),
 	    TEST(test_unroutable_sender),
 	    TEST(test_nobody_to_tell),

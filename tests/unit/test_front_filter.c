@@ -8,8 +8,9 @@
 
 static const struct pnf_outcome outcomes[] = {
     {"one", "tag", "first"}, {"two", "tag", "second"}, {.name = NULL}};
-static const struct pnf_about edits_about = {
-    .name = "edits", .may = PNF_MAY_EDIT_HEADERS, .outcomes = outcomes};
+static const struct pnf_about edits_about = {.name = "edits",
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
+    .outcomes = outcomes};
 static const struct pnf_about looks_about = {.name = "looks", .outcomes = outcomes};
 static const struct conf_filter edits = {.name = "edits", .plugin = &edits_about};
 static const struct conf_filter looks = {.name = "looks", .plugin = &looks_about};
@@ -163,15 +164,28 @@ wrong_kind(struct scan_result *r)
 static void
 wrong_truth(struct scan_result *r)
 {
-	r->truths = span_of("\3", 1);
+	r->truths = span_of("\4", 1);
+}
+
+static void
+tag_without_right(struct scan_result *r)
+{
+	r->tags[0].filter = 1;
+}
+
+static void
+skips_what_is_not_there(struct scan_result *r)
+{
+	r->not_run = 1U << 2;
 }
 
 static void
 test_lies_are_refused(void **state)
 {
-	static void (*const lies[])(struct scan_result *) = {wrong_filter, wrong_outcome,
-	    negative_outcome, newline_in_why, bad_tag, empty_tag, edit_without_right,
-	    add_without_name, index_too_high, wrong_kind, wrong_truth};
+	static void (*const lies[])(struct scan_result *) = {tag_without_right,
+	    skips_what_is_not_there, wrong_filter, wrong_outcome, negative_outcome, newline_in_why,
+	    bad_tag, empty_tag, edit_without_right, add_without_name, index_too_high, wrong_kind,
+	    wrong_truth};
 	struct state *s = *state;
 
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {

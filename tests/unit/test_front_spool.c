@@ -136,6 +136,9 @@ test_commit_refused(void **state)
 	in.envid = SPAN("a b\r\nDATA");
 	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	in = sample();
+	in.data_end_ms = INT64_MIN; /* would be subtracted from a clock */
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
+	in = sample();
 	in.from = SPAN("a\nb");
 	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
 	assert_int_equal(out.n_rcpts, 0); /* nothing of it is left to be used */

@@ -333,7 +333,7 @@ key_setup(void **state)
 	key_service_take(w->service, m);
 	key_service_start(w->service);
 	channel_pair(ends);
-	key_service_peer(w->service, ends[0]);
+	key_service_peer(w->service, 0, ends[0]);
 	w->front = ends[1];
 	*state = w;
 	return 0;
@@ -413,6 +413,33 @@ test_questions(void **state)
 	}
 }
 
+/* An answer goes to the front that has asked, also when both use the same number. */
+static void
+test_two_fronts(void **state)
+{
+	struct key_world *w = *state;
+	struct key_verdict v;
+	struct message m;
+	int ends[2], first = w->front;
+
+	channel_pair(ends);
+	key_service_peer(w->service, 1, ends[0]);
+	put_question(w, 5, KEY_PASSWORD, "/u", "user", "wrong");
+	w->front = ends[1];
+	put_question(w, 5, KEY_PASSWORD, "/u", "user", "pencil");
+	hear(w, &m);
+	assert_int_equal(key_verdict_get(m.payload, &v), 0);
+	assert_int_equal(v.status, KEY_YES);
+	(void)close(ends[1]); /* this one ends; the other is still served */
+	w->front = first;
+	hear(w, &m);
+	assert_int_equal(key_verdict_get(m.payload, &v), 0);
+	assert_int_equal(v.status, KEY_NO);
+	put_question(w, 6, KEY_PASSWORD, "/u", "user", "pencil");
+	hear(w, &m);
+	assert_int_equal(m.id, 6);
+}
+
 /* The queue is bounded, every question is answered, and signatures do not wait for passwords. */
 static void
 test_queue(void **state)
@@ -483,6 +510,7 @@ main(void)
 	    FRONT(test_nonsense_from_key),
 	    FRONT(test_many_questions),
 	    KEY(test_questions),
+	    KEY(test_two_fronts),
 	    KEY(test_queue),
 	    KEY(test_nonsense_from_front),
 	};

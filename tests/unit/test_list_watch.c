@@ -364,10 +364,56 @@ test_canary_name(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void
+miss(struct world *w, int n)
+{
+	for (int i = 0; i < n; i++)
+		list_watch_heard(w->watch, zone, i % 2 ? DNS_FAILED : DNS_TIMEOUT);
+}
+
+/* Silence is no proof, but somebody should look: told once, and over as soon as there is a word. */
+static void
+test_a_list_that_is_silent(void **state)
+{
+	struct world *w = *state;
+
+	settle(w);
+	probe(w, DNS_NONE, DNS_FOUND);
+	list_watch_heard(w->watch, SPAN("b.example"), DNS_FAILED); /* none of ours */
+	miss(w, LIST_SILENT_MAX - 1);
+	pass_time(w, LIST_WINDOW_MS); /* few, and far between */
+	miss(w, LIST_SILENT_MAX - 1);
+	for (int i = 0; i < LIST_SILENT_MAX; i++)
+		list_watch_heard(w->watch, zone, i % 2 ? DNS_NONE : DNS_FOUND);
+	assert_int_equal(w->n_reports, 0);
+	miss(w, 1); /* one in two */
+	expect_report(w, "dnsbl-silent a.example", false);
+	assert_false(list_watch_is_off(w->watch, zone));
+	miss(w, LIST_SILENT_MAX);
+	list_watch_heard(w->watch, zone, DNS_NONE); /* out of the cache, perhaps */
+	assert_int_equal(w->n_reports, 0);
+	pass_time(w, LIST_QUIET_MS);
+	list_watch_heard(w->watch, zone, DNS_NONE);
+	expect_report(w, "dnsbl-silent a.example", true);
+	pass_time(w, LIST_WINDOW_MS);
+	probe(w, DNS_NONE, DNS_FOUND); /* LIST_PROBE_OFF_MS are over */
+	miss(w, LIST_SILENT_MAX);
+	expect_report(w, "dnsbl-silent a.example", false);
+	pass_time(w, LIST_PROBE_OFF_MS); /* asked by itself, too */
+	probe(w, DNS_NONE, DNS_FOUND);
+	expect_report(w, "dnsbl-silent a.example", true);
+	pass_time(w, LIST_WINDOW_MS);
+	miss(w, LIST_SILENT_MAX);
+	w->n_reports = 0;
+	follow(w, "");
+	expect_report(w, "dnsbl-silent a.example", true);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_a_list_that_is_silent, setup, teardown),
 	    TEST(test_a_list_that_is_well),
 	    TEST(test_a_list_that_lists_everyone),
 	    TEST(test_a_list_that_is_away),

@@ -50,6 +50,7 @@ setup(void **state)
 	s->listen.n_addresses = PORTS;
 	s->config.listens = &s->listen;
 	s->config.n_listens = 1;
+	s->config.fronts = 1;
 	if (listener_open_all(&s->set, &s->config, &err) < 0)
 		fail_msg("%s", err.text);
 	*state = s;
@@ -120,7 +121,7 @@ test_taken_meanwhile(void **state)
 	struct state *s = *state;
 	struct listener_set other = {0};
 	struct conf_listen listen = {.addresses = &s->addresses[0], .n_addresses = 1};
-	struct config config = {.listens = &listen, .n_listens = 1}, none = {0};
+	struct config config = {.listens = &listen, .n_listens = 1, .fronts = 1}, none = {0};
 	struct err err = {0};
 
 	assert_int_equal(shutdown(s->set.items[0].fd, SHUT_RDWR), 0);
@@ -137,6 +138,110 @@ test_taken_meanwhile(void **state)
 	assert_true(can_connect(s, 0));
 }
 
+/* Of each address one socket for each front, dealt out by the kernel; numbers that are told apart. */
+static void
+test_shares(void **state)
+{
+	struct state *s = *state;
+	struct err err = {0};
+	bool seen[LISTENERS_MAX] = {false};
+
+	s->config.fronts = CONFIG_FRONTS_MAX;
+	if (listener_open_all(&s->set, &s->config, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(s->set.n, PORTS * CONFIG_FRONTS_MAX);
+	for (size_t i = 0; i < s->set.n; i++) {
+		const struct listener *l = &s->set.items[i];
+		unsigned number = listener_number(l);
+
+		assert_true(number < LISTENERS_MAX && !seen[number]);
+		seen[number] = true;
+		assert_int_equal(listener_index(number), l->index);
+		assert_int_equal(l->address.port, s->addresses[l->index].port);
+		assert_int_equal(listener_owner(l, CONFIG_FRONTS_MAX), l->share);
+	}
+	for (size_t i = 0; i < PORTS; i++)
+		assert_true(can_connect(s, i));
+}
+
+/* Closing a share would reset whoever waits there: with fewer fronts it has another owner. */
+static void
+test_shares_stay(void **state)
+{
+	struct state *s = *state;
+	struct err err = {0};
+	unsigned owned[2] = {0, 0};
+
+	for (unsigned fronts = 3; fronts > 0; fronts--) {
+		s->config.fronts = fronts;
+		assert_int_equal(listener_open_all(&s->set, &s->config, &err), 0);
+		assert_int_equal(s->set.n, PORTS * 3);
+	}
+	for (size_t i = 0; i < s->set.n; i++) {
+		assert_int_equal(listener_owner(&s->set.items[i], 1), 0);
+		owned[listener_owner(&s->set.items[i], 2)]++;
+	}
+	assert_int_equal(owned[0], PORTS * 2);
+	assert_int_equal(owned[1], PORTS);
+}
+
+/* A shared port is shared among our own sockets alone. */
+static void
+test_shared_is_taken_for_others(void **state)
+{
+	struct state *s = *state;
+	struct listener_set other = {0};
+	struct err err = {0};
+
+	s->config.fronts = 2;
+	assert_int_equal(listener_open_all(&s->set, &s->config, &err), 0);
+	assert_int_equal(listener_open_all(&other, &s->config, &err), -E_EXISTS);
+	assert_int_equal(other.n, 0);
+}
+
+/* One address twice, for mail or for mail and the console: not two shares of it. */
+static void
+test_twice_is_taken(void **state)
+{
+	struct state *s = *state;
+	struct listener_set other = {0};
+	struct endpoint address;
+	char text[32];
+	struct err err = {0};
+	struct conf_listen listens[2] = {
+	    {.addresses = &address, .n_addresses = 1}, {.addresses = &address, .n_addresses = 1}};
+	struct config config = {.listens = listens, .n_listens = 2, .fronts = 2};
+
+	(void)s;
+	choose_address(&address, text, sizeof(text));
+	assert_int_equal(listener_open_all(&other, &config, &err), -E_EXISTS);
+	config.n_listens = 1;
+	config.web = (struct conf_web){.is_on = true, .address = address};
+	assert_int_equal(listener_open_all(&other, &config, &err), -E_EXISTS);
+	assert_int_equal(other.n, 0);
+}
+
+/* One share that was shut down comes back beside the others. */
+static void
+test_lost_share_is_opened_again(void **state)
+{
+	struct state *s = *state;
+	struct err err = {0};
+
+	s->config.fronts = 3;
+	assert_int_equal(listener_open_all(&s->set, &s->config, &err), 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(shutdown(s->set.items[i].fd, SHUT_RDWR), 0);
+		assert_int_equal(listener_check_all(&s->set, &err), 1);
+		assert_int_equal(s->set.items[i].share, i);
+	}
+	assert_int_equal(shutdown(s->set.items[0].fd, SHUT_RDWR), 0);
+	assert_int_equal(shutdown(s->set.items[1].fd, SHUT_RDWR), 0);
+	assert_int_equal(shutdown(s->set.items[2].fd, SHUT_RDWR), 0);
+	assert_int_equal(listener_check_all(&s->set, &err), 3);
+	assert_true(can_connect(s, 0));
+}
+
 int
 main(void)
 {
@@ -144,6 +249,11 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_what_listens_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shut_down_is_opened_again, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_taken_meanwhile, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_shares_stay, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_shared_is_taken_for_others, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_twice_is_taken, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_lost_share_is_opened_again, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

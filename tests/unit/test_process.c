@@ -6,6 +6,7 @@
 #include "relay/process/folders.h"
 #include "relay/process/listener.h"
 #include "relay/process/problem.h"
+#include "relay/process/supervisor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -73,27 +74,78 @@ test_problems(void **state)
 	struct problem_set *set = mem_alloc(sizeof(*set));
 	char name[16];
 
-	problem_report(set, SPAN("disk"), SPAN("is full"), SPAN("make room"));
-	problem_report(set, SPAN("disk"), SPAN("is fuller"), SPAN("buy one"));
+	problem_report(set, 1, SPAN("disk"), SPAN("is full"), SPAN("make room"));
+	problem_report(set, 1, SPAN("disk"), SPAN("is fuller"), SPAN("buy one"));
 	assert_int_equal(set->n, 1);
 	assert_string_equal(set->items[0].what, "is fuller");
-	problem_report(set, SPAN("dis"), SPAN(""), SPAN("")); /* not there */
-	problem_report(set, SPAN("disk"), SPAN(""), SPAN(""));
+	problem_report(set, 1, SPAN("dis"), SPAN(""), SPAN("")); /* not there */
+	problem_report(set, 1, SPAN("disk"), SPAN(""), SPAN(""));
 	assert_int_equal(set->n, 0);
 	for (int i = 0; i < PROBLEMS_MAX + 3; i++) {
 		(void)snprintf(name, sizeof(name), "p%d", i); /* fits */
-		problem_report(set, span_str(name), SPAN("x"), SPAN("y"));
+		problem_report(set, 1, span_str(name), SPAN("x"), SPAN("y"));
 	}
 	assert_int_equal(set->n, PROBLEMS_MAX);
 	problem_report(
-	    set, SPAN("p5"), SPAN("again"), SPAN("y")); /* one that is there, though full */
+	    set, 1, SPAN("p5"), SPAN("again"), SPAN("y")); /* one that is there, though full */
 	assert_int_equal(set->n, PROBLEMS_MAX);
 	for (int i = 0; i < PROBLEMS_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "p%d", i); /* fits */
-		problem_report(set, span_str(name), SPAN(""), SPAN(""));
+		problem_report(set, 1, span_str(name), SPAN(""), SPAN(""));
 	}
 	assert_int_equal(set->n, 0);
 	mem_free(set);
+	(void)state;
+}
+
+/* What two have is over when both say so. */
+static void
+test_problem_of_two(void **state)
+{
+	struct problem_set *set = mem_alloc(sizeof(*set));
+
+	problem_report(set, 1, SPAN("list"), SPAN("is off"), SPAN("wait"));
+	problem_report(set, 9, SPAN("list"), SPAN("is off"), SPAN("wait"));
+	assert_int_equal(set->n, 1);
+	problem_report(set, 1, SPAN("list"), SPAN(""), SPAN(""));
+	assert_int_equal(set->n, 1);
+	problem_report(
+	    set, 1, SPAN("list"), SPAN(""), SPAN("")); /* said again: still the other's */
+	assert_int_equal(set->n, 1);
+	problem_report(set, 9, SPAN("list"), SPAN(""), SPAN(""));
+	assert_int_equal(set->n, 0);
+	mem_free(set);
+	(void)state;
+}
+
+static void
+test_counts_of_fronts(void **state)
+{
+	static const struct {
+		const char *objects[2], *sum;
+	} rows[] = {
+	    {{"{\"front\":{\"a\":1,\"b_c\":20}}", "{\"front\":{\"a\":3,\"b_c\":4}}"},
+		",\"front\":{\"a\":4,\"b_c\":24},\"dnsbl\":[]"},
+	    {{"{\"front\":{\"a\":1}}", "{\"front\":{\"d\":4}}"},
+		",\"front\":{\"a\":1,\"d\":4},\"dnsbl\":[]"},
+	    {{"", "{}"}, ""},
+	    {{"{\"front\":{}}", "{\"front\":{\"a\":-1,\"\":2,\"B\":3,\"b\":\"x\",:,\"c\"}}"}, ""},
+	    {{"{\"front\":{\"a\":1", "}"}, ",\"front\":{\"a\":1},\"dnsbl\":[]"},
+	    {{"{\"front\":{\"a\":99999999999999999999}}", ""}, ""},
+	    {{"{\"front\":{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}}", ""}, ""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct status_counts counts = {0};
+		struct buf out = BUF_INIT(1024);
+
+		for (int k = 0; k < 2; k++)
+			status_add_counts(&counts, span_str(rows[i].objects[k]));
+		status_put_counts(&counts, &out);
+		if (!span_eq(buf_span(&out), span_str(rows[i].sum)))
+			fail_msg("row %zu: %.*s", i, (int)out.n, out.p);
+		buf_free(&out);
+	}
 	(void)state;
 }
 
@@ -126,7 +178,7 @@ test_listeners(void **state)
 	struct listener_set *set = mem_alloc(sizeof(*set)), *other = mem_alloc(sizeof(*other));
 	struct endpoint addresses[2] = {at_port(0, "a"), at_port(0, "b")};
 	struct conf_listen listen = {.addresses = addresses, .n_addresses = 2};
-	struct config config = {.listens = &listen, .n_listens = 1};
+	struct config config = {.listens = &listen, .n_listens = 1, .fronts = 1};
 	struct err err = {0};
 	uint16_t first, second;
 
@@ -170,7 +222,7 @@ static void
 test_folders(void **state)
 {
 	static const char *const made[] = {
-	    "s/spool", "s/journal", "s/lists", "s/lock", "s", "r/filter", "r"};
+	    "s/spool", "s/quarantine", "s/journal", "s/lists", "s/lock", "s", "r/filter", "r"};
 	char base[] = "/tmp/postern-dirs-XXXXXX", state_dir[64], run_dir[64], path[128];
 	struct config config = {.state_dir = state_dir, .run_dir = run_dir};
 	struct err err = {0};
@@ -211,6 +263,8 @@ main(void)
 	    cmocka_unit_test(test_console),
 	    cmocka_unit_test(test_console_is_full),
 	    cmocka_unit_test(test_problems),
+	    cmocka_unit_test(test_problem_of_two),
+	    cmocka_unit_test(test_counts_of_fronts),
 	    cmocka_unit_test(test_listeners),
 	    cmocka_unit_test(test_folders),
 	};

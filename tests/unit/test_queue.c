@@ -1,5 +1,6 @@
 /* Entries, envelopes, notes and the order of attempts. */
 #include "relay/base/clock.h"
+#include "relay/base/mem.h"
 #include "relay/base/rng.h"
 #include "relay/deliver/queue.h"
 #include "relay/deliver/show.h"
@@ -87,7 +88,7 @@ test_envelope(void **state)
 	assert_int_equal(e->n_legs, 3); /* the last one's copy is another */
 	assert_true(span_eq(e->legs[e->rcpts[2].leg].gateway, SPAN("one")));
 	assert_int_equal(e->rcpts[0].leg, e->rcpts[2].leg);
-	assert_int_equal(e->rcpts[3].state, RCPT_HELD);
+	assert_int_equal(e->rcpts[3].state, RCPT_TO_QUARANTINE);
 	assert_true(span_eq(rcpt_reply(e, &e->rcpts[3]), SPAN("suspicious")));
 	assert_int_equal(e->rcpts[3].notify, NOTIFY_NEVER);
 	assert_true(span_eq(e->rcpts[3].orcpt, SPAN("rfc822;d")));
@@ -177,6 +178,50 @@ test_note(void **state)
 	entry_free(&back);
 	buf_free(&note);
 	queue_free(&q);
+}
+
+/* As many recipients and copies as there can be, each with the longest replies: what became of them
+ * is noted all the same. */
+static void
+test_note_of_thousands(void **state)
+{
+	struct commit_copy *many = mem_array(COMMIT_COPIES_MAX, sizeof(*many));
+	struct commit_rcpt *all = mem_array(COMMIT_RCPTS_MAX, sizeof(*all));
+	struct buf bytes = BUF_INIT(SPOOL_ENVELOPE_MAX), note = BUF_INIT(SPOOL_NOTE_MAX);
+	struct envelope envelope = {.flow = SPAN("inbound"),
+	    .copies = many,
+	    .n_copies = COMMIT_COPIES_MAX,
+	    .rcpts = all,
+	    .n_rcpts = COMMIT_RCPTS_MAX};
+	char reply[QUEUE_REPLY_MAX];
+	struct queue_entry *e, *back;
+
+	(void)state;
+	memset(reply, 'r', sizeof(reply));
+	for (uint32_t i = 0; i < COMMIT_RCPTS_MAX; i++)
+		all[i] = (struct commit_rcpt){
+		    .address = SPAN("a@one.example"), .gateway = SPAN("one"), .copy = i};
+	envelope_put(&bytes, &envelope);
+	e = entry_new(SPAN("ID1"), buf_span(&bytes));
+	back = entry_new(SPAN("ID1"), buf_span(&bytes));
+	assert_int_equal(e->n_legs, COMMIT_RCPTS_MAX);
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		rcpt_set(&e->rcpts[i], RCPT_DELIVERED, span_of(reply, sizeof(reply)));
+		leg_set_reply(&e->legs[i], span_of(reply, sizeof(reply)), "10.0.0.11:25");
+	}
+	rcpt_set(&e->rcpts[0], RCPT_HELD, SPAN(QUEUE_HELD_BY_ADMIN "joe"));
+	note_put(&note, e);
+	assert_false(note.failed);
+	assert_int_equal(note_get(buf_span(&note), back), 0);
+	assert_true(rcpt_is_held_by_admin(back, &back->rcpts[0]));
+	for (size_t i = 1; i < back->n_rcpts; i++)
+		assert_int_equal(back->rcpts[i].state, RCPT_DELIVERED);
+	entry_free(&e);
+	entry_free(&back);
+	buf_free(&note);
+	buf_free(&bytes);
+	mem_free(all);
+	mem_free(many);
 }
 
 /* A damaged note changes nothing: everything is tried again, nothing is lost. */
@@ -303,7 +348,12 @@ test_show(void **state)
 	queue_undefer(q, &e->legs[1]);
 	for (size_t i = 0; i < 3; i++)
 		e->rcpts[i].state = RCPT_BOUNCED;
+	assert_string_equal(show_state(e), "waiting");
+	e->rcpts[3].state = RCPT_HELD;
 	assert_string_equal(show_state(e), "held");
+	assert_false(entry_is_settled(e));
+	e->rcpts[3].state = RCPT_QUARANTINED;
+	assert_true(entry_is_settled(e));
 	queue_free(&q);
 }
 
@@ -316,6 +366,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_envelope_cut_anywhere, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note_cut_anywhere, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_note_of_thousands, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note_from_a_wrong_clock, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_order_of_attempts, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_ids_are_unique, set_up, tear_down),

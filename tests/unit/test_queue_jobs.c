@@ -105,7 +105,7 @@ parse(const char *words)
 
 	while (rest.n > 0)
 		list[n++] = span_cut(&rest, '|');
-	assert_int_equal(selection_parse(list, n, clock_wall_ms(), &s, &err), 0);
+	assert_int_equal(selection_parse(list, n, SPAN("joe"), clock_wall_ms(), &s, &err), 0);
 	return s;
 }
 

@@ -486,7 +486,9 @@ test_service(void **state)
 	struct client front, spool;
 	struct buf status = BUF_INIT(4096);
 	struct err err = {0};
-	struct service *s = service_new(loop, &conf, &err);
+	static const struct source_report nobody;
+	struct config config = {.dns = conf};
+	struct service *s = service_new(loop, &config, &nobody, &err);
 
 	(void)state;
 	assert_non_null(s);
@@ -514,7 +516,8 @@ test_service(void **state)
 	(void)buf_add_char(&status, '\0');
 	assert_string_equal(status.p, "{\"lookup\":{\"questions\":5,\"cache_hits\":0,"
 				      "\"timeouts\":1,\"failures\":1,\"cached\":1,"
-				      "\"pending\":0}}");
+				      "\"pending\":0,\"recipients\":{"
+				      "\"known\":0,\"asking\":0,\"asked\":0,\"unknown\":0}}}");
 	channel_send(front.channel, LOOKUP_ASK, 11, SPAN("nonsense"), NULL);
 	turn_until(&front.is_closed, NULL, 0);
 	channel_free(&front.channel);

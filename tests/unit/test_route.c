@@ -98,10 +98,67 @@ test_replies(void **state)
 	(void)state;
 }
 
+/* Whose source must be asked, and what its answer means. */
+static void
+test_sources(void **state)
+{
+	static const struct {
+		const char *address, *asks; /* NULL: nobody is asked */
+	} rows[] = {
+	    {"x@ask.example", "ask.example"},
+	    {"x@take.example", "take.example"},
+	    {"postmaster@ask.example", NULL},
+	    {"x@example.org", NULL},
+	};
+	static const struct {
+		const char *domain;
+		enum recipient_state state;
+		enum route_result result;
+		int code;
+		const char *enhanced;
+	} answers[] = {
+	    {"ask.example", RECIPIENT_EXISTS, ROUTE_FOUND, 0, ""},
+	    {"ask.example", RECIPIENT_NONE, ROUTE_NO_SUCH, 550, "5.1.1"},
+	    {"ask.example", RECIPIENT_UNKNOWN, ROUTE_UNKNOWN, 451, "4.4.3"},
+	    {"take.example", RECIPIENT_NONE, ROUTE_NO_SUCH, 550, "5.1.1"},
+	    {"take.example", RECIPIENT_UNKNOWN, ROUTE_FOUND, 0, ""},
+	};
+	struct config *c = config_of(
+	    SPAN(BASE "domain \"ask.example\" { gateway = \"gw\" recipients = \"callout\" }\n"
+		      "domain \"take.example\" { gateway = \"gw\" recipients = \"callout\" unknown "
+		      "= accept }\n"));
+	struct recipients *tables[3] = {0};
+	struct route route;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(
+		    route_find(c, &c->flows[0], tables, span_str(rows[i].address), &route),
+		    ROUTE_FOUND);
+		if (rows[i].asks == NULL)
+			assert_null(route.asks);
+		else
+			assert_string_equal(route.asks->name, rows[i].asks);
+	}
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		enum route_result r =
+		    route_answered(config_domain(c, span_str(answers[i].domain)), answers[i].state);
+
+		assert_int_equal(r, answers[i].result);
+		if (r == ROUTE_FOUND)
+			continue;
+		assert_int_equal(route_code(r), answers[i].code);
+		assert_string_equal(route_enhanced(r), answers[i].enhanced);
+		assert_true(strlen(route_text(r)) > 0);
+	}
+	config_free(&c);
+	(void)state;
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_sources),
 	    cmocka_unit_test(test_routes),
 	    cmocka_unit_test(test_postmaster_elsewhere),
 	    cmocka_unit_test(test_replies),

@@ -74,7 +74,7 @@ static const struct attempt attempts[] = {
     {"process_vm_readv", try_vm_read, ROLES | SUPERVISOR, 0, 0},
     {"fork", try_fork, ROLES & ~ZYGOTE, ZYGOTE | SUPERVISOR, 0},
     {"clone3", try_clone3, ROLES, 0, 0},
-    {"thread", try_thread, FRONT | LOOKUP | WORKER | JOURNAL | WEB, SPOOL | KEY, NOT_SANITIZED},
+    {"thread", try_thread, LOOKUP | WORKER | JOURNAL | WEB, FRONT | SPOOL | KEY, NOT_SANITIZED},
     {"kill", try_kill, ROLES & ~ZYGOTE, 0, 0},
     {"mmap PROT_EXEC", mmap_exec, ROLES, 0, 0},
     {"mmap PROT_WRITE PROT_EXEC", mmap_write_exec, ROLES, 0, 0},

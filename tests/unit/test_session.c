@@ -64,6 +64,7 @@ set_front(void)
 	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
 	list_init(&front.sessions);
 	front.clients = clients_new();
+	front.limits = limits_new(&config);
 	channel_pair(ends);
 	spool_client_connect(spool, ends[0]);
 	spool_end = ends[1];
@@ -120,6 +121,7 @@ teardown(void **state)
 	(void)close(spool_end);
 	turn(); /* the client of the spool sees its end */
 	clients_free(&front.clients);
+	limits_free(&front.limits);
 	snapshot_release(&front.snapshot);
 	channel_free(&front.journal);
 	clock_fake(0, -1);

@@ -1,6 +1,8 @@
 /* Messages that only wait for their time: out of memory, and back as they were. */
 #include "tests/unit/delivery_world.h"
 
+#include <stdio.h>
+
 static const struct commit_rcpt two_ways[] = {RCPT("ok@example.org", "exchange"),
     {.address = {"b@example.org", 13}, .gateway = {"exchange", 8}, .copy = 2}};
 
@@ -103,7 +105,7 @@ static void
 test_held_sleeps(void **state)
 {
 	(void)state;
-	accept_mail(SENDER, true, bad, 1);
+	accept_mail(SENDER, false, lost, 1);
 	run();
 	assert_true(is_asleep());
 	run_at(48 * (int64_t)HOUR_MS);
@@ -178,6 +180,45 @@ test_unreadable(void **state)
 	assert_int_equal(queue_count(d.queue), 0);
 }
 
+static void
+accept_many(unsigned from, unsigned n)
+{
+	char id[SPOOL_ID_MAX];
+
+	for (unsigned i = from; i < from + n; i++)
+		accept_one(span_of(id, (size_t)snprintf(id, sizeof(id), "MANY%u", i)), SENDER,
+		    false, good, 1);
+}
+
+/* The end of the process frees them all: the sanitizers and tear_down look.  So many that in lists and
+ * tables they are neighbours. */
+static void
+test_some_asleep_some_awake_at_the_end(void **state)
+{
+	enum { EACH = 20 };
+
+	(void)state;
+	fakes[0].mail = fakes[1].mail = "451 4.7.1 later\r\n";
+	accept_many(0, EACH);
+	run();
+	assert_true(is_asleep());
+	accept_many(EACH, EACH);
+	assert_int_equal(queue_count(d.queue), 2 * EACH);
+}
+
+/* What the policy holds never meets a gateway. */
+static void
+test_held_from_the_start(void **state)
+{
+	static const struct commit_rcpt held[] = {
+	    {.address = {"h@example.org", 13}, .gateway = {"exchange", 8}, .copy = 3}};
+
+	(void)state;
+	accept_mail(SENDER, false, held, 1);
+	assert_true(is_asleep());
+	assert_string_equal(show_state(mail()), "held");
+}
+
 int
 main(void)
 {
@@ -185,7 +226,8 @@ main(void)
 	const struct CMUnitTest tests[] = {TEST(test_sleeps_and_wakes), TEST(test_its_time_comes),
 	    TEST(test_two_legs), TEST(test_sooner_than_noted), TEST(test_held_sleeps),
 	    TEST(test_not_without_its_note), TEST(test_totals_stay), TEST(test_recovered_asleep),
-	    TEST(test_unreadable)};
+	    TEST(test_unreadable), TEST(test_some_asleep_some_awake_at_the_end),
+	    TEST(test_held_from_the_start)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

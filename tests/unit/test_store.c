@@ -213,6 +213,115 @@ test_reading_nothing(void **state)
 	assert_int_equal(rmdir(dir), 0); /* reading made nothing */
 }
 
+static uint64_t
+import_trial(struct fixture *f, const char *text, int64_t until_ms)
+{
+	struct err err = {0};
+	uint64_t version;
+	bool is_new;
+
+	if (store_import_trial(f->store, NULL, span_str(text), SPAN("me"), SPAN(""), until_ms,
+		&version, &is_new, &err) < 0)
+		fail_msg("%s", err.text);
+	return version;
+}
+
+static void
+check_trial(struct fixture *f, uint64_t version, uint64_t back_to, int64_t until_ms)
+{
+	struct store_trial t = {0};
+
+	assert_int_equal(store_trial(f->store, &t, NULL), version > 0 ? 0 : -E_NOT_FOUND);
+	assert_int_equal(t.version, version);
+	assert_int_equal(t.back_to, back_to);
+	assert_int_equal(t.until_ms, until_ms);
+}
+
+static void
+check_text(struct fixture *f, uint64_t wanted, const char *text)
+{
+	uint64_t version;
+
+	assert_int_equal(store_current(f->store, &f->text, &version, NULL), 0);
+	assert_int_equal(version, wanted);
+	assert_true(span_eq(buf_span(&f->text), span_str(text)));
+}
+
+static void
+test_trial_goes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trial t;
+	uint64_t version;
+
+	check_trial(f, 0, 0, 0);
+	assert_int_equal(store_go_back(f->store, 0, &t, &version, NULL), -E_NOT_FOUND);
+	(void)import(f, "# one\n", true);
+	assert_int_equal(import_trial(f, "# two\n", 5000), 2);
+	check_trial(f, 2, 1, 5000);
+	assert_int_equal(store_go_back(f->store, 4999, &t, &version, NULL), -E_AGAIN);
+	check_text(f, 2, "# two\n");
+	assert_int_equal(store_go_back(f->store, 5000, &t, &version, NULL), 0);
+	assert_int_equal(t.version, 2);
+	assert_int_equal(version, 3);
+	check_text(f, 3, "# one\n");
+	check_trial(f, 0, 0, 0);
+	assert_int_equal(store_go_back(f->store, 9999, &t, &version, NULL), -E_NOT_FOUND);
+}
+
+static void
+test_trial_is_confirmed(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trial t;
+	uint64_t version;
+
+	(void)import(f, "# one\n", true);
+	(void)import_trial(f, "# two\n", 5000);
+	assert_int_equal(store_confirm(f->store, &t, NULL), 0);
+	assert_int_equal(t.version, 2);
+	assert_int_equal(store_confirm(f->store, &t, NULL), -E_NOT_FOUND);
+	assert_int_equal(store_go_back(f->store, 9999, &t, &version, NULL), -E_NOT_FOUND);
+	check_text(f, 2, "# two\n");
+}
+
+/* A trial on top of a trial goes back to before both; any other change ends it. */
+static void
+test_trial_and_other_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trial t;
+	uint64_t version;
+
+	(void)import_trial(f, "# one\n", 5000);
+	check_trial(f, 1, 0, 5000);
+	(void)import_trial(f, "# two\n", 6000);
+	check_trial(f, 2, 0, 6000);
+	(void)import(f, "# two\n", false); /* equal: no change */
+	check_trial(f, 2, 0, 6000);
+	(void)import(f, "# three\n", true);
+	check_trial(f, 0, 0, 0);
+	(void)import_trial(f, "# four\n", 7000);
+	check_trial(f, 4, 3, 7000);
+	(void)import_trial(f, "# four\n", 8000); /* equal: the first stands */
+	check_trial(f, 4, 3, 7000);
+	assert_int_equal(store_go_back(f->store, 7000, &t, &version, NULL), 0);
+	check_text(f, 5, "# three\n");
+}
+
+/* Of the shipped default there is no row to copy, but a text. */
+static void
+test_trial_goes_back_to_default(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trial t;
+	uint64_t version;
+
+	(void)import_trial(f, "# one\n", 5000);
+	assert_int_equal(store_go_back(f->store, 5000, &t, &version, NULL), 0);
+	check_text(f, 2, default_policy);
+}
+
 static void
 test_not_a_database(void **state)
 {
@@ -286,6 +395,10 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	    cmocka_unit_test(test_reading_nothing),
+	    cmocka_unit_test_setup_teardown(test_trial_goes_back, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_trial_is_confirmed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_trial_and_other_changes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_trial_goes_back_to_default, setup, teardown),
 	    cmocka_unit_test(test_not_a_database),
 	    cmocka_unit_test(test_default_parses),
 	};

@@ -262,6 +262,8 @@ test_disk_fails_meanwhile(void **state)
 	assert_int_equal(queue_count(d.queue), 1);
 	end_waiting_reply("451 no\r\n");
 	assert_int_equal(queue_count(d.queue), 0);
+	assert_int_equal(fakes[0].n_messages, 1);
+	assert_int_equal(fakes[1].n_messages, 0); /* the client sends it again: nobody else does */
 }
 
 static void

@@ -67,12 +67,9 @@ test_thresholds(void **state)
 	};
 	struct world *w = *state;
 
-	w->flow.score = (struct conf_score){.has_tag = true,
-	    .has_tempfail = true,
-	    .has_reject = true,
-	    .tag_milli = 4000,
-	    .tempfail_milli = 8000,
-	    .reject_milli = 12000};
+	w->flow.score = (struct conf_score){
+	    .has = {[ACTION_TAG] = true, [ACTION_TEMPFAIL] = true, [ACTION_REJECT] = true},
+	    .milli = {[ACTION_TAG] = 4000, [ACTION_TEMPFAIL] = 8000, [ACTION_REJECT] = 12000}};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		walk(w, rows[i].policy, STAGE_DATA);
 		if (w->v.action != rows[i].action || w->v.is_spam != rows[i].is_spam ||
@@ -84,6 +81,17 @@ test_thresholds(void **state)
 	assert_true(span_eq(w->v.by, SPAN("score")));
 	assert_string_equal(w->v.enhanced, "5.7.1");
 	assert_true(has_step(w, "data score=12 #0 reject"));
+	w->flow.score.has[ACTION_QUARANTINE] = w->flow.score.has[ACTION_KEEP] = true;
+	w->flow.score.milli[ACTION_QUARANTINE] = 6000;
+	w->flow.score.milli[ACTION_KEEP] = 20000;
+	walk(w, "score 5 client *", STAGE_DATA);
+	expect(w, ACTION_TAG, 0);
+	walk(w, "score 6 client *", STAGE_DATA);
+	expect(w, ACTION_QUARANTINE, 0);
+	assert_true(has_step(w, "data score=6 #0 quarantine"));
+	walk(w, "score 20 client *", STAGE_DATA);
+	expect(w, ACTION_KEEP, 0);
+	assert_int_equal(w->v.code, 550);
 	w->flow.score = (struct conf_score){0}; /* no section: no thresholds, no flag */
 	walk(w, "score 100 client *", STAGE_DATA);
 	expect(w, ACTION_PASS, 0);
@@ -110,6 +118,13 @@ test_replies(void **state)
 	    {"dnsbl zen.example.net reject text \"No\"", 550, "5.7.1", "No", "dnsbl"},
 	    {"tempfail client *\nreject from * text no", 550, "5.7.1", "no", "policy"},
 	    {"tag x client *", 0, "", "", "policy"},
+	    {"quarantine client * text \"spoofed\"", 0, "", "", "policy"},
+	    {"discard client *", 0, "", "", "policy"},
+	    {"keep client * text \"No\"", 550, "5.7.1", "No", "policy"},
+	    {"keep client *", 550, "5.7.1", "Refused by policy of mx1.example.org", "policy"},
+	    {"dnsbl zen.example.net quarantine", 0, "", "", "dnsbl"},
+	    {"quarantine client *\naccept from *\nreject to *", 550, "5.7.1",
+		"Refused by policy of mx1.example.org", "policy"},
 	};
 	struct world *w = *state;
 
@@ -210,7 +225,8 @@ test_filter_tags(void **state)
 	    .filter = &spf, .name = SPAN("links"), .why = SPAN("3 urls"), .score_milli = 1500};
 	w->tags[1] = (struct filter_tag){.filter = &av, .name = SPAN("links"), .score_milli = 500};
 	w->facts.n_filter_tags = 2;
-	w->flow.score = (struct conf_score){.has_tag = true, .tag_milli = 5000};
+	w->flow.score =
+	    (struct conf_score){.has = {[ACTION_TAG] = true}, .milli = {[ACTION_TAG] = 5000}};
 	walk(w, "score 3 links to *", STAGE_DATA);
 	assert_int_equal(w->v.n_tags, 3); /* of one name, by three */
 	assert_int_equal(w->v.score_milli, 5000);
@@ -229,8 +245,8 @@ pick(const char *const *words, size_t n)
 static void
 random_policy(struct buf *text)
 {
-	static const char *const verbs[] = {"accept", "reject", "tempfail", "tag a", "tag b",
-	    "score 3", "score -1.5 c", "observe reject"};
+	static const char *const verbs[] = {"accept", "reject", "tempfail", "quarantine", "discard",
+	    "keep", "tag a", "tag b", "score 3", "score -1.5 c", "observe reject"};
 	static const char *const facets[] = {"client 192.0.2.0/28", "client !192.0.2.1",
 	    "host .a.example", "host !x", "helo /^h[0-4]/", "from <>", "from @a.example",
 	    "to b@example.org", "to !/c/", "subject x", "body !/y/", "header X-A *"};

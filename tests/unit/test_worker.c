@@ -120,14 +120,16 @@ struct state {
 static void
 start(struct state *s, unsigned n_workers)
 {
-	const struct zygote_settings settings = {
-	    .n_workers = n_workers, .folder = s->f->folder, .messages_max = MESSAGES_MAX};
+	const struct zygote_settings settings = {.memory_fd = -1,
+	    .n_workers = n_workers,
+	    .folder = s->f->folder,
+	    .messages_max = MESSAGES_MAX};
 	int ends[2];
 
 	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
 	channel_pair(ends);
 	s->front = ends[0];
-	zygote_serve(s->zygote, ends[1]);
+	zygote_serve(s->zygote, 0, ends[1]);
 }
 
 static int
@@ -454,10 +456,51 @@ test_workers_end_with_their_front(void **state)
 	(void)close(w.fd);
 	channel_pair(ends);
 	s->front = ends[0];
-	zygote_serve(s->zygote, ends[1]);
+	zygote_serve(s->zygote, 0, ends[1]);
 	next = expect(s, FILTER_WORKER);
 	assert_true(next.id > w.id);
 	(void)close(next.fd);
+}
+
+/* Each front its own: one that ends or orders killed leaves the other's alone. */
+static void
+test_workers_of_two_fronts(void **state)
+{
+	struct state *s = *state;
+	const struct zygote_settings settings = {
+	    .n_workers = 2, .n_fronts = 2, .folder = s->f->folder, .messages_max = MESSAGES_MAX};
+	struct arrival first[2], second[2];
+	int ends[2], other;
+
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	channel_pair(ends);
+	other = s->front = ends[0];
+	zygote_serve(s->zygote, 1, ends[1]);
+	for (int i = 0; i < 2; i++)
+		second[i] = expect(s, FILTER_WORKER);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
+	for (int i = 0; i < 2; i++)
+		first[i] = expect(s, FILTER_WORKER);
+	assert_true(first[0].id != second[0].id && first[0].id != second[1].id);
+	/* Another's number: an order for nobody. */
+	assert_int_equal(
+	    channel_send_now(other, FILTER_KILL, first[0].id, (struct span){0}, NULL), 0);
+	(void)close(other);
+	for (int i = 0; i < 2; i++) {
+		while (!is_readable(second[i].fd))
+			loop_turn(s->loop, 20);
+		(void)close(second[i].fd);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_false(is_readable(first[i].fd));
+		(void)close(first[i].fd);
+	}
+	channel_pair(ends);
+	zygote_serve(s->zygote, 2, ends[1]); /* a front that the configuration has not */
+	assert_true(is_readable(ends[0]));
+	(void)close(ends[0]);
 }
 
 static void
@@ -517,6 +560,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_a_worker_has_its_own_page_only, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_front_may_kill, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_workers_end_with_their_front, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_workers_of_two_fronts, setup, teardown),
 	    cmocka_unit_test(test_page),
 	    cmocka_unit_test(test_folder_is_emptied),
 	};

@@ -516,6 +516,50 @@ test_hostile_zygote(void **state)
 	assert_int_equal(pool_size(w->pool), POOL_WORKERS_MAX);
 }
 
+/* A filter that has ended max_failures workers is asked by nobody, who waits included, until its pause
+ * is over; then by one. */
+static void
+test_breaker(void **state)
+{
+	static const struct conf_filter frail = {.name = "frail",
+	    .plugin = &about,
+	    .deadline_ms = DEADLINE_MS,
+	    .max_failures = 2,
+	    .pause_ms = PAUSE_MS};
+	static const struct conf_flow one = {
+	    .name = "one", .filters = {{.filter = &frail}}, .n_filters = 1};
+	struct world *w = *state;
+
+	w->scan.flow = w->second.flow = &one;
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	for (int i = 0; i < 2; i++) {
+		worker_comes(w, i);
+		worker_dies(w, i, 0, expect_scan(w, i, SPAN("first"), 0));
+	}
+	worker_comes(w, 2);
+	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 1));
+	expect_done(w, 1, true, 1);
+	worker_answers(w, 2, expect_scan(w, 2, SPAN("second"), 1));
+	expect_done(w, 2, true, 1);
+	pass_time(w, PAUSE_MS);
+	pool_scan(w->pool, &w->scan);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	worker_comes(w, 3);
+	expect_scan(w, 3, SPAN("second"), 1);
+	/* The one that tries is given up: the next message tries. */
+	expect_scan(w, 2, SPAN("first"), 0);
+	pool_cancel(&w->scan);
+	worker_comes(w, 4);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	worker_answers(w, 4, expect_scan(w, 4, SPAN("first"), 0));
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	expect_scan(w, 4, SPAN("first"), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -550,6 +594,7 @@ main(void)
 	    TEST(test_policies_come_before_scans),
 	    TEST(test_old_policies_live_with_their_sessions),
 	    TEST(test_hostile_zygote),
+	    TEST(test_breaker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ static int
 setup(void **state)
 {
 	struct state *s = mem_alloc(sizeof(*s));
-	struct zygote_settings settings = {.n_workers = 1, .sandbox = enter};
+	struct zygote_settings settings = {.n_workers = 1, .sandbox = enter, .memory_fd = -1};
 	struct message m;
 	int ends[2];
 
@@ -87,7 +87,7 @@ setup(void **state)
 	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
 	channel_pair(ends);
 	s->front = ends[0];
-	zygote_serve(s->zygote, ends[1]);
+	zygote_serve(s->zygote, 0, ends[1]);
 	loop_turn(s->loop, 0);
 	assert_int_equal(channel_receive(s->front, &m, &s->buf, PATIENCE_MS), 0);
 	assert_int_equal(m.type, FILTER_WORKER);

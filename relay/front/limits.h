@@ -1,0 +1,36 @@
+/*
+ * limits.h - what front counts of its clients, by flow: connections at once, and rates of messages,
+ * recipients and errors (policy/rate); and who is known to wait for the banner.
+ *
+ * A client is an IPv4 address or an IPv6 /64.  All of it is in memory and begins anew with front.
+ */
+#ifndef FRONT_LIMITS_H
+#define FRONT_LIMITS_H
+#include "policy/rate/rates.h"
+
+enum {
+	LIMITS_PATIENT_MAX = 65536,             /* clients known to wait */
+	LIMITS_PATIENT_MS = 24 * 60 * 60 * 1000 /* how long that is believed */
+};
+
+struct limits;
+
+struct limits *limits_new(const struct config *config); /* which must live as long */
+void limits_free(struct limits **l);
+
+/* A connection begins: true, and it counts until limits_leave; false: there are as many as the flow
+ * allows, and this one is not counted. */
+bool limits_enter(struct limits *l, const struct conf_flow *flow, const struct ip *client);
+void limits_leave(struct limits *l, const struct conf_flow *flow, const struct ip *client);
+
+/* As rates_take and rates_look, now; a flow without "rate" in `connect`: RATE_UNKNOWN. */
+enum rate_fact limits_take(
+    struct limits *l, const struct conf_flow *flow, enum rate_fact kind, const struct ip *client);
+enum rate_fact limits_look(
+    struct limits *l, const struct conf_flow *flow, enum rate_fact kind, const struct ip *client);
+
+/* It has waited for the banner, today or now. */
+bool limits_is_patient(struct limits *l, const struct ip *client);
+void limits_note_patient(struct limits *l, const struct ip *client);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * host.h - the addresses of a host that the configuration names: A records, else AAAA, by the
+ * resolver and its cache.
+ */
+#ifndef LOOKUP_HOST_H
+#define LOOKUP_HOST_H
+#include "relay/lookup/resolver.h"
+
+enum { HOST_ADDRESSES_MAX = 8 };
+
+/* Embedded in its owner; all zeros: not searching. */
+struct host_search {
+	struct resolver *resolver;
+	struct waiter *waiter;
+	struct timer *soon;
+	struct loop *loop;
+	char name[LOOKUP_NAME_MAX + 1];
+	uint32_t timeout_ms;
+	struct ip found[HOST_ADDRESSES_MAX];
+	size_t n_found;
+	/* n 0: none are known now. */
+	void (*on_done)(void *arg, const struct ip *addresses, size_t n);
+	void *arg;
+};
+
+/* Set on_done and arg first.  on_done is called once, from the loop, never from inside. */
+void host_search_start(struct host_search *h, struct loop *loop, struct resolver *r,
+    struct span name, uint32_t timeout_ms);
+void host_search_cancel(struct host_search *h);
+
+#endif

@@ -1,0 +1,480 @@
+#include "relay/quarantine/quarantine.h"
+#include "relay/base/clock.h"
+#include "relay/base/heap.h"
+#include "relay/base/log.h"
+#include "relay/base/map.h"
+#include "relay/base/mem.h"
+#include "relay/quarantine/lister.h"
+
+enum {
+	SCAN_SLICE = 128,  /* letters whose heads are read in one task */
+	EXPIRE_SLICE = 64, /* letters that go in one tick */
+	FULL_SHOWN_MS = 60 * 60 * 1000
+};
+
+/* What stands in memory of a letter. */
+struct kept {
+	struct heap_node stored; /* wall time */
+	uint64_t size;           /* of the file */
+	char id[];
+};
+
+struct scan {
+	struct task task;
+	struct quarantine *q;
+	struct lister lister;
+	bool is_started, is_over;
+	int failed;
+	struct {
+		struct span id;
+		int64_t stored_ms;
+		uint64_t size;
+		int err;
+	} found[SCAN_SLICE];
+	size_t n;
+};
+
+struct quarantine {
+	struct loop *loop;
+	struct quarantine_options options;
+	const struct quarantine_events *events;
+	void *arg;
+	struct shelf shelf;
+	struct helper *helper;
+	struct timer *tick;
+	struct map *by_id; /* struct kept */
+	struct heap by_age;
+	uint64_t bytes, n_damaged;
+	size_t n_puts;
+	struct scan *scan;
+	bool is_closing, has_failed;
+	int64_t full_until_ms; /* monotonic; 0: not shown */
+};
+
+/* --- what is known ----------------------------------------------------------------------------- */
+
+static void
+forget(struct quarantine *q, struct kept *k)
+{
+	heap_remove(&q->by_age, &k->stored);
+	(void)map_remove(q->by_id, span_str(k->id)); /* it is k */
+	q->bytes -= k->size;
+	mem_free(k);
+}
+
+static void
+know(struct quarantine *q, struct span id, int64_t stored_ms, uint64_t size)
+{
+	struct kept *k = map_get(q->by_id, id);
+
+	if (k != NULL)
+		forget(q, k);
+	k = mem_alloc(sizeof(*k) + id.n + 1);
+	memcpy(k->id, id.p, id.n);
+	k->size = size;
+	k->stored.ms = stored_ms;
+	heap_add(&q->by_age, &k->stored);
+	(void)map_set(q->by_id, id, k); /* nothing stood there */
+	q->bytes += size;
+}
+
+void
+quarantine_gone(struct quarantine *q, struct span id)
+{
+	struct kept *k = map_get(q->by_id, id);
+
+	if (k != NULL)
+		forget(q, k);
+}
+
+bool
+quarantine_has(const struct quarantine *q, struct span id)
+{
+	return map_get(q->by_id, id) != NULL;
+}
+
+/* --- the count at the start -------------------------------------------------------------------- */
+
+static void
+scan_run(struct task *t)
+{
+	struct scan *s = (struct scan *)t;
+	struct span id;
+
+	s->n = 0;
+	if (!s->is_started) { /* all names at once, before any letter is being written */
+		s->is_started = true;
+		s->failed = lister_start(&s->lister, &s->q->shelf, true);
+		return;
+	}
+	while (s->n < SCAN_SLICE && lister_next(&s->lister, &id)) {
+		struct letter l;
+		int r = shelf_read(&s->q->shelf, id, &l);
+
+		if (r == -E_NOT_FOUND)
+			continue; /* removed meanwhile */
+		s->found[s->n].id = id;
+		s->found[s->n].err = r;
+		if (r == 0) {
+			s->found[s->n].stored_ms = l.stored_ms;
+			s->found[s->n].size = l.head + l.size;
+			letter_free(&l);
+		}
+		s->n++;
+	}
+	s->is_over = s->n < SCAN_SLICE;
+}
+
+static void
+scan_end(struct quarantine *q)
+{
+	struct scan *s = q->scan;
+
+	if (s->failed < 0)
+		q->events->on_problem(q->arg, "quarantine-read",
+		    "the quarantine's folder cannot be read",
+		    "look at the disk and at the rights of state_dir/quarantine, then restart");
+	else
+		log_event(LOG_INFO, "quarantine counted", KV_INT("messages", map_count(q->by_id)),
+		    KV_INT("bytes", q->bytes));
+	if (q->n_damaged > 0)
+		q->events->on_problem(q->arg, "quarantine-damaged",
+		    "a file in quarantine is not as it was written",
+		    "the log names it (\"quarantine file damaged\"); check the disk, then remove "
+		    "it and restart");
+	lister_free(&s->lister);
+	mem_free(s);
+	q->scan = NULL;
+}
+
+static void
+scan_done(struct task *t)
+{
+	struct scan *s = (struct scan *)t;
+	struct quarantine *q = s->q;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->found[i].err < 0) {
+			q->n_damaged++;
+			log_event(LOG_ERROR, "quarantine file damaged", KV("id", s->found[i].id),
+			    KV_STR("why", err_name(-s->found[i].err)));
+		} else if (map_get(q->by_id, s->found[i].id) == NULL) {
+			know(q, s->found[i].id, s->found[i].stored_ms, s->found[i].size);
+		}
+	}
+	if (s->failed == 0 && !s->is_over && !q->is_closing)
+		helper_push(q->helper, t);
+	else
+		scan_end(q);
+}
+
+static void
+scan_begin(struct quarantine *q)
+{
+	struct scan *s = mem_alloc(sizeof(*s));
+
+	s->task = (struct task){.run = scan_run, .done = scan_done};
+	s->q = q;
+	q->scan = s;
+	helper_push(q->helper, &s->task);
+}
+
+/* --- one letter on its way in ------------------------------------------------------------------ */
+
+struct put {
+	struct task task;
+	struct quarantine *q;
+	struct quarantine_source from;
+	struct draft draft;
+	int64_t stored_ms;
+	uint64_t size; /* of the file */
+	char *chunk;
+	size_t n;
+	bool is_begun, gives_up;
+	int result;
+};
+
+static void
+put_run(struct task *t)
+{
+	struct put *p = (struct put *)t;
+	const struct shelf *s = &p->q->shelf;
+
+	if (!p->is_begun && !p->gives_up)
+		p->result = shelf_begin(s, &p->draft);
+	p->is_begun = true;
+	if (p->result == 0 && !p->gives_up)
+		p->result = shelf_add(s, &p->draft, p->chunk, p->n);
+	if (p->result == 0 && !p->gives_up && p->draft.at == p->draft.size)
+		p->result = shelf_finish(s, &p->draft);
+	if (p->result < 0)
+		shelf_abandon(s, &p->draft);
+}
+
+static void
+say_state(struct quarantine *q, const struct err *err)
+{
+	if (err != NULL)
+		q->events->on_problem(q->arg, "quarantine-write", err->text,
+		    err->code == E_FULL
+			? "free disk space, or lower quarantine.max or queue.min_free; until then "
+			  "such mail waits in the spool"
+			: "check the disk; until then such mail waits in the spool");
+	else if (q->has_failed)
+		q->events->on_problem(q->arg, "quarantine-write", "", NULL);
+	q->has_failed = err != NULL;
+}
+
+static void
+put_end(struct put *p)
+{
+	struct quarantine *q = p->q;
+	struct err err = {0};
+	bool is_ours = p->result == -E_FULL || p->result == -E_IO;
+
+	if (p->result < 0)
+		(void)err_set(&err, -p->result, "a message cannot be written into quarantine: %s",
+		    err_name(-p->result));
+	else
+		know(q, span_str(p->draft.name), p->stored_ms, p->size);
+	q->n_puts--;
+	if (!q->is_closing) {
+		if (p->result == 0 || is_ours)
+			say_state(q, p->result < 0 ? &err : NULL);
+		q->events->on_stored(
+		    q->arg, &p->from, span_str(p->draft.name), p->result < 0 ? &err : NULL);
+	}
+	draft_free(&p->draft);
+	mem_free(p->chunk);
+	mem_free(p);
+}
+
+/* Reads what comes next and hands it to the helper. */
+static void
+put_next(struct put *p)
+{
+	uint64_t left = p->draft.size - p->draft.at;
+	int r = 0;
+
+	p->n = left < SHELF_CHUNK ? (size_t)left : SHELF_CHUNK;
+	if (p->n > 0)
+		r = p->q->is_closing
+			? -E_CLOSED
+			: p->q->events->on_read(p->q->arg, &p->from, p->draft.at, p->chunk, p->n);
+	p->gives_up = r < 0;
+	p->result = r;
+	helper_push(p->q->helper, &p->task);
+}
+
+static void
+put_done(struct task *t)
+{
+	struct put *p = (struct put *)t;
+
+	if (p->result < 0 || p->draft.at == p->draft.size)
+		put_end(p);
+	else
+		put_next(p);
+}
+
+bool
+quarantine_has_room(const struct quarantine *q)
+{
+	return q->n_puts < QUARANTINE_PUTS_MAX;
+}
+
+int
+quarantine_put(struct quarantine *q, const struct quarantine_source *from, const struct letter *l)
+{
+	struct put *p = mem_alloc(sizeof(*p));
+	int r = draft_prepare(&p->draft, l);
+
+	if (r < 0) {
+		mem_free(p);
+		return r;
+	}
+	p->task = (struct task){.run = put_run, .done = put_done};
+	p->q = q;
+	p->from = *from;
+	p->stored_ms = l->stored_ms;
+	p->size = p->draft.head.n + l->size;
+	p->chunk = mem_alloc(l->size < SHELF_CHUNK ? (size_t)l->size + 1 : SHELF_CHUNK);
+	q->n_puts++;
+	put_next(p);
+	return 0;
+}
+
+/* --- age and room ------------------------------------------------------------------------------ */
+
+struct expiry {
+	struct task task;
+	struct quarantine *q;
+	int64_t stored_ms;
+	uint64_t size;
+	bool is_early;
+	int result;
+	char id[LETTER_ID_MAX + 1];
+};
+
+static void
+expiry_run(struct task *t)
+{
+	struct expiry *e = (struct expiry *)t;
+
+	/* A name that a power loss brings back goes again at the next start. */
+	e->result = shelf_remove(&e->q->shelf, span_str(e->id), false);
+}
+
+static void
+expiry_done(struct task *t)
+{
+	struct expiry *e = (struct expiry *)t;
+	struct quarantine *q = e->q;
+
+	if (e->result == 0 && !q->is_closing)
+		q->events->on_expired(q->arg, span_str(e->id), e->is_early);
+	else if (e->result < 0 && e->result != -E_NOT_FOUND &&
+		 map_get(q->by_id, span_str(e->id)) == NULL)
+		know(q, span_str(e->id), e->stored_ms, e->size); /* the next tick tries again */
+	mem_free(e);
+}
+
+static void
+expire(struct quarantine *q, struct kept *k, bool is_early)
+{
+	struct expiry *e = mem_alloc(sizeof(*e));
+
+	e->task = (struct task){.run = expiry_run, .done = expiry_done};
+	e->q = q;
+	e->stored_ms = k->stored.ms;
+	e->size = k->size;
+	e->is_early = is_early;
+	(void)span_copy(span_str(k->id), e->id, sizeof(e->id)); /* as long as an id */
+	forget(q, k);
+	helper_push(q->helper, &e->task);
+}
+
+static void
+say_full(struct quarantine *q, bool is_full)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (is_full && q->full_until_ms == 0)
+		q->events->on_problem(q->arg, "quarantine-full",
+		    "the quarantine is full: mail younger than quarantine.keep had to go",
+		    "raise quarantine.max, or lower quarantine.keep to what is kept anyway");
+	if (is_full)
+		q->full_until_ms = now_ms + FULL_SHOWN_MS;
+	else if (q->full_until_ms != 0 && now_ms >= q->full_until_ms) {
+		q->events->on_problem(q->arg, "quarantine-full", "", NULL);
+		q->full_until_ms = 0;
+	}
+}
+
+static void
+on_tick(void *arg)
+{
+	struct quarantine *q = arg;
+	int64_t wall_ms = clock_wall_ms();
+	struct heap_node *first;
+	bool is_full = false;
+
+	/* Until all are counted nobody knows which is the oldest. */
+	for (int i = 0; q->scan == NULL && i < EXPIRE_SLICE; i++) {
+		bool is_old;
+
+		first = heap_first(&q->by_age);
+		if (first == NULL)
+			break;
+		is_old = first->ms + q->options.keep_ms <= wall_ms;
+		if (!is_old && q->bytes <= q->options.max)
+			break;
+		is_full = is_full || !is_old;
+		expire(q, HEAP_ENTRY(first, struct kept, stored), !is_old);
+	}
+	say_full(q, is_full);
+	loop_timer(q->loop, &q->tick, QUARANTINE_TICK_MS, on_tick, q);
+}
+
+/* --- its life ---------------------------------------------------------------------------------- */
+
+struct quarantine *
+quarantine_open(const struct quarantine_options *options, struct loop *loop,
+    const struct quarantine_events *events, void *arg, struct err *err)
+{
+	struct quarantine *q = mem_alloc(sizeof(*q));
+	int r;
+
+	q->loop = loop;
+	q->options = *options;
+	q->events = events;
+	q->arg = arg;
+	q->shelf.io = options->io != NULL ? options->io : &spool_io_system;
+	q->shelf.dir = q->options.dir = mem_dup(span_str(options->dir));
+	q->shelf.min_free = options->min_free;
+	q->by_id = map_new();
+	r = shelf_open(&q->shelf);
+	if (r < 0) {
+		(void)err_set(err, -r,
+		    "cannot use %s: %s; give it to the spool's user, and see that no other relay "
+		    "has it",
+		    options->dir, err_name(-r));
+		quarantine_close(&q);
+		return NULL;
+	}
+	q->helper = helper_start(loop);
+	scan_begin(q);
+	loop_timer(loop, &q->tick, QUARANTINE_TICK_MS, on_tick, q);
+	return q;
+}
+
+void
+quarantine_close(struct quarantine **q)
+{
+	struct quarantine *gone = *q;
+	struct heap_node *first;
+
+	if (gone == NULL)
+		return;
+	gone->is_closing = true;
+	timer_cancel(&gone->tick);
+	helper_stop(&gone->helper);
+	while ((first = heap_first(&gone->by_age)) != NULL)
+		forget(gone, HEAP_ENTRY(first, struct kept, stored));
+	heap_free(&gone->by_age);
+	map_free(&gone->by_id);
+	shelf_close(&gone->shelf);
+	mem_free((void *)(uintptr_t)gone->options.dir);
+	mem_free(gone);
+	*q = NULL;
+}
+
+struct quarantine_totals
+quarantine_totals(const struct quarantine *q)
+{
+	const struct heap_node *first = heap_first(&q->by_age);
+
+	return (struct quarantine_totals){.messages = map_count(q->by_id),
+	    .bytes = q->bytes,
+	    .max = q->options.max,
+	    .oldest_ms = first != NULL ? first->ms : -1,
+	    .is_counting = q->scan != NULL};
+}
+
+const struct shelf *
+quarantine_shelf(const struct quarantine *q)
+{
+	return &q->shelf;
+}
+
+struct helper *
+quarantine_helper(const struct quarantine *q)
+{
+	return q->helper;
+}
+
+int64_t
+quarantine_keep_ms(const struct quarantine *q)
+{
+	return q->options.keep_ms;
+}

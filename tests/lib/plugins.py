@@ -1,0 +1,148 @@
+"""Filters as shared objects, compiled by the test with the installed header alone."""
+
+import os
+import re
+import subprocess
+
+import tree
+
+# Does what the header field X-Trouble of the message asks for; says "bad" to X-Bad.
+TROUBLE = r"""
+#include <postern_filter.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct pnf_host *host;
+static char trouble[32];
+static int is_bad;
+
+static const struct pnf_outcome outcomes[] = {{"bad", "reject", "it said so"}, {0}};
+static const struct pnf_option options[] = {{0}};
+static const struct pnf_about about = {.name = "NAME", .version = "1", .summary = "makes trouble",
+    .needs = PNF_NEEDS_TMPDIR, .outcomes = outcomes, .options = options};
+
+static int
+load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t n)
+{
+	(void)c, (void)self, (void)why, (void)n;
+	host = h;
+	return PNF_LOADED;
+}
+
+static void
+on_connect(void *self, struct pnf_msg *m, const struct pnf_client *c)
+{
+	(void)self, (void)m, (void)c;
+	trouble[0] = '\0';
+	is_bad = 0;
+}
+
+static int
+is_named(const struct pnf_header *h, const char *name)
+{
+	return h->name.n == strlen(name) && memcmp(h->name.p, name, h->name.n) == 0;
+}
+
+static void
+on_header(void *self, struct pnf_msg *m, const struct pnf_header *h)
+{
+	(void)self, (void)m;
+	if (is_named(h, "X-Bad"))
+		is_bad = 1;
+	if (!is_named(h, "X-Trouble") || h->decoded.n >= sizeof(trouble))
+		return;
+	memcpy(trouble, h->decoded.p, h->decoded.n);
+	trouble[h->decoded.n] = '\0';
+}
+
+static int
+sink(int depth)
+{
+	volatile char room[65536];
+
+	room[depth % 65536] = (char)depth;
+	return depth < 1 << 30 ? sink(depth + 1) + room[depth % 65536] : 0;
+}
+
+static void
+on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
+{
+	static const struct pnf_span why = {"so it was", 9};
+
+	(void)self, (void)raw;
+	if (strcmp(trouble, "crash") == 0)
+		*(volatile int *)8 = 1;
+	else if (strcmp(trouble, "abort") == 0)
+		abort();
+	else if (strcmp(trouble, "exit") == 0)
+		exit(0);
+	else if (strcmp(trouble, "hang") == 0)
+		for (;;)
+			sleep(1);
+	else if (strcmp(trouble, "spin") == 0)
+		for (volatile unsigned i = 0;; i++)
+			;
+	else if (strcmp(trouble, "memory") == 0)
+		for (;;)
+			memset(malloc(64 << 20), 1, 64 << 20);
+	else if (strcmp(trouble, "stack") == 0)
+		is_bad = sink(0);
+	else if (strcmp(trouble, "network") == 0)
+		(void)!socket(AF_INET, SOCK_STREAM, 0);
+	else if (strcmp(trouble, "fork") == 0)
+		(void)!fork();
+	else if (strcmp(trouble, "exec") == 0)
+		execl("/bin/true", "true", (char *)0);
+	else if (strcmp(trouble, "kill") == 0)
+		(void)kill(getppid(), SIGKILL);
+	else if (strcmp(trouble, "failure") == 0)
+		(void)host->outcome(m, "failure", why);
+	if (is_bad)
+		(void)host->outcome(m, "bad", why);
+}
+
+PNF_PLUGIN(.about = &about, .load = load, .connect = on_connect, .header = on_header, .eom = on_eom);
+"""
+
+KINDS = ("crash", "abort", "exit", "hang", "spin", "memory", "stack", "network", "fork", "exec", "kill", "failure")
+
+
+def include_folder(folder):
+    """A folder with what `make install` puts into include/, and nothing else of the tree."""
+    target = os.path.join(folder, "installed")
+    if not os.path.isdir(target):
+        made = subprocess.run(["make", "--no-print-directory", "-s", "install-header", f"DESTDIR={target}", "PREFIX=/usr"],
+                              cwd=tree.ROOT, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise AssertionError(made.stderr)
+    return os.path.join(target, "usr", "include")
+
+
+def build(folder, name, source, *flags):
+    """Compiles `source` to FOLDER/plugins/NAME.so; the path of the plugin folder."""
+    plugins = os.path.join(folder, "plugins")
+    os.makedirs(plugins, exist_ok=True)
+    os.chmod(plugins, 0o755)
+    c = os.path.join(folder, f"{name}.c")
+    with open(c, "w", encoding="utf-8") as f:
+        f.write(source)
+    made = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Wno-infinite-recursion", *flags, "-I",
+                           include_folder(folder), "-o", os.path.join(plugins, f"{name}.so"), c],
+                          cwd=folder, capture_output=True, text=True, check=False)
+    if made.returncode != 0 or made.stderr:
+        raise AssertionError(f"compiling {name}.c:\n{made.stderr}")
+    os.chmod(os.path.join(plugins, f"{name}.so"), 0o644)
+    return plugins
+
+
+def trouble(folder, name="trouble"):
+    return build(folder, name, TROUBLE.replace("NAME", name))
+
+
+def guide_example():
+    """The complete filter of docs/filter-guide.md, as it stands there."""
+    with open(os.path.join(tree.ROOT, "docs", "filter-guide.md"), encoding="utf-8") as f:
+        return re.search(r"```c\n(.*?)```", f.read(), re.S).group(1)

@@ -1,0 +1,258 @@
+"""Every way a filter can fail, times every failure action: nothing passes unscanned, the relay stays up."""
+
+import io
+import os
+import shutil
+import struct
+import subprocess
+import threading
+import unittest
+import zipfile
+import zlib
+
+import files
+import mail
+import plugins
+import signatures
+import smtp
+from case import FolderCase
+from relay import Relay, Settings
+from waiting import wait_until
+
+# What the client hears, and what the gateway must see where it gets the mail at all.
+ACTIONS = {"tempfail": 451, "tag": 250, "quarantine": 250}
+
+
+class Matrix(FolderCase):
+    def expect(self, relay, gateway, action, name, message, subject):
+        reply = smtp.send(relay.port, message)
+        self.assertEqual(reply.code, ACTIONS[action], f"{name}: {reply}")
+        if action == "tag":
+            kept = gateway.wait_subject(subject)
+            tags = kept.header("X-Postern-Tag")
+            self.assertTrue([t for t in tags if t.startswith("unscanned;")], f"{name}: {tags}")
+            self.assertTrue(kept.header("X-Postern-Verdict")[0].startswith("tag;"), name)
+        elif action == "quarantine":
+            wait_until(lambda: [q for q in relay.command("quarantine", "list", "--json").lines if q["subject"] == subject],
+                       f"{name} to be in quarantine")
+            self.assertFalse([m for m in gateway.kept() if subject in m.header("Subject")], name)
+
+    def check_alive(self, relay, gateway, roles, subject):
+        self.assertEqual(smtp.send(relay.port, mail.plain(subject)).code, 250)
+        kept = gateway.wait_subject(subject)
+        self.assertTrue(kept.header("X-Postern-Verdict")[0].startswith("pass;"), kept.header("X-Postern-Tag"))
+        self.assertEqual(smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code, 550)
+        self.assertEqual(relay.roles(), roles, "a role was restarted")
+
+
+class Plugin(Matrix):
+    """A third-party filter that crashes, hangs, eats memory, breaks out."""
+
+    def check(self, action):
+        folder = plugins.trouble(self.folder)
+        relay, gateway = self.pair(
+            filters=("trouble",),
+            sections=f'plugins = "{folder}"\nfilter "trouble" {{ failure = "{action}"  deadline = 700ms  '
+                     f'max_failures = 1000 }}')
+        roles = relay.roles()
+        for kind in plugins.KINDS:
+            with self.subTest(kind=kind, failure=action):
+                subject = f"{kind} {action}"
+                self.expect(relay, gateway, action, kind, mail.plain(subject, headers=f"X-Trouble: {kind}\n"), subject)
+                self.check_alive(relay, gateway, roles, f"after {kind}")
+
+    def test_tempfail(self):
+        self.check("tempfail")
+
+    def test_tag(self):
+        self.check("tag")
+
+    def test_quarantine(self):
+        self.check("quarantine")
+
+    def test_others_are_heard(self):
+        """The filter that fails fails alone: what the others find counts, before it and behind it."""
+        folder = plugins.trouble(self.folder, "one")
+        plugins.trouble(self.folder, "two")
+        relay, _ = self.pair(
+            filters=("one", "antivirus", "two"),
+            sections=f'plugins = "{folder}"\nfilter "one" {{ failure = "tag" }}\n'
+                     'filter "two" { failure = "tag"  bad = "tag" }')
+        for kind in ("crash", "failure"):
+            bad = mail.with_attachment(mail.eicar(), headers=f"X-Trouble: {kind}\n")
+            self.assertEqual(smtp.send(relay.port, bad).code, 550, kind)
+
+
+class Breaker(Matrix):
+    def test_open_and_back(self):
+        folder = plugins.trouble(self.folder)
+        relay, gateway = self.pair(
+            filters=("trouble", "header"),
+            sections=f'plugins = "{folder}"\nfilter "trouble" {{ failure = "tag"  deadline = 1s  max_failures = 4  pause = 3s }}')
+
+        def problems():
+            return [p["what"] for p in relay.command("status", "--json").json["problems"] if "trouble" in p["what"]]
+
+        for i in range(2):  # each costs two workers
+            smtp.send(relay.port, mail.plain(f"hang {i}", headers="X-Trouble: hang\n"))
+        wait_until(lambda: any("4 times in a row" in p for p in problems()), "status to tell it")
+        # Nobody waits for the deadline: what would hang is tagged at once, and so is what is clean.
+        workers = relay.workers()
+        for i in range(5):
+            self.expect(relay, gateway, "tag", "open", mail.plain(f"open {i}", headers="X-Trouble: hang\n"), f"open {i}")
+        self.assertEqual(relay.workers(), workers, "a worker was lost")
+        self.expect(relay, gateway, "tag", "open", mail.plain("open and clean"), "open and clean")
+        # Back by itself, with the first mail after the pause that works.
+        wait_until(lambda: smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code == 550, "the filter to be asked", 30)
+        wait_until(lambda: not problems(), "status to forget it")
+        self.assertEqual([e["filter"] for e in relay.events("filter works again")], ["trouble"])
+
+
+class Antivirus(Matrix):
+    """The scanner: bombs, a full folder, no signatures, new signatures while it works."""
+
+    def scanner(self, action, databases=None, words="", **settings):
+        gateway = self.starting(self.gateway())
+        settings = Settings(gateways=[(gateway.address, 10)], filters=("antivirus",),
+                            antivirus=f'failure = "{action}"  unscannable = "{action}"  malformed = "{action}"  '
+                                      f'max_failures = 1000 {words}', **settings)
+        relay = Relay(self.folder, databases or signatures.write(self.path("databases")), settings)
+        return relay, gateway
+
+    def test_bombs(self):
+        """With something bad deep inside, too: either it is found, or the mail is known not to have been seen whole."""
+        relay, gateway = self.scanner("tempfail", words="deadline = 30s  max_scan = 30M  max_file = 20M  max_files = 500")
+        self.starting(relay)
+        roles = relay.roles()
+        for name, bomb in {
+            "nested": _nested(20, zipfile.ZIP_DEFLATED),
+            "nested with eicar": _nested(20, zipfile.ZIP_DEFLATED, mail.eicar()),
+            "flat": files.zipped(("zeros", bytes(200 << 20))),
+            "flat, eicar last": files.zipped(("zeros", bytes(200 << 20)), ("last", mail.eicar())),
+            "many": files.zipped(*[(f"f{i}", b"x") for i in range(2000)], ("last", mail.eicar())),
+            "overlapping": _overlapping(600, 1 << 20),
+            "quoted sizes": _lying(mail.eicar()),
+        }.items():
+            with self.subTest(bomb=name):
+                reply = smtp.send(relay.port, mail.with_attachment(bomb, f"bomb {name}", "bomb.zip"))
+                self.assertIn(reply.code // 100, (4, 5), f"{name}: {reply}")
+                self.assertEqual(smtp.send(relay.port, mail.plain("next")).code, 250)
+                self.assertEqual(relay.roles(), roles)
+        self.assertFalse([m for m in gateway.kept() if "bomb" in "".join(m.header("Subject"))])
+
+    def check_no_signatures(self, action):
+        os.makedirs(self.path("databases"))
+        os.chmod(self.path("databases"), 0o755)
+        with open(self.path("databases", "empty.ndb"), "w", encoding="ascii"):
+            pass
+        relay, gateway = self.scanner(action, self.path("databases"))
+        self.starting(relay)
+        self.expect(relay, gateway, action, "no signatures", mail.plain("unseen"), "unseen")
+        self.assertTrue(relay.command("status", "--json").json["problems"])
+        os.unlink(self.path("databases", "empty.ndb"))  # libclamav refuses the folder for its sake
+        signatures.write(self.path("databases"))
+        wait_until(lambda: smtp.send(relay.port, mail.with_attachment(mail.eicar())).code == 550, "the signatures", 60)
+
+    def test_no_signatures_tempfail(self):
+        self.check_no_signatures("tempfail")
+
+    def test_no_signatures_tag(self):
+        self.check_no_signatures("tag")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may mount a file system")
+    def test_full_folder(self):
+        for action in ACTIONS:
+            with self.subTest(failure=action):
+                self.check_full_folder(action)
+            self.doCleanups()
+            shutil.rmtree(self.folder)
+            os.makedirs(self.folder, 0o755)
+
+    def check_full_folder(self, action):
+        relay, gateway = self.scanner(action, words="max_scan = 8M  max_file = 8M")
+        os.makedirs(relay.run, 0o755, exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "tmpfs", relay.run], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise unittest.SkipTest(done.stderr.strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", relay.run], check=False, capture_output=True)
+        self.starting(relay)
+        roles = relay.roles()
+        self.assertEqual(smtp.send(relay.port, mail.plain("room")).code, 250)
+        with open(os.path.join(relay.run, "filler"), "wb") as f:
+            try:
+                while True:
+                    f.write(bytes(65536))
+                    f.flush()
+            except OSError:
+                pass
+        zipped = files.zipped(("a.bin", os.urandom(3 << 20)), ("b", mail.eicar()))
+        self.expect(relay, gateway, action, "full", mail.with_attachment(zipped, "full zip", "a.zip"), "full zip")
+        self.expect(relay, gateway, action, "full", mail.plain("full plain"), "full plain")
+        os.unlink(os.path.join(relay.run, "filler"))
+        wait_until(lambda: smtp.send(relay.port, mail.with_attachment(mail.eicar())).code == 550, "the scanner to work")
+        self.assertEqual(relay.roles(), roles)
+
+    def test_new_signatures_under_load(self):
+        relay, gateway = self.scanner("tempfail")
+        self.starting(relay)
+        roles = relay.roles()
+        is_over = threading.Event()
+        seen = {"bad": [], "clean": []}
+
+        def load(kind):
+            while not is_over.is_set():
+                message = mail.with_attachment(mail.eicar(), "bad one") if kind == "bad" else mail.plain("clean one")
+                seen[kind].append(smtp.send(relay.port, message).code)
+
+        threads = [threading.Thread(target=load, args=(kind,)) for kind in ("bad", "clean", "bad")]
+        for t in threads:
+            t.start()
+        try:
+            for i in range(2):
+                thing = f"a thing that came with version {i}".encode("ascii")
+                signatures.add(relay.signatures, f"Postern-Test-{i}", thing)
+                wait_until(lambda: smtp.send(relay.port, mail.with_attachment(thing)).code == 550, f"version {i}", 60)
+        finally:
+            is_over.set()
+            for t in threads:
+                t.join()
+        self.assertTrue(seen["bad"] and seen["clean"])
+        self.assertEqual(set(seen["bad"]) - {550, 451}, set())
+        self.assertEqual(set(seen["clean"]) - {250, 451}, set())
+        self.assertIn(250, seen["clean"])
+        self.assertFalse([m for m in gateway.kept() if "bad one" in m.header("Subject")])
+        self.assertEqual(relay.roles(), roles)
+
+
+def _nested(depth, method, inside=b"x" * 1000):
+    for i in range(depth):
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", method) as z:
+            for k in range(2):
+                z.writestr(f"{i}-{k}.zip", inside)
+        inside = made.getvalue()
+        if len(inside) > 2 << 20:
+            break
+    return inside
+
+
+def _overlapping(n, size):
+    """n names in the directory for one and the same compressed file."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    zeros = bytes(size)
+    packed = packer.compress(zeros) + packer.flush()
+    crc = zlib.crc32(zeros)
+    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 8, 0, 0, crc, len(packed), size, 1, 0) + b"a" + packed
+    directory = b"".join(
+        struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 8, 0, 0, crc, len(packed), size, 4, 0, 0, 0, 0, 0, 0)
+        + b"%04d" % i for i in range(n))
+    return local + directory + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, n, n, len(directory), len(local), 0)
+
+
+def _lying(content):
+    """A zip that claims its one file to be of four gigabytes, packed and unpacked."""
+    made = bytearray(files.zipped(("a.txt", content)))
+    for magic, at in ((b"PK\x03\x04", 18), (b"PK\x01\x02", 20)):
+        start = made.index(magic) + at
+        made[start:start + 8] = b"\xfe\xff\xff\xff\xfe\xff\xff\xff"
+    return bytes(made)

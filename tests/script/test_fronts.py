@@ -1,0 +1,337 @@
+"""Several fronts: clients are dealt out, one that dies is stood in for, no start of one refuses anybody."""
+
+import errno
+import os
+import resource
+import ssl
+import threading
+import unittest
+
+import certs
+import mail
+import smtp
+from case import FolderCase
+from relay import kill_hard
+from waiting import wait_until
+
+STORM_CLIENTS = 4
+CLIENTS = 40
+PAUSE_S = 0.01
+FILES = 400  # of a relay that soon has no room for more
+HANDSHAKES = 64  # at once, of such a relay
+TLS_BYTES = 15 * 1024
+
+
+class Storm:
+    """Clients that connect, hear the banner, send a message and leave, over and over."""
+
+    def __init__(self, port):
+        self.port = port
+        self.is_over = threading.Event()
+        self.lock = threading.Lock()
+        self.counts = {}
+        self.accepted = []
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(STORM_CLIENTS)]
+
+    def count(self, what):
+        with self.lock:
+            self.counts[what] = self.counts.get(what, 0) + 1
+
+    def session(self, name):
+        try:
+            client = smtp.Client(self.port)
+        except OSError as e:
+            self.count(errno.errorcode.get(e.errno, str(e)))
+            return
+        try:
+            if client.reply().code != 220:
+                self.count("no banner")
+                return
+            self.count("banner")
+            client.say("EHLO storm.example", 250)
+            told = client.transaction("a@sender.example", ["b@example.org"], mail.plain(name))
+            if told["end"] is not None and told["end"].code == 250:
+                with self.lock:
+                    self.accepted.append(name)
+            client.say("QUIT", 221)
+        except (AssertionError, OSError):
+            is_told = any(who == "S" and line.startswith(b"421 4.3.2") for who, line in client.said)
+            self.count("told 421" if is_told else "cut off")
+        finally:
+            client.close()
+
+    def run(self, number):
+        n = 0
+        while not self.is_over.is_set():
+            self.session(f"storm-{number}-{n}")
+            n += 1
+            self.is_over.wait(PAUSE_S)  # the ledger is read message by message
+
+    def seen(self, what="banner"):
+        with self.lock:
+            return self.counts.get(what, 0)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        for t in self.threads:
+            t.join()
+
+
+class Fronts(FolderCase):
+    def running(self, fronts=2, **settings):
+        settings.setdefault("filters", ())
+        settings["sections"] = f"fronts = {fronts}\n" + settings.get("sections", "")
+        gateway = self.starting(self.gateway())
+        return self.starting(self.relay(gateway, **settings)), gateway
+
+    def pids(self, relay, n):
+        return wait_until(lambda: len(p := relay.roles().get("front", [])) == n and p, f"{n} fronts")
+
+    def status(self, relay):
+        done = relay.command("status", "--json")
+        return done.json
+
+    def all_up(self, relay, n):
+        def look():
+            roles = [r for r in self.status(relay)["roles"] if r["role"].startswith("front")]
+            return len(roles) == n and all(r["state"] == "up" for r in roles)
+        wait_until(look, f"{n} fronts to be up")
+
+    def check_ledger(self, storm, gateway):
+        self.assertGreater(len(storm.accepted), 0)
+        wait_until(lambda: set(storm.accepted) <= {m.header("Subject")[0] for m in gateway.kept()},
+                   "everything answered 250 to arrive")
+
+    def sockets_of(self, pid):
+        return sum(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+                   for fd in os.listdir(f"/proc/{pid}/fd"))
+
+    def test_clients_are_dealt_out(self):
+        relay, _ = self.running()
+        pids = self.pids(relay, 2)
+        before = [self.sockets_of(pid) for pid in pids]
+        clients = [smtp.Client(relay.port) for _ in range(CLIENTS)]
+        self.addCleanup(lambda: [c.close() for c in clients])
+        for c in clients:
+            c.greet()
+        shares = [self.sockets_of(pid) - n for pid, n in zip(pids, before)]
+        self.assertEqual(sum(shares), CLIENTS)
+        self.assertTrue(all(shares), shares)  # 2^-39 to be wrong
+        self.assertEqual(self.status(relay)["front"]["sessions"], CLIENTS)
+
+    def test_one_dies_the_other_serves(self):
+        """Also while the dead one is not started again, those whose connection was dealt to it."""
+        relay, gateway = self.running()
+        pids = self.pids(relay, 2)
+        survivors = []
+        with Storm(relay.port) as storm:
+            for turn in range(4):
+                seen = storm.seen()
+                wait_until(lambda: storm.seen() > seen + 20, "the storm")
+                kill_hard(self.pids(relay, 2)[turn % 2])
+                survivors.append(relay.roles().get("front", []))
+                self.pids(relay, 2)
+        # Whose session was in hand sees its end, with or without a reset; nobody is turned away.
+        self.assertEqual(set(storm.counts) - {"banner", "cut off"}, set(), storm.counts)
+        self.check_ledger(storm, gateway)
+        self.all_up(relay, 2)
+        self.assertNotEqual(pids, self.pids(relay, 2))
+
+    def test_dead_ones_clients_do_not_wait(self):
+        """Its restart is put off longer and longer; new clients are answered all the same."""
+        relay, _ = self.running()
+        first = self.pids(relay, 2)[0]
+        for _ in range(5):  # 0.1, 0.2, ... 1.6 s
+            victim = [p for p in self.pids(relay, 2) if p != first][0]
+            self.all_up(relay, 2)
+            kill_hard(victim)
+        self.assertEqual(relay.roles()["front"], [first])
+        for _ in range(CLIENTS):
+            client = smtp.Client(relay.port)
+            client.greet()
+            client.close()
+        self.assertEqual(relay.roles()["front"], [first])  # else nothing was shown
+        self.all_up(relay, 2)
+
+    def test_fewer_and_more(self):
+        """reload to another number, with clients that come all the while."""
+        relay, gateway = self.running(3)
+        with Storm(relay.port) as storm:
+            for n in (1, 2, 3):
+                relay.settings.sections = f"fronts = {n}\n"
+                relay.write()
+                self.assertEqual(relay.reload().status, 0)
+                self.pids(relay, n)
+                self.all_up(relay, n)
+                seen = storm.seen()
+                wait_until(lambda: storm.seen() > seen + 40, "clients to be served")
+        self.assertEqual(set(storm.counts) - {"banner", "told 421"}, set(), storm.counts)
+        self.check_ledger(storm, gateway)
+
+    def test_policy_is_live_in_all(self):
+        relay, _ = self.running(3)
+        for n in range(5):
+            relay.policy(f"reject client 127.0.0.{n + 2} text \"no\"\n")
+            for _ in range(12):
+                client = smtp.Client(relay.port, source=f"127.0.0.{n + 2}")
+                client.greet()
+                told = client.transaction("a@sender.example", ["b@example.org"], b"")
+                self.assertEqual(told["rcpt"][0].code, 550, told)
+                client.close()
+
+    def test_a_taken_port_is_said(self):
+        relay, _ = self.running()
+        other = self.relay(gateways=[("127.0.0.1:9", 10)], filters=(), sections="fronts = 2\n")
+        other.folder = self.path("other")
+        os.mkdir(other.folder)
+        other.state, other.run = self.path("other", "state"), self.path("other", "run")
+        other.conf, other.log_path = self.path("other", "conf"), self.path("other", "log")
+        other.port = relay.port
+        other.write()
+        with self.assertRaisesRegex(AssertionError, "is taken by another program"):
+            other.start()
+
+    def test_filters_of_each(self):
+        relay, gateway = self.running(filters=("content", "tag"))
+        with Storm(relay.port) as storm:
+            wait_until(lambda: len(storm.accepted) > 40, "messages")
+        self.check_ledger(storm, gateway)
+        self.assertGreaterEqual(len(relay.workers()), 4)
+
+    def test_drain(self):
+        """A new configuration: messages in hand are finished, who waits is told so, who comes waits."""
+        relay, gateway = self.running()
+        idle, named, sending = ([smtp.Client(relay.port) for _ in range(8)] for _ in range(3))
+        for c in idle + named + sending:
+            c.greet()
+        for c in named + sending:
+            c.say("MAIL FROM:<a@sender.example>", 250)
+        for n, c in enumerate(sending):
+            c.say("RCPT TO:<b@example.org>", 250)
+            c.say("DATA", 354)
+            c.send(f"Subject: in hand {n}\r\n\r\nhalf\r\n")
+        relay.settings.max_recipients = 99
+        relay.write()
+        done = []
+        reload = threading.Thread(target=lambda: done.append(relay.reload().status))
+        reload.start()
+        for c in idle + named:
+            self.assertEqual(c.expect(421).enhanced, "4.3.2")
+            self.assertEqual(c.socket.recv(10), b"")
+            c.close()  # front waits for that, some seconds
+        late = smtp.Client(relay.port)  # its banner comes from the next one
+        for c in sending:
+            c.send("the rest\r\n.\r\n")
+            c.expect(250)
+            self.assertEqual(c.expect(421).enhanced, "4.3.2")
+            c.close()
+        reload.join()
+        self.assertEqual(done, [0])
+        late.greet()
+        for n in range(len(sending)):
+            gateway.wait_subject(f"in hand {n}")
+        late.close()
+
+    def test_drain_is_bounded(self):
+        """Who never ends its message does not hold up the others for ever."""
+        relay, _ = self.running()
+        stuck = smtp.Client(relay.port)
+        stuck.greet()
+        stuck.say("MAIL FROM:<a@sender.example>", 250)
+        stuck.say("RCPT TO:<b@example.org>", 250)
+        stuck.say("DATA", 354)
+        relay.settings.max_recipients = 99
+        relay.write()
+        self.assertEqual(relay.reload().status, 0)
+        self.assertEqual(stuck.expect(421).enhanced, "4.3.2")
+        stuck.close()
+
+    def test_overload(self):
+        """More clients than there is room for: told so at once, also those who talk first; then room again."""
+        gateway = self.starting(self.gateway())
+        relay = self.relay(gateway, filters=())
+        relay.popen = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))}
+        self.starting(relay)
+        room = self.status(relay)["front"]["sessions_max"]
+        inside = [smtp.Client(relay.port) for _ in range(room)]
+        for c in inside:
+            c.greet()
+        for n in range(100):
+            c = smtp.Client(relay.port)
+            if n % 2:
+                c.send("EHLO early.example\r\n")
+            reply = c.expect(421)
+            self.assertEqual(reply.enhanced, "4.3.2")
+            self.assertTrue(reply.id)
+            c.send("QUIT\r\n")  # nobody reads it: no reset may swallow the reply
+            c.close()
+        self.assertEqual(self.status(relay)["front"]["turned_away"], 100)
+        self.assertEqual(self.status(relay)["front"]["sessions"], room)
+        inside.pop().close()
+        wait_until(lambda: self.status(relay)["front"]["sessions"] < room, "a place")
+        late = smtp.Client(relay.port)
+        late.greet()
+        told = late.transaction("a@sender.example", ["b@example.org"], mail.plain("there is room"))
+        self.assertEqual(told["end"].code, 250)
+        gateway.wait_subject("there is room")
+        for c in inside + [late]:
+            c.close()
+
+    def test_handshakes_at_once(self):
+        """Who begins a handshake and goes no further leaves room for others, and is counted out at its end."""
+        gateway = self.starting(self.gateway())
+        relay = self.relay(gateway, filters=(), sections=certs.section(certs.Certificate(self.folder, "ec")))
+        relay.popen = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))}
+        self.starting(relay)
+        begun = []
+        for n in range(HANDSHAKES + 1):
+            client = smtp.Client(relay.port)
+            client.greet()
+            self.addCleanup(client.close)
+            reply = client.say("STARTTLS")
+            self.assertEqual(reply.code, 220 if n < HANDSHAKES else 454, reply)
+            begun.append(client)
+        front = self.status(relay)["front"]
+        self.assertEqual(front["handshakes"], HANDSHAKES)
+        self.assertGreaterEqual(front["memory_held"], HANDSHAKES * TLS_BYTES)
+        late = begun.pop()
+        late.say("NOOP", 250)  # in the clear it goes on
+        begun.pop().close()
+        wait_until(lambda: self.status(relay)["front"]["handshakes"] == HANDSHAKES - 1, "one to be counted out")
+        late.say("STARTTLS", 220)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        late.socket = context.wrap_socket(late.socket)
+        late.hello()
+        self.assertEqual(self.status(relay)["front"]["handshakes"], HANDSHAKES - 1)
+        for client in begun:
+            client.close()
+        late.say("QUIT", 221)
+        late.close()
+        wait_until(lambda: self.status(relay)["front"]["memory_held"] == 0, "all memory to be counted out")
+
+    def test_tls_over_both(self):
+        """Keys and passwords are asked of one process by several; certificates change in all of them."""
+        relay, gateway = self.running(3, sections=certs.section(certs.Certificate(self.folder, "ec")))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for turn in range(2):
+            for n in range(12):
+                client = smtp.Client(relay.port)
+                client.greet()
+                client.say("STARTTLS", 220)
+                client.socket = context.wrap_socket(client.socket)
+                client.hello()
+                client.close()
+            if turn == 0:
+                kill_hard(relay.role("key"))
+                wait_until(lambda: self.status(relay)["ok"], "key to be back")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,164 @@
+"""Filters as shared objects: the guide's example at work, what is refused and how it is said."""
+
+import os
+
+import mail
+import plugins
+import relay as relays
+import smtp
+from case import FolderCase
+from waiting import wait_until
+
+QUIET = """
+#include <postern_filter.h>
+static const struct pnf_outcome outcomes[] = {{"OUTCOME", "tag", "x"}, {0}};
+static const struct pnf_about about = {.name = "NAME", .version = "1", .summary = "x", .outcomes = outcomes};
+const struct pnf_filter SYMBOL __attribute__((visibility("default"))) = {
+    .abi_major = MAJOR, .abi_minor = MINOR, .size = SIZE, .about = &about};
+BEGIN
+"""
+
+
+def quiet(**words):
+    words = {"OUTCOME": "seen", "NAME": "quiet", "SYMBOL": "postern_filter", "MAJOR": "PNF_ABI_MAJOR",
+             "MINOR": "PNF_ABI_MINOR", "SIZE": "sizeof(struct pnf_filter)", "BEGIN": "", **words}
+    source = QUIET
+    for name, value in words.items():
+        source = source.replace(name, value, 1)
+    return source
+
+
+class Guide(FolderCase):
+    """The example of docs/filter-guide.md, compiled with the installed header alone."""
+
+    def test_example(self):
+        folder = plugins.build(self.folder, "size", plugins.guide_example(), "-Werror", "-std=c11")
+        relay, gateway = self.pair(
+            filters=("large", "tag"), score="tag = 5",
+            sections=f'plugins = "{folder}"\nfilter "large" {{ plugin = "size"  limit = 20K }}',
+            domains='domain "strict.example" { gateway = "inside"  filter "large" { large = "reject" } }')
+        self.assertEqual(smtp.send(relay.port, mail.plain("small")).code, 250)
+        self.assertEqual(gateway.wait_subject("small").header("X-Postern-Tag"), [])
+        big = mail.plain("big one", "x\n" * 20000)
+        self.assertEqual(smtp.send(relay.port, big).code, 250)
+        tags = gateway.wait_subject("big one").header("X-Postern-Tag")
+        self.assertTrue([t for t in tags if t.startswith("large; by=large")], tags)
+        self.assertTrue([t for t in tags if t.startswith("large-mail; by=large; score=0.5")], tags)
+        reply = smtp.send(relay.port, big, to=["a@strict.example"])
+        self.assertEqual((reply.code, reply.enhanced), (550, "5.7.1"), reply)
+        # The same through explain, which runs it in a role of its own; and the plan.
+        path = self.path("big.eml")
+        with open(path, "wb") as f:
+            f.write(big)
+        done = relay.command("explain", "--offline", "--client", "192.0.2.1", "--to", "a@strict.example", path, "--json")
+        self.assertEqual((done.status, done.json["action"]), (1, "reject"), done)
+        flow, = relay.command("plan", "--json").lines
+        self.assertEqual(flow["filters"][0]["options"], {"limit": 20480})
+        self.assertEqual(flow["filters"][0]["actions"], {"large": "tag", "failure": "tempfail"})
+        self.assertEqual(flow["filters"][0]["domains"], {"strict.example": {"large": "reject"}})
+        self.assertEqual(flow["filters"][0]["may"], ["tag", "score"])
+        # Nobody but the filter role has mapped it.
+        for role, pids in relay.roles().items():
+            for pid in pids:
+                with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+                    self.assertEqual("size.so" in f.read(), role == "filter", role)
+
+    def test_reload_takes_another(self):
+        folder = plugins.build(self.folder, "quiet", quiet())
+        relay, gateway = self.pair(filters=("quiet",), sections=f'plugins = "{folder}"')
+        self.assertEqual(smtp.send(relay.port, mail.plain("before")).code, 250)
+        os.unlink(os.path.join(folder, "quiet.so"))
+        plugins.build(self.folder, "quiet", plugins.TROUBLE.replace("NAME", "quiet"))
+        self.assertEqual(relay.reload().status, 0)
+        wait_until(lambda: smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code == 550, "the new plugin")
+        # One that is broken changes nothing.
+        plugins.build(self.folder, "quiet", quiet(MAJOR="9"))
+        done = relay.reload()
+        self.assertNotEqual(done.status, 0)
+        self.assertIn("ABI version 9", done.out + done.err)
+        self.assertEqual(smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code, 550)
+        self.assertTrue(gateway.wait_subject("before"))
+
+
+class Refused(FolderCase):
+    """`check` says what is wrong with each, by file and line, and ends with 78."""
+
+    def check(self, name, folder, *words, filters="quiet"):
+        relay = self.relay(filters=(filters,), sections=f'plugins = "{folder}"')
+        relay.write()
+        with open(relay.conf, encoding="utf-8") as f:
+            line = f.read().split("\n").index(f'plugins = "{folder}"') + 1
+        done = relays.command("check", "-c", relay.conf)
+        with self.subTest(plugin=name):
+            self.assertEqual(done.status, 78, done)
+            first = done.err.split("\n")[0]
+            self.assertTrue(first.startswith(f"{relay.conf}:{line}: plugins: "), done.err)
+            for word in words:
+                self.assertIn(word, first)
+
+    def alone(self, name, source, *words):
+        os.makedirs(self.path(name))
+        folder = plugins.build(self.path(name), name, source)
+        self.check(name, folder, *words)
+        return folder
+
+    def test_what_they_are(self):
+        crash = "__attribute__((constructor)) static void begin(void) { *(volatile int *)8 = 1; }"
+        net = "#include <sys/socket.h>\n__attribute__((constructor)) static void begin(void) { (void)!socket(2, 1, 0); }"
+        secret = ("#include <fcntl.h>\n#include <stdlib.h>\n__attribute__((constructor)) static void begin(void)"
+                  ' { if (open("/etc/passwd", O_RDONLY) >= 0) abort(); }')
+        self.alone("major", quiet(MAJOR="2"), "major.so", "built for ABI version 2", "compile it again")
+        self.alone("zero", quiet(MAJOR="0"), "built for ABI version 0")
+        self.alone("minor", quiet(MINOR="7"), "built for ABI version 1.7", "install a later Postern")
+        self.alone("short", quiet(SIZE="16"), "16 bytes")
+        self.alone("symbol", quiet(SYMBOL="other_symbol"), "no symbol postern_filter", "PNF_PLUGIN")
+        self.alone("name", quiet(NAME="Has Blanks"), "no good name")
+        self.alone("outcome", quiet(OUTCOME="failure"), "outcome 1")
+        self.alone("builtin", quiet(NAME="clamav"), "built in", "rename")
+        self.alone("crash", quiet(BEGIN=crash), "dies when it is loaded", "crash.so")
+        self.alone("net", quiet(BEGIN=net), "dies when it is loaded", "net.so")
+        folder = self.alone("nothing", quiet(SYMBOL="other_symbol"), "nothing.so")
+        with open(os.path.join(folder, "nothing.so"), "wb") as f:
+            f.write(b"no library at all")
+        self.check("text", folder, "cannot be loaded")
+        # A constructor cannot read what is none of its business, and is fine otherwise.
+        os.makedirs(self.path("secret"))
+        folder = plugins.build(self.path("secret"), "secret", quiet(BEGIN=secret))
+        relay = self.relay(filters=("quiet",), sections=f'plugins = "{folder}"', gateways=[("127.0.0.1:2600", 10)])
+        done = relays.command("check", "-c", relay.conf)
+        self.assertNotIn("dies", done.err)
+        self.assertEqual(done.status, 0, done)
+
+    def test_twins(self):
+        folder = plugins.build(self.folder, "one", quiet())
+        plugins.build(self.folder, "two", quiet())
+        self.check("twins", folder, "one.so", "two.so", '"quiet"')
+
+    def test_who_may_write(self):
+        folder = plugins.build(self.folder, "quiet", quiet())
+        path = os.path.join(folder, "quiet.so")
+        os.chmod(path, 0o666)
+        self.check("file", folder, "quiet.so", "0666", "chmod go-w")
+        os.chmod(path, 0o664)
+        self.check("group", folder, "0664")
+        os.chmod(path, 0o644)
+        os.chmod(folder, 0o777)
+        self.check("folder", folder, "0777")
+        os.chmod(folder, 0o755)
+        os.chmod(self.folder, 0o775)
+        self.check("above", folder, self.folder, "0775")
+        os.chmod(self.folder, 0o755)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+            self.check("owner", folder, "user 65534", "give it to root")
+            os.chown(path, 0, 0)
+        os.rename(path, self.path("real.so"))
+        os.symlink(self.path("real.so"), path)
+        self.check("link", folder, "no link")
+        self.check("missing", self.path("not-there"), "make the folder")
+
+    def test_without_the_word(self):
+        relay = self.relay(filters=("quiet",))
+        done = relays.command("check", "-c", relay.conf)
+        self.assertEqual(done.status, 78)
+        self.assertIn('filter "quiet"', done.err)

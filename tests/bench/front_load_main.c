@@ -35,7 +35,7 @@ enum {
 	COUNT_MAX = 10000000,
 	OTHERS_MAX = 1000,
 	ROOM = 4096,
-	AT_ONCE = 500,      /* connections that idle sessions open at once */
+	AT_ONCE = 80, /* that idle sessions open at once: Postfix listens with a backlog of 100 */
 	TAKEN = 0x7f010000, /* the networks 127.1 and 127.2: clients that are taken, and refused */
 	REFUSED = 0x7f020000
 };

@@ -50,6 +50,9 @@ def tree_of(root):
 class Server:
     """`ports`: {what is measured: port}; what a server has not is not measured."""
 
+    def processes(self):
+        return len(tree_of(self.pid))
+
     def memory_kib(self):
         return sum(pss_kib(p) for p in tree_of(self.pid))
 
@@ -183,7 +186,7 @@ class Part:
 
     def __init__(self, postfix, name, ports):
         self.postfix, self.name, self.ports = postfix, name, ports
-        self.cpu, self.memory_kib = postfix.cpu, postfix.memory_kib
+        self.cpu, self.memory_kib, self.processes = postfix.cpu, postfix.memory_kib, postfix.processes
 
 
 def all_of(folder):

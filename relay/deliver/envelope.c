@@ -60,16 +60,19 @@ get_copies(struct wire *w, struct queue_entry *e)
 	}
 }
 
-/* Recipients of one copy and one gateway share a leg.  Mostly there is one, or two; the last one
- * found is the likeliest. */
+/* Recipients of one copy and one gateway share a leg.  A copy has few. */
 static uint32_t
 leg_index(struct queue_entry *e, struct span gateway, uint32_t copy)
 {
-	for (size_t i = e->n_legs; i-- > 0;)
-		if (e->legs[i].copy == copy && span_eq(e->legs[i].gateway, gateway))
-			return (uint32_t)i;
-	e->legs[e->n_legs] = (struct queue_leg){.gateway = gateway, .copy = copy};
-	return (uint32_t)e->n_legs++;
+	struct queue_copy *c = &e->copies[copy];
+
+	for (uint32_t i = c->first_leg; i > 0; i = e->legs[i - 1].next_leg)
+		if (span_eq(e->legs[i - 1].gateway, gateway))
+			return i - 1;
+	e->legs[e->n_legs] =
+	    (struct queue_leg){.gateway = gateway, .copy = copy, .next_leg = c->first_leg};
+	c->first_leg = (uint32_t)++e->n_legs;
+	return c->first_leg - 1;
 }
 
 static void

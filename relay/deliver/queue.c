@@ -46,16 +46,16 @@ queue_free(struct queue **q)
 {
 	if (*q == NULL)
 		return;
-	/* First those awake: leaving the queue, they still touch their neighbours. */
-	LIST_FOR_SAFE (it, &(*q)->items) {
-		struct queue_entry *e = LIST_ENTRY(it, struct queue_item, node)->entry;
-
-		if (e != NULL)
-			queue_remove(*q, &e);
-	}
 	LIST_FOR_SAFE (it, &(*q)->items) {
 		struct queue_item *item = LIST_ENTRY(it, struct queue_item, node);
+		struct queue_entry *e = item->entry;
 
+		if (e != NULL) {
+			queue_remove(*q, &e);
+			continue;
+		}
+		/* Others may be awake: they take themselves out of what it is in, too. */
+		must(table_remove(&(*q)->by_key, item->key) == item);
 		list_remove(&item->node);
 		list_remove(&item->parked);
 		mem_free(item);

@@ -64,6 +64,7 @@ enum leg_state {
 struct queue_copy {
 	uint64_t prefix; /* where it begins in the spooled message */
 	uint32_t prefix_n;
+	uint32_t first_leg; /* of its legs: index in legs + 1; 0: none */
 	enum copy_fate fate;
 	struct span why; /* of a fate other than COPY_DELIVER */
 	bool is_tagged;  /* may not be bounced */
@@ -74,6 +75,7 @@ struct queue_leg {
 	struct queue_entry *entry;
 	struct span gateway; /* its name */
 	uint32_t copy;       /* index in copies */
+	uint32_t next_leg;   /* of its copy, as above */
 	uint32_t first;      /* of its recipients, in no order: index in rcpts + 1 */
 	enum leg_state state;
 	struct heap_node due; /* monotonic, while LEG_DEFERRED */

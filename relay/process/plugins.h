@@ -2,7 +2,7 @@
  * plugins.h - the configuration together with what the plugins of its folder say of themselves.
  *
  * Their code is run by a helper process only, one for each, in a sandbox without network, files
- * but the libraries, or any other process to talk to (docs/decisions/0007).
+ * but the libraries, or any other process to talk to (docs/decisions/0008).
  */
 #ifndef PROCESS_PLUGINS_H
 #define PROCESS_PLUGINS_H

@@ -46,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (selection_has_rcpt(&s, e, &e->rcpts[0]) && s.from.p == NULL && s.id.p == NULL &&
 	    s.state.p == NULL && s.until_ms == INT64_MAX)
 		must(selection_has(&s, e));
-	must(s.by.n > 0 && s.by.n <= SELECTION_BY_MAX);
+	must(s.by[0] != 0 && strlen(s.by) <= SELECTION_BY_MAX);
 	entry_free(&e);
 	selection_free(&s);
 	return 0;

@@ -199,7 +199,7 @@ gateway "moody" {{ server "{address['busy']}" {{ preference = 10 }} server "{add
     def waiting(self):
         """Ids of what is in the queue and in quarantine."""
         ids = set()
-        for words in (("queue", "list", "--json"), ("quarantine", "list", "--json")):
+        for words in (("queue", "list", "--json"), ("quarantine", "list", "--limit", "10000000", "--json")):
             done = self.relay.command(*words)
             if done.status == 0:
                 ids |= {entry["id"] for entry in done.lines}

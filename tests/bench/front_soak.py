@@ -197,7 +197,7 @@ listen "balanced" {{ address = {{"127.0.0.1:{self.balanced_port}"}}  flow = "inb
 def main():
     minutes = float(os.environ.get("SOAK_MINUTES") or 30)
     os.environ["ASAN_OPTIONS"] = QUARANTINE + ":" + os.environ.get("ASAN_OPTIONS", "")
-    with tempfile.TemporaryDirectory(prefix="postern-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="postern-front-soak-") as folder:
         os.chmod(folder, 0o755)
         soak = Soak(folder)
         complaints = soak.run(60 * minutes)

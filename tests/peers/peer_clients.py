@@ -34,6 +34,8 @@ def _with_unix_lines(file, without_last=False):
 
 def swaks(port, tls, file, sender, to):
     env = dict(os.environ)
+    if not shutil.which("perl"):
+        raise fetch.Missing("no perl here")
     script = shutil.which("swaks") or fetch.package("swaks") + "/usr/bin/swaks"
     if subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False).returncode != 0:
         env["PERL5LIB"] = ":".join(glob.glob(fetch.package("libnet-ssleay-perl") + "/usr/lib/*/perl5/*"))

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FAKE_CONNECTIONS = 256 };
+enum { FAKE_CONNECTIONS = 256, FAKE_BIND_TRIES = 1000, FAKE_BIND_WAIT_US = 10000 };
 
 struct fake_connection {
 	struct fake *fake;
@@ -327,7 +327,11 @@ fake_listen(struct fake *f, uint16_t port)
 	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	must(f->listener >= 0);
 	(void)setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	must(bind(f->listener, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	/* A port that was ours may be somebody's for a moment: then it is waited for. */
+	for (int tries = 0; bind(f->listener, (struct sockaddr *)&sa, sizeof(sa)) != 0; tries++) {
+		must(errno == EADDRINUSE && tries < FAKE_BIND_TRIES);
+		(void)usleep(FAKE_BIND_WAIT_US);
+	}
 	must(listen(f->listener, 64) == 0);
 	must(getsockname(f->listener, (struct sockaddr *)&sa, &n) == 0);
 	f->port = ntohs(sa.sin_port);

@@ -16,6 +16,7 @@ struct arrival {
 	struct queue_entry *entry;
 	bool is_release; /* a letter that leaves the quarantine; `owner` knows which */
 	void *owner;     /* whoever asked, if it wants to be known */
+	bool is_refiltered; /* a part of a held message that was filtered again: hold.h */
 	bool is_kept;    /* the entry is in the queue already: intake_keep */
 };
 

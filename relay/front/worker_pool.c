@@ -36,6 +36,7 @@ struct worker_pool {
 	struct list policies; /* the current one last, before it those that sessions hold */
 	uint64_t next_scan;
 	struct breakers *breakers;
+	struct breakers_events events;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
 };
@@ -66,9 +67,19 @@ scan_detach(struct scan *s)
 	s->pool = NULL;
 }
 
+/* Whoever has mail that is held for one of these is told when it works. */
+static void
+suspect(struct worker_pool *p, const struct scan *s, uint32_t filters)
+{
+	for (size_t i = 0; i < s->flow->n_filters && !s->is_again; i++)
+		if (filters >> i & 1)
+			breakers_suspect(p->breakers, s->flow->filters[i].filter);
+}
+
 static void
 scan_end(struct scan *s, const struct scan_result *result, uint32_t failed)
 {
+	suspect(s->pool, s, failed);
 	scan_detach(s);
 	s->on_done(s, result, failed);
 }
@@ -134,6 +145,7 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 	for (size_t i = 0; i < r->n_outcomes; i++)
 		if (r->outcomes[i].outcome < 0)
 			failed |= 1U << r->outcomes[i].filter;
+	suspect(p, s, failed | r->not_run);
 	for (size_t i = 0; i < s->flow->n_filters; i++) {
 		const struct conf_filter *filter = s->flow->filters[i].filter;
 
@@ -309,6 +321,8 @@ on_zygote_message(void *arg, struct message *m)
 		add_worker(p, m);
 	else if (m->type == FILTER_DIED)
 		worker_died(p, m);
+	else if (m->type == FILTER_FRESH && p->events.on_works != NULL)
+		p->events.on_works(p->events.arg, NULL);
 	give_work(p);
 }
 
@@ -384,6 +398,7 @@ pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg)
 void
 pool_on_breaker(struct worker_pool *p, const struct breakers_events *events)
 {
+	p->events = *events;
 	breakers_set_events(p->breakers, events);
 }
 

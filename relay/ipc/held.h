@@ -13,7 +13,6 @@ enum {
 	HELD_LISTS_MAX = 64, /* POLICY_LISTS_MAX */
 	HELD_NAME_MAX = 1024,
 	HELD_LIST_STATE_LAST = 3, /* LIST_ERROR of rules.h */
-	HELD_GREET_LAST = 2,      /* GREET_EARLY of decide.h */
 	HELD_RECEIVED_MAX = 8192  /* our own Received */
 };
 
@@ -30,7 +29,6 @@ struct held_facts {
 	bool has_host;    /* verified both ways */
 	struct span host; /* empty when it has none */
 	struct span helo, user, tls;
-	uint8_t greet; /* enum greet_fact */
 	const struct held_list *lists;
 	size_t n_lists;
 };

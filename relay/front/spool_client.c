@@ -15,8 +15,8 @@ struct spool_client {
 	uint64_t next_id;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
-	void (*on_refilter)(void *arg, struct message *m);
-	void *refilter_arg;
+	void (*on_held)(void *arg, struct message *m);
+	void *held_arg;
 	bool has_room;
 	struct gateway_ability *abilities; /* by index in the configuration */
 	size_t n_gateways;
@@ -50,8 +50,9 @@ on_message(void *arg, struct message *m)
 			(void)ability_get(m->payload, &s->abilities[m->id]); /* or unknown */
 		break;
 	case SPOOL_REFILTER:
-		if (s->on_refilter != NULL)
-			s->on_refilter(s->refilter_arg, m);
+	case SPOOL_AWAITS:
+		if (s->on_held != NULL)
+			s->on_held(s->held_arg, m);
 		break;
 	case SPOOL_ROOM:
 		s->has_room = m->id != 0;
@@ -119,11 +120,11 @@ spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *a
 }
 
 void
-spool_client_on_refilter(
-    struct spool_client *s, void (*on_refilter)(void *arg, struct message *m), void *arg)
+spool_client_on_held(
+    struct spool_client *s, void (*on_held)(void *arg, struct message *m), void *arg)
 {
-	s->on_refilter = on_refilter;
-	s->refilter_arg = arg;
+	s->on_held = on_held;
+	s->held_arg = arg;
 }
 
 void

@@ -67,19 +67,9 @@ scan_detach(struct scan *s)
 	s->pool = NULL;
 }
 
-/* Whoever has mail that is held for one of these is told when it works. */
-static void
-suspect(struct worker_pool *p, const struct scan *s, uint32_t filters)
-{
-	for (size_t i = 0; i < s->flow->n_filters && !s->is_again; i++)
-		if (filters >> i & 1)
-			breakers_suspect(p->breakers, s->flow->filters[i].filter);
-}
-
 static void
 scan_end(struct scan *s, const struct scan_result *result, uint32_t failed)
 {
-	suspect(s->pool, s, failed);
 	scan_detach(s);
 	s->on_done(s, result, failed);
 }
@@ -145,7 +135,6 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 	for (size_t i = 0; i < r->n_outcomes; i++)
 		if (r->outcomes[i].outcome < 0)
 			failed |= 1U << r->outcomes[i].filter;
-	suspect(p, s, failed | r->not_run);
 	for (size_t i = 0; i < s->flow->n_filters; i++) {
 		const struct conf_filter *filter = s->flow->filters[i].filter;
 
@@ -400,6 +389,12 @@ pool_on_breaker(struct worker_pool *p, const struct breakers_events *events)
 {
 	p->events = *events;
 	breakers_set_events(p->breakers, events);
+}
+
+void
+pool_watch(struct worker_pool *p, const struct conf_filter *filter)
+{
+	breakers_watch(p->breakers, filter);
 }
 
 void

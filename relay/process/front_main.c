@@ -260,9 +260,27 @@ on_works(void *arg, const struct conf_filter *filter)
 }
 
 static void
-on_refilter(void *arg, struct message *m)
+watch_filter(struct span name)
+{
+	const struct config *c = front.config;
+
+	for (size_t i = 0; i < c->n_flows; i++)
+		for (size_t k = 0; k < c->flows[i].n_filters; k++) {
+			const struct conf_filter *filter = c->flows[i].filters[k].filter;
+
+			if (span_eq(name, SPAN("*")) || span_eq(name, span_str(filter->name)))
+				pool_watch(front.workers, filter);
+		}
+}
+
+static void
+on_held(void *arg, struct message *m)
 {
 	(void)arg;
+	if (m->type == SPOOL_AWAITS) {
+		watch_filter(m->payload);
+		return;
+	}
 	refilter_begin(&front, m->id, m->payload, m->fds[0]);
 	m->fds[0] = -1;
 }
@@ -342,7 +360,7 @@ front_start(struct role *role)
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	list_init(&front.refilters);
-	spool_client_on_refilter(front.spool, on_refilter, role);
+	spool_client_on_held(front.spool, on_held, role);
 	front.clients = clients_new();
 	front.report = report_problem;
 	front.report_arg = role;

@@ -359,6 +359,12 @@ on_front_message(void *arg, struct message *m)
 }
 
 static void
+tell_awaited(void *arg, struct span filter)
+{
+	tell_all(arg, SPOOL_AWAITS, 0, filter);
+}
+
+static void
 watch_fronts(struct spool_role *s)
 {
 	bool has_any = false;
@@ -432,6 +438,8 @@ spool_peer(struct role *role, unsigned place, int fd)
 		*f = (struct front_peer){s, NULL, ++s->last_life};
 		f->channel = channel_new(role->loop, fd, &front_events, f);
 		watch_fronts(s);
+		for (size_t i = 0; i < s->delivery.hold->n_awaited; i++)
+			tell_awaited(s, span_str(s->delivery.hold->awaited[i]));
 		tell_room(s);
 		for (size_t i = 0; i < s->delivery.n_gateways; i++)
 			tell_ability(s, i);
@@ -494,6 +502,7 @@ spool_start(struct role *role)
 	d->on_through = on_through;
 	d->on_ability = tell_ability;
 	d->on_refilter = send_refilter;
+	d->on_awaits = tell_awaited;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);

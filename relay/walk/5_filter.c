@@ -40,7 +40,6 @@ fill_request(struct session *s)
 	t->addresses = addresses;
 	t->scan = (struct scan){.flow = s->listen->flow,
 	    .body_fd = t->content.fd,
-	    .is_again = s->again != NULL,
 	    .on_done = on_done,
 	    .arg = s,
 	    .request = {

@@ -310,6 +310,7 @@ keep(struct hold_job *j, struct queue_entry *e, const struct replacement *r)
 	}
 	mem_free(e->hold.waits_for);
 	e->hold.waits_for = mem_dup(is_any ? SPAN("*") : waits_for);
+	hold_await(j->d, e);
 }
 
 /* Workers or a front have died of it. */

@@ -35,6 +35,8 @@ struct delivery {
 	/* Sends SPOOL_REFILTER to one of the fronts (takes the fd); 0: none is there, else which of
 	 * their channels it was.  May be NULL. */
 	uint64_t (*on_refilter)(void *arg, uint64_t job, struct span payload, int fd);
+	/* Mail is held for this filter: SPOOL_AWAITS, to all fronts.  May be NULL. */
+	void (*on_awaits)(void *arg, struct span filter);
 	/* What the gateway of this index can take has changed.  May be NULL. */
 	void (*on_ability)(void *arg, size_t index);
 	void *arg;

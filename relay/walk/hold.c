@@ -82,8 +82,10 @@ hold_wait_for(struct delivery *d, struct queue_entry *e, int64_t wait_ms)
 void
 hold_wait(struct delivery *d, struct queue_entry *e)
 {
-	if (entry_awaits_filter(e))
-		hold_wait_for(d, e, settle_retry_after(d, 0));
+	if (!entry_awaits_filter(e))
+		return;
+	hold_await(d, e);
+	hold_wait_for(d, e, settle_retry_after(d, 0));
 }
 
 /* All legs that wait for the filters leave the heap together. */
@@ -172,6 +174,38 @@ hold_now(struct delivery *d, struct queue_entry *e)
 /* --- something works again ---------------------------------------------------------------------- */
 
 void
+hold_await(struct delivery *d, const struct queue_entry *e)
+{
+	struct hold_work *h = d->hold;
+	struct span filter = entry_waits_for(e);
+
+	for (size_t i = 0; i < h->n_awaited; i++)
+		if (span_eq(filter, span_str(h->awaited[i])))
+			return;
+	if (filter.n == 0 || h->n_awaited == HOLD_AWAITED_MAX)
+		return;
+	(void)span_copy(filter, h->awaited[h->n_awaited], sizeof(h->awaited[0])); /* it fits */
+	h->n_awaited++;
+	if (d->on_awaits != NULL)
+		d->on_awaits(d->arg, filter);
+}
+
+/* It has been heard of: who is held for it from now on asks anew. */
+static void
+end_await(struct hold_work *h, struct span filter)
+{
+	for (size_t i = h->n_awaited; i > 0; i--) {
+		struct span one = span_str(h->awaited[i - 1]);
+
+		if (filter.n > 0 && !span_eq(one, filter) && !span_eq(one, SPAN("*")))
+			continue;
+		h->n_awaited--;
+		if (i - 1 < h->n_awaited)
+			memcpy(h->awaited[i - 1], h->awaited[h->n_awaited], sizeof(h->awaited[0]));
+	}
+}
+
+void
 hold_signal(struct delivery *d, struct span filter, bool is_policy)
 {
 	struct hold_work *h = d->hold;
@@ -184,6 +218,8 @@ hold_signal(struct delivery *d, struct span filter, bool is_policy)
 	h->is_filter = !is_policy || (is_other && h->is_filter);
 	h->is_policy = is_policy || (is_other && h->is_policy);
 	h->is_wanted = true;
+	if (!is_policy)
+		end_await(h, filter);
 }
 
 static bool
@@ -197,18 +233,42 @@ is_meant(const struct hold_work *h, const struct queue_entry *e)
 				   span_eq(waits_for, span_str(h->filter)));
 }
 
-static bool
-is_calm(const struct queue_entry *e)
+/* How long it is to be left alone yet, having been tried of late. */
+static int64_t
+unrest_ms(const struct queue_entry *e)
 {
-	return e->hold.deaths < HOLD_DEATHS_MAX &&
-	       clock_wall_ms() - e->hold.tried_wall_ms >= hold_calm_ms(e->hold.tries);
+	int64_t ms = e->hold.tried_wall_ms + hold_calm_ms(e->hold.tries) - clock_wall_ms();
+
+	return ms > 0 ? ms : 0;
+}
+
+/* It has been tried so lately that its turn comes only then, but not later. */
+static void
+wait_until_calm(struct delivery *d, struct queue_entry *e)
+{
+	int64_t due_ms = clock_mono_ms() + unrest_ms(e);
+	bool is_later = false;
+
+	for (size_t i = 0; i < e->n_legs; i++)
+		is_later =
+		    is_later || (e->legs[i].state == LEG_DEFERRED &&
+				    leg_awaits_filter(&e->legs[i]) && e->legs[i].due.ms > due_ms);
+	if (!is_later)
+		return;
+	take_out(d, e);
+	hold_wait_for(d, e, unrest_ms(e));
 }
 
 static bool
-is_next(struct delivery *d, const struct queue_entry *e)
+is_next(struct delivery *d, struct queue_entry *e)
 {
-	return e->hold.state == HOLD_WAITING && is_meant(d->hold, e) && is_calm(e) &&
-	       settle_time_left(d, e) > 0;
+	if (e->hold.state != HOLD_WAITING || !is_meant(d->hold, e) ||
+	    e->hold.deaths >= HOLD_DEATHS_MAX || settle_time_left(d, e) <= 0)
+		return false;
+	if (unrest_ms(e) == 0)
+		return true;
+	wait_until_calm(d, e);
+	return false;
 }
 
 /* The next one that the walk is for; NULL: none was found in this turn. */
@@ -269,9 +329,11 @@ hold_run(struct delivery *d)
 void
 hold_recover(struct delivery *d, struct queue_entry *e)
 {
-	if (d->hold->is_recovering && entry_awaits_filter(e))
-		(void)map_set_u64(
-		    d->hold->by_serial, spool_message_serial(e->msg), e->item); /* once each */
+	if (!d->hold->is_recovering || !entry_awaits_filter(e))
+		return;
+	hold_await(d, e);
+	(void)map_set_u64(
+	    d->hold->by_serial, spool_message_serial(e->msg), e->item); /* once each */
 }
 
 void

@@ -15,8 +15,9 @@
 enum {
 	HOLD_READY_MAX = 64, /* messages in the list; the others' time is put off */
 	HOLD_AGAIN_MS = 60 * 1000,
-	HOLD_DEATHS_MAX = 5, /* of workers or fronts, by one message: no more by itself */
-	HOLD_CALM_MS = 2000, /* between tries for a signal; doubles with each */
+	HOLD_AWAITED_MAX = 64, /* filters; the others' mail has its times */
+	HOLD_DEATHS_MAX = 5,   /* of workers or fronts, by one message: no more by itself */
+	HOLD_CALM_MS = 2000,   /* between tries for a signal; doubles with each */
 	HOLD_CALM_LAST = 60 * 60 * 1000,
 	HOLD_STEP_BYTES = 1 << 20, /* read in a turn */
 	HOLD_PASS_LOOKS = 50,      /* held messages looked at in a turn */
@@ -31,6 +32,9 @@ struct hold_work {
 	struct hold_job *job; /* NULL: none goes on */
 	uint64_t last_job;
 	bool has_fronts; /* somebody can be asked */
+	/* Filters that mail is held for, since they were heard of last. */
+	char awaited[HOLD_AWAITED_MAX][COMMIT_FILTER_MAX + 1];
+	size_t n_awaited;
 	/* A walk over everything that is held, since something works again. */
 	struct queue_cursor cursor;
 	bool is_passing, is_wanted;         /* is_wanted: once more, from the start */
@@ -54,6 +58,8 @@ int64_t hold_calm_ms(uint32_t tries);
 void hold_due(struct delivery *d, struct queue_entry *e); /* a leg of it has come out of the heap */
 void hold_now(struct delivery *d, struct queue_entry *e); /* an admin asks: whatever was before */
 void hold_forgive(struct queue_entry *e);                 /* what it has cost does not count */
+/* The fronts shall say when the filter that it is held for works. */
+void hold_await(struct delivery *d, const struct queue_entry *e);
 /* A filter works again (empty: any), or (is_policy) the policy has changed. */
 void hold_signal(struct delivery *d, struct span filter, bool is_policy);
 void hold_run(struct delivery *d); /* the end of a turn: begins the next one, if it may */

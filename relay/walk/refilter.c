@@ -14,8 +14,6 @@
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 enum { REFILTER_MEMORY = 32 * 1024 * 1024 };
@@ -138,27 +136,19 @@ set_transaction(struct refilter *r, const struct held *h, int fd)
 		t->rcpts[t->n_rcpts++] = rcpt_of(s, &h->rcpts[i]);
 }
 
-/* A file that may change under us, or is shorter than it says, is none. */
+/* A file that may change under us, or is not as long as it says, is none. */
 static int
 read_section(struct content *c)
 {
-	const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK;
-	int seals = fcntl(c->fd, F_GET_SEALS);
-	char *room = buf_room(&c->section, (size_t)c->header);
+	struct span whole;
+	int r = channel_map(c->fd, (size_t)c->size, &whole);
 
-	if (seals < 0 || (seals & wanted) != wanted || room == NULL)
-		return -E_CORRUPT;
-	for (size_t n = 0; n < c->header;) {
-		ssize_t got = pread(c->fd, room + n, (size_t)c->header - n, (off_t)n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return -E_CORRUPT;
-		n += (size_t)got;
-	}
-	c->section.n = (size_t)c->header;
-	return 0;
+	if (r == 0 && whole.n != c->size)
+		r = -E_CORRUPT;
+	if (r == 0)
+		r = buf_add_span(&c->section, span_take(whole, (size_t)c->header));
+	channel_unmap(&whole);
+	return r;
 }
 
 /* --- the stages before the content -------------------------------------------------------------- */

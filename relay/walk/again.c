@@ -216,10 +216,12 @@ ask_front(struct hold_job *j, struct queue_entry *e)
 	else if (fd >= 0)
 		(void)close(fd); /* memory only */
 	buf_free(&b);
-	if (j->life == 0)
+	if (j->life == 0) {
 		wait_again(j, HOLD_AGAIN_MS);
-	else
-		loop_timer(d->loop, &j->timer, patience_ms(d), on_no_answer, j);
+		return;
+	}
+	log_event(LOG_INFO, "filtering again", KV_STR("id", e->id), KV_INT("tries", e->hold.tries));
+	loop_timer(d->loop, &j->timer, patience_ms(d), on_no_answer, j);
 }
 
 static void

@@ -526,7 +526,8 @@ test_filters(void **state)
 		"t.conf:6: failure = \"reject\" is not what a failure may do; write tempfail, "
 		"tag, hold or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"x\" }\n",
-		"t.conf:6: failure = \"x\" is not what a failure may do; write tempfail, tag, hold or "
+		"t.conf:6: failure = \"x\" is not what a failure may do; write tempfail, tag, hold "
+		"or "
 		"quarantine\n"},
 	    {"filter \"antivirus\" { deadline = 0s }\n",
 		"t.conf:6: deadline = \"0s\" is out of range; it goes from 1ms to 1h\n"},

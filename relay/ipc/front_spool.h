@@ -17,7 +17,7 @@ enum spool_type {
 	SPOOL_REFILTER, /* spool: id = its own number, payload = struct held, fds[0] = the message */
 	SPOOL_REPLACE,  /* front: same id, payload = struct replacement */
 	SPOOL_PUT_BACK, /* front: same id; it cannot be filtered here now */
-	SPOOL_AWAITS,   /* spool: payload = a filter that mail is held for ("*": any); front says: */
+	SPOOL_AWAITS, /* spool: payload = a filter that mail is held for ("*": any); front says: */
 	SPOOL_WORKS /* front: payload = the filter that failed and works again; id 1: the policy has
 		     * changed, for what it holds; what waits for that may be filtered again */
 };

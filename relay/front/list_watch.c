@@ -1,11 +1,23 @@
 #include "relay/front/list_watch.h"
 #include "relay/base/clock.h"
-#include "relay/base/json.h"
 #include "relay/base/mem.h"
 
 #include <stdio.h>
 
 enum { NAME_MAX_BYTES = LOOKUP_NAME_MAX + 16 };
+
+static const struct {
+	const char *canary, *test_entry;
+	const char *suffix; /* of the problems' names */
+	const char *lists_all, *lacks_test;
+} kinds[] = {
+    [LIST_OF_ADDRESSES] = {"1.0.0.127", "2.0.0.127", "",
+	"lists everyone (127.0.0.1 is in it) or answers with errors",
+	"does not list its test entry 127.0.0.2"},
+    [LIST_OF_DOMAINS] = {"invalid", "test", "-domains",
+	"lists every domain (INVALID is in it) or answers with errors",
+	"does not list its test entry TEST"},
+};
 
 struct watched {
 	struct list node;
@@ -22,6 +34,7 @@ struct watched {
 struct list_watch {
 	struct loop *loop;
 	struct dns_client *dns;
+	enum list_kind kind;
 	uint32_t timeout_ms;
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *arg;
@@ -45,9 +58,10 @@ find(const struct list_watch *w, struct span zone)
 static void
 report(struct watched *l, const char *kind, const char *what, const char *do_this)
 {
-	char name[NAME_MAX_BYTES + 16], text[NAME_MAX_BYTES + 128];
+	char name[NAME_MAX_BYTES + 32], text[NAME_MAX_BYTES + 128];
 
-	(void)snprintf(name, sizeof(name), "%s %s", kind, l->zone); /* cut is fine for both */
+	(void)snprintf(name, sizeof(name), "%s%s %s", kind, kinds[l->owner->kind].suffix,
+	    l->zone); /* cut is fine for both */
 	(void)snprintf(text, sizeof(text), "DNS list %s %s", l->zone, what);
 	l->owner->report(l->owner->arg, name, text, do_this);
 }
@@ -127,7 +141,7 @@ take_canary(struct watched *l, const struct dns_answer *a)
 	if (a->status == DNS_FOUND || a->status == DNS_NONE)
 		hear(l);
 	if (a->status == DNS_FOUND)
-		switch_off(l, "lists everyone (127.0.0.1 is in it) or answers with errors");
+		switch_off(l, kinds[l->owner->kind].lists_all);
 	else if (a->status == DNS_NONE)
 		switch_on(l);
 	else
@@ -147,8 +161,7 @@ on_test_entry(struct dns_request *r, const struct dns_answer *a)
 	bool lacks = a->status == DNS_NONE;
 
 	if (lacks != l->lacks_test_entry && (lacks || a->status == DNS_FOUND)) {
-		report(l, "dnsbl-test",
-		    lacks ? "does not list its test entry 127.0.0.2" : "is complete",
+		report(l, "dnsbl-test", lacks ? kinds[l->owner->kind].lacks_test : "is complete",
 		    lacks ? "it stays on; ask its operators whether it still works" : NULL);
 		l->lacks_test_entry = lacks;
 	}
@@ -157,7 +170,15 @@ on_test_entry(struct dns_request *r, const struct dns_answer *a)
 void
 list_watch_canary_name(struct span zone, struct buf *to)
 {
-	(void)buf_addf(to, "1.0.0.127.%.*s", SPAN_ARG(zone)); /* sticky: the caller tests */
+	(void)buf_addf(to, "%s.%.*s", kinds[LIST_OF_ADDRESSES].canary,
+	    SPAN_ARG(zone)); /* sticky: the caller tests */
+}
+
+void
+list_watch_invalid_name(struct span zone, struct buf *to)
+{
+	(void)buf_addf(to, "%s.%.*s", kinds[LIST_OF_DOMAINS].canary,
+	    SPAN_ARG(zone)); /* sticky: the caller tests */
 }
 
 static void
@@ -181,18 +202,18 @@ probe(void *arg)
 	l->canary.on_answer = on_canary;
 	l->test_entry.on_answer = on_test_entry;
 	l->canary.arg = l->test_entry.arg = l;
-	ask(l, &l->canary, "1.0.0.127");
-	ask(l, &l->test_entry, "2.0.0.127");
+	ask(l, &l->canary, kinds[l->owner->kind].canary);
+	ask(l, &l->test_entry, kinds[l->owner->kind].test_entry);
 }
 
 struct list_watch *
-list_watch_new(struct loop *loop, struct dns_client *dns, uint32_t timeout_ms,
+list_watch_new(struct loop *loop, struct dns_client *dns, enum list_kind kind, uint32_t timeout_ms,
     void (*report_to)(void *arg, const char *name, const char *what, const char *do_this),
     void *arg)
 {
 	struct list_watch *w = mem_alloc(sizeof(*w));
 
-	*w = (struct list_watch){loop, dns, timeout_ms, report_to, arg, {0}};
+	*w = (struct list_watch){loop, dns, kind, timeout_ms, report_to, arg, {0}};
 	list_init(&w->lists);
 	return w;
 }
@@ -236,7 +257,8 @@ list_watch_follow(struct list_watch *w, const struct snapshot *s)
 	LIST_FOR (it, &w->lists)
 		LIST_ENTRY(it, struct watched, node)->is_followed = false;
 	for (size_t i = 0; i < snapshot_list_count(s); i++)
-		watch(w, snapshot_list(s, i)->zone);
+		if ((snapshot_list(s, i)->of != LIST_OF_CLIENT) == (w->kind == LIST_OF_DOMAINS))
+			watch(w, snapshot_list(s, i)->zone);
 	LIST_FOR_SAFE (it, &w->lists)
 		if (!LIST_ENTRY(it, struct watched, node)->is_followed)
 			forget(LIST_ENTRY(it, struct watched, node));
@@ -289,14 +311,22 @@ list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status)
 		miss(l);
 }
 
+/* Whether list `i` is one of this zone that is asked about the same. */
+static bool
+is_same(const struct snapshot *s, size_t i, const struct dns_list *list)
+{
+	return snapshot_list(s, i)->of == list->of &&
+	       span_eq(snapshot_list(s, i)->zone, list->zone);
+}
+
 /* What a zone said of the client: a zone of several lines has listed it when one of them matches. */
 static enum list_state
-zone_state(const struct snapshot *s, const struct list_answer *answers, struct span zone)
+zone_state(const struct snapshot *s, const struct list_answer *answers, const struct dns_list *list)
 {
 	enum list_state state = LIST_UNKNOWN;
 
 	for (size_t i = 0; i < snapshot_list_count(s); i++) {
-		if (!span_eq(snapshot_list(s, i)->zone, zone))
+		if (!is_same(s, i, list))
 			continue;
 		if (answers[i].state == LIST_LISTED)
 			return LIST_LISTED;
@@ -331,13 +361,14 @@ is_first_of_zone(const struct snapshot *s, size_t list)
 {
 	size_t i = 0;
 
-	while (!span_eq(snapshot_list(s, i)->zone, snapshot_list(s, list)->zone))
+	while (!is_same(s, i, snapshot_list(s, list)))
 		i++;
 	return i == list;
 }
 
 void
-list_watch_count(struct list_watch *w, const struct snapshot *s, const struct list_answer *answers)
+list_watch_count(struct list_watch *w, const struct snapshot *s, enum list_of of,
+    const struct list_answer *answers)
 {
 	struct watched *sole = NULL;
 	size_t n_listed = 0;
@@ -347,9 +378,11 @@ list_watch_count(struct list_watch *w, const struct snapshot *s, const struct li
 		struct watched *l = find(w, list->zone);
 		enum list_state state;
 
-		if (l == NULL || !is_first_of_zone(s, i))
+		if (l == NULL || list->of != of || !is_first_of_zone(s, i))
 			continue;
-		state = zone_state(s, answers, list->zone);
+		if (of != LIST_OF_CLIENT && answers[i].n_names == 0)
+			continue; /* nothing to ask it about */
+		state = zone_state(s, answers, list);
 		if (l->is_off && state == LIST_UNKNOWN)
 			continue; /* it was not asked */
 		count_state(l, state);
@@ -363,23 +396,19 @@ list_watch_count(struct list_watch *w, const struct snapshot *s, const struct li
 }
 
 void
-list_watch_counts(const struct list_watch *w, struct buf *to)
+list_watch_counts(const struct list_watch *w, struct json *j)
 {
-	struct json j = {.to = to};
-
-	json_open(&j, NULL, '{');
 	LIST_FOR (it, &w->lists) {
 		const struct watched *l = LIST_ENTRY(it, struct watched, node);
 
-		json_open(&j, l->zone, '{');
-		json_int(&j, "asked", (int64_t)l->n_asked);
-		json_int(&j, "listed", (int64_t)l->n_listed);
-		json_int(&j, "sole", (int64_t)l->n_sole);
-		json_int(&j, "not_listed", (int64_t)l->n_not_listed);
-		json_int(&j, "errors", (int64_t)l->n_errors);
-		json_int(&j, "unanswered", (int64_t)l->n_unanswered);
-		json_int(&j, "off", l->is_off);
-		json_close(&j, '}');
+		json_open(j, l->zone, '{');
+		json_int(j, "asked", (int64_t)l->n_asked);
+		json_int(j, "listed", (int64_t)l->n_listed);
+		json_int(j, "sole", (int64_t)l->n_sole);
+		json_int(j, "not_listed", (int64_t)l->n_not_listed);
+		json_int(j, "errors", (int64_t)l->n_errors);
+		json_int(j, "unanswered", (int64_t)l->n_unanswered);
+		json_int(j, "off", l->is_off);
+		json_close(j, '}');
 	}
-	json_close(&j, '}');
 }

@@ -1,4 +1,5 @@
 #include "relay/walk/findings.h"
+#include "policy/dnsbl/domain.h"
 
 void
 findings_list_name(const struct snapshot *s, size_t i, const struct ip *client, struct buf *to)
@@ -7,6 +8,29 @@ findings_list_name(const struct snapshot *s, size_t i, const struct ip *client, 
 	(void)ip_add_reversed(to, client);
 	(void)buf_add_char(to, '.');
 	(void)buf_add_span(to, snapshot_list(s, i)->zone);
+}
+
+void
+findings_domain_name(
+    const struct snapshot *s, size_t i, struct span host, struct span *asked, struct buf *to)
+{
+	const struct dns_list *list = snapshot_list(s, i);
+	struct ip ip;
+
+	if (ip_parse(host, &ip)) {
+		*asked = list->has_addresses ? host : (struct span){0};
+		if (asked->n > 0)
+			(void)ip_add_reversed(to, &ip); /* sticky, as all below */
+	} else {
+		*asked = list->is_whole ? domain_host(host) : domain_registrable(host);
+		(void)buf_add_span(to, *asked);
+	}
+	if (asked->n == 0)
+		return;
+	(void)buf_add_char(to, '.');
+	(void)buf_add_span(to, list->zone);
+	if (to->failed)
+		*asked = (struct span){0}; /* longer than a name may be: nobody could list it */
 }
 
 struct list_answer

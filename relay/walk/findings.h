@@ -19,6 +19,10 @@ struct findings {
 /* The name that list `i` of the snapshot is asked with for this client. */
 void findings_list_name(
     const struct snapshot *s, size_t i, const struct ip *client, struct buf *to);
+/* The name that list `i` of domains is asked with for `host`, a name or an address; `asked` is the part
+ * of `host` that it is asked about.  Empty: it is not to be asked. */
+void findings_domain_name(
+    const struct snapshot *s, size_t i, struct span host, struct span *asked, struct buf *to);
 /* The typed answer of list `i`: DNS_FOUND or DNS_NONE, else unknown. */
 struct list_answer findings_type_list(
     const struct snapshot *s, size_t i, const struct dns_answer *answer);

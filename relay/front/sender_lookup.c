@@ -1,0 +1,209 @@
+#include "relay/front/sender_lookup.h"
+#include "relay/base/mem.h"
+
+struct sender_lookup {
+	struct dns_client *dns;
+	struct timer *deadline;
+	struct dns_request mx, canary;
+	struct dns_request hosts[SENDER_HOSTS_MAX][2]; /* A and AAAA */
+	char names[SENDER_HOSTS_MAX][LOOKUP_NAME_MAX + 1];
+	struct span domain, canary_name;
+	uint32_t timeout_ms;
+	size_t n_waiting; /* of hosts */
+	bool has_private, has_failed;
+	enum sender_fact fact, suspected;
+	enum sender_canary canary_state;
+	void (*on_done)(void *arg);
+	void *arg;
+};
+
+static const struct {
+	const char *net;
+} PRIVATE[] = {{"0.0.0.0/8"}, {"10.0.0.0/8"}, {"100.64.0.0/10"}, {"127.0.0.0/8"},
+    {"169.254.0.0/16"}, {"172.16.0.0/12"}, {"192.168.0.0/16"}, {"224.0.0.0/3"}, {"::/128"},
+    {"::1/128"}, {"fc00::/7"}, {"fe80::/10"}, {"ff00::/8"}};
+
+bool
+sender_ip_is_private(const struct ip *ip)
+{
+	for (size_t i = 0; i < sizeof(PRIVATE) / sizeof(PRIVATE[0]); i++) {
+		struct net net;
+
+		if (net_parse(span_str(PRIVATE[i].net), &net) && net_has(&net, ip))
+			return true;
+	}
+	return false;
+}
+
+enum sender_fact
+sender_presumed(const struct config *config, struct span domain)
+{
+	if (domain.n > 0 && domain.p[0] == '[')
+		return SENDER_FINE;
+	return config_domain(config, domain) != NULL ? SENDER_OWN : SENDER_UNKNOWN;
+}
+
+static void
+cancel(struct sender_lookup *l)
+{
+	timer_cancel(&l->deadline);
+	dns_cancel(&l->mx);
+	dns_cancel(&l->canary);
+	for (size_t i = 0; i < SENDER_HOSTS_MAX; i++) {
+		dns_cancel(&l->hosts[i][0]);
+		dns_cancel(&l->hosts[i][1]);
+	}
+}
+
+static void
+done(struct sender_lookup *l, enum sender_fact fact)
+{
+	cancel(l);
+	l->fact = fact;
+	l->on_done(l->arg); /* may free l */
+}
+
+static void
+ask(struct sender_lookup *l, struct dns_request *r, enum dns_type type, struct span name,
+    void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
+{
+	struct dns_question q = {.type = type, .name = name, .timeout_ms = l->timeout_ms};
+
+	*r = (struct dns_request){.on_answer = on_answer, .arg = l};
+	dns_ask(l->dns, r, &q);
+}
+
+static bool
+is_known(const struct dns_answer *a)
+{
+	return a->status == DNS_FOUND || a->status == DNS_NONE;
+}
+
+/* A null MX beside others is none: RFC 7505 section 3. */
+static bool
+is_null_mx(const struct dns_answer *a)
+{
+	return a->status == DNS_FOUND && a->n_names == 1 && strcmp(a->names[0], ".") == 0;
+}
+
+static void
+on_canary(struct dns_request *r, const struct dns_answer *a)
+{
+	struct sender_lookup *l = r->arg;
+
+	if (!is_known(a))
+		l->canary_state = CANARY_SILENT;
+	else if (a->is_nxdomain || is_null_mx(a))
+		l->canary_state = CANARY_DENIED;
+	else
+		l->canary_state = CANARY_ALIVE;
+	done(l, l->canary_state == CANARY_ALIVE ? l->suspected : SENDER_UNKNOWN);
+}
+
+/* A fault is believed when the same resolver does not deny what is known to exist. */
+static void
+suspect(struct sender_lookup *l, enum sender_fact fact)
+{
+	l->suspected = fact;
+	ask(l, &l->canary, DNS_MX, l->canary_name, on_canary);
+}
+
+static void
+on_address(struct dns_request *r, const struct dns_answer *a)
+{
+	struct sender_lookup *l = r->arg;
+
+	l->has_failed |= !is_known(a);
+	for (size_t i = 0; a->status == DNS_FOUND && i < a->n_addresses; i++) {
+		if (!sender_ip_is_private(&a->addresses[i])) {
+			done(l, SENDER_FINE);
+			return;
+		}
+		l->has_private = true;
+	}
+	if (--l->n_waiting > 0)
+		return;
+	if (l->has_failed)
+		done(l, SENDER_UNKNOWN);
+	else
+		suspect(l, l->has_private ? SENDER_PRIVATE : SENDER_UNREACHABLE);
+}
+
+static void
+ask_host(struct sender_lookup *l, size_t i)
+{
+	l->n_waiting += 2;
+	ask(l, &l->hosts[i][0], DNS_A, span_str(l->names[i]), on_address);
+	ask(l, &l->hosts[i][1], DNS_AAAA, span_str(l->names[i]), on_address);
+}
+
+static void
+on_mx(struct dns_request *r, const struct dns_answer *a)
+{
+	struct sender_lookup *l = r->arg;
+
+	if (!is_known(a)) {
+		done(l, SENDER_UNKNOWN);
+	} else if (is_null_mx(a)) {
+		suspect(l, SENDER_NULL_MX);
+	} else if (a->status == DNS_FOUND && a->n_names > SENDER_HOSTS_MAX) {
+		done(l, SENDER_FINE);
+	} else if (a->status == DNS_FOUND) {
+		for (size_t i = 0; i < a->n_names; i++)
+			(void)span_copy(
+			    span_str(a->names[i]), l->names[i], sizeof(l->names[i])); /* as long */
+		for (size_t i = 0; i < a->n_names; i++)
+			ask_host(l, i);
+	} else if (a->is_nxdomain) {
+		suspect(l, SENDER_MISSING);
+	} else { /* RFC 5321 section 5.1: its own address is as good as an MX */
+		(void)span_copy(l->domain, l->names[0], sizeof(l->names[0])); /* start has looked */
+		ask_host(l, 0);
+	}
+}
+
+static void
+on_deadline(void *arg)
+{
+	done(arg, SENDER_UNKNOWN);
+}
+
+struct sender_lookup *
+sender_lookup_start(struct loop *loop, struct dns_client *dns, struct span domain,
+    struct span canary, uint32_t timeout_ms, void (*on_done)(void *arg), void *arg)
+{
+	struct sender_lookup *l = mem_alloc(sizeof(*l));
+
+	l->dns = dns;
+	/* What is too long to be asked for is an empty name, which the lookup role fails. */
+	l->domain = domain.n <= LOOKUP_NAME_MAX ? domain : (struct span){0};
+	l->canary_name = canary;
+	l->timeout_ms = timeout_ms;
+	l->on_done = on_done;
+	l->arg = arg;
+	loop_timer(loop, &l->deadline, timeout_ms, on_deadline, l);
+	ask(l, &l->mx, DNS_MX, l->domain, on_mx);
+	return l;
+}
+
+enum sender_fact
+sender_lookup_fact(const struct sender_lookup *l)
+{
+	return l->fact;
+}
+
+enum sender_canary
+sender_lookup_canary(const struct sender_lookup *l)
+{
+	return l->canary_state;
+}
+
+void
+sender_lookup_free(struct sender_lookup **l)
+{
+	if (*l == NULL)
+		return;
+	cancel(*l);
+	mem_free(*l);
+	*l = NULL;
+}

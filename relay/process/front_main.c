@@ -310,8 +310,8 @@ front_start(struct role *role)
 	front.loop = role->loop;
 	front.config = role->config;
 	front.dns = dns_client_new(role->loop);
-	front.lists = list_watch_new(
-	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_problem, role);
+	front.lists =
+	    list_watch_new(role->loop, front.dns, &role->config->dns, report_problem, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);

@@ -1,12 +1,20 @@
 #include "relay/walk/findings.h"
 
-void
-findings_list_name(const struct snapshot *s, size_t i, const struct ip *client, struct buf *to)
+struct dns_question
+findings_list_question(const struct snapshot *s, size_t i, const struct ip *client,
+    const struct conf_dns *conf, struct buf *name)
 {
-	/* Sticky: the caller tests to->failed. */
-	(void)ip_add_reversed(to, client);
-	(void)buf_add_char(to, '.');
-	(void)buf_add_span(to, snapshot_list(s, i)->zone);
+	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)conf->timeout_ms};
+
+	(void)ip_add_reversed(name, client);
+	(void)buf_add_char(name, '.');
+	(void)buf_add_span(name, snapshot_list(s, i)->zone); /* sticky: tested here */
+	if (name->failed)
+		return q; /* no name: lookup fails it */
+	q.name = buf_span(name);
+	q.list = ip_is_v4(client) ? DNS_LIST_IPV4 : DNS_LIST_IPV6;
+	q.zone = snapshot_list(s, i)->zone;
+	return q;
 }
 
 struct list_answer

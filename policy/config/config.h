@@ -71,6 +71,7 @@ struct conf_dns {
 	struct endpoint *servers; /* none given: those of /etc/resolv.conf at start */
 	size_t n_servers;
 	int64_t timeout_ms, banner_wait_ms;
+	int64_t probe_ms; /* between probes of a DNS list that is well */
 };
 
 /* Databases (.mmdb) of what is known of an address; NULL: none. */

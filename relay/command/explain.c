@@ -141,18 +141,9 @@ on_list_answer(struct dns_request *r, const struct dns_answer *a)
 	struct explanation *e = r->arg;
 
 	e->answers[r->index] = findings_type_list(e->snapshot, r->index, a);
-	if (a->status != DNS_FOUND && a->status != DNS_NONE)
+	/* A list that was caught listing everybody is not believed: nothing is lacking. */
+	if (a->status != DNS_FOUND && a->status != DNS_NONE && a->proof != DNS_PROOF_BAD)
 		e->lacks_fact = true;
-	answer_came(e);
-}
-
-/* The same test as the live relay's: a list that lists everyone is not believed. */
-static void
-on_canary(struct dns_request *r, const struct dns_answer *a)
-{
-	struct explanation *e = r->arg;
-
-	e->is_off[r->index] = a->status == DNS_FOUND;
 	answer_came(e);
 }
 
@@ -199,32 +190,22 @@ ask_recipients(struct explanation *e, struct dns_client *dns)
 }
 
 static void
-ask(struct explanation *e, struct dns_client *dns, struct dns_request *r, size_t i,
-    struct buf *name, void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
-{
-	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
-
-	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
-	*r = (struct dns_request){.on_answer = on_answer, .arg = e, .index = i};
-	e->n_waiting++;
-	dns_ask(dns, r, &q);
-	buf_free(name);
-}
-
-static void
 ask_lists(struct explanation *e, struct dns_client *dns)
 {
-	static struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	static struct dns_request requests[POLICY_LISTS_MAX];
 
 	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
+		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
+		struct dns_question q = findings_list_question(
+		    e->snapshot, i, &e->options.client, &e->config->dns, &name);
 
-		if (snapshot_list(e->snapshot, i)->of != LIST_OF_CLIENT)
-			continue;
-		findings_list_name(e->snapshot, i, &e->options.client, &name);
-		ask(e, dns, &questions[i], i, &name, on_list_answer);
-		list_watch_canary_name(snapshot_list(e->snapshot, i)->zone, &canary);
-		ask(e, dns, &canaries[i], i, &canary, on_canary);
+		if (snapshot_list(e->snapshot, i)->of == LIST_OF_CLIENT) {
+			requests[i] =
+			    (struct dns_request){.on_answer = on_list_answer, .arg = e, .index = i};
+			e->n_waiting++;
+			dns_ask(dns, &requests[i], &q);
+		}
+		buf_free(&name);
 	}
 }
 
@@ -258,9 +239,6 @@ gather_answers(struct explanation *e)
 	}
 	if (e->n_waiting > 0)
 		loop_run(e->loop);
-	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++)
-		if (e->is_off[i])
-			e->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
 	explain_ask_names(e);
 	return EXIT_OK;
 }

@@ -46,7 +46,6 @@ struct explanation {
 	struct mmdb countries, networks; /* in the bundle */
 	struct id id;
 	struct list_answer answers[POLICY_LISTS_MAX];
-	bool is_off[POLICY_LISTS_MAX];
 	char host[LOOKUP_NAME_MAX + 1];
 	size_t n_waiting;
 	bool lacks_fact; /* something could not be had: status 75 */

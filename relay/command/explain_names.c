@@ -18,10 +18,8 @@ on_done(void *arg)
 static struct domain_round *
 ask_lists(struct explanation *e, enum list_of of, const struct span *hosts, size_t n_hosts)
 {
-	const struct domain_round_about about = {.loop = e->loop,
-	    .dns = e->dns,
-	    .snapshot = e->snapshot,
-	    .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
+	const struct domain_round_about about = {
+	    .loop = e->loop, .dns = e->dns, .snapshot = e->snapshot, .conf = &e->config->dns};
 	struct domain_round *r = NULL;
 
 	if ((e->flow->connect & CONNECT_DNSBL) && n_hosts > 0 && hosts[0].n > 0)

@@ -31,17 +31,33 @@ enum dns_status {
 	DNS_TIMEOUT
 };
 
+/* The name is an entry of a DNS list, by what the list has entries for (RFC 5782 sections 2, 3). */
+enum dns_list_kind { DNS_LIST_NONE, DNS_LIST_IPV4, DNS_LIST_IPV6, DNS_LIST_DOMAIN };
+
+/* Whether the list was caught listing what nobody can be, just after it has listed `name`. */
+enum dns_proof {
+	DNS_PROOF_NONE,   /* nothing to prove: no list was asked, or it does not list the name */
+	DNS_PROOF_GOOD,   /* it lists neither its canary nor a random address of 127/8 */
+	DNS_PROOF_BAD,    /* it lists one of them */
+	DNS_PROOF_MISSING /* no answer tells */
+};
+
 struct dns_question {
 	enum dns_type type;
 	struct span name; /* without a dot at the end */
 	uint32_t timeout_ms;
+	/* Of a DNS list: what it lists is DNS_FOUND only with DNS_PROOF_GOOD, else DNS_FAILED or
+	 * DNS_TIMEOUT. */
+	enum dns_list_kind list;
+	struct span zone; /* with `list`: the end of `name` */
+	bool is_fresh;    /* not from our cache; a list's proof is asked for whatever it says */
 };
 
 struct dns_answer {
 	enum dns_status status;
-	bool
-	    is_nxdomain; /* DNS_NONE: there is no such name, says the SOA of whose zone it would be */
-	uint32_t ttl_s;                          /* how long it may be kept */
+	bool is_nxdomain; /* DNS_NONE: there is no such name, says the SOA of its zone */
+	uint32_t ttl_s;   /* how long it may be kept */
+	enum dns_proof proof;
 	struct ip addresses[LOOKUP_RECORDS_MAX]; /* A and AAAA */
 	size_t n_addresses;
 	char names[LOOKUP_NAMES_MAX]

@@ -4,12 +4,12 @@
 
 /* One name that one list is asked for. */
 struct domain_question {
-	struct dns_request request, canary;
+	struct dns_request request;
 	struct domain_round *round;
 	size_t list;
 	struct span name; /* what it is asked about, inside of the host */
 	struct list_answer answer;
-	bool is_believed; /* the canary was denied */
+	bool is_lacking; /* it could not be had */
 };
 
 struct domain_round {
@@ -36,61 +36,21 @@ done(struct domain_round *r)
 }
 
 static void
-ask(struct domain_question *q, struct dns_request *request, const struct buf *name,
-    void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
-{
-	struct domain_round *r = q->round;
-	struct dns_question question = {
-	    .type = DNS_A, .name = buf_span(name), .timeout_ms = r->about.timeout_ms};
-
-	*request = (struct dns_request){.on_answer = on_answer, .arg = q};
-	r->n_waiting++;
-	dns_ask(r->about.dns, request, &question);
-}
-
-static void
-on_canary(struct dns_request *request, const struct dns_answer *a)
-{
-	struct domain_question *q = request->arg;
-
-	if (q->round->about.watch != NULL)
-		list_watch_canary(q->round->about.watch, zone_of(q), a);
-	q->is_believed = a->status == DNS_NONE;
-	if (--q->round->n_waiting == 0)
-		done(q->round);
-}
-
-/* All have answered: those that have listed something must show that they do not list everything. */
-static void
-prove(struct domain_round *r)
-{
-	for (size_t i = 0; i < r->n; i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
-
-		if (r->questions[i].answer.state != LIST_LISTED)
-			continue;
-		list_watch_invalid_name(zone_of(&r->questions[i]), &name); /* a zone is shorter */
-		ask(&r->questions[i], &r->questions[i].canary, &name, on_canary);
-		buf_free(&name);
-	}
-	if (r->n_waiting == 0)
-		done(r);
-}
-
-static void
 on_answer(struct dns_request *request, const struct dns_answer *a)
 {
 	struct domain_question *q = request->arg;
 	struct domain_round *r = q->round;
 
 	q->answer = findings_type_list(r->about.snapshot, q->list, a);
+	/* A list that was caught listing everything is not believed: nothing is lacking. */
+	q->is_lacking = q->answer.state == LIST_UNKNOWN && a->proof != DNS_PROOF_BAD;
 	if (r->about.watch != NULL) {
-		list_watch_heard(r->about.watch, zone_of(q), a->status);
+		list_watch_answer(r->about.watch, zone_of(q), a);
 		if (q->answer.state == LIST_ERROR)
 			list_watch_error(r->about.watch, zone_of(q));
 	}
 	if (--r->n_waiting == 0)
-		prove(r);
+		done(r);
 }
 
 static void
@@ -100,9 +60,8 @@ on_deadline(void *arg)
 
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->questions[i].request.client != NULL && r->about.watch != NULL)
-			list_watch_heard(r->about.watch, zone_of(&r->questions[i]), DNS_TIMEOUT);
+			list_watch_late(r->about.watch, zone_of(&r->questions[i]));
 		dns_cancel(&r->questions[i].request);
-		dns_cancel(&r->questions[i].canary);
 	}
 	r->n_waiting = 0;
 	done(r);
@@ -127,12 +86,18 @@ ask_list(struct domain_round *r, size_t list, const struct span *hosts, size_t n
 	for (size_t i = 0; i < n_hosts && r->n - first < DOMAIN_NAMES_MAX; i++) {
 		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
 		struct domain_question *q = &r->questions[r->n];
+		struct dns_question question;
 
-		*q = (struct domain_question){.round = r, .list = list};
-		findings_domain_name(r->about.snapshot, list, hosts[i], &q->name, &name);
+		*q = (struct domain_question){.round = r,
+		    .list = list,
+		    .request = {.on_answer = on_answer, .arg = q},
+		    .is_lacking = true};
+		question = findings_domain_question(
+		    r->about.snapshot, list, hosts[i], r->about.conf, &q->name, &name);
 		if (q->name.n > 0 && !is_asked(r, list, q->name)) {
 			r->n++;
-			ask(q, &q->request, &name, on_answer);
+			r->n_waiting++;
+			dns_ask(r->about.dns, &q->request, &question);
 		}
 		buf_free(&name);
 	}
@@ -163,17 +128,11 @@ domain_round_start(const struct domain_round_about *about, enum list_of of,
 	if (r->n == 0)
 		domain_round_free(&r);
 	else
-		loop_timer(about->loop, &r->deadline, about->timeout_ms, on_deadline, r);
+		loop_timer(about->loop, &r->deadline, about->conf->timeout_ms, on_deadline, r);
 	return r;
 }
 
 /* --- what is made of it ------------------------------------------------------------------------- */
-
-static enum list_state
-state_of(const struct domain_question *q)
-{
-	return q->answer.state == LIST_LISTED && !q->is_believed ? LIST_UNKNOWN : q->answer.state;
-}
 
 /* Of one list: an error counts for all it says, then the first name that is listed. */
 static struct list_answer
@@ -188,8 +147,8 @@ sum_up(const struct domain_round *r, size_t list)
 
 		if (q->list != list)
 			continue;
-		if (sum.n_names++ == 0 || weight[state_of(q)] > weight[sum.state]) {
-			sum.state = state_of(q);
+		if (sum.n_names++ == 0 || weight[q->answer.state] > weight[sum.state]) {
+			sum.state = q->answer.state;
 			sum.address = q->answer.address;
 			sum.name = q->name;
 		}
@@ -221,7 +180,7 @@ bool
 domain_round_lacks(const struct domain_round *r)
 {
 	for (size_t i = 0; i < r->n; i++)
-		if (r->questions[i].answer.state == LIST_UNKNOWN)
+		if (r->questions[i].is_lacking)
 			return true;
 	return false;
 }
@@ -233,7 +192,6 @@ domain_round_free(struct domain_round **r)
 		return;
 	for (size_t i = 0; i < (*r)->n; i++) {
 		dns_cancel(&(*r)->questions[i].request);
-		dns_cancel(&(*r)->questions[i].canary);
 	}
 	timer_cancel(&(*r)->deadline);
 	mem_free((*r)->questions);

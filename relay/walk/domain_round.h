@@ -2,8 +2,7 @@
  * domain_round.h - the lists of domains asked about one thing: the verified reverse name, HELO, the
  * sender's domain, the hosts of a message's URLs.  Shared by the live walk and `postern explain`.
  *
- * All questions are asked at once.  A listing counts only when the list denies its canary INVALID in
- * the same round (RFC 5782 section 5): a zone that has begun to list everything hurts nobody.  What
+ * All questions are asked at once; the lookup role proves what is listed (relay/lookup/listing.h).  What
  * has not answered when the time is up is unknown.
  */
 #ifndef WALK_DOMAIN_ROUND_H
@@ -18,14 +17,14 @@ struct domain_round_about {
 	struct dns_client *dns;
 	struct list_watch *watch; /* NULL: nobody counts */
 	const struct snapshot *snapshot;
-	uint32_t timeout_ms; /* of the whole round */
+	const struct conf_dns *conf;
 };
 
 struct domain_round;
 
 /*
  * Asks every list of `of` for `hosts`, which must outlive the round and the answers.  NULL: there is
- * nothing to ask.  Else on_done is called once, from the loop, timeout_ms later at the latest.
+ * nothing to ask.  Else on_done is called once, from the loop, conf->timeout_ms later at the latest.
  */
 struct domain_round *domain_round_start(const struct domain_round_about *about, enum list_of of,
     const struct span *hosts, size_t n_hosts, void (*on_done)(void *arg), void *arg);

@@ -28,7 +28,7 @@ inquire_lists(struct session *s, enum list_of of, const struct span *hosts, size
 	    .dns = s->front->dns,
 	    .watch = s->front->domain_lists,
 	    .snapshot = s->snapshot,
-	    .timeout_ms = (uint32_t)s->front->config->dns.timeout_ms};
+	    .conf = &s->front->config->dns};
 
 	if (!(s->listen->flow->connect & CONNECT_DNSBL) || !snapshot_has_list(s->snapshot, of))
 		return NULL;

@@ -145,7 +145,7 @@ struct pace {
 
 /* What the banner waits for; gone when it is spoken. */
 struct checks {
-	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	struct dns_request questions[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
 	struct domain_round *host_round; /* NULL: no list is asked about the name */
 	struct timer *banner_wait, *greet_wait;

@@ -378,6 +378,7 @@ set_failed(struct dns_answer *out)
 	out->status = DNS_FAILED;
 	out->is_nxdomain = false;
 	out->ttl_s = 0;
+	out->proof = DNS_PROOF_NONE;
 	out->n_addresses = out->n_names = 0;
 }
 

@@ -58,7 +58,7 @@ test_order_and_spares(void **state)
 	expect(w, ACTION_REJECT, 1);
 	walk(w, "dnsbl d.example of from reject text \"No\"\n", STAGE_DATA);
 	assert_string_equal(w->v.text, "No");
-	walk(w, "accept from a@example.net\ndnsbl d.example of from reject\n", STAGE_DATA);
+	walk(w, "accept client 192.0.2.1\ndnsbl d.example of from reject\n", STAGE_DATA);
 	expect(w, ACTION_PASS, 1);
 	assert_true(has_step(w, "mail rule=Listed by d.example #2 skipped: accepted"));
 	walk(w, "dnsbl d.example of from reject\naccept from a@example.net\n", STAGE_MAIL);

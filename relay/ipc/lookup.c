@@ -44,6 +44,7 @@ dns_answer_put(struct buf *to, const struct dns_answer *a)
 {
 	put_u8(to, (uint8_t)a->status);
 	put_u8(to, a->is_nxdomain);
+	put_u8(to, a->has_soa);
 	put_u32(to, a->ttl_s);
 	put_u8(to, (uint8_t)a->proof);
 	put_u32(to, (uint32_t)a->n_addresses);
@@ -83,6 +84,7 @@ dns_answer_get(struct span payload, struct dns_answer *a)
 
 	a->status = (enum dns_status)get_enum(&w, DNS_TIMEOUT);
 	a->is_nxdomain = get_bool(&w);
+	a->has_soa = get_bool(&w);
 	a->ttl_s = get_u32(&w);
 	a->proof = (enum dns_proof)get_enum(&w, DNS_PROOF_MISSING);
 	a->n_addresses = get_count(&w, LOOKUP_RECORDS_MAX);

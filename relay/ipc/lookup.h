@@ -55,8 +55,9 @@ struct dns_question {
 
 struct dns_answer {
 	enum dns_status status;
-	bool is_nxdomain; /* DNS_NONE: there is no such name, says the SOA of its zone */
-	uint32_t ttl_s;   /* how long it may be kept */
+	/* Of DNS_NONE: there is no such name at all; the SOA of the zone that says so came with it. */
+	bool is_nxdomain, has_soa;
+	uint32_t ttl_s; /* how long it may be kept */
 	enum dns_proof proof;
 	struct ip addresses[LOOKUP_RECORDS_MAX]; /* A and AAAA */
 	size_t n_addresses;

@@ -320,7 +320,8 @@ settle_negative(struct cursor *c, const struct header *hdr, struct dns_answer *o
 		return 0;
 	}
 	out->status = DNS_NONE;
-	out->is_nxdomain = has_soa && (hdr->flags & 0x0f) == RCODE_NXDOMAIN;
+	out->is_nxdomain = (hdr->flags & 0x0f) == RCODE_NXDOMAIN;
+	out->has_soa = has_soa;
 	out->ttl_s = has_soa ? smaller(out->ttl_s, ttl_s) : 0;
 	return 0;
 }
@@ -376,7 +377,7 @@ static void
 set_failed(struct dns_answer *out)
 {
 	out->status = DNS_FAILED;
-	out->is_nxdomain = false;
+	out->is_nxdomain = out->has_soa = false;
 	out->ttl_s = 0;
 	out->proof = DNS_PROOF_NONE;
 	out->n_addresses = out->n_names = 0;

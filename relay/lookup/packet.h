@@ -20,7 +20,7 @@ enum {
  * Reads the answer to `q`.  0 with `out` filled:
  *   DNS_FOUND   addresses or names of the asked type at the end of the CNAME chain, at most as
  *               many as fit; ttl_s is the smallest of chain and records;
- *   DNS_NONE    NXDOMAIN (is_nxdomain when a SOA is with it), or no such record; ttl_s by RFC 2308
+ *   DNS_NONE    NXDOMAIN (is_nxdomain), or no such record; has_soa, and ttl_s by RFC 2308
  *               section 5, 0 without a SOA;
  *   DNS_FAILED  any other response code, or a referral instead of an answer; ttl_s is 0.
  * -E_LIMIT: cut off (TC), to be asked again over TCP.  -E_CORRUPT: not an answer to `q` at all, or

@@ -173,7 +173,7 @@ test_codec(void **state)
 	assert_false(b.failed);
 	assert_int_equal(dns_answer_get(buf_span(&b), &back), 0);
 	assert_int_equal(back.ttl_s, 77);
-	assert_false(back.is_nxdomain);
+	assert_false(back.is_nxdomain || back.has_soa);
 	assert_int_equal(back.n_addresses, LOOKUP_RECORDS_MAX);
 	assert_memory_equal(back.addresses, a.addresses, sizeof(a.addresses));
 	assert_memory_equal(back.names, a.names, sizeof(a.names));

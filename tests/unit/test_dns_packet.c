@@ -276,12 +276,14 @@ test_negative(void **state)
 		assert_int_equal(answer.status, DNS_NONE);
 		assert_int_equal(answer.ttl_s, rows[i].ttl_s);
 		assert_int_equal(answer.is_nxdomain, rows[i].flags == 0x8183);
+		assert_true(answer.has_soa);
 	}
 	begin(0x8183, "no.example", 1, 0, 0);
 	assert_int_equal(read_it(DNS_A, "no.example"), 0);
 	assert_int_equal(answer.status, DNS_NONE);
 	assert_int_equal(answer.ttl_s, 0);
-	assert_false(answer.is_nxdomain); /* nobody vouches for it */
+	assert_true(answer.is_nxdomain);
+	assert_false(answer.has_soa); /* nobody vouches for it */
 }
 
 static void

@@ -178,7 +178,7 @@ send_query(struct call *c)
 		mail.is_utf8 = mail.is_utf8 || (unsigned char)address.p[i] >= 0x80;
 	c->has_probe = now_ms >= s->probe_at_ms;
 	if (c->has_probe) {
-		s->probe_at_ms = now_ms + CALLOUT_PROBE_MS;
+		s->probe_at_ms = now_ms + c->gateway->callout->config->callout.keep.probe_ms;
 		(void)snprintf(c->probe, sizeof(c->probe), "no-such-%016llx%.*s",
 		    (unsigned long long)rng_u64(),
 		    SPAN_ARG(domain)); /* shorter than LOOKUP_ADDRESS_MAX */
@@ -237,9 +237,9 @@ on_end(void *arg, const struct client_end *end)
 		c->states[0] = RECIPIENT_UNKNOWN; /* it will not hear us at all */
 		say(c, end->reply);
 	} else if (c->states[0] == RECIPIENT_EXISTS) {
-		say(c, c->gateway->servers[c->server].takes_all
-			   ? SPAN("the server takes every address")
-			   : SPAN("the server takes it"));
+		c->query->takes_all = c->gateway->servers[c->server].takes_all;
+		say(c, c->query->takes_all ? SPAN("the server takes every address")
+					   : SPAN("the server takes it"));
 	}
 	call_end(c, c->states[0]);
 	/* on_ready follows when the connection goes on */

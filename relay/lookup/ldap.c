@@ -101,7 +101,7 @@ send_waiting(struct ldap_source *s)
 {
 	while (!list_is_empty(&s->waiting) && s->n_asked < LDAP_ASKED_MAX) {
 		struct source_query *q = LIST_ENTRY(s->waiting.next, struct source_query, node);
-		int msgid = ldap_link_search(s->link, span_str(q->address));
+		int msgid = ldap_link_search(s->link, span_str(q->address), q->is_ending);
 
 		if (msgid == -E_SYNTAX) {
 			settle(

@@ -13,7 +13,8 @@ struct known_server {
 	const struct conf_server *conf;
 	struct trust_server *trust;
 	int64_t rest_until_ms, probe_at_ms;
-	bool takes_all;
+	bool takes_all, has_failed; /* has_failed: since it last answered */
+	struct host_memory memory;
 };
 
 struct callout_gateway;
@@ -135,6 +136,7 @@ server_failed(struct call *c, struct span said)
 	struct known_server *s = &c->gateway->servers[c->server];
 
 	s->rest_until_ms = clock_mono_ms() + CALLOUT_REST_MS;
+	s->has_failed = true;
 	c->tried |= (uint64_t)1 << c->server;
 	say(c, said);
 	next_server(c);
@@ -194,6 +196,7 @@ on_ready(void *arg)
 {
 	struct call *c = arg;
 
+	c->gateway->servers[c->server].has_failed = false;
 	if (c->query == NULL)
 		next_query(c);
 	if (c->client == NULL || !client_is_idle(c->client))
@@ -329,7 +332,8 @@ next_server(struct call *c)
 	c->search.on_done = on_addresses;
 	c->search.arg = c;
 	host_search_start(&c->search, g->callout->loop, g->callout->resolver,
-	    span_str(g->servers[i].conf->host), (uint32_t)g->timeouts.connect_ms);
+	    span_str(g->servers[i].conf->host), (uint32_t)g->timeouts.connect_ms,
+	    g->servers[i].has_failed, &g->servers[i].memory);
 }
 
 /* Takes the next question, over the connection that is there or a new one. */
@@ -360,6 +364,7 @@ on_deadline(void *arg)
 		if (c->query != q)
 			continue;
 		g->servers[c->server].rest_until_ms = clock_mono_ms() + CALLOUT_REST_MS;
+		g->servers[c->server].has_failed = true;
 		host_search_cancel(&c->search);
 		client_free(&c->client);
 		say(c, SPAN("the gateway did not answer in time"));

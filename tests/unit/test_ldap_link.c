@@ -330,6 +330,10 @@ test_filter(void **state)
 	buf_clear(&b);
 	assert_int_equal(ldap_filter_expand(SPAN("(m=%s)"), span_of("a\0b", 3), false, &b), 0);
 	assert_true(span_eq(buf_span(&b), SPAN("(m=a\\00b)")));
+	buf_clear(&b);
+	assert_int_equal(
+	    ldap_filter_expand(SPAN("(|(m=%s)(p=smtp:%s))"), SPAN("@*.org"), true, &b), 0);
+	assert_true(span_eq(buf_span(&b), SPAN("(|(m=*@\\2a.org)(p=smtp:*@\\2a.org))")));
 	b.max = 5;
 	buf_free(&b);
 	b = BUF_INIT(5);

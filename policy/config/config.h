@@ -168,6 +168,7 @@ struct conf_flow {
 struct conf_keep {
 	int64_t positive_ms, negative_ms;
 	int64_t stale_ms; /* past its time, while the source is away: positive answers only */
+	int64_t probe_ms; /* between random addresses that nobody can have */
 };
 
 enum directory_scope { DIRECTORY_SUB, DIRECTORY_ONE, DIRECTORY_BASE };

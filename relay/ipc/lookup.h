@@ -50,7 +50,7 @@ struct dns_question {
 	 * DNS_TIMEOUT. */
 	enum dns_list_kind list;
 	struct span zone; /* with `list`: the end of `name` */
-	bool is_fresh;    /* not from our cache; a list's proof is asked for whatever it says */
+	bool is_fresh;    /* not from the cache; a list's proof is asked for whatever it says */
 };
 
 struct dns_answer {

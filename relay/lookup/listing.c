@@ -244,7 +244,8 @@ static void
 ask_canary(struct proof *p, struct canary *c, const char *entry)
 {
 	char name[LISTING_PREFIX_MAX + 1 + LOOKUP_NAME_MAX + 1];
-	struct dns_question q = {.type = DNS_A, .timeout_ms = p->timeout_ms, .is_fresh = true};
+	struct dns_question q = {
+	    .type = DNS_A, .timeout_ms = p->timeout_ms, .list = p->kind, .is_fresh = true};
 	struct waiter *w;
 
 	(void)snprintf(name, sizeof(name), "%s.%s", entry, p->zone); /* fits */

@@ -295,12 +295,11 @@ query_free(struct query *q)
 	mem_free(q);
 }
 
-/* A listing that nothing has proved yet is no knowledge; nor is what was asked for afresh, which
- * would take the place of an answer that has its proof. */
+/* Of a list: a listing that nothing has proved yet is no knowledge, nor is a probe. */
 static bool
 is_worth_keeping(const struct dns_question *q, const struct dns_answer *a)
 {
-	return !q->is_fresh && (q->list == DNS_LIST_NONE || a->status != DNS_FOUND);
+	return q->list == DNS_LIST_NONE || (!q->is_fresh && a->status != DNS_FOUND);
 }
 
 /* Ends the query with this answer.  A waiter's callback may ask, cancel and be asked again. */

@@ -72,6 +72,7 @@ struct span snapshot_text(const struct snapshot *s);
 /*
  * `policy query FACET VALUE`: calls on_rule for each rule, expired ones too, that looks at this
  * facet and whose value for it matches the one given.  0, or -E_SYNTAX (no such facet, no address).
+ * "dnsbl" and "dnswl" are facets here, whose value is the zone.
  */
 int snapshot_query(const struct snapshot *s, struct span facet, struct span value,
     void (*on_rule)(void *arg, uint32_t id), void *arg, struct err *err);

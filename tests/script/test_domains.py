@@ -5,8 +5,8 @@ import os
 
 import mail
 import smtp
-from case import RelayCase
-from dnslists import Rbldnsd
+from case import FolderCase, RelayCase
+from dnslists import Nameserver, Rbldnsd
 from resolver import Nsd, Unbound
 from waiting import wait_until
 
@@ -166,3 +166,46 @@ dnsbl all.test of url reject
         zones = wait_until(lambda: {z["zone"]: z for z in self.mx.command("status", "--json").json["dnsbl"]
                                     if z["listed"]}, "the counters")
         self.assertGreaterEqual(zones["dbl.test"]["listed"], 1)
+
+    def test_query(self):
+        done = self.mx.command("policy", "query", "dnsbl", "DBL.test", "--json")
+        self.assertEqual([line["id"] for line in done.lines], [2, 3, 4])
+
+    def test_commands_behind_wait(self):
+        """Pipelined behind MAIL, while the lists are asked: answered in their order."""
+        c = self.client()
+        c.greet()
+        c.xclient(ADDR="203.0.113.5")
+        c.hello()
+        c.send("MAIL FROM:<a@unheard-of.good.example>\r\nRCPT TO:<bob@example.org>\r\nRCPT TO:<x@elsewhere.example>\r\n"
+               "DATA\r\n")
+        self.assertEqual([c.reply().code for _ in range(4)], [250, 550, 550, 554])
+        c.say("RSET", 250)
+        c.say("MAIL FROM:<a@good.example>", 250)
+        c.say("RCPT TO:<bob@example.org>", 250)
+
+
+def broken_resolvers():
+    """name -> what a resolver answers that is broken for everything."""
+    return {"denies": [], "error": "servfail", "refuses": "refused", "garbage": "garbage", "mismatch": "mismatch",
+            "everything": ["127.0.0.2"], "errors": ["127.255.255.254"], "silence": None}
+
+
+class Broken(FolderCase):
+    """Whatever the resolver says, no good mail is refused, and none waits longer than dns.timeout."""
+
+    def test_no_good_mail_is_refused(self):
+        mood = {"answer": []}
+        dns = self.starting(Nameserver(lambda _name, _kind: mood["answer"], ttl=1))
+        relay, gateway = self.pair(dns_port=dns.port, dns_timeout="100ms", banner_wait="50ms", filters=(),
+                                   connect=("dnsbl", "ptr", "sender"),
+                                   flow='sender { missing = "reject"  null_mx = "reject" }',
+                                   policy="dnsbl h.test of host reject\ndnsbl e.test of helo reject\n"
+                                          "dnsbl f.test of from reject\ndnsbl u.test of url reject\n")
+        for number, (name, answer) in enumerate(broken_resolvers().items()):
+            mood["answer"] = answer
+            reply = smtp.send(relay.port, mail.plain(name, body=f"http://u{number}.example/\n"),
+                              sender=f"a@s{number}.example", helo=f"h{number}.example", client=f"198.51.100.{number}")
+            self.assertEqual(reply.code, 250, f"{name}: {reply}")
+        for name in broken_resolvers():
+            gateway.wait_subject(name)

@@ -309,6 +309,8 @@ test_sections(void **state)
 		"t.conf:6: timeout = \"2h\" is out of range; it goes from 1ms to 1m\n"},
 	    {"dns { banner_wait = 61s }\n",
 		"t.conf:6: banner_wait = \"61s\" is out of range; it goes from 0s to 1m\n"},
+	    {"dns { probe = 999ms }\n",
+		"t.conf:6: probe = \"999ms\" is out of range; it goes from 1s to 1h\n"},
 	    {"dns { server = 1 }\n",
 		"t.conf:6: unknown word \"server\" in dns; did you mean \"servers\"?\n"},
 	    {"dns \"x\" { }\n",

@@ -187,7 +187,7 @@ is_readable(int fd)
 
 /* The next message of this type from the zygote, whose loop runs here meanwhile. */
 static struct arrival
-expect(struct state *s, uint16_t type)
+next_from_zygote(struct state *s, uint16_t type)
 {
 	int64_t end = clock_mono_ms() + PATIENCE_MS;
 
@@ -213,6 +213,17 @@ expect(struct state *s, uint16_t type)
 	}
 	fail_msg("no message %u from the zygote", type);
 	return (struct arrival){0};
+}
+
+/* The same; a worker has started when it is returned. */
+static struct arrival
+expect(struct state *s, uint16_t type)
+{
+	struct arrival a = next_from_zygote(s, type);
+
+	if (type == FILTER_WORKER)
+		assert_int_equal(read_one(s, a.fd).type, WORKER_READY);
+	return a;
 }
 
 static const char policy[] = "tag a subject /x/\n";
@@ -504,6 +515,82 @@ test_workers_of_two_fronts(void **state)
 }
 
 static void
+count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+/* No birth any more, neither for one that ends nor for one that was late; the busy one finishes. */
+static void
+test_drain(void **state)
+{
+	struct state *s = *state;
+	struct arrival a, b;
+	int n_drained = 0;
+
+	start(s, 2);
+	a = expect(s, FILTER_WORKER);
+	b = expect(s, FILTER_WORKER);
+	zygote_drain(s->zygote, count_call, &n_drained);
+	assert_int_equal(n_drained, 0);
+	(void)close(b.fd); /* front has no more work for it */
+	assert_int_equal(expect(s, FILTER_DIED).id, b.id);
+	assert_int_equal(n_drained, 0);
+	send_policy(a.fd, 1);
+	send_scan(a.fd, 1, fine, true);
+	assert_result(s, a.fd, 1, 0);
+	(void)close(a.fd);
+	assert_int_equal(expect(s, FILTER_DIED).id, a.id);
+	assert_int_equal(n_drained, 1);
+	assert_false(is_readable(s->front));
+}
+
+static void
+test_drain_of_nothing(void **state)
+{
+	struct state *s = *state;
+	int n_drained = 0;
+
+	start(s, 1);
+	(void)close(expect(s, FILTER_WORKER).fd);
+	(void)close(s->front); /* the relay ends: its worker is killed with it */
+	s->front = -1;
+	zygote_drain(s->zygote, count_call, &n_drained);
+	for (int64_t end = clock_mono_ms() + PATIENCE_MS; n_drained == 0 && clock_mono_ms() < end;)
+		loop_turn(s->loop, 20);
+	assert_int_equal(n_drained, 1);
+	zygote_drain(s->zygote, count_call, &n_drained); /* there is none: at once */
+	assert_int_equal(n_drained, 2);
+}
+
+/* Two zygotes at one folder, as when one follows the other: neither empties what the other's work in. */
+static void
+test_folders_of_two_zygotes(void **state)
+{
+	struct state *s = *state;
+	char path[128];
+	struct stat st;
+	const struct zygote_settings settings = {.memory_fd = -1,
+	    .n_workers = 1,
+	    .folder = s->f->folder,
+	    .first_folder = ZYGOTE_WORKERS_MAX};
+	int ends[2];
+
+	(void)snprintf(path, sizeof(path), "%s/0", s->f->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/0/in-use", s->f->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
+	(void)close(expect(s, FILTER_WORKER).fd);
+	assert_int_equal(stat(path, &st), 0);
+	(void)snprintf(path, sizeof(path), "%s/%d", s->f->folder, ZYGOTE_WORKERS_MAX);
+	assert_int_equal(stat(path, &st), 0);
+}
+
+static void
 test_page(void **state)
 {
 	const struct worker_doing in = {.scan = 5, .flow = 2, .filter = 3, .since_mono_ms = 99};
@@ -561,6 +648,9 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_front_may_kill, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_workers_end_with_their_front, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_workers_of_two_fronts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_drain_of_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_folders_of_two_zygotes, setup, teardown),
 	    cmocka_unit_test(test_page),
 	    cmocka_unit_test(test_folder_is_emptied),
 	};

@@ -19,7 +19,7 @@ INTEGRITY = "prhsLtZInQ4fX9kdYC+rhurigafJdtXlp/fTnBYw//At21Hcw4zhSbiyyAcj2Quv/EK
 MESSAGES = 6046
 FETCH_S = 300
 
-HASHES, BODIES, LOGICAL = 500_000, 5_000, 1_000
+HASHES, BODIES, LOGICAL = 500_000, 10_000, 5_000
 
 
 def _fetch(folder):

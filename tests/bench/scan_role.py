@@ -86,7 +86,7 @@ def watch_renewal(server, sink, databases, send, n):
     watch, told = Watch(server), {}
 
     def renew():
-        time.sleep(3 * SAMPLE_S)
+        wait_until(lambda: watch.samples, "a first look")
         told["begun"] = time.monotonic()
         signatures.add(databases, "Bench-New", b"a thing that came later")
         wait_until(lambda: old not in server.filters(), "the old role to end", 120)
@@ -107,7 +107,7 @@ def watch_renewal(server, sink, databases, send, n):
     last = [mb for t, n_roles, mb in watch.samples if n_roles == 1][-1]
     return {"rate": said["rate"], "gap_ms": said["gap_ms"], "p99_ms": said["p99_ms"], "others": said["others"],
             "seconds": said["seconds"], "renewed_after_s": told["over"] - told["begun"],
-            "two_s": max(both) - min(both) if both else 0, "before_mb": quiet[-1] if quiet else None,
+            "two_s": max(both) - min(both) if both else 0, "before_mb": max(quiet),
             "peak_mb": max(mb for _, _, mb in watch.samples), "after_mb": last,
             "curve": [(round(t - told["begun"], 2), n_roles, round(mb, 1)) for t, n_roles, mb in watch.samples]}
 

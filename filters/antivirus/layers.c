@@ -39,21 +39,33 @@ text_key(struct span text, struct clean_key *key)
 	return is_fine;
 }
 
-static bool
-key_of(struct span bytes, bool is_text, struct clean_key *key)
-{
-	return is_text ? text_key(bytes, key) : clean_key(bytes, key);
-}
-
 void
 layers_add(struct layers *l, struct span bytes, bool is_text)
 {
 	struct layer *to = &l->items[l->n];
 
-	if (l->n == LAYERS_MAX || !key_of(bytes, is_text, &to->key))
+	if (l->n == LAYERS_MAX || !clean_key(bytes, &to->bytes))
 		return;
-	to->is_text = is_text;
+	to->is_text = is_text && text_key(bytes, &to->lines);
 	l->n++;
+}
+
+static bool
+has_bytes(const struct layers *l, const struct clean_key *key)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (memcmp(&l->items[i].bytes, key, sizeof(*key)) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_lines(const struct layers *l, const struct clean_key *key)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->items[i].is_text && memcmp(&l->items[i].lines, key, sizeof(*key)) == 0)
+			return true;
+	return false;
 }
 
 bool
@@ -61,11 +73,9 @@ layers_have(const struct layers *l, struct span bytes, bool is_text)
 {
 	struct clean_key key;
 
-	if (l->n == 0 || !key_of(bytes, is_text, &key))
+	if (l->n == 0)
 		return false;
-	for (size_t i = 0; i < l->n; i++)
-		if (l->items[i].is_text == is_text &&
-		    memcmp(&l->items[i].key, &key, sizeof(key)) == 0)
-			return true;
-	return false;
+	if (is_text && text_key(bytes, &key) && has_lines(l, &key))
+		return true;
+	return clean_key(bytes, &key) && has_bytes(l, &key);
 }

@@ -17,8 +17,8 @@ enum {
 
 struct layers {
 	struct layer {
-		bool is_text;
-		struct clean_key key;
+		bool is_text; /* libclamav takes it for text, and it is not too long */
+		struct clean_key bytes, lines;
 	} items[LAYERS_MAX];
 	size_t n;
 };
@@ -26,7 +26,7 @@ struct layers {
 void layers_clear(struct layers *l);
 /* A layer that is being scanned, of what libclamav takes for text (HTML too) or not. */
 void layers_add(struct layers *l, struct span bytes, bool is_text);
-/* Whether a layer had these bytes, or (is_text) these lines. */
+/* Whether a layer had these bytes, or (is_text) was text of these lines. */
 bool layers_have(const struct layers *l, struct span bytes, bool is_text);
 
 #endif

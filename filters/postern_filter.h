@@ -33,7 +33,8 @@ enum {
 	PNF_NEEDS_DECODED = 2, /* parts with their transfer encoding undone, texts in UTF-8 */
 	PNF_NEEDS_TMPDIR = 4,
 	PNF_NEEDS_MEMBERS = 8, /* archives are unpacked, for the member hook */
-	PNF_NEEDS_NO_TYPES = 16 /* with PNF_NEEDS_MEMBERS: `type` may be empty; telling it is dear */
+	PNF_NEEDS_NO_TYPES =
+	    16 /* with PNF_NEEDS_MEMBERS: `type` may be empty; telling it is dear */
 };
 
 /* .may: rights.  What is not declared is refused, in the worker and once more outside of it. */

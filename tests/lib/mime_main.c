@@ -39,8 +39,8 @@ look(const char *path, bool is_verbose)
 	arena_init(&arena, ARENA_MOST);
 	mime_parse(span_of(bytes, n), NULL, &arena, &m);
 	mime_anomalies(m.anomalies, &text);
-	printf("%s: %s%zu parts; %.*s\n", path, mime_is_malformed(&m) ? "MALFORMED " : "",
-	    m.n_parts, SPAN_ARG(buf_span(&text)));
+	printf("%s: %s%s%zu parts; %.*s\n", path, mime_is_malformed(&m) ? "MALFORMED " : "",
+	    mime_is_truncated(&m) ? "UNSCANNABLE " : "", m.n_parts, SPAN_ARG(buf_span(&text)));
 	if (is_verbose)
 		print_parts(&m);
 	buf_free(&text);

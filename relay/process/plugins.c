@@ -4,6 +4,7 @@
 #include "policy/config/complain.h"
 #include "relay/base/clock.h"
 #include "relay/process/place.h"
+#include "relay/process/settings.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -298,7 +299,7 @@ plugins_parse_config(
 	plugins->catalog = catalog_get(buf_span(&plugins->bytes));
 	must(plugins->catalog != NULL); /* each of its plugins was one, no two have one name */
 	config = config_parse(text, file, plugins->catalog->abouts, errors);
-	if (l.has_failed)
+	if (l.has_failed || (config != NULL && settings_try(config, file, errors) < 0))
 		config_free(&config);
 	if (config == NULL)
 		plugins_free(plugins);

@@ -128,6 +128,8 @@ class Antivirus(Matrix):
             "nested": bombs.nested(20),
             "nested with eicar": bombs.nested(20, inside=mail.eicar()),
             "flat": files.zipped(("zeros", bytes(200 << 20))),
+            "flat bz2": bombs.flat_bz2(20),
+            "flat tar.gz": bombs.flat_tar_gz(1, "last"),
             "flat, eicar last": files.zipped(("zeros", bytes(200 << 20)), ("last", mail.eicar())),
             "many": files.zipped(*[(f"f{i}", b"x") for i in range(2000)], ("last", mail.eicar())),
             "overlapping": bombs.overlapping(400, 1 << 20),

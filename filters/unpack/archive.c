@@ -9,7 +9,9 @@ enum {
 	BLOCK = 65536,
 	ZIP_HEADER_BYTES = 46, /* of the central directory; 30 locally */
 	TAR_MAGIC_AT = 257,
-	ISO_MAGIC_AT = 32769
+	ISO_MAGIC_AT = 32769,
+	TEXT_LOOK = 512, /* bytes in which a file shows that it is no text */
+	WORD_LOOK = 16   /* those of a text are ASCII where a signature stands */
 };
 
 static bool
@@ -216,6 +218,18 @@ walk_zip_names(struct unpack_walk *w, struct span bytes, size_t from, uint32_t d
 	}
 }
 
+/* Some signatures are words that a text may begin with: a telephone number is no cpio. */
+static bool
+is_text(struct span bytes)
+{
+	bytes = span_take(bytes, TEXT_LOOK);
+	for (size_t i = 0; i < bytes.n; i++)
+		if ((unsigned char)bytes.p[i] < '\t' ||
+		    (i < WORD_LOOK && (unsigned char)bytes.p[i] >= 0x7f))
+			return false;
+	return true;
+}
+
 enum archive_kind {
 	ARCHIVE_NONE,    /* nothing that libarchive knows */
 	ARCHIVE_EMPTY,   /* compressed, and inside an archive without members */
@@ -248,9 +262,12 @@ walk_entries(struct unpack_walk *w, size_t item, struct archive *a)
 			return kind;
 		}
 	}
-	if (r != ARCHIVE_EOF)
-		walk_flag(w, item,
-		    archive_read_has_encrypted_entries(a) > 0 ? UNPACK_ENCRYPTED : UNPACK_BROKEN);
+	if (r != ARCHIVE_EOF && archive_read_has_encrypted_entries(a) > 0)
+		walk_flag(w, item, UNPACK_ENCRYPTED);
+	else if (r != ARCHIVE_EOF && n == 0)
+		return ARCHIVE_NONE;
+	else if (r != ARCHIVE_EOF)
+		walk_flag(w, item, UNPACK_BROKEN);
 	return n == 0 && archive_filter_count(a) > 1 ? ARCHIVE_EMPTY : kind;
 }
 
@@ -282,7 +299,7 @@ archive_walk(struct unpack_walk *w, size_t item, struct span bytes)
 	/* Zeros read as the end of a tar; what stands behind them is in the file all the same. */
 	if (kind == ARCHIVE_EMPTY)
 		kind = walk_as(w, item, bytes, true);
-	if (kind == ARCHIVE_NONE)
+	if (kind == ARCHIVE_NONE && !is_text(bytes))
 		walk_flag(w, item, UNPACK_BROKEN);
 	if (kind != ARCHIVE_FILE)
 		walk_zip_names(w, bytes, from, depth);

@@ -4,8 +4,9 @@
 #include "filters/unpack/kind.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
-enum { FILE_MOST = 64 * 1024 * 1024, ARENA_MOST = 32 * 1024 * 1024 };
+enum { ARENA_MOST = 32 * 1024 * 1024 };
 
 static void
 print_flags(unsigned flags)
@@ -23,18 +24,19 @@ look(const char *path)
 {
 	struct mime_part part = {.type = SPAN("application/octet-stream")};
 	struct mime_message message = {.parts = &part, .n_parts = 1};
-	char *bytes = mem_alloc(FILE_MOST);
+	struct stat st;
+	char *bytes;
 	FILE *file = fopen(path, "rbe");
 	struct unpack found;
 	struct arena arena;
 
-	if (file == NULL) {
+	if (file == NULL || fstat(fileno(file), &st) < 0) {
 		perror(path);
-		mem_free(bytes);
 		return 1;
 	}
+	bytes = mem_alloc((size_t)st.st_size + 1);
 	part.filename = span_str(path);
-	part.raw = part.decoded = span_of(bytes, fread(bytes, 1, FILE_MOST, file));
+	part.raw = part.decoded = span_of(bytes, fread(bytes, 1, (size_t)st.st_size, file));
 	(void)fclose(file); /* only read */
 	arena_init(&arena, ARENA_MOST);
 	unpack_message(&message, &arena, &found);

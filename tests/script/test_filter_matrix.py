@@ -159,6 +159,9 @@ class Antivirus(Matrix):
     def test_no_signatures_tempfail(self):
         self.check_no_signatures("tempfail")
 
+    def test_no_signatures_quarantine(self):
+        self.check_no_signatures("quarantine")
+
     def test_no_signatures_tag(self):
         self.check_no_signatures("tag")
 

@@ -101,10 +101,13 @@ def flat_tar_gz(gigabytes, last):
 
 
 def large_dictionary(layers=1):
-    """An lzma file that asks its reader for a gigabyte before the first byte; in `layers`, each in the next."""
+    """xz that asks its reader for a gigabyte before the first byte; in `layers`, each in the next."""
     made = b"harmless"
     for _ in range(layers):
-        packed = bytearray(lzma.compress(made, format=lzma.FORMAT_ALONE))
-        packed[1:5] = struct.pack("<I", 1 << 30)
+        packed = bytearray(lzma.compress(made, format=lzma.FORMAT_XZ, preset=0))
+        head = slice(12, 12 + (packed[12] + 1) * 4)  # of the block: its filters, padding, a sum
+        at = packed.index(b"\x21\x01", head.start) + 2
+        packed[at] = 36  # 1 GiB
+        packed[head.stop - 4:head.stop] = struct.pack("<I", zlib.crc32(packed[head.start:head.stop - 4]))
         made = bytes(packed)
     return made

@@ -102,7 +102,17 @@ $(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst 
 $(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
 $(foreach m,$(TOOL_MAINS),$(eval $(call program,$(BUILD)/tests/$(notdir $(m:_main.c=)),$(m:.c=),$(TOOL_OBJECTS))))
 
-tools: $(TOOLS)
+# All programs once more, with a filter role whose filters fail when a message asks for it
+# (tests/trouble): nothing of that is in the one that is installed.
+TROUBLED := $(BUILD)/troubled/libexec/postern/filter
+$(TROUBLED): $(BUILD)/obj/filters/worker/filter_main.o $(INTERPOSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/tests/trouble/builtins.o \
+		$(ARCHIVE) $(COMMAND) $(filter-out %/filter,$(ROLES))
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LDLIBS)
+	@ln -f $(filter-out %/filter,$(ROLES)) $(@D)
+	@ln -f $(COMMAND) $(BUILD)/troubled
+
+tools: $(TOOLS) $(TROUBLED)
 
 # --- tests ----------------------------------------------------------------------------------------
 
@@ -193,6 +203,16 @@ script: all tools
 .PHONY: evasion
 evasion: all
 	@BUILD=$(BUILD) EVASION=all $(PYTHON) tests/lib/run.py test_evasion
+
+## make ham         which of the SpamAssassin corpus' ham is malformed: all 4,150, by the parser alone
+.PHONY: ham
+ham: tools
+	@BUILD=$(BUILD) CORPORA=$(CORPORA) HAM=all $(PYTHON) tests/lib/run.py test_corpora
+
+## make filter-matrix every built-in filter with every failure and every failure action
+.PHONY: filter-matrix
+filter-matrix: all tools
+	@BUILD=$(BUILD) MATRIX=all $(PYTHON) tests/lib/run.py test_builtin_matrix
 
 # Packages are fetched and unpacked below $(BUILD)/peers, never installed.
 .PHONY: peers soak-front bench-front bench-scan

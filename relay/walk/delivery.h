@@ -85,6 +85,8 @@ struct release_order {
 typedef void release_done(void *arg, uint64_t request, int status, struct span text);
 void release_begin(
     struct delivery *d, const struct release_order *o, release_done *on_done, void *arg);
+/* Whether an order for the letter of this id is under way: it neither expires nor is it deleted. */
+bool release_is_under_way(const struct delivery *d, struct span id);
 void release_arrived(struct delivery *d, struct arrival *a, const struct err *err);
 
 /* 8_settle.c */

@@ -306,7 +306,10 @@ add_groups(struct session *s, const struct scan_result *result, struct commit *c
 		    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(g->verdict.why),
 		    .is_tagged = g->verdict.action == ACTION_TAG};
 	}
-	return commit_prefixes(c) > COMMIT_PREFIXES_MAX ? -E_FULL : 0;
+	return commit_prefixes(c) > COMMIT_PREFIXES_MAX ||
+		       commit_envelope_size(c) > COMMIT_ENVELOPE_MAX
+		   ? -E_FULL
+		   : 0;
 }
 
 static void

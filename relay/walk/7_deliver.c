@@ -17,7 +17,8 @@
 
 enum {
 	TURN_LEGS = 500,
-	AGAIN_LEGS = 100 /* these are looked at each time, busy server or not */
+	AGAIN_LEGS = 100,   /* these are looked at each time, busy server or not */
+	AGES_MS = 60 * 1000 /* how often those that wait are looked at for their age */
 };
 
 static struct gateway *
@@ -332,6 +333,48 @@ dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 	d->has_changed = true; /* there may be more */
 }
 
+/* False: that is enough for one turn. */
+static bool
+look_at_ages(struct delivery *d, struct list *legs)
+{
+	unsigned n = 0;
+
+	for (struct list *it = legs->next; it != legs;) {
+		struct list *next = it->next;
+
+		/* What ends takes others of its message along: from the beginning, then. */
+		if (settle_ready(d, LIST_ENTRY(it, struct queue_leg, node))) {
+			if (++n == AGAIN_LEGS)
+				return false;
+			next = legs->next;
+		}
+		it = next;
+	}
+	return true;
+}
+
+/* What waits for a busy server is in no heap: a notice and its end come all the same.  While the
+ * oldest of all mail is young that costs nothing. */
+static void
+look_at_all_ages(struct delivery *d, int64_t now_ms)
+{
+	const struct conf_queue *conf = &d->config->queue;
+	int64_t first_ms = conf->expire_after_ms, oldest_ms = queue_oldest_ms(d->queue);
+
+	if (conf->warn_after_ms > 0 && conf->warn_after_ms < first_ms)
+		first_ms = conf->warn_after_ms;
+	if (now_ms < d->ages_ms || oldest_ms < 0 || clock_wall_ms() - oldest_ms < first_ms)
+		return;
+	d->ages_ms = now_ms + AGES_MS;
+	for (size_t i = 0; i < d->n_gateways; i++)
+		if (!look_at_ages(d, &d->gateways[i]->ready) ||
+		    !look_at_ages(d, &d->gateways[i]->again)) {
+			d->ages_ms = now_ms;
+			d->has_changed = true;
+			return;
+		}
+}
+
 static void
 try_servers(struct delivery *d, struct gateway *g, int64_t now_ms)
 {
@@ -355,17 +398,23 @@ on_turn_end(void *arg)
 {
 	struct delivery *d = arg;
 	int64_t now_ms = clock_mono_ms(), wake_ms = -1;
+	bool is_any_waiting = false;
 
 	if (d->is_stopping)
 		return;
 	d->has_changed = false;
 	take_due(d, now_ms);
+	look_at_all_ages(d, now_ms);
 	for (size_t i = 0; i < d->n_gateways; i++) {
 		sooner(&wake_ms, resolve_refresh(d->resolver, d->gateways[i], now_ms));
 		try_servers(d, d->gateways[i], now_ms);
 		dispatch(d, d->gateways[i], now_ms);
 		sooner(&wake_ms, gateway_next_trial_ms(d->gateways[i]));
+		is_any_waiting |= !list_is_empty(&d->gateways[i]->ready) ||
+				  !list_is_empty(&d->gateways[i]->again);
 	}
+	if (is_any_waiting)
+		sooner(&wake_ms, d->ages_ms > now_ms ? d->ages_ms : now_ms + AGES_MS);
 	sooner(&wake_ms, queue_next_ms(d->queue));
 	if (d->has_changed)
 		wake_ms = now_ms;

@@ -17,6 +17,7 @@
 
 enum {
 	TURN_LEGS = 500,
+	TURN_MS = 10, /* and for so long: one that sleeps is read from a disk, which may be slow */
 	AGAIN_LEGS = 100,   /* these are looked at each time, busy server or not */
 	AGES_MS = 60 * 1000 /* how often those that wait are looked at for their age */
 };
@@ -201,6 +202,12 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 
 /* --- the end of a turn ------------------------------------------------------------------------- */
 
+static bool
+is_spent(int64_t began_ms)
+{
+	return clock_mono_ms() - began_ms >= TURN_MS;
+}
+
 /* A leg comes out of the heap: to be sent, or since its sender is still to be told. */
 static void
 take_due(struct delivery *d, int64_t now_ms)
@@ -208,11 +215,12 @@ take_due(struct delivery *d, int64_t now_ms)
 	struct queue_leg *leg;
 
 	for (unsigned n = 0; n < TURN_LEGS && queue_wake_due(d->queue, now_ms) != NULL; n++)
-		continue;
+		if (is_spent(now_ms))
+			break;
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		struct gateway *g;
 
-		leg = queue_take_due(d->queue, now_ms);
+		leg = n == 0 || !is_spent(now_ms) ? queue_take_due(d->queue, now_ms) : NULL;
 		if (leg == NULL)
 			return;
 		g = leg->is_unreachable ? way_of(d, leg) : NULL;
@@ -319,6 +327,8 @@ dispatch_parked(struct delivery *d, struct gateway *g, int64_t now_ms)
 static void
 dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 {
+	int64_t began_ms = clock_mono_ms(); /* what was woken before is not to be its loss */
+
 	dispatch_again(d, g, now_ms);
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		bool is_found =
@@ -329,6 +339,8 @@ dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 		if (!is_found)
 			return;
 		g->is_parked_next = !g->is_parked_next;
+		if (is_spent(began_ms))
+			break;
 	}
 	d->has_changed = true; /* there may be more */
 }

@@ -19,7 +19,7 @@ rsim_letters(const struct rsim *sim)
 	size_t n = 0;
 
 	for (int i = 0; i < FS_NAMES; i++)
-		n += sim->w->shelf_fs->now.items[i].name[0] != '\0';
+		n += strstr(sim->w->shelf_fs->now.items[i].name, ".eml") != NULL;
 	return n;
 }
 

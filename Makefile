@@ -19,7 +19,7 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-are
 	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd unbound
 PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,

@@ -4,6 +4,7 @@
  */
 #include "policy/decide/decide.h"
 #include "policy/recipient/route.h"
+#include "policy/store/store.h"
 #include "relay/base/clock.h"
 #include "relay/base/id.h"
 #include "relay/base/json.h"
@@ -329,6 +330,20 @@ facts_of(struct explanation *e)
 	};
 }
 
+/* A candidate's rules are called as they would be if it were imported. */
+static void
+add_ids(struct explanation *e, struct span text)
+{
+	struct store *store = store_open(e->config->state_dir, false, NULL);
+	struct buf ids = BUF_INIT(0);
+
+	/* Without a store they count from 1. */
+	if (store != NULL && store_foresee_ids(store, text, &ids, NULL) == 0)
+		bundle_add(&e->bundle, BUNDLE_RULE_IDS, SPAN(""), buf_span(&ids));
+	store_close(&store);
+	buf_free(&ids);
+}
+
 static int
 load_policy(struct explanation *e)
 {
@@ -345,6 +360,8 @@ load_policy(struct explanation *e)
 	} else {
 		r = policy_source_bundle(
 		    e->config, buf_span(&text), e->options.policy, 0, &e->bundle, &errors);
+		if (r == 0)
+			add_ids(e, buf_span(&text));
 	}
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
 	buf_free(&text);

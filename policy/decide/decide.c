@@ -113,6 +113,26 @@ mark(struct decide_walk *w, const struct rule *r)
 }
 
 static void
+count(const struct decide_walk *w, const struct rule *r)
+{
+	if (w->facts->count != NULL)
+		w->facts->count(w->facts->count_arg, r->id);
+}
+
+/* For the journal; once, however often it is looked at. */
+static void
+observe(struct decide_walk *w, const struct rule *r)
+{
+	struct verdict *v = w->v;
+
+	for (size_t i = 0; i < v->n_observed; i++)
+		if (v->observed[i] == r->id)
+			return;
+	if (v->n_observed < VERDICT_OBSERVED_MAX)
+		v->observed[v->n_observed++] = r->id;
+}
+
+static void
 mark_all(struct decide_walk *w, const struct rule_row *marks)
 {
 	const struct rule *r;
@@ -124,7 +144,10 @@ mark_all(struct decide_walk *w, const struct rule_row *marks)
 
 		if (!is_match(w, r, &j))
 			continue;
-		if (!r->is_observed)
+		count(w, r);
+		if (r->is_observed)
+			observe(w, r);
+		else
 			mark(w, r);
 		walk_trace(w, j.fact, j.value, r->id,
 		    r->is_observed ? "observed" : rule_verb_name(r->verb));
@@ -188,6 +211,7 @@ spare_lists(struct decide_walk *w)
 		if (!w->snapshot->lists[i].is_white || r->is_observed || !is_match(w, r, &j))
 			continue;
 		w->v->spares_lists = true;
+		count(w, r);
 		walk_trace(w, j.fact, j.value, r->id, "accept");
 	}
 }
@@ -205,6 +229,7 @@ look_at(struct decide_walk *w, const struct rule *r)
 		return false;
 	}
 	walk_trace(w, j.fact, j.value, r->id, rule_verb_name(r->verb));
+	count(w, r);
 	if (r->verb == RULE_TAG || r->verb == RULE_SCORE) {
 		mark(w, r);
 		return false;

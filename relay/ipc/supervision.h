@@ -18,7 +18,8 @@ enum supervision_type {
 	ROLE_READY, /* from the role: started, inside its sandbox; id = policy version in force */
 	ROLE_PEER_LOST, /* from the role: its channel to place `id` has closed */
 	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
-	ROLE_SECRETS    /* to key: id = generation, fds[0] = sealed bundle of keys and users */
+	ROLE_SECRETS,   /* to key: id = generation, fds[0] = sealed bundle of keys and users */
+	ROLE_HITS       /* from front: how often rules have matched (hits.h) */
 };
 
 enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };

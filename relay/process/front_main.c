@@ -6,6 +6,7 @@
 #include "relay/base/log.h"
 #include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
+#include "relay/ipc/supervision.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
 #include "relay/process/policy_build.h"
@@ -303,6 +304,12 @@ grey_of(const struct config *config)
 }
 
 static void
+tell_hits(void *arg, struct span payload)
+{
+	channel_send(((struct role *)arg)->control, ROLE_HITS, 0, payload, NULL);
+}
+
+static void
 front_start(struct role *role)
 {
 	struct policy_built built;
@@ -320,6 +327,7 @@ front_start(struct role *role)
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	front.limits = limits_new(role->config);
+	front.hits = hits_new(role->loop, tell_hits, role);
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	front.clients = clients_new();
@@ -393,14 +401,10 @@ front_peer(struct role *role, unsigned place, int fd)
 }
 
 static void
-front_request(struct role *role, uint64_t id, const struct control_request *r)
+reply_status(struct role *role, uint64_t id)
 {
 	struct buf b = BUF_INIT(FRONT_STATUS_MAX);
 
-	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
-		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
-		return;
-	}
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
@@ -421,6 +425,26 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	buf_free(&b);
 }
 
+static void
+front_request(struct role *role, uint64_t id, const struct control_request *r)
+{
+	if (r->n_words == 1 && span_eq(r->words[0], SPAN("status"))) {
+		reply_status(role, id);
+	} else if (r->n_words == 2 && span_eq(r->words[1], SPAN("hits"))) {
+		hits_tell(front.hits); /* on the same channel: there before the end of this */
+		role_reply_end(role, id, EXIT_OK, (struct span){0});
+	} else {
+		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
+	}
+}
+
+/* What the last sessions hit goes out with the loop's last turn. */
+static void
+on_turn_while_ending(void *arg)
+{
+	hits_tell(arg);
+}
+
 /* No new clients (they wait in the listeners' backlog for our successor); the rest finishes. */
 static void
 front_stop(struct role *role)
@@ -428,6 +452,7 @@ front_stop(struct role *role)
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
 		listener_let_go(&listeners[i]);
 	front.is_draining = true;
+	loop_at_turn_end(role->loop, on_turn_while_ending, front.hits);
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)
 		loop_stop(role->loop);

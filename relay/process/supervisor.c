@@ -5,6 +5,7 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/rule_hits.h"
 #include "relay/process/trial.h"
 #include "relay/process/secrets.h"
 
@@ -265,6 +266,10 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)
 			problem_report(&s->problems, c->place, p.name, p.what, p.do_this);
+		break;
+	case ROLE_HITS:
+		if (c->role == ROLE_FRONT)
+			rule_hits_take(s, m->payload);
 		break;
 	case CONTROL_REQUEST:
 		control_from_role(s->control, c, m);

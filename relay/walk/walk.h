@@ -18,6 +18,7 @@
 #include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
 #include "relay/front/grey_client.h"
+#include "relay/front/hits.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
 #include "relay/front/limits.h"
@@ -60,6 +61,7 @@ struct front {
 	struct tls_tickets *tickets;
 	struct guesses *guesses;
 	struct limits *limits;
+	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
@@ -178,6 +180,7 @@ struct session {
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
+	bool has_greeted;          /* EHLO was said: said again it is no further hit of a rule */
 	bool is_host_told;         /* XCLIENT has said what there is to say of it */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */

@@ -216,6 +216,45 @@ class Examples(RelayCase):
         self.assertEqual(self.mx.command("policy", "export").out, POLICY)
         self.send_all("restart")
 
+    def wait_hits(self, start, before, more):
+        """`policy list` asks the fronts: what has been answered is counted."""
+        rule = self.rule_of(start)
+        self.assertEqual(rule["hits"], before + more, rule)
+        self.assertEqual(rule["last_hit"] is None, rule["hits"] == 0)
+
+    def test_e_hits(self):
+        """Each match is counted once, observed ones too, over changes of the policy and a restart."""
+        self.mx.policy(POLICY)
+        before = {start: self.rule_of(start) for start, *_ in CASES}
+        self.send_all("hits")
+        more = {start: 1 for start in before}
+        more["dnsbl zen"] = 2   # the white list's narrow miss is its second
+        more["tempfail"] = 2    # this HELO is said by us, too, before XCLIENT makes us that client
+        for start, n in more.items():
+            with self.subTest(line=start):
+                self.wait_hits(start, before[start]["hits"], n)
+        found = self.mx.command("policy", "query", "client", "192.0.2.255", "--json").lines
+        self.assertEqual([r["hits"] for r in found if r["rule"].startswith("reject      client 192")],
+                         [before["reject      client 192"]["hits"] + 1])
+        moved = "tag new client 192.0.2.1\n" + "".join(line + "\n" for line in reversed(LINES))
+        self.mx.policy(moved)
+        self.mx.restart()
+        for start, rule in before.items():
+            with self.subTest(moved=start):
+                now = self.rule_of(start)
+                self.assertEqual({**now, "last_hit": 0}, {**rule, "hits": rule["hits"] + more[start], "last_hit": 0})
+        self.assertEqual(self.rule_of("tag new")["hits"], 0)
+        self.assertGreater(self.rule_of("tag new")["id"], max(r["id"] for r in before.values()))
+
+    def test_f_observed_is_in_the_journal(self):
+        self.mx.policy(POLICY)
+        rule = self.rule_of("observe")["id"]
+        reply = smtp.send(self.mx.port, mail.plain(), client="198.18.5.1")
+        events = wait_until(lambda: [e for e in self.mx.command("trace", reply.id, "--json").lines
+                                     if e["event"] == "accepted"], "the event")
+        self.assertEqual(events[0]["observed"], [rule])
+        self.assertIn("OBSERVED", self.mx.command("trace", reply.id).out)
+
     def test_d_missing_list_is_an_error(self):
         self.mx.policy(POLICY)
         path = os.path.join(self.lists, "drop.txt")

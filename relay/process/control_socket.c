@@ -307,7 +307,8 @@ on_request(const struct asker *a, struct message *m)
 		 span_eq(words.words[0], SPAN("gateway")) ||
 		 span_eq(words.words[0], SPAN("quarantine")))
 		ask_role(a, ROLE_SPOOL, &words);
-	else if (span_eq(words.words[0], SPAN("policy")))
+	else if (span_eq(words.words[0], SPAN("policy")) ||
+		 span_eq(words.words[0], SPAN("conduct")))
 		ask_fronts(a, &words);
 	else if (span_eq(words.words[0], SPAN("recipient")))
 		ask_role(a, ROLE_LOOKUP, &words);

@@ -426,6 +426,18 @@ reply_status(struct role *role, uint64_t id)
 }
 
 static void
+reply_conduct(struct role *role, uint64_t id, const struct control_request *r)
+{
+	struct buf b = BUF_INIT(CONTROL_CHUNK_MAX);
+	struct err err = {0};
+
+	if (conduct_tell(&front, r, &b, &err) == 0)
+		role_reply(role, id, buf_span(&b));
+	role_reply_end(role, id, err.code == 0 ? EXIT_OK : EXIT_NO, span_str(err.text));
+	buf_free(&b);
+}
+
+static void
 front_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	if (r->n_words == 1 && span_eq(r->words[0], SPAN("status"))) {
@@ -433,6 +445,8 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	} else if (r->n_words == 2 && span_eq(r->words[1], SPAN("hits"))) {
 		hits_tell(front.hits); /* on the same channel: there before the end of this */
 		role_reply_end(role, id, EXIT_OK, (struct span){0});
+	} else if (r->n_words > 0 && span_eq(r->words[0], SPAN("conduct"))) {
+		reply_conduct(role, id, r);
 	} else {
 		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
 	}

@@ -25,6 +25,7 @@
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
+#include "relay/ipc/control.h"
 #include "relay/smtp/params.h"
 #include "relay/smtp/reader.h"
 
@@ -273,6 +274,8 @@ enum rate_fact conduct_mail(struct session *s);
 /* Rate and greylist, for one recipient. */
 void conduct_rcpt(struct session *s, struct facts *facts);
 void conduct_error(struct session *s);
+/* The answer to a request of ipc/conduct.h: one line. 0, or -E_SYNTAX with what is wrong. */
+int conduct_tell(struct front *f, const struct control_request *r, struct buf *to, struct err *err);
 void conduct_sent(struct session *s); /* the transaction's message was taken */
 
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */

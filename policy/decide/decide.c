@@ -228,7 +228,10 @@ look_at(struct decide_walk *w, const struct rule *r)
 		walk_trace(w, j.fact, j.value, r->id, "skipped: dnswl");
 		return false;
 	}
-	walk_trace(w, j.fact, j.value, r->id, rule_verb_name(r->verb));
+	/* An accept spares what comes behind it; it does not lift what an earlier stage has decided. */
+	walk_trace(w, j.fact, j.value, r->id,
+	    r->verb == RULE_ACCEPT && w->v->action > ACTION_TAG ? "accept: from here on"
+								: rule_verb_name(r->verb));
 	count(w, r);
 	if (r->verb == RULE_TAG || r->verb == RULE_SCORE) {
 		mark(w, r);
@@ -247,7 +250,6 @@ search(struct decide_walk *w, const struct rule_row *deciders)
 	if (w->v->is_accepted && w->tracer == NULL)
 		return; /* nothing but steps to come */
 	candidates_start(&c, w, deciders);
-	/* An accept ends the search; it does not lift what an earlier stage has decided. */
 	while ((r = candidates_next(&c, w)) != NULL) {
 		bool is_white = r->list != RULE_NO_LIST && w->snapshot->lists[r->list].is_white;
 
@@ -255,10 +257,6 @@ search(struct decide_walk *w, const struct rule_row *deciders)
 			continue;
 		if (w->v->is_accepted)
 			walk_trace(w, "rule", r->condition, r->id, "skipped: accepted");
-		else if (w->v->action > ACTION_TAG && r->verb == RULE_ACCEPT)
-			walk_trace(w, "rule", r->condition, r->id,
-			    w->v->action >= ACTION_TEMPFAIL ? "skipped: refused before"
-							    : "skipped: decided before");
 		else if (look_at(w, r))
 			return;
 	}

@@ -49,12 +49,17 @@ test_first_in_listed_order(void **state)
 	    {"accept client *\nreject client *", ACTION_PASS, 1, true},
 	    {"reject client *\naccept client *", ACTION_REJECT, 1, false},
 	    {"accept client *\nreject from *", ACTION_PASS, 1, true},
-	    {"accept from *\nreject client *", ACTION_REJECT, 2, false},
+	    {"accept from *\nreject client *", ACTION_REJECT, 2, true},
 	    {"accept helo *\nreject to *\nreject helo *", ACTION_PASS, 1, true},
 	    /* the strongest of several stages */
 	    {"tempfail client *\nreject from *", ACTION_REJECT, 2, false},
 	    {"tempfail from *\nreject client *", ACTION_REJECT, 2, false},
-	    {"tempfail client *\naccept to *", ACTION_TEMPFAIL, 1, false},
+	    /* accept spares what comes behind it, and lifts nothing that was before it */
+	    {"tempfail client *\naccept to *", ACTION_TEMPFAIL, 1, true},
+	    {"tempfail client *\naccept from *\nreject to *", ACTION_TEMPFAIL, 1, true},
+	    {"quarantine client *\naccept from *\nreject to *\nkeep tag !x", ACTION_QUARANTINE, 1,
+		true},
+	    {"quarantine client *\nreject to *", ACTION_REJECT, 2, false},
 	    {"", ACTION_PASS, 0, false},
 	};
 	struct world *w = *state;

@@ -108,8 +108,8 @@ write_ids(struct store *s, uint64_t version, uint32_t first, uint32_t next, cons
 static uint32_t
 first_behind_default(struct span text, const struct numbered *standard)
 {
+	uint32_t end = (uint32_t)numbering_count(standard->text) + 1, next = end, most = 0;
 	struct buf ids = BUF_INIT(IDS_MAX);
-	uint32_t next = UINT32_MAX / 2, most = 0;
 	struct wire w;
 
 	(void)numbering_assign(text, standard, 1, &next, &ids); /* the text has fitted */
@@ -117,7 +117,7 @@ first_behind_default(struct span text, const struct numbered *standard)
 	while (w.rest.n > 0) {
 		uint32_t id = get_u32(&w);
 
-		if (id < UINT32_MAX / 2 && id > most)
+		if (id < end && id > most)
 			most = id;
 	}
 	buf_free(&ids);

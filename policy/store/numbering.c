@@ -4,12 +4,6 @@
 #include "relay/base/mem.h"
 #include "relay/base/wire.h"
 
-/* A rule line of a known text; those that are equal are a chain, in their order. */
-struct line {
-	uint32_t id;
-	struct line *next, *last; /* last: of the chain, in its first one */
-};
-
 /* The next rule line; false: that was all. */
 static bool
 next_rule(struct span *text, struct span *line)
@@ -33,98 +27,140 @@ numbering_count(struct span text)
 	return n;
 }
 
-static void
-append(struct map *lines, struct span text, struct line *line)
+/* A rule line with its id, 0: none yet.  Of a known text those that are equal are a chain, in their
+ * order. */
+struct line {
+	struct span text;
+	uint32_t id;
+	struct line *next, *last; /* last: of the chain, in its first one */
+};
+
+struct lines {
+	struct line *items;
+	size_t n;
+};
+
+static struct lines
+read_lines(struct span text)
 {
-	struct line *first = map_get(lines, text);
+	struct lines l = {.n = numbering_count(text)};
+
+	l.items = mem_array(l.n, sizeof(*l.items));
+	for (size_t i = 0; i < l.n; i++)
+		(void)next_rule(&text, &l.items[i].text); /* so many there are */
+	return l;
+}
+
+static struct lines
+read_known(const struct numbered *known)
+{
+	struct lines l = read_lines(known->text);
+	struct wire w = wire_over(known->ids);
+
+	for (size_t i = 0; i < l.n; i++)
+		l.items[i].id = known->ids.n > 0 ? get_u32(&w) : (uint32_t)i + 1; /* bounded */
+	return l;
+}
+
+/* Ids that were given already: two known texts may have the same rule, a damaged list one twice. */
+struct taken {
+	uint8_t *bits;
+	uint32_t end; /* no id from here on was ever given */
+};
+
+/* Takes the id of a known line, if it can be had. */
+static void
+take_id(struct taken *t, struct line *to, const struct line *known)
+{
+	if (to->id != 0 || known->id == 0 || known->id >= t->end ||
+	    (t->bits[known->id / 8] >> (known->id % 8) & 1))
+		return;
+	t->bits[known->id / 8] |= (uint8_t)(1U << (known->id % 8));
+	to->id = known->id;
+}
+
+static void
+append(struct map *chains, struct line *line)
+{
+	struct line *first = map_get(chains, line->text);
 
 	line->last = line;
 	if (first == NULL) {
-		(void)map_set(lines, text, line); /* nothing stood there */
+		(void)map_set(chains, line->text, line); /* nothing stood there */
 		return;
 	}
 	first->last->next = line;
 	first->last = line;
 }
 
-/* The rules of one known text, by their lines; `room` has a place for each. */
-static void
-learn(struct map *lines, const struct numbered *known, struct line *room)
+/* The first of the equal lines, which leaves its chain; NULL: there is none left. */
+static struct line *
+take_first(struct map *chains, struct span text)
 {
-	struct span text = known->text, line;
-	struct wire w = wire_over(known->ids);
-	uint32_t at = 0;
+	struct line *first = map_get(chains, text);
 
-	while (next_rule(&text, &line)) {
-		struct line *one = &room[at++];
-
-		*one = (struct line){.id = known->ids.n > 0 ? get_u32(&w) : at};
-		if (one->id > 0 && !w.failed)
-			append(lines, line, one);
+	if (first == NULL)
+		return NULL;
+	if (first->next == NULL) {
+		(void)map_remove(chains, text); /* `first` */
+	} else {
+		first->next->last = first->last;
+		(void)map_set(chains, text, first->next); /* in place of `first` */
 	}
+	return first;
 }
 
-/* The id of an equal line, which is then taken; 0: none is left. */
-static uint32_t
-take(struct map *lines, struct map *taken, struct span text)
-{
-	struct line *first;
-
-	while ((first = map_get(lines, text)) != NULL) {
-		if (first->next != NULL) {
-			first->next->last = first->last;
-			(void)map_set(lines, text, first->next); /* in place of `first` */
-		} else {
-			(void)map_remove(lines, text); /* `first` */
-		}
-		/* Two known texts may have the same rule. */
-		if (map_set_u64(taken, first->id, first) == NULL)
-			return first->id;
-	}
-	return 0;
-}
-
-/* Gives what is known; a rule that nobody knows has 0. */
+/* Most changes touch few lines: what is equal at both ends is not searched for. */
 static void
-match(struct span text, const struct numbered *known, size_t n_known, uint32_t *found)
+match(struct lines *new, struct lines *old, struct taken *taken)
 {
-	struct map *taken = map_new();
-	struct line **rooms = mem_array(n_known, sizeof(*rooms));
+	size_t least = new->n < old->n ? new->n : old->n, head = 0, tail = 0;
+	struct map *chains = map_new();
 
-	for (size_t i = 0; i < n_known; i++) {
-		struct map *lines = map_new();
-		struct span rest = text, line;
-		size_t n = numbering_count(known[i].text);
+	while (head < least && span_eq(new->items[head].text, old->items[head].text))
+		head++;
+	while (tail < least - head &&
+	       span_eq(new->items[new->n - 1 - tail].text, old->items[old->n - 1 - tail].text))
+		tail++;
+	for (size_t i = 0; i < head; i++)
+		take_id(taken, &new->items[i], &old->items[i]);
+	for (size_t i = 1; i <= tail; i++)
+		take_id(taken, &new->items[new->n - i], &old->items[old->n - i]);
+	for (size_t i = head; i < old->n - tail; i++)
+		append(chains, &old->items[i]);
+	for (size_t i = head; i < new->n - tail; i++) {
+		struct line *line = &new->items[i], *known = NULL;
 
-		rooms[i] = mem_array(n, sizeof(**rooms));
-		learn(lines, &known[i], rooms[i]);
-		for (size_t at = 0; next_rule(&rest, &line); at++)
-			if (found[at] == 0)
-				found[at] = take(lines, taken, line);
-		map_free(&lines);
+		do {
+			known = line->id == 0 ? take_first(chains, line->text) : NULL;
+			if (known != NULL)
+				take_id(taken, line, known);
+		} while (known != NULL);
 	}
-	for (size_t i = 0; i < n_known; i++)
-		mem_free(rooms[i]);
-	mem_free(rooms);
-	map_free(&taken);
+	map_free(&chains);
 }
 
 int
 numbering_assign(
     struct span text, const struct numbered *known, size_t n_known, uint32_t *next, struct buf *ids)
 {
-	size_t n = numbering_count(text);
-	uint32_t *found = mem_array(n, sizeof(*found));
+	struct lines lines = read_lines(text);
+	struct taken taken = {.bits = mem_alloc(*next / 8 + 1), .end = *next};
 	int rc = 0;
 
-	match(text, known, n_known, found);
-	for (size_t i = 0; i < n; i++) {
-		if (found[i] == 0 && *next == UINT32_MAX) {
-			rc = -E_LIMIT;
-			break;
-		}
-		put_u32(ids, found[i] != 0 ? found[i] : (*next)++);
+	for (size_t i = 0; i < n_known; i++) {
+		struct lines old = read_known(&known[i]);
+
+		match(&lines, &old, &taken);
+		mem_free(old.items);
 	}
-	mem_free(found);
+	for (size_t i = 0; rc == 0 && i < lines.n; i++) {
+		if (lines.items[i].id == 0 && *next == UINT32_MAX)
+			rc = -E_LIMIT;
+		else
+			put_u32(ids, lines.items[i].id != 0 ? lines.items[i].id : (*next)++);
+	}
+	mem_free(taken.bits);
+	mem_free(lines.items);
 	return ids->failed ? -E_LIMIT : rc;
 }

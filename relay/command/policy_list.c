@@ -143,16 +143,14 @@ print_json(const struct printer *p, uint32_t id, bool is_expired, const struct h
 static void
 print_text(const struct printer *p, uint32_t id, bool is_expired, const struct hit *hit)
 {
-	struct buf last = BUF_INIT(64);
+	char room[64] = "-";
+	struct buf last = {.p = room, .cap = sizeof(room), .max = sizeof(room)};
 
 	if (hit != NULL)
 		(void)clock_add_rfc3339(&last, hit->of.last_ms); /* short */
-	else
-		(void)buf_add_char(&last, '-'); /* likewise */
 	printf("%5u %9llu  %-24.*s  %s%.*s\n", id,
-	    hit != NULL ? (unsigned long long)hit->of.hits : 0, (int)last.n, last.p,
+	    hit != NULL ? (unsigned long long)hit->of.hits : 0, hit != NULL ? (int)last.n : 1, room,
 	    is_expired ? "(expired) " : "", SPAN_ARG(snapshot_rule_text(p->snapshot, id)));
-	buf_free(&last);
 }
 
 static void

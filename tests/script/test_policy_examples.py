@@ -262,5 +262,5 @@ class Examples(RelayCase):
         done = self.mx.reload()
         os.rename(path + ".away", path)
         self.assertEqual(done.status, 78, done)
-        self.assertIn("policy:4: list:drop: ", done.err)
+        self.assertIn("policy:4: list:drop: ", done.out + done.err)
         self.send("still in force", {"client": "203.0.113.95"}, refused("Refused by policy"))

@@ -14,7 +14,8 @@
 enum {
 	STORE_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one policy, as POLICY_TEXT_MAX */
 	STORE_WORD_MAX = 1000,             /* bytes of author and comment */
-	STORE_WAIT_MS = 5000               /* for another writer to finish */
+	STORE_WAIT_MS = 5000,              /* for another writer to finish */
+	STORE_HITS_WAIT_MS = 20            /* the same, of store_add_hits: its caller tries again */
 };
 
 struct store;

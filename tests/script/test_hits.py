@@ -1,5 +1,8 @@
 """Hits of rules: several fronts added up, exact when asked for, kept over deaths and restarts."""
 
+import os
+import sqlite3
+
 import mail
 import smtp
 from case import FolderCase
@@ -32,6 +35,19 @@ class Hits(FolderCase):
         self.send(relay, "203.0.113.7", 1)
         relay.stop()  # nobody has asked since
         self.assertEqual(self.hits(relay), [SENT + 1, 2 * SENT + 2, 0])
+
+    def test_while_somebody_else_writes(self):
+        """Hits wait for the store, nobody waits for them; they come when it is free again."""
+        relay, _ = self.pair(filters=(), policy=POLICY)
+        other = sqlite3.connect(os.path.join(relay.state, "policy.db"), isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        self.send(relay, "203.0.113.7", 3)
+        self.assertEqual(self.hits(relay), [0, 0])
+        self.assertEqual(relay.command("status", "--json").json["problems"], [])
+        self.send(relay, "203.0.113.7", 1)
+        other.execute("ROLLBACK")
+        wait_until(lambda: self.hits(relay) == [4, 4], "the hits to be stored")
 
     def test_of_the_shipped_policy(self):
         """The store is made by whoever is first: here by the hits."""

@@ -16,10 +16,11 @@ MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool r
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
 
 PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev libldap-dev \
-	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
+	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev \
+	libpsl-dev publicsuffix
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd nsd unbound
 PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,
@@ -36,7 +37,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
+LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lpsl -lssl -lcrypto -lpthread
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))

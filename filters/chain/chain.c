@@ -336,6 +336,8 @@ chain_scan(struct chain *c, const struct scan_request *request, struct span body
 	run_filters(c, m, request, progress, arg);
 	if (snapshot != NULL)
 		truths_fill(m, snapshot);
+	if (request->wants_hosts)
+		hosts_fill(m);
 	*out = run;
 	return 0;
 }
@@ -361,6 +363,7 @@ chain_run_free(struct chain_run **run)
 	arena_free(&(*run)->msg.mime_memory);
 	arena_free(&(*run)->msg.header_memory);
 	arena_free(&(*run)->msg.unpack_memory);
+	arena_free(&(*run)->msg.host_memory);
 	mem_free(*run);
 	*run = NULL;
 }

@@ -15,6 +15,7 @@ struct pnf_msg {
 	struct arena mime_memory;   /* the parsed message */
 	struct arena header_memory; /* decoded header fields */
 	struct arena unpack_memory; /* names in archives */
+	struct arena host_memory;   /* hosts of URLs */
 	const struct chain *chain;
 	const struct conf_flow *flow;
 	const struct chain_filter *now; /* the filter that runs */
@@ -44,6 +45,8 @@ void run_record(struct pnf_msg *m, uint8_t filter, int outcome, struct span why)
 const struct unpack *run_unpack(struct pnf_msg *m);
 /* Evaluates all predicates into m->truths (truths.c). */
 void truths_fill(struct pnf_msg *m, const struct snapshot *snapshot);
+/* Gathers the hosts of the message's URLs into its result (hosts.c). */
+void hosts_fill(struct pnf_msg *m);
 /* This filter's settings, as the host table hands them to load (host.c). */
 struct pnf_config {
 	const struct conf_filter *conf;

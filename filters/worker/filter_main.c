@@ -11,6 +11,7 @@
 #include "filters/worker/share.h"
 #include "filters/worker/stamp.h"
 #include "filters/worker/zygote.h"
+#include "policy/dnsbl/domain.h"
 #include "relay/base/log.h"
 #include "relay/message/decode.h"
 #include "relay/process/role.h"
@@ -263,6 +264,7 @@ filter_prepare(struct role *role, struct err *err)
 		return -err->code;
 	f.memory_fd = limits_memory_open();
 	decode_warm_up();
+	domain_prepare();
 	tzset();
 	f.had_databases = has_databases(role->config);
 	f.loaded = f.seen = stamp_databases(role->config);

@@ -6,7 +6,7 @@ static const char full[] =
     "state_dir = /srv/state/ run_dir = \"/srv/run\"\n"
     "listen \"a\" { address = {\"127.0.0.1:25\", \"[::1]:25\"} flow = \"inbound\" tls = \"off\" }\n"
     "listen b { address = \"127.0.0.1:26\" flow = out xclient = {\"127.0.0.1\", \"10.0.0.0/8\"} }\n"
-    "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s }\n"
+    "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s probe = 1s }\n"
     "geoip { country = \"/srv/country.mmdb\" asn = /srv/asn.mmdb }\n"
     "flow \"inbound\" {\n"
     "  relay = domains refuse_at = banner connect = {dnsbl} filters = {antivirus, av2, content}\n"
@@ -99,6 +99,7 @@ test_defaults(void **state)
 	assert_int_equal(c->dns.n_servers, 0);
 	assert_int_equal(c->dns.timeout_ms, 5000);
 	assert_int_equal(c->dns.banner_wait_ms, 3000);
+	assert_int_equal(c->dns.probe_ms, 60000);
 	assert_int_equal(f->relay, RELAY_DOMAINS);
 	assert_int_equal(f->refuse_at, REFUSE_AT_RCPT);
 	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR | CONNECT_RATE);
@@ -156,6 +157,7 @@ test_dns_and_queue(void **state)
 	assert_int_equal(c->dns.servers[1].port, 5353);
 	assert_int_equal(c->dns.timeout_ms, 300);
 	assert_int_equal(c->dns.banner_wait_ms, 0);
+	assert_int_equal(c->dns.probe_ms, 1000);
 	assert_string_equal(c->geoip.country, "/srv/country.mmdb");
 	assert_string_equal(c->geoip.asn, "/srv/asn.mmdb");
 	assert_int_equal(c->queue.n_retry, 2);
@@ -406,11 +408,11 @@ test_filters_at_their_limit(void **state)
 	}
 }
 
-/* A plugin whose default action this version lacks must be configured; a broken one is told of. */
+/* A plugin whose default action is none must be configured; a broken one is told of. */
 static void
 test_plugins_that_do_not_fit(void **state)
 {
-	static const struct pnf_outcome outcomes[] = {{"bad", "hold", ""}, {NULL, NULL, NULL}};
+	static const struct pnf_outcome outcomes[] = {{"bad", "burn", ""}, {NULL, NULL, NULL}};
 	static const struct pnf_option options[] = {
 	    {"limit", PNF_OPTION_SIZE, "many", ""}, {NULL, PNF_OPTION_TEXT, NULL, NULL}};
 	static const struct pnf_about odd = {.name = "odd", .outcomes = outcomes};
@@ -420,10 +422,10 @@ test_plugins_that_do_not_fit(void **state)
 		const char *text, *lines;
 	} cases[] = {
 	    {"filter odd { bad = reject }\n", ""},
-	    {"\nfilter odd { }\n", "t.conf:7: the action \"hold\" that plugin odd has for \"bad\" "
+	    {"\nfilter odd { }\n", "t.conf:7: the action \"burn\" that plugin odd has for \"bad\" "
 				   "is not in this version; "
 				   "set bad in filter \"odd\" { }\n"},
-	    {"flow b {\nfilters = {odd} }\n", "t.conf:7: the action \"hold\" that plugin odd has "
+	    {"flow b {\nfilters = {odd} }\n", "t.conf:7: the action \"burn\" that plugin odd has "
 					      "for \"bad\" is not in this version; "
 					      "set bad in filter \"odd\" { }\n"},
 	    {"filter broken { limit = 5M }\n",
@@ -483,16 +485,15 @@ test_actions(void **state)
 	static const struct {
 		const char *word;
 		enum action action;
-		bool is_supported;
 	} cases[] = {
-	    {"pass", ACTION_PASS, true},
-	    {"tag", ACTION_TAG, true},
-	    {"quarantine", ACTION_QUARANTINE, true},
-	    {"discard", ACTION_DISCARD, true},
-	    {"hold", ACTION_HOLD, false},
-	    {"tempfail", ACTION_TEMPFAIL, true},
-	    {"reject", ACTION_REJECT, true},
-	    {"keep", ACTION_KEEP, true},
+	    {"pass", ACTION_PASS},
+	    {"tag", ACTION_TAG},
+	    {"quarantine", ACTION_QUARANTINE},
+	    {"discard", ACTION_DISCARD},
+	    {"hold", ACTION_HOLD},
+	    {"tempfail", ACTION_TEMPFAIL},
+	    {"reject", ACTION_REJECT},
+	    {"keep", ACTION_KEEP},
 	};
 	enum action a;
 
@@ -500,7 +501,6 @@ test_actions(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_true(action_parse(span_str(cases[i].word), &a));
 		assert_int_equal(a, cases[i].action);
-		assert_int_equal(action_is_supported(a), cases[i].is_supported);
 		assert_string_equal(action_name(a), cases[i].word);
 	}
 	assert_false(action_parse(SPAN("Reject"), &a));

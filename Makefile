@@ -64,8 +64,8 @@ help:
 ## make demo        install what is missing, build, start a relay on loopback and send mail through it
 ## make test        install what the tests need, build, run every test
 ## make unit        the unit tests alone; UNIT="test_a test_b" for some
-## make fault       the spool's power-loss simulator and fail-the-nth-call loops, FAULT_POINTS (100000)
-## make fault-planted the same with a fault planted in the spool, for each: it must be found
+## make fault       power-loss simulators and fail-the-nth-call loops of spool and quarantine, FAULT_POINTS (100000 each)
+## make fault-planted the same with a fault planted in one of them, for each: it must be found
 ## make check-style include layers, format, banned calls
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -102,7 +102,17 @@ $(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst 
 $(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
 $(foreach m,$(TOOL_MAINS),$(eval $(call program,$(BUILD)/tests/$(notdir $(m:_main.c=)),$(m:.c=),$(TOOL_OBJECTS))))
 
-tools: $(TOOLS)
+# All programs once more, with a filter role whose filters fail when a message asks for it
+# (tests/trouble): nothing of that is in the one that is installed.
+TROUBLED := $(BUILD)/troubled/libexec/postern/filter
+$(TROUBLED): $(BUILD)/obj/filters/worker/filter_main.o $(INTERPOSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/tests/trouble/builtins.o \
+		$(ARCHIVE) $(COMMAND) $(filter-out %/filter,$(ROLES))
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LDLIBS)
+	@ln -f $(filter-out %/filter,$(ROLES)) $(@D)
+	@ln -f $(COMMAND) $(BUILD)/troubled
+
+tools: $(TOOLS) $(TROUBLED)
 
 # --- tests ----------------------------------------------------------------------------------------
 
@@ -119,9 +129,14 @@ $(BUILD)/tests/unit/test_spool_planted: $(PLANTED) $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED) $(ARCHIVE) $(LDLIBS) -lcmocka
 
+PLANTED_LETTERS := $(patsubst %.c,$(BUILD)/planted/%.o,$(filter-out relay/quarantine/helper.c,$(wildcard relay/quarantine/*.c)) relay/walk/aside.c relay/walk/release.c tests/unit/test_release_planted.c)
+$(BUILD)/tests/unit/test_release_planted: $(PLANTED_LETTERS) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED_LETTERS) $(ARCHIVE) $(LDLIBS) -lcmocka
+
 FAULT_POINTS ?= 100000
-fault: $(BUILD)/tests/unit/test_spool_power
-	@FAULT_POINTS=$(FAULT_POINTS) $<
+fault: $(BUILD)/tests/unit/test_spool_power $(BUILD)/tests/unit/test_release_power
+	@for t in $^; do FAULT_POINTS=$(FAULT_POINTS) $$t || exit 1; done
 
 # The page cache is dropped when root runs it; the spool goes to the build folder and is removed.
 RECOVERY_MESSAGES ?= 1000000
@@ -139,8 +154,8 @@ bench-policy: $(BUILD)/tests/policy_bench
 soak-reload: all tools
 	@BUILD=$(BUILD) RELOADS=$(if $(RELOADS),$(RELOADS),1000) $(PYTHON) tests/lib/run.py test_reload
 
-fault-planted: $(BUILD)/tests/unit/test_spool_planted
-	@PLANTED_POINTS=$(FAULT_POINTS) $<
+fault-planted: $(BUILD)/tests/unit/test_spool_planted $(BUILD)/tests/unit/test_release_planted
+	@for t in $^; do PLANTED_POINTS=$(FAULT_POINTS) $$t || exit 1; done
 
 unit: $(if $(UNIT),$(UNIT:%=$(BUILD)/tests/unit/%),$(UNITS))
 	@for t in $^; do CORPORA=$(CORPORA) $$t || exit 1; done
@@ -193,6 +208,16 @@ script: all tools
 .PHONY: evasion
 evasion: all
 	@BUILD=$(BUILD) EVASION=all $(PYTHON) tests/lib/run.py test_evasion
+
+## make ham         which of the SpamAssassin corpus' ham is malformed: all 4,150, by the parser alone
+.PHONY: ham
+ham: tools
+	@BUILD=$(BUILD) CORPORA=$(CORPORA) HAM=all $(PYTHON) tests/lib/run.py test_corpora
+
+## make filter-matrix every built-in filter with every failure and every failure action
+.PHONY: filter-matrix
+filter-matrix: all tools
+	@BUILD=$(BUILD) MATRIX=all $(PYTHON) tests/lib/run.py test_builtin_matrix
 
 # Packages are fetched and unpacked below $(BUILD)/peers, never installed.
 .PHONY: peers soak-front bench-front bench-scan

@@ -149,7 +149,7 @@ struct pnf_host {
 
 	/* Memory that lives as long as the message; NULL when its budget is spent. */
 	void *(*alloc)(struct pnf_msg *, size_t);
-	/* A declared outcome, or "failure".  0, or -1 when it is not declared. */
+	/* A declared outcome, or "failure".  0, or -1 when it is not declared: that is a failure too. */
 	int (*outcome)(struct pnf_msg *, const char *name, struct pnf_span why);
 	/* score in thousandths; NAME is letters, digits, '-' and '_'.  -1 when that is not so, .may
 	 * does not allow it, or there are too many. */
@@ -177,9 +177,9 @@ struct pnf_filter {
 	const struct pnf_about *about;
 
 	/* In the zygote, before any fork that shall have it.  PNF_LOADED; PNF_BROKEN when the settings
-	 * cannot work; PNF_NOT_NOW when something outside is missing: every message meets `failure`
-	 * until a later call of load succeeds.  `why` takes what is wrong and what to do.  `self` is
-	 * what all other hooks are given. */
+	 * cannot work; PNF_NOT_NOW when something outside is missing.  With either every message meets
+	 * `failure` until a later call of load succeeds.  `why` takes what is wrong and what to do:
+	 * "no list /a; make it".  `self` is what all other hooks are given. */
 	int (*load)(const struct pnf_host *, const struct pnf_config *, void **self, char *why,
 	    size_t why_n);
 	/* In the zygote only, of a self that load has made (PNF_BROKEN included): frees it. */

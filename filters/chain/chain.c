@@ -65,6 +65,10 @@ filter_load(struct chain *c, struct chain_filter *f)
 	int r = PNF_LOADED;
 
 	f->why[0] = '\0';
+	/* What an attempt before this one has made. */
+	if (f->self != NULL && f->plugin->unload != NULL)
+		f->plugin->unload(f->self);
+	f->self = NULL;
 	if (f->plugin == NULL ||
 	    (f->plugin != &f->own && abi_accept(f->plugin, &f->own, &err) < 0)) {
 		(void)span_copy(
@@ -94,8 +98,8 @@ chain_load(struct chain *c, struct err *err)
 		struct chain_filter *f = &c->filters[i];
 		int r = f->is_loaded ? PNF_LOADED : filter_load(c, f);
 
-		if (r == PNF_BROKEN)
-			return err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
+		if (r == PNF_BROKEN && result != -E_CONFIG)
+			result = err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
 		if (r != PNF_LOADED && result == 0)
 			result = err_set(err, E_AGAIN, "filter %s: %s", f->conf->name, f->why);
 	}

@@ -29,6 +29,7 @@ struct pnf_msg {
 	struct note notes[CHAIN_NOTES_MAX];
 	size_t n_notes, edit_bytes;
 	bool is_rough;
+	uint32_t has_refused; /* bit i: something that filter i may not do was logged */
 	struct scan_result result;
 	uint8_t truths[SCAN_TRUTHS_MAX];
 };

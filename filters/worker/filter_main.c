@@ -171,11 +171,23 @@ tell_unloaded(struct filter_role *f)
 	}
 }
 
+static size_t
+count_loaded(const struct chain *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_filters; i++)
+		n += c->filters[i].is_loaded;
+	return n;
+}
+
 static void
 on_retry(void *arg)
 {
 	struct filter_role *f = arg;
+	size_t before = count_loaded(f->chain);
 	struct err err = {0};
+	bool has_all;
 
 	/* A folder that came later is outside of the sandbox: a fresh start sees it. */
 	if (!f->had_databases && has_databases(f->role->config)) {
@@ -183,11 +195,15 @@ on_retry(void *arg)
 		loop_stop(f->role->loop);
 		return;
 	}
-	if (chain_load(f->chain, &err) == 0) {
-		role_problem(f->role, "signatures", "loaded", NULL);
+	has_all = chain_load(f->chain, &err) == 0;
+	if (count_loaded(f->chain) > before)
 		zygote_refresh(f->zygote);
+	if (has_all) {
+		role_problem(f->role, "signatures", "loaded", NULL);
 		return;
 	}
+	if (count_loaded(f->chain) > before)
+		tell_unloaded(f); /* the next one */
 	loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
 }
 
@@ -251,9 +267,15 @@ filter_prepare(struct role *role, struct err *err)
 		return -err->code;
 	f.chain = chain_new(role->config, code_of, f.folder);
 	r = chain_load(f.chain, err);
-	if (r < 0 && role->is_successor)
+	if (r < 0 && role->is_successor) { /* the one before it goes on */
 		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err->text));
-	if (r < 0 && (r != -E_AGAIN || role->is_successor))
+		return r;
+	}
+	/* A filter whose settings are wrong fails each message, and status says so: all others would have
+	 * no filter role at all. */
+	if (r == -E_CONFIG)
+		log_event(LOG_ERROR, "filter not loaded", KV_STR("why", err->text));
+	else if (r < 0 && r != -E_AGAIN)
 		return r;
 	share_memory();
 	return 0;

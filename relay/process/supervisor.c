@@ -375,7 +375,8 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		return -E_CONFIG;
 	}
 	has_new_config = !is_same(&l.config_text, &s->config_text) ||
-			 !is_same(&l.plugins.bytes, &s->plugins.bytes);
+			 !is_same(&l.plugins.bytes, &s->plugins.bytes) ||
+			 l.plugins.stamp != s->plugins.stamp;
 	has_new_policy = !is_same(&l.bundle, &s->bundle);
 	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
 		(void)buf_addf(errors, "%s\n", err.text); /* bounded */

@@ -405,7 +405,10 @@ add_groups(struct session *s, const struct scan_result *result, struct commit *c
 	}
 	r = received.failed ? -E_LIMIT : r;
 	buf_free(&received);
-	return r == 0 && commit_prefixes(c) > COMMIT_PREFIXES_MAX ? -E_FULL : r;
+	if (r == 0 && (commit_prefixes(c) > COMMIT_PREFIXES_MAX ||
+			  commit_envelope_size(c) > COMMIT_ENVELOPE_MAX))
+		r = -E_FULL;
+	return r;
 }
 
 static void

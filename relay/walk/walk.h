@@ -123,6 +123,7 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
+	uint64_t rcpts_bytes;          /* of them in the spool's envelope */
 	struct rcpt_question question; /* in SESSION_ASKING */
 	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;

@@ -430,7 +430,9 @@ test_plugins_that_do_not_fit(void **state)
 					      "for \"bad\" is not in this version; "
 					      "set bad in filter \"odd\" { }\n"},
 	    {"filter broken { limit = 5M }\n",
-		"t.conf:1: limit = \"many\" is not a size; write one like 500K, 10M or 2G\n"},
+		"t.conf:6: plugin \"broken\" has a wrong fallback of an option: limit = \"many\" "
+		"is "
+		"not a size; write one like 500K, 10M or 2G; have it corrected\n"},
 	};
 
 	(void)state;

@@ -13,14 +13,18 @@ enum {
 	HELD_LISTS_MAX = 64, /* POLICY_LISTS_MAX */
 	HELD_NAME_MAX = 1024,
 	HELD_LIST_STATE_LAST = 3, /* LIST_ERROR of rules.h */
+	HELD_LIST_OF_LAST = 4,    /* LIST_OF_URL of rules.h */
+	HELD_SENDER_LAST = 6,     /* SENDER_PRIVATE of decide.h */
 	HELD_RECEIVED_MAX = 8192  /* our own Received */
 };
 
-/* What a DNS list had said of the client. */
+/* What a DNS list had said of the session. */
 struct held_list {
 	struct span zone;
+	uint8_t of;       /* enum list_of: what it was asked about */
 	uint8_t state;    /* enum list_state */
 	uint32_t address; /* host byte order */
+	struct span name; /* of a list of domains: what was listed */
 };
 
 /* What was known of the session and can not be asked again. */
@@ -29,6 +33,7 @@ struct held_facts {
 	bool has_host;    /* verified both ways */
 	struct span host; /* empty when it has none */
 	struct span helo, user, tls;
+	uint8_t sender; /* enum sender_fact */
 	const struct held_list *lists;
 	size_t n_lists;
 };

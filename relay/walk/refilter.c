@@ -49,8 +49,19 @@ put_back(struct front *f, uint64_t job)
 
 /* --- the session as it was --------------------------------------------------------------------- */
 
+_Static_assert((int)HELD_LIST_OF_LAST == (int)LIST_OF_URL &&
+		   (int)HELD_SENDER_LAST == (int)SENDER_PRIVATE &&
+		   (int)HELD_LIST_STATE_LAST == (int)LIST_ERROR,
+    "what is kept fits its bounds");
+
+static bool
+is_same_list(const struct held_list *kept, const struct dns_list *list)
+{
+	return kept->of == (uint8_t)list->of && span_eq(kept->zone, list->zone);
+}
+
 /* What the lists have said, in the order of today's; one that has been found out since is not
- * believed, and one that was not asked then is unknown. */
+ * believed, and one that was not asked then is unknown.  Those of URLs are asked again. */
 static void
 set_answers(struct session *s, const struct held_facts *facts)
 {
@@ -60,14 +71,18 @@ set_answers(struct session *s, const struct held_facts *facts)
 		return;
 	s->answers = mem_array(n, sizeof(*s->answers)); /* LIST_UNKNOWN */
 	for (size_t i = 0; i < n; i++) {
-		struct span zone = snapshot_list(s->snapshot, i)->zone;
+		const struct dns_list *list = snapshot_list(s->snapshot, i);
+		const struct list_watch *watch =
+		    list->of == LIST_OF_CLIENT ? s->front->lists : s->front->domain_lists;
 
 		for (size_t k = 0; k < facts->n_lists; k++)
-			if (span_eq(facts->lists[k].zone, zone) &&
-			    !list_watch_is_off(s->front->lists, zone))
-				s->answers[i] =
-				    (struct list_answer){(enum list_state)facts->lists[k].state,
-					facts->lists[k].address};
+			if (is_same_list(&facts->lists[k], list) && list->of != LIST_OF_URL &&
+			    !list_watch_is_off(watch, list->zone))
+				s->answers[i] = (struct list_answer){
+				    .state = (enum list_state)facts->lists[k].state,
+				    .address = facts->lists[k].address,
+				    .name =
+					arena_copy(&s->transaction->memory, facts->lists[k].name)};
 	}
 }
 
@@ -89,7 +104,6 @@ set_session(struct refilter *r, struct front *f, const struct held *h)
 	(void)span_copy(facts->host, s->host, sizeof(s->host)); /* as long as it was */
 	(void)span_copy(facts->helo, s->helo, sizeof(s->helo));
 	s->user = facts->user.n > 0 ? mem_dup(facts->user) : NULL;
-	set_answers(s, facts);
 }
 
 static struct rcpt
@@ -123,6 +137,7 @@ set_transaction(struct refilter *r, const struct held *h, int fd)
 	t->from = arena_copy(&t->memory, h->from);
 	t->is_8bit = h->is_8bit;
 	t->has_said_utf8 = t->is_utf8 = h->is_utf8;
+	t->sender = (enum sender_fact)h->facts.sender;
 	content_start(&t->content, s->front->config->hostname);
 	t->content.fd = fd;
 	t->content.size = h->size;
@@ -162,6 +177,7 @@ decide_envelope(struct session *s)
 
 	session_decide(s, STAGE_CONNECT, &facts, &v);
 	session_decide(s, STAGE_HELO, &facts, &v);
+	facts.sender = t->sender;
 	session_decide(s, STAGE_MAIL, &facts, &v);
 	t->verdict = v;
 	for (size_t i = 0; i < t->n_rcpts; i++) {
@@ -201,6 +217,7 @@ refilter_begin(struct front *f, uint64_t job, struct span payload, int fd)
 	list_append(&f->refilters, &r->node);
 	set_session(r, f, &h);
 	set_transaction(r, &h, fd);
+	set_answers(&r->session, &h.facts);
 	if (read_section(&r->session.transaction->content) < 0) {
 		refilter_free(r);
 		put_back(f, job);
@@ -300,11 +317,16 @@ refilter_facts(const struct session *s, struct buf *to)
 	    .helo = span_str(s->helo),
 	    .user = span_str(s->user),
 	    .tls = session_tls(s),
+	    .sender = (uint8_t)s->transaction->sender,
 	    .lists = lists};
 	size_t n = s->answers != NULL ? snapshot_list_count(s->snapshot) : 0;
 
 	for (size_t i = 0; i < n && i < HELD_LISTS_MAX; i++)
-		lists[facts.n_lists++] = (struct held_list){snapshot_list(s->snapshot, i)->zone,
-		    (uint8_t)s->answers[i].state, s->answers[i].address};
+		lists[facts.n_lists++] =
+		    (struct held_list){.zone = snapshot_list(s->snapshot, i)->zone,
+			.of = (uint8_t)snapshot_list(s->snapshot, i)->of,
+			.state = (uint8_t)s->answers[i].state,
+			.address = s->answers[i].address,
+			.name = s->answers[i].name};
 	held_facts_put(to, &facts);
 }

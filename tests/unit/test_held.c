@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-static const struct held_list lists[] = {
-    {{"zen.example.net", 15}, 2, 0x7f000002}, {{"slow.example.net", 16}, 0, 0}};
+static const struct held_list lists[] = {{{"zen.example.net", 15}, 0, 2, 0x7f000002, {NULL, 0}},
+    {{"dbl.example.net", 15}, 3, 2, 0x7f000102, {"bad.example", 11}}};
 static const struct commit_rcpt rcpts[] = {{.address = {"b@example.org", 13},
 					       .gateway = {"exchange", 8},
 					       .notify = NOTIFY_FAILURE,
@@ -29,6 +29,7 @@ some_facts(void)
 	    .helo = SPAN("mail"),
 	    .user = SPAN("bob"),
 	    .tls = SPAN("TLSv1.3"),
+	    .sender = 4,
 	    .lists = lists,
 	    .n_lists = 2};
 
@@ -80,10 +81,13 @@ test_held(void **state)
 	assert_true(ip_eq(&out.facts.client, &facts.client) && out.facts.has_host);
 	assert_true(span_eq(out.facts.host, facts.host) && span_eq(out.facts.helo, facts.helo));
 	assert_true(span_eq(out.facts.user, facts.user) && span_eq(out.facts.tls, facts.tls));
+	assert_int_equal(out.facts.sender, 4);
 	assert_int_equal(out.facts.n_lists, 2);
 	assert_int_equal(out.n_rcpts, 2);
 	for (size_t i = 0; i < 2; i++) {
 		assert_true(span_eq(out.facts.lists[i].zone, lists[i].zone));
+		assert_int_equal(out.facts.lists[i].of, lists[i].of);
+		assert_true(span_eq(out.facts.lists[i].name, lists[i].name));
 		assert_int_equal(out.facts.lists[i].state, lists[i].state);
 		assert_int_equal(out.facts.lists[i].address, lists[i].address);
 		assert_true(span_eq(out.rcpts[i].address, rcpts[i].address));
@@ -126,7 +130,9 @@ static void
 test_facts_refused(void **state)
 {
 	struct held_facts in = some_facts(), out;
-	struct held_list list = {SPAN("zen.example.net"), HELD_LIST_STATE_LAST + 1, 0};
+	static const struct held_list bad[] = {
+	    {{"zen.example.net", 15}, 0, HELD_LIST_STATE_LAST + 1, 0, {NULL, 0}},
+	    {{"zen.example.net", 15}, HELD_LIST_OF_LAST + 1, 0, 0, {NULL, 0}}};
 	struct held_list room[HELD_LISTS_MAX];
 	struct buf b = BUF_INIT(1 << 20);
 
@@ -136,9 +142,16 @@ test_facts_refused(void **state)
 	assert_int_equal(held_facts_get((struct span){0}, &out, room), -E_CORRUPT);
 	assert_int_equal(buf_add_char(&b, 'x'), 0);
 	assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
+	for (size_t i = 0; i < 2; i++) {
+		buf_clear(&b);
+		in.lists = &bad[i];
+		in.n_lists = 1;
+		held_facts_put(&b, &in);
+		assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
+	}
 	buf_clear(&b);
-	in.lists = &list;
-	in.n_lists = 1;
+	in.n_lists = 0;
+	in.sender = HELD_SENDER_LAST + 1;
 	held_facts_put(&b, &in);
 	assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
 	buf_free(&b);

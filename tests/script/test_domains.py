@@ -124,6 +124,20 @@ dnsbl all.test of url reject
         self.assertEqual(self.sent("good", "http://good.example/ http://192.0.2.1/\n").code, 250)
         self.inside.wait_subject("good")
 
+    def test_held(self):
+        """Held, then filtered again: its URLs are asked for again, what was known of sender and HELO is known still."""
+        self.addCleanup(self.mx.policy, self.POLICY)
+        self.mx.policy("hold subject held\n" + self.POLICY.replace("tempfail", "tag helo-listed"))
+        held = smtp.send(self.mx.port, mail.plain("held", body="http://x.bits.example/\n"), sender="a@inner.example",
+                         client="203.0.113.5", helo="x.bad.example")
+        self.assertEqual(held.code, 250)
+        self.recorded(held.id, "held")
+        self.mx.policy(self.POLICY.replace("quarantine", "tag url-listed").replace("tempfail", "tag helo-listed"))
+        self.mx.command("queue", "retry", held.id)
+        tags = " ".join(self.inside.wait_subject("held").header("X-Postern-Tag"))
+        for tag in ("url-listed", "sender-private", "helo-listed"):
+            self.assertIn(tag, tags)
+
     def test_urls_explained(self):
         status, said = self.explain("--from", "a@good.example", body="http://x.bits.example/ http://good.example\n")
         self.assertEqual((status, said["action"], said["rule"]), (1, "quarantine", 5))

@@ -37,9 +37,9 @@ held_facts_put(struct buf *to, const struct held_facts *f)
 	put_u32(to, (uint32_t)f->n_lists);
 	for (size_t i = 0; i < f->n_lists; i++) {
 		put_span(to, f->lists[i].zone);
-		put_u8(to, f->lists[i].of);
 		put_u8(to, f->lists[i].state);
 		put_u32(to, f->lists[i].address);
+		put_u8(to, f->lists[i].of);
 		put_span(to, f->lists[i].name);
 	}
 }
@@ -58,9 +58,9 @@ get_facts(struct wire *w, struct held_facts *f, struct held_list *lists)
 	f->lists = lists;
 	for (size_t i = 0; i < f->n_lists && !w->failed; i++) {
 		lists[i].zone = get_span(w, HELD_NAME_MAX);
-		lists[i].of = (uint8_t)get_enum(w, HELD_LIST_OF_LAST);
 		lists[i].state = (uint8_t)get_enum(w, HELD_LIST_STATE_LAST);
 		lists[i].address = get_u32(w);
+		lists[i].of = (uint8_t)get_enum(w, HELD_LIST_OF_LAST);
 		lists[i].name = get_span(w, HELD_NAME_MAX);
 	}
 }

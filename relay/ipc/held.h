@@ -18,10 +18,10 @@ enum {
 	HELD_RECEIVED_MAX = 8192  /* our own Received */
 };
 
-/* What a DNS list had said of the session. */
+/* What a DNS list had said of the client or of a name. */
 struct held_list {
 	struct span zone;
-	uint8_t of;       /* enum list_of: what it was asked about */
+	uint8_t of;       /* enum list_of */
 	uint8_t state;    /* enum list_state */
 	uint32_t address; /* host byte order */
 	struct span name; /* of a list of domains: what was listed */

@@ -32,6 +32,7 @@ refilter_free(struct refilter *r)
 	struct session *s = &r->session;
 
 	list_remove(&r->node);
+	inquire_cancel(s);
 	session_end_transaction(s);
 	pool_release_policy(s->front->workers, snapshot_version(s->snapshot));
 	snapshot_release(&s->snapshot);

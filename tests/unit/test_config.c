@@ -6,7 +6,8 @@ static const char full[] =
     "state_dir = /srv/state/ run_dir = \"/srv/run\"\n"
     "listen \"a\" { address = {\"127.0.0.1:25\", \"[::1]:25\"} flow = \"inbound\" tls = \"off\" }\n"
     "listen b { address = \"127.0.0.1:26\" flow = out xclient = {\"127.0.0.1\", \"10.0.0.0/8\"} }\n"
-    "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s probe = 1s }\n"
+    "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s probe = "
+    "1s }\n"
     "geoip { country = \"/srv/country.mmdb\" asn = /srv/asn.mmdb }\n"
     "flow \"inbound\" {\n"
     "  relay = domains refuse_at = banner connect = {dnsbl} filters = {antivirus, av2, content}\n"
@@ -429,7 +430,9 @@ test_plugins_that_do_not_fit(void **state)
 					      "for \"bad\" is not in this version; "
 					      "set bad in filter \"odd\" { }\n"},
 	    {"filter broken { limit = 5M }\n",
-		"t.conf:1: limit = \"many\" is not a size; write one like 500K, 10M or 2G\n"},
+		"t.conf:6: plugin \"broken\" has a wrong fallback of an option: limit = \"many\" "
+		"is "
+		"not a size; write one like 500K, 10M or 2G; have it corrected\n"},
 	};
 
 	(void)state;

@@ -9,8 +9,9 @@
 
 #include <cmocka.h>
 
-static const struct held_list lists[] = {{{"zen.example.net", 15}, 0, 2, 0x7f000002, {NULL, 0}},
-    {{"dbl.example.net", 15}, 3, 2, 0x7f000102, {"bad.example", 11}}};
+static const struct held_list lists[] = {
+    {.zone = {"zen.example.net", 15}, .state = 2, .address = 0x7f000002},
+    {.zone = {"dbl.example.net", 15}, .of = 3, .name = {"sender.example", 14}}};
 static const struct commit_rcpt rcpts[] = {{.address = {"b@example.org", 13},
 					       .gateway = {"exchange", 8},
 					       .notify = NOTIFY_FAILURE,
@@ -86,10 +87,10 @@ test_held(void **state)
 	assert_int_equal(out.n_rcpts, 2);
 	for (size_t i = 0; i < 2; i++) {
 		assert_true(span_eq(out.facts.lists[i].zone, lists[i].zone));
-		assert_int_equal(out.facts.lists[i].of, lists[i].of);
-		assert_true(span_eq(out.facts.lists[i].name, lists[i].name));
 		assert_int_equal(out.facts.lists[i].state, lists[i].state);
 		assert_int_equal(out.facts.lists[i].address, lists[i].address);
+		assert_int_equal(out.facts.lists[i].of, lists[i].of);
+		assert_true(span_eq(out.facts.lists[i].name, lists[i].name));
 		assert_true(span_eq(out.rcpts[i].address, rcpts[i].address));
 		assert_true(span_eq(out.rcpts[i].gateway, rcpts[i].gateway));
 		assert_true(span_eq(out.rcpts[i].orcpt, rcpts[i].orcpt));
@@ -131,8 +132,8 @@ test_facts_refused(void **state)
 {
 	struct held_facts in = some_facts(), out;
 	static const struct held_list bad[] = {
-	    {{"zen.example.net", 15}, 0, HELD_LIST_STATE_LAST + 1, 0, {NULL, 0}},
-	    {{"zen.example.net", 15}, HELD_LIST_OF_LAST + 1, 0, 0, {NULL, 0}}};
+	    {.zone = {"zen.example.net", 15}, .state = HELD_LIST_STATE_LAST + 1},
+	    {.zone = {"zen.example.net", 15}, .of = HELD_LIST_OF_LAST + 1}};
 	struct held_list room[HELD_LISTS_MAX];
 	struct buf b = BUF_INIT(1 << 20);
 

@@ -20,7 +20,5 @@ const char *action_name(enum action a);
 /* Whether the client is refused as soon as it is decided: all but `keep` need no bytes for that. */
 bool action_refuses_at_once(enum action a);
 bool action_parse(struct span word, enum action *out);
-/* Whether this version acts on it; the others are known words that `check` refuses by name. */
-bool action_is_supported(enum action a);
 
 #endif

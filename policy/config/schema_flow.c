@@ -137,7 +137,7 @@ read_score(struct reading *r, const struct node *n, void *to)
 	    {"tag", RULE_ONE, read_threshold},
 	    {"quarantine", RULE_ONE, read_threshold},
 	    {"discard", RULE_ONE, read_threshold},
-	    {"hold", RULE_NOT_YET, NULL},
+	    {"hold", RULE_ONE, read_threshold},
 	    {"tempfail", RULE_ONE, read_threshold},
 	    {"reject", RULE_ONE, read_threshold},
 	    {"keep", RULE_ONE, read_threshold},
@@ -182,6 +182,7 @@ static const struct rule flow_rules[] = {
     {"greet", RULE_SECTION, schema_read_greet},
     {"rate", RULE_SECTION, schema_read_rate},
     {"greylist", RULE_SECTION, schema_read_greylist},
+    {"sender", RULE_SECTION, schema_read_sender},
     {"filters", RULE_LIST, read_flow_filters},
     {"filter", RULE_TITLED, NULL}, /* after all the others, by read_overrides */
     {"score", RULE_SECTION, read_score},

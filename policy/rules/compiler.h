@@ -49,10 +49,10 @@ const struct valuelist *compile_values(struct compiler *c, struct span name, enu
 
 /* Words of the grammar.  `known` ends with NULL. */
 extern const char *const words_verbs[], *const words_facets[], *const words_options[],
-								   *const words_list_verbs[];
+								   *const words_list_verbs[],
+								       *const words_subjects[];
 bool words_facet(struct span word, enum facet *out);
 bool words_have(const char *const *words, struct span word);
-bool words_is_later_verb(struct span word); /* known, not in this version */
 /* "; did you mean `x`?" or "; use one of a b c". */
 void words_hint(struct span word, const char *const *words, char *to, size_t size);
 

@@ -1,13 +1,24 @@
 #include "relay/front/list_watch.h"
 #include "relay/base/clock.h"
-#include "relay/base/json.h"
 #include "relay/base/mem.h"
 
 #include <stdio.h>
 
 enum { NAME_MAX_BYTES = LOOKUP_NAME_MAX + 16 };
 
-#define TEST_ENTRY "2.0.0.127." /* RFC 5782 section 5 */
+static const struct {
+	enum dns_list_kind list;
+	const char *test_entry; /* RFC 5782 section 5 */
+	const char *suffix;     /* of the problems' names */
+	const char *lists_all, *lacks_test;
+} kinds[] = {
+    [LIST_OF_ADDRESSES] = {DNS_LIST_IPV4, "2.0.0.127", "",
+	"lists everyone: 127.0.0.1 is in it, or what else nobody can be",
+	"does not list its test entry 127.0.0.2"},
+    [LIST_OF_DOMAINS] = {DNS_LIST_DOMAIN, "test", "-domains",
+	"lists everything: INVALID is in it, or what else nobody can have",
+	"does not list its test entry TEST"},
+};
 
 struct watched {
 	struct list node;
@@ -24,6 +35,7 @@ struct watched {
 struct list_watch {
 	struct loop *loop;
 	struct dns_client *dns;
+	enum list_kind kind;
 	const struct conf_dns *conf;
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *arg;
@@ -47,9 +59,10 @@ find(const struct list_watch *w, struct span zone)
 static void
 report(struct watched *l, const char *kind, const char *what, const char *do_this)
 {
-	char name[NAME_MAX_BYTES + 16], text[NAME_MAX_BYTES + 128];
+	char name[NAME_MAX_BYTES + 32], text[NAME_MAX_BYTES + 128];
 
-	(void)snprintf(name, sizeof(name), "%s %s", kind, l->zone); /* cut is fine for both */
+	(void)snprintf(name, sizeof(name), "%s%s %s", kind, kinds[l->owner->kind].suffix,
+	    l->zone); /* cut is fine for both */
 	(void)snprintf(text, sizeof(text), "DNS list %s %s", l->zone, what);
 	l->owner->report(l->owner->arg, name, text, do_this);
 }
@@ -123,7 +136,7 @@ switch_on(struct watched *l)
 static void
 lists_everyone(struct watched *l)
 {
-	switch_off(l, "lists everyone: 127.0.0.1 is in it, or what else nobody can be");
+	switch_off(l, kinds[l->owner->kind].lists_all);
 }
 
 static void
@@ -132,8 +145,7 @@ look_at_test_entry(struct watched *l, const struct dns_answer *a)
 	bool lacks = a->status == DNS_NONE;
 
 	if (lacks != l->lacks_test_entry && (lacks || a->status == DNS_FOUND)) {
-		report(l, "dnsbl-test",
-		    lacks ? "does not list its test entry 127.0.0.2" : "is complete",
+		report(l, "dnsbl-test", lacks ? kinds[l->owner->kind].lacks_test : "is complete",
 		    lacks ? "it stays on; ask its operators whether it still works" : NULL);
 		l->lacks_test_entry = lacks;
 	}
@@ -165,30 +177,32 @@ on_probed(struct dns_request *r, const struct dns_answer *a)
 static void
 probe(void *arg)
 {
-	char name[sizeof(TEST_ENTRY) + LOOKUP_NAME_MAX];
+	char name[NAME_MAX_BYTES];
 	struct watched *l = arg;
 	struct dns_question q = {.type = DNS_A,
 	    .timeout_ms = (uint32_t)l->owner->conf->timeout_ms,
-	    .list = DNS_LIST_IPV4,
+	    .list = kinds[l->owner->kind].list,
 	    .zone = span_str(l->zone),
 	    .is_fresh = true};
 
 	dns_cancel(&l->test_entry);
 	l->test_entry.on_answer = on_probed;
 	l->test_entry.arg = l;
-	(void)snprintf(name, sizeof(name), TEST_ENTRY "%s", l->zone); /* a zone is a name */
+	(void)snprintf(name, sizeof(name), "%s.%s", kinds[l->owner->kind].test_entry,
+	    l->zone); /* a zone is a name */
 	q.name = span_str(name);
 	dns_ask(l->owner->dns, &l->test_entry, &q);
 }
 
 struct list_watch *
-list_watch_new(struct loop *loop, struct dns_client *dns, const struct conf_dns *conf,
+list_watch_new(struct loop *loop, struct dns_client *dns, enum list_kind kind,
+    const struct conf_dns *conf,
     void (*report_to)(void *arg, const char *name, const char *what, const char *do_this),
     void *arg)
 {
 	struct list_watch *w = mem_alloc(sizeof(*w));
 
-	*w = (struct list_watch){loop, dns, conf, report_to, arg, {0}};
+	*w = (struct list_watch){loop, dns, kind, conf, report_to, arg, {0}};
 	list_init(&w->lists);
 	return w;
 }
@@ -230,7 +244,8 @@ list_watch_follow(struct list_watch *w, const struct snapshot *s)
 	LIST_FOR (it, &w->lists)
 		LIST_ENTRY(it, struct watched, node)->is_followed = false;
 	for (size_t i = 0; i < snapshot_list_count(s); i++)
-		watch(w, snapshot_list(s, i)->zone);
+		if ((snapshot_list(s, i)->of != LIST_OF_CLIENT) == (w->kind == LIST_OF_DOMAINS))
+			watch(w, snapshot_list(s, i)->zone);
 	LIST_FOR_SAFE (it, &w->lists)
 		if (!LIST_ENTRY(it, struct watched, node)->is_followed)
 			forget(LIST_ENTRY(it, struct watched, node));
@@ -277,14 +292,22 @@ list_watch_late(struct list_watch *w, struct span zone)
 		miss(l);
 }
 
+/* Whether list `i` is one of this zone that is asked about the same. */
+static bool
+is_same(const struct snapshot *s, size_t i, const struct dns_list *list)
+{
+	return snapshot_list(s, i)->of == list->of &&
+	       span_eq(snapshot_list(s, i)->zone, list->zone);
+}
+
 /* What a zone said of the client: a zone of several lines has listed it when one of them matches. */
 static enum list_state
-zone_state(const struct snapshot *s, const struct list_answer *answers, struct span zone)
+zone_state(const struct snapshot *s, const struct list_answer *answers, const struct dns_list *list)
 {
 	enum list_state state = LIST_UNKNOWN;
 
 	for (size_t i = 0; i < snapshot_list_count(s); i++) {
-		if (!span_eq(snapshot_list(s, i)->zone, zone))
+		if (!is_same(s, i, list))
 			continue;
 		if (answers[i].state == LIST_LISTED)
 			return LIST_LISTED;
@@ -319,13 +342,14 @@ is_first_of_zone(const struct snapshot *s, size_t list)
 {
 	size_t i = 0;
 
-	while (!span_eq(snapshot_list(s, i)->zone, snapshot_list(s, list)->zone))
+	while (!is_same(s, i, snapshot_list(s, list)))
 		i++;
 	return i == list;
 }
 
 void
-list_watch_count(struct list_watch *w, const struct snapshot *s, const struct list_answer *answers)
+list_watch_count(struct list_watch *w, const struct snapshot *s, enum list_of of,
+    const struct list_answer *answers)
 {
 	struct watched *sole = NULL;
 	size_t n_listed = 0;
@@ -335,9 +359,11 @@ list_watch_count(struct list_watch *w, const struct snapshot *s, const struct li
 		struct watched *l = find(w, list->zone);
 		enum list_state state;
 
-		if (l == NULL || !is_first_of_zone(s, i))
+		if (l == NULL || list->of != of || !is_first_of_zone(s, i))
 			continue;
-		state = zone_state(s, answers, list->zone);
+		if (of != LIST_OF_CLIENT && answers[i].n_names == 0)
+			continue; /* nothing to ask it about */
+		state = zone_state(s, answers, list);
 		if (l->is_off && state == LIST_UNKNOWN)
 			continue; /* it was not asked */
 		count_state(l, state);
@@ -351,23 +377,19 @@ list_watch_count(struct list_watch *w, const struct snapshot *s, const struct li
 }
 
 void
-list_watch_counts(const struct list_watch *w, struct buf *to)
+list_watch_counts(const struct list_watch *w, struct json *j)
 {
-	struct json j = {.to = to};
-
-	json_open(&j, NULL, '{');
 	LIST_FOR (it, &w->lists) {
 		const struct watched *l = LIST_ENTRY(it, struct watched, node);
 
-		json_open(&j, l->zone, '{');
-		json_int(&j, "asked", (int64_t)l->n_asked);
-		json_int(&j, "listed", (int64_t)l->n_listed);
-		json_int(&j, "sole", (int64_t)l->n_sole);
-		json_int(&j, "not_listed", (int64_t)l->n_not_listed);
-		json_int(&j, "errors", (int64_t)l->n_errors);
-		json_int(&j, "unanswered", (int64_t)l->n_unanswered);
-		json_int(&j, "off", l->is_off);
-		json_close(&j, '}');
+		json_open(j, l->zone, '{');
+		json_int(j, "asked", (int64_t)l->n_asked);
+		json_int(j, "listed", (int64_t)l->n_listed);
+		json_int(j, "sole", (int64_t)l->n_sole);
+		json_int(j, "not_listed", (int64_t)l->n_not_listed);
+		json_int(j, "errors", (int64_t)l->n_errors);
+		json_int(j, "unanswered", (int64_t)l->n_unanswered);
+		json_int(j, "off", l->is_off);
+		json_close(j, '}');
 	}
-	json_close(&j, '}');
 }

@@ -2,9 +2,11 @@
 #include "relay/base/err.h"
 
 enum {
-	COMMIT_NAME_MAX = 256,     /* id, flow, gateway */
-	COMMIT_WHY_MAX = 2048,     /* why a recipient is held */
-	COMMIT_BODY_MAX = 1 << 20, /* inline; the channel's own limits are far below */
+	COMMIT_NAME_MAX = 256,      /* id, flow, gateway */
+	COMMIT_WHY_MAX = 2048,      /* why a recipient is held */
+	COMMIT_ENVELOPE_HEAD = 128, /* beside flow, sender, ENVID and facts */
+	COMMIT_COPY_BYTES = 20,     /* beside why it is held, and for whom */
+	COMMIT_BODY_MAX = 1 << 20,  /* inline; the channel's own limits are far below */
 	REFUSAL_TEXT_MAX = 512
 };
 
@@ -18,12 +20,15 @@ commit_put(struct buf *to, const struct commit *c)
 	put_u8(to, c->is_utf8);
 	put_u8(to, (uint8_t)c->ret);
 	put_span(to, c->envid);
+	put_u32(to, c->received);
+	put_span(to, c->facts);
 	put_i64(to, c->data_end_ms);
 	put_u32(to, (uint32_t)c->n_copies);
 	for (size_t i = 0; i < c->n_copies; i++) {
 		put_span(to, c->copies[i].prefix);
 		put_u8(to, (uint8_t)c->copies[i].fate);
 		put_span(to, c->copies[i].why);
+		put_span(to, c->copies[i].waits_for);
 		put_u8(to, c->copies[i].is_tagged);
 	}
 	put_u32(to, (uint32_t)c->n_rcpts);
@@ -47,8 +52,9 @@ get_copies(struct wire *w, struct commit *c, struct commit_copy *copies)
 	c->copies = copies;
 	for (size_t i = 0; i < c->n_copies && !w->failed; i++) {
 		copies[i].prefix = get_span(w, COMMIT_HEADER_MAX);
-		copies[i].fate = (enum copy_fate)get_enum(w, COPY_HOLD);
+		copies[i].fate = (enum copy_fate)get_enum(w, COPY_DISCARD);
 		copies[i].why = get_span(w, COMMIT_WHY_MAX);
+		copies[i].waits_for = get_span(w, COMMIT_FILTER_MAX);
 		copies[i].is_tagged = get_bool(w);
 	}
 	if (!w->failed && commit_prefixes(c) > COMMIT_PREFIXES_MAX)
@@ -71,6 +77,24 @@ get_rcpts(struct wire *w, struct commit *c, struct commit_rcpt *rcpts)
 		if (rcpts[i].address.n == 0 || rcpts[i].copy >= c->n_copies)
 			w->failed = true;
 	}
+}
+
+uint64_t
+commit_rcpt_size(const struct commit_rcpt *r)
+{
+	return COMMIT_RCPT_BYTES + r->address.n + r->gateway.n + r->orcpt.n;
+}
+
+uint64_t
+commit_envelope_size(const struct commit *c)
+{
+	uint64_t size = COMMIT_ENVELOPE_HEAD + c->flow.n + c->from.n + c->envid.n + c->facts.n;
+
+	for (size_t i = 0; i < c->n_copies; i++)
+		size += COMMIT_COPY_BYTES + c->copies[i].why.n + c->copies[i].waits_for.n;
+	for (size_t i = 0; i < c->n_rcpts; i++)
+		size += commit_rcpt_size(&c->rcpts[i]);
+	return size;
 }
 
 uint64_t
@@ -118,6 +142,8 @@ commit_get(struct span payload, struct commit *c, struct commit_room *room)
 	c->is_utf8 = get_bool(&w);
 	c->ret = (enum notify_ret)get_enum(&w, RET_HDRS);
 	c->envid = get_span(&w, NOTIFY_ENVID_MAX);
+	c->received = get_u32(&w);
+	c->facts = get_span(&w, HELD_FACTS_MAX);
 	c->data_end_ms = get_i64(&w);
 	get_copies(&w, c, room->copies);
 	get_rcpts(&w, c, room->rcpts);

@@ -1,7 +1,5 @@
 #include "relay/ipc/lookup.h"
 
-enum { NAMES_MAX = sizeof(((struct dns_answer *)0)->names) / (LOOKUP_NAME_MAX + 1) };
-
 void
 dns_question_put(struct buf *to, const struct dns_question *q)
 {
@@ -30,7 +28,7 @@ dns_question_get(struct span payload, struct dns_question *q)
 {
 	struct wire w = wire_over(payload);
 
-	q->type = (enum dns_type)get_enum(&w, DNS_PTR);
+	q->type = (enum dns_type)get_enum(&w, DNS_MX);
 	q->name = get_span(&w, LOOKUP_NAME_MAX);
 	q->timeout_ms = get_u32(&w);
 	q->list = (enum dns_list_kind)get_enum(&w, DNS_LIST_DOMAIN);
@@ -45,6 +43,8 @@ void
 dns_answer_put(struct buf *to, const struct dns_answer *a)
 {
 	put_u8(to, (uint8_t)a->status);
+	put_u8(to, a->is_nxdomain);
+	put_u8(to, a->has_soa);
 	put_u32(to, a->ttl_s);
 	put_u8(to, (uint8_t)a->proof);
 	put_u32(to, (uint32_t)a->n_addresses);
@@ -83,12 +83,14 @@ dns_answer_get(struct span payload, struct dns_answer *a)
 	struct wire w = wire_over(payload);
 
 	a->status = (enum dns_status)get_enum(&w, DNS_TIMEOUT);
+	a->is_nxdomain = get_bool(&w);
+	a->has_soa = get_bool(&w);
 	a->ttl_s = get_u32(&w);
 	a->proof = (enum dns_proof)get_enum(&w, DNS_PROOF_MISSING);
 	a->n_addresses = get_count(&w, LOOKUP_RECORDS_MAX);
 	for (size_t i = 0; i < a->n_addresses && !w.failed; i++)
 		get_address(&w, &a->addresses[i]);
-	a->n_names = get_count(&w, NAMES_MAX);
+	a->n_names = get_count(&w, LOOKUP_NAMES_MAX);
 	for (size_t i = 0; i < a->n_names && !w.failed; i++)
 		get_name(&w, a->names[i]);
 	if (w.failed)

@@ -17,12 +17,12 @@ enum lookup_type {
 	LOOKUP_RECIPIENT_ANSWER, /* struct recipient_answer */
 };
 
-enum { LOOKUP_NAME_MAX = 253, LOOKUP_RECORDS_MAX = 64, LOOKUP_WHY_MAX = 240 };
+enum { LOOKUP_NAME_MAX = 253, LOOKUP_RECORDS_MAX = 64, LOOKUP_NAMES_MAX = 8, LOOKUP_WHY_MAX = 240 };
 
 /* RFC 5321 section 4.5.3.1.3, and domains that grow when they become ASCII. */
 enum { LOOKUP_ADDRESS_MAX = 512 };
 
-enum dns_type { DNS_A, DNS_AAAA, DNS_PTR };
+enum dns_type { DNS_A, DNS_AAAA, DNS_PTR, DNS_MX };
 
 enum dns_status {
 	DNS_FOUND,
@@ -55,11 +55,14 @@ struct dns_question {
 
 struct dns_answer {
 	enum dns_status status;
+	/* Of DNS_NONE: there is no such name at all; the SOA of the zone that says so came with it. */
+	bool is_nxdomain, has_soa;
 	uint32_t ttl_s; /* how long it may be kept */
 	enum dns_proof proof;
 	struct ip addresses[LOOKUP_RECORDS_MAX]; /* A and AAAA */
 	size_t n_addresses;
-	char names[8][LOOKUP_NAME_MAX + 1]; /* PTR */
+	char names[LOOKUP_NAMES_MAX]
+		  [LOOKUP_NAME_MAX + 1]; /* PTR; MX, "." is the null MX's (RFC 7505) */
 	size_t n_names;
 };
 

@@ -2,6 +2,7 @@
  * The front role: accepts clients, speaks SMTP, decides.  It opens no file, connects nowhere, and
  * parses nothing of a message but its header section.
  */
+#include "policy/dnsbl/domain.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/journal.h"
@@ -212,6 +213,7 @@ take_policy(struct role *role, struct policy_built *built)
 	load_recipients(&front);
 	load_certificates(&front);
 	list_watch_follow(front.lists, front.snapshot);
+	list_watch_follow(front.domain_lists, front.snapshot);
 	pool_set_policy(front.workers, built->generation, buf_span(&built->content));
 	buf_free(&built->content);
 	log_event(LOG_INFO, "policy", KV_INT("generation", built->generation),
@@ -222,6 +224,7 @@ static void
 on_built(void *arg, struct policy_built *built)
 {
 	take_policy(arg, built);
+	spool_client_tell(front.spool, SPOOL_WORKS, 1, (struct span){0});
 	role_policy_live(arg, built->generation);
 }
 
@@ -249,6 +252,41 @@ report_filter(void *arg, const struct conf_filter *filter, bool is_over)
 		      "with the next mail after its pause");
 }
 
+/* NULL: perhaps any of them. */
+static void
+on_works(void *arg, const struct conf_filter *filter)
+{
+	(void)arg;
+	spool_client_tell(
+	    front.spool, SPOOL_WORKS, 0, span_str(filter != NULL ? filter->name : NULL));
+}
+
+static void
+watch_filter(struct span name)
+{
+	const struct config *c = front.config;
+
+	for (size_t i = 0; i < c->n_flows; i++)
+		for (size_t k = 0; k < c->flows[i].n_filters; k++) {
+			const struct conf_filter *filter = c->flows[i].filters[k].filter;
+
+			if (span_eq(name, SPAN("*")) || span_eq(name, span_str(filter->name)))
+				pool_watch(front.workers, filter);
+		}
+}
+
+static void
+on_held(void *arg, struct message *m)
+{
+	(void)arg;
+	if (m->type == SPOOL_AWAITS) {
+		watch_filter(m->payload);
+		return;
+	}
+	refilter_begin(&front, m->id, m->payload, m->fds[0]);
+	m->fds[0] = -1;
+}
+
 static void
 lost_lookup(void *arg)
 {
@@ -264,6 +302,7 @@ lost_filter(void *arg)
 static void
 lost_spool(void *arg)
 {
+	refilter_stop(&front, false);
 	role_peer_lost(arg, ROLE_SPOOL);
 }
 
@@ -280,6 +319,7 @@ front_prepare(struct role *role, struct err *err)
 	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
+	domain_prepare();
 	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
 		return -err->code;
 	front.tickets = tls_tickets_new();
@@ -310,18 +350,22 @@ front_start(struct role *role)
 	front.loop = role->loop;
 	front.config = role->config;
 	front.dns = dns_client_new(role->loop);
-	front.lists =
-	    list_watch_new(role->loop, front.dns, &role->config->dns, report_problem, role);
+	front.lists = list_watch_new(
+	    role->loop, front.dns, LIST_OF_ADDRESSES, &role->config->dns, report_problem, role);
+	front.domain_lists = list_watch_new(
+	    role->loop, front.dns, LIST_OF_DOMAINS, &role->config->dns, report_problem, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
-	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
+	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, on_works, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	front.limits = limits_new(role->config);
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
+	list_init(&front.refilters);
+	spool_client_on_held(front.spool, on_held, role);
 	front.clients = clients_new();
 	front.report = report_problem;
 	front.report_arg = role;
@@ -374,6 +418,7 @@ front_peer(struct role *role, unsigned place, int fd)
 		pool_connect(front.workers, fd);
 		break;
 	case ROLE_SPOOL:
+		refilter_stop(&front, false); /* of its predecessor */
 		spool_client_connect(front.spool, fd);
 		break;
 	case ROLE_KEY:
@@ -396,6 +441,7 @@ static void
 front_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	struct buf b = BUF_INIT(FRONT_STATUS_MAX);
+	struct json lists = {.to = &b};
 
 	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
 		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
@@ -414,7 +460,10 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
 	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
 	    (unsigned long long)content_held(), (unsigned long long)front.n_limits);
-	list_watch_counts(front.lists, &b);
+	json_open(&lists, NULL, '{');
+	list_watch_counts(front.lists, &lists);
+	list_watch_counts(front.domain_lists, &lists);
+	json_close(&lists, '}');
 	(void)buf_add_char(&b, '}'); /* bounded: POLICY_LISTS_MAX */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});
@@ -428,6 +477,7 @@ front_stop(struct role *role)
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
 		listener_let_go(&listeners[i]);
 	front.is_draining = true;
+	refilter_stop(&front, true);
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)
 		loop_stop(role->loop);

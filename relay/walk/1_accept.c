@@ -5,6 +5,7 @@
  */
 #include "relay/base/log.h"
 #include "relay/smtp/proxy.h"
+#include "relay/walk/domain_round.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
@@ -43,10 +44,11 @@ decide(struct session *s)
 	accept_cancel(s);
 	/* A list that was found out meanwhile is not believed, whatever it has answered. */
 	for (size_t i = 0; s->answers != NULL && i < facts.n_answers; i++)
-		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
+		if (snapshot_list(s->snapshot, i)->of == LIST_OF_CLIENT &&
+		    list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
 	if (s->answers != NULL)
-		list_watch_count(s->front->lists, s->snapshot, s->answers);
+		list_watch_count(s->front->lists, s->snapshot, LIST_OF_CLIENT, s->answers);
 	session_decide(s, STAGE_CONNECT, &facts, &v);
 	session_keep_verdict(&s->connected, &v);
 	session_keep_verdict(&s->verdict, &v);
@@ -116,8 +118,30 @@ ask_lists(struct session *s)
 	if (n > 0)
 		s->answers = mem_array(n, sizeof(*s->answers));
 	for (size_t i = 0; i < n; i++)
-		if (!list_watch_is_off(s->front->lists, zone_of(s, i)))
+		if (snapshot_list(s->snapshot, i)->of == LIST_OF_CLIENT &&
+		    !list_watch_is_off(s->front->lists, zone_of(s, i)))
 			ask_list(s, i);
+}
+
+static void
+on_host_lists(void *arg)
+{
+	struct session *s = arg;
+
+	domain_round_take(s->checks->host_round, s->answers);
+	answer_came(s);
+}
+
+static void
+ask_host_lists(struct session *s)
+{
+	struct span host = span_str(s->host);
+
+	if (!s->has_host)
+		return;
+	s->checks->host_round = inquire_lists(s, LIST_OF_HOST, &host, 1, on_host_lists, s);
+	if (s->checks->host_round != NULL)
+		s->checks->n_waiting++;
 }
 
 static void
@@ -128,6 +152,7 @@ on_host(struct host_lookup *h, struct span host, bool is_known)
 	(void)is_known; /* without a verified name the fact is unknown either way */
 	s->has_host = host.n > 0;
 	(void)span_copy(host, s->host, sizeof(s->host)); /* as long */
+	ask_host_lists(s);
 	answer_came(s);
 }
 
@@ -157,6 +182,7 @@ accept_cancel(struct session *s)
 	timer_cancel(&c->banner_wait);
 	timer_cancel(&c->greet_wait);
 	host_lookup_cancel(&c->host_lookup);
+	domain_round_free(&c->host_round);
 	for (size_t i = 0; i < POLICY_LISTS_MAX; i++)
 		dns_cancel(&c->questions[i]);
 	mem_free(c);
@@ -227,6 +253,8 @@ accept_begin(struct session *s)
 		ask_lists(s);
 	if ((s->listen->flow->connect & CONNECT_PTR) && s->front->needs_host && !s->is_host_told)
 		ask_host(s);
+	else if (s->is_host_told)
+		ask_host_lists(s);
 	if (conduct_needs_patience(s)) {
 		s->checks->n_waiting++;
 		loop_timer(s->front->loop, &s->checks->greet_wait, s->listen->flow->greet_wait_ms,

@@ -3,6 +3,7 @@
  * then the client hears 250.  No other file answers 250 after DATA.
  */
 #include "relay/base/clock.h"
+#include "relay/ipc/held.h"
 #include "relay/message/edit.h"
 #include "relay/message/received.h"
 #include "relay/message/tags.h"
@@ -10,6 +11,14 @@
 #include "relay/walk/walk.h"
 
 enum { PREFIX_MAX = COMMIT_HEADER_MAX * 2 };
+
+static const struct verdict unchecked = {.action = ACTION_TEMPFAIL,
+    .stage = STAGE_DATA,
+    .code = 451,
+    .enhanced = "4.7.1",
+    .text = "Message could not be checked, try again later",
+    .why = "no worker could look at it",
+    .by = {"filter", 6}};
 
 static struct verdict
 decide(struct session *s, const struct rcpt *r, const struct findings *f)
@@ -21,6 +30,9 @@ decide(struct session *s, const struct rcpt *r, const struct findings *f)
 	facts.domain = config_domain_of(s->front->config, r->address);
 	findings_set(f, &facts);
 	session_decide(s, STAGE_DATA, &facts, &v);
+	/* Nobody knows whether a rule on the content would refuse it: it waits until somebody does. */
+	if (s->transaction->is_unseen && v.action < ACTION_HOLD)
+		return unchecked;
 	return v;
 }
 
@@ -99,11 +111,14 @@ refusal_of_all(const struct transaction *t)
 	return strongest;
 }
 
-/* Whether the group's copy is kept at all; of a message that is refused, only what `keep` asks. */
+/* Whether the spool hears of the group's copy; of a message that is refused, only what `keep` asks.
+ * What was held is there, and must be told even to go. */
 static bool
-is_stored(const struct verdict *v, const struct verdict *refusal)
+is_stored(const struct session *s, const struct verdict *v)
 {
-	return refusal != NULL ? v->action == ACTION_KEEP : v->action != ACTION_DISCARD;
+	if (s->transaction->refusal != NULL)
+		return v->action == ACTION_KEEP;
+	return v->action != ACTION_DISCARD || s->again != NULL;
 }
 
 static enum copy_fate
@@ -116,8 +131,9 @@ fate_of(const struct verdict *v)
 	case ACTION_HOLD:
 	case ACTION_TEMPFAIL:
 		return COPY_HOLD;
-	case ACTION_QUARANTINE:
 	case ACTION_DISCARD:
+		return COPY_DISCARD;
+	case ACTION_QUARANTINE:
 	case ACTION_REJECT:
 	case ACTION_KEEP:
 		break;
@@ -125,9 +141,10 @@ fate_of(const struct verdict *v)
 	return COPY_QUARANTINE;
 }
 
-/* RFC 5321 section 4.4; with one recipient only, so that nobody learns of the others. */
+/* RFC 5321 section 4.4; with one recipient only, so that nobody learns of the others.  All copies
+ * have the same, and what was held has it already. */
 static void
-add_received(const struct session *s, const struct group *g, struct buf *to)
+add_received(const struct session *s, struct buf *to)
 {
 	const struct transaction *t = s->transaction;
 	struct received r = {
@@ -136,14 +153,18 @@ add_received(const struct session *s, const struct group *g, struct buf *to)
 	    .client = s->client,
 	    .hostname = span_str(s->front->config->hostname),
 	    .protocol = session_protocol(s),
-	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .tls = session_tls(s),
 	    .cipher = secure_is_on(s) ? tls_cipher(s->connection.tls) : (struct span){0},
 	    .id = id_span(&t->id),
-	    .rcpt = t->n_rcpts == 1 ? t->rcpts[g->rcpts[0]].address : (struct span){0},
+	    .rcpt = t->n_rcpts == 1 ? t->rcpts[0].address : (struct span){0},
 	    .wall_ms = clock_wall_ms(),
 	};
 
-	(void)received_add(to, &r); /* sticky: make_prefix tests */
+	/* Both sticky: make_prefix tests. */
+	if (s->again != NULL)
+		(void)buf_add_span(to, refilter_received(s));
+	else
+		(void)received_add(to, &r);
 }
 
 static void
@@ -162,12 +183,18 @@ add_tags(const struct session *s, const struct verdict *v, struct buf *to)
 		(void)tags_add_spam_flag(to);
 }
 
-/* The header section that this group's copy leaves with. */
+/* The header section that this group's copy leaves with.  One that is held has it as it came in, below
+ * our Received: what the filters want of it is found out anew. */
 static int
 make_prefix(const struct session *s, const struct group *g, const struct scan_result *result,
-    struct buf *to)
+    struct span received, struct buf *to)
 {
-	add_received(s, g, to);
+	(void)buf_add_span(to, received); /* sticky, as what follows */
+	if (fate_of(&g->verdict) == COPY_HOLD)
+		return buf_add_span(to, buf_span(&s->transaction->content.section)) < 0 ||
+			       to->n > COMMIT_HEADER_MAX
+			   ? -E_LIMIT
+			   : 0;
 	if (!s->listen->flow->strip_tags)
 		add_tags(s, &g->verdict, to);
 	if (to->failed || edit_apply(buf_span(&s->transaction->content.section), result->edits,
@@ -189,9 +216,9 @@ finish(struct session *s, int code, struct span enhanced, struct span text)
 static const char *
 event_of(const struct verdict *v)
 {
-	if (v->action == ACTION_DISCARD)
-		return "discarded";
 	switch (fate_of(v)) {
+	case COPY_DISCARD:
+		return "discarded";
 	case COPY_DELIVER:
 		return "accepted";
 	case COPY_QUARANTINE:
@@ -240,6 +267,7 @@ static void
 send_commit(struct session *s, struct commit *c)
 {
 	struct transaction *t = s->transaction;
+	struct buf facts = BUF_INIT(HELD_FACTS_MAX);
 
 	c->id = id_span(&t->id);
 	c->flow = span_str(s->listen->flow->name);
@@ -254,8 +282,16 @@ send_commit(struct session *s, struct commit *c)
 	c->is_inline = t->content.fd < 0;
 	if (c->is_inline)
 		c->body = content_inline(&t->content);
+	if (s->again != NULL) {
+		refilter_answer(s, c);
+		return;
+	}
+	if (c->received > 0)
+		refilter_facts(s, &facts);
+	c->facts = buf_span(&facts);
 	t->commit = (struct spool_request){.on_done = on_committed, .arg = s};
 	spool_commit(s->front->spool, &t->commit, c, t->content.fd);
+	buf_free(&facts);
 }
 
 void
@@ -263,6 +299,10 @@ commit_refuse(struct session *s, const struct verdict *v)
 {
 	struct verdict copy = *v;
 
+	if (s->again != NULL) {
+		refilter_keep(s, v);
+		return;
+	}
 	record_message(s, "refused", &copy, copy.code, NULL);
 	finish(s, copy.code, span_str(copy.enhanced), span_str(copy.text));
 }
@@ -282,6 +322,44 @@ add_rcpts(const struct transaction *t, const struct group *g, uint32_t copy, str
 	}
 }
 
+/* The filter whose failure holds the copy, "*" when nobody could look at it; empty: a rule does, an
+ * outcome or the score. */
+static struct span
+waits_for(const struct session *s, const struct verdict *v, const struct scan_result *result)
+{
+	const struct conf_flow *flow = s->listen->flow;
+
+	if (fate_of(v) == COPY_HOLD && span_eq(v->by, unchecked.by) && s->transaction->is_unseen)
+		return SPAN("*");
+	for (size_t i = 0; i < result->n_outcomes && fate_of(v) == COPY_HOLD; i++) {
+		const struct scan_outcome *o = &result->outcomes[i];
+
+		if (o->outcome < 0 &&
+		    span_eq(v->by, span_str(flow->filters[o->filter].filter->name)))
+			return v->by;
+	}
+	return (struct span){0};
+}
+
+static struct commit_copy
+copy_of(const struct session *s, const struct group *g, const struct scan_result *result)
+{
+	const struct verdict *v = &g->verdict;
+	enum copy_fate fate = fate_of(v);
+
+	return (struct commit_copy){.fate = fate,
+	    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(v->why),
+	    .waits_for = waits_for(s, v, result),
+	    .is_tagged = v->action == ACTION_TAG || (fate == COPY_HOLD && v->n_tags > 0)};
+}
+
+/* What was held lies in the spool, and stays there if it is held again. */
+static bool
+needs_prefix(const struct session *s, enum copy_fate fate)
+{
+	return fate != COPY_DISCARD && (fate != COPY_HOLD || s->again == NULL);
+}
+
 /* Fills copies and recipients, one copy for each group that is kept; its header section goes into
  * prefixes[copy]. */
 static int
@@ -289,24 +367,32 @@ add_groups(struct session *s, const struct scan_result *result, struct commit *c
     struct commit_copy *copies, struct commit_rcpt *rcpts, struct buf *prefixes)
 {
 	struct transaction *t = s->transaction;
+	struct buf received = BUF_INIT(HELD_RECEIVED_MAX);
+	int r = 0;
 
-	for (size_t i = 0; i < t->n_groups; i++) {
+	add_received(s, &received);
+	for (size_t i = 0; i < t->n_groups && r == 0; i++) {
 		const struct group *g = &t->groups[i];
+		struct commit_copy *copy = &copies[c->n_copies];
 		struct buf *prefix = &prefixes[c->n_copies];
-		enum copy_fate fate = fate_of(&g->verdict);
 
-		if (!is_stored(&g->verdict, t->refusal))
+		if (!is_stored(s, &g->verdict))
 			continue;
+		*copy = copy_of(s, g, result);
 		prefix->max = PREFIX_MAX;
-		if (make_prefix(s, g, result, prefix) < 0)
-			return -E_LIMIT;
-		add_rcpts(t, g, (uint32_t)c->n_copies, c, rcpts);
-		copies[c->n_copies++] = (struct commit_copy){.prefix = buf_span(prefix),
-		    .fate = fate,
-		    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(g->verdict.why),
-		    .is_tagged = g->verdict.action == ACTION_TAG};
+		if (needs_prefix(s, copy->fate))
+			r = make_prefix(s, g, result, buf_span(&received), prefix);
+		copy->prefix = buf_span(prefix);
+		if (copy->fate == COPY_HOLD)
+			c->received = (uint32_t)received.n;
+		add_rcpts(t, g, (uint32_t)c->n_copies++, c, rcpts);
 	}
-	return commit_prefixes(c) > COMMIT_PREFIXES_MAX ? -E_FULL : 0;
+	r = received.failed ? -E_LIMIT : r;
+	buf_free(&received);
+	if (r == 0 && (commit_prefixes(c) > COMMIT_PREFIXES_MAX ||
+			  commit_envelope_size(c) > COMMIT_ENVELOPE_MAX))
+		r = -E_FULL;
+	return r;
 }
 
 static void
@@ -360,8 +446,20 @@ commit_begin(struct session *s, const struct scan_result *result)
 		add_to_group(t, &v, (uint32_t)i);
 	}
 	mem_free(findings);
-	t->refusal = refusal_of_all(t);
+	t->refusal = s->again == NULL ? refusal_of_all(t) : NULL;
 	store(s, result);
+}
+
+void
+commit_regroup(struct session *s, const struct verdict *v)
+{
+	struct transaction *t = s->transaction;
+
+	for (size_t i = 0; i < t->n_groups; i++)
+		mem_free(t->groups[i].rcpts);
+	t->n_groups = 0;
+	for (size_t i = 0; i < t->n_rcpts; i++)
+		add_to_group(t, v, (uint32_t)i);
 }
 
 void

@@ -13,11 +13,13 @@
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
 #include "relay/deliver/bounce.h"
-#include "relay/walk/delivery.h"
+#include "relay/walk/hold.h"
 
 enum {
 	TURN_LEGS = 500,
-	AGAIN_LEGS = 100 /* these are looked at each time, busy server or not */
+	TURN_MS = 10, /* and for so long: one that sleeps is read from a disk, which may be slow */
+	AGAIN_LEGS = 100,   /* these are looked at each time, busy server or not */
+	AGES_MS = 60 * 1000 /* how often those that wait are looked at for their age */
 };
 
 static struct gateway *
@@ -77,6 +79,7 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
+	hold_wait(d, e);
 	aside_begin(d, e);
 	deliver_rest(d, e); /* all of it may be held */
 }
@@ -98,11 +101,9 @@ read_entry(struct spool_message *m, struct span id, struct span envelope, struct
 	return e;
 }
 
-/* A message that slept, from the spool. */
-static struct queue_entry *
-load_entry(void *arg, struct spool_message *m)
+struct queue_entry *
+deliver_load(struct delivery *d, struct spool_message *m)
 {
-	struct delivery *d = arg;
 	struct buf head = BUF_INIT(SPOOL_ID_MAX + SPOOL_ENVELOPE_MAX),
 		   note = BUF_INIT(SPOOL_NOTE_MAX);
 	struct queue_entry *e = NULL;
@@ -118,6 +119,13 @@ load_entry(void *arg, struct spool_message *m)
 	return e;
 }
 
+/* A message that slept. */
+static struct queue_entry *
+load_entry(void *arg, struct spool_message *m)
+{
+	return deliver_load(arg, m);
+}
+
 void
 deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
     struct span note)
@@ -130,6 +138,17 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 		    "start the version that accepted it, or look at the spool's folder");
 		return;
 	}
+	if (e->replaces != 0 && d->hold->is_recovering) {
+		hold_recover_part(d, m); /* what it replaces may be found later */
+		entry_free(&e);
+		return;
+	}
+	deliver_recover_entry(d, e);
+}
+
+void
+deliver_recover_entry(struct delivery *d, struct queue_entry *e)
+{
 	if (queue_has(d->queue, span_str(e->id))) {
 		struct id other = id_new(); /* two of one id: neither is given up */
 
@@ -142,8 +161,9 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]) ||
-		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
+		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE) || leg_awaits_filter(&e->legs[i]))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
+	hold_recover(d, e);
 	deliver_rest(d, e);
 }
 
@@ -195,10 +215,17 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 		if (leg->state == LEG_IDLE && leg_has(leg, RCPT_WAITING))
 			deliver_leg(d, leg);
 	}
+	hold_now(d, e);
 	settle_entry(d, e);
 }
 
 /* --- the end of a turn ------------------------------------------------------------------------- */
+
+static bool
+is_spent(int64_t began_ms)
+{
+	return clock_mono_ms() - began_ms >= TURN_MS;
+}
 
 /* A leg comes out of the heap: to be sent, or since its sender is still to be told. */
 static void
@@ -207,15 +234,18 @@ take_due(struct delivery *d, int64_t now_ms)
 	struct queue_leg *leg;
 
 	for (unsigned n = 0; n < TURN_LEGS && queue_wake_due(d->queue, now_ms) != NULL; n++)
-		continue;
+		if (is_spent(now_ms))
+			break;
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		struct gateway *g;
 
-		leg = queue_take_due(d->queue, now_ms);
+		leg = n == 0 || !is_spent(now_ms) ? queue_take_due(d->queue, now_ms) : NULL;
 		if (leg == NULL)
 			return;
 		g = leg->is_unreachable ? way_of(d, leg) : NULL;
-		if (!leg_has(leg, RCPT_WAITING))
+		if (leg_awaits_filter(leg))
+			hold_due(d, leg->entry);
+		else if (!leg_has(leg, RCPT_WAITING))
 			settle_entry(d, leg->entry);
 		else if (g != NULL && !gateway_is_usable(g))
 			settle_unreachable(d, leg, g); /* still: for its age's sake */
@@ -318,6 +348,8 @@ dispatch_parked(struct delivery *d, struct gateway *g, int64_t now_ms)
 static void
 dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 {
+	int64_t began_ms = clock_mono_ms(); /* what was woken before is not to be its loss */
+
 	dispatch_again(d, g, now_ms);
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		bool is_found =
@@ -328,8 +360,52 @@ dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 		if (!is_found)
 			return;
 		g->is_parked_next = !g->is_parked_next;
+		if (is_spent(began_ms))
+			break;
 	}
 	d->has_changed = true; /* there may be more */
+}
+
+/* False: that is enough for one turn. */
+static bool
+look_at_ages(struct delivery *d, struct list *legs)
+{
+	unsigned n = 0;
+
+	for (struct list *it = legs->next; it != legs;) {
+		struct list *next = it->next;
+
+		/* What ends takes others of its message along: from the beginning, then. */
+		if (settle_ready(d, LIST_ENTRY(it, struct queue_leg, node))) {
+			if (++n == AGAIN_LEGS)
+				return false;
+			next = legs->next;
+		}
+		it = next;
+	}
+	return true;
+}
+
+/* What waits for a busy server is in no heap: a notice and its end come all the same.  While the
+ * oldest of all mail is young that costs nothing. */
+static void
+look_at_all_ages(struct delivery *d, int64_t now_ms)
+{
+	const struct conf_queue *conf = &d->config->queue;
+	int64_t first_ms = conf->expire_after_ms, oldest_ms = queue_oldest_ms(d->queue);
+
+	if (conf->warn_after_ms > 0 && conf->warn_after_ms < first_ms)
+		first_ms = conf->warn_after_ms;
+	if (now_ms < d->ages_ms || oldest_ms < 0 || clock_wall_ms() - oldest_ms < first_ms)
+		return;
+	d->ages_ms = now_ms + AGES_MS;
+	for (size_t i = 0; i < d->n_gateways; i++)
+		if (!look_at_ages(d, &d->gateways[i]->ready) ||
+		    !look_at_ages(d, &d->gateways[i]->again)) {
+			d->ages_ms = now_ms;
+			d->has_changed = true;
+			return;
+		}
 }
 
 static void
@@ -355,17 +431,24 @@ on_turn_end(void *arg)
 {
 	struct delivery *d = arg;
 	int64_t now_ms = clock_mono_ms(), wake_ms = -1;
+	bool is_any_waiting = false;
 
 	if (d->is_stopping)
 		return;
 	d->has_changed = false;
 	take_due(d, now_ms);
+	look_at_all_ages(d, now_ms);
+	hold_run(d);
 	for (size_t i = 0; i < d->n_gateways; i++) {
 		sooner(&wake_ms, resolve_refresh(d->resolver, d->gateways[i], now_ms));
 		try_servers(d, d->gateways[i], now_ms);
 		dispatch(d, d->gateways[i], now_ms);
 		sooner(&wake_ms, gateway_next_trial_ms(d->gateways[i]));
+		is_any_waiting |= !list_is_empty(&d->gateways[i]->ready) ||
+				  !list_is_empty(&d->gateways[i]->again);
 	}
+	if (is_any_waiting)
+		sooner(&wake_ms, d->ages_ms > now_ms ? d->ages_ms : now_ms + AGES_MS);
 	sooner(&wake_ms, queue_next_ms(d->queue));
 	if (d->has_changed)
 		wake_ms = now_ms;
@@ -476,6 +559,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 		d->gateways[i] = gateway_new(&config->gateways[i], clock_mono_ms());
 	list_init(&d->transits);
 	list_init(&d->releases);
+	d->hold = hold_new();
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */
@@ -493,6 +577,7 @@ delivery_free(struct delivery *d)
 
 		transit_free(&t);
 	}
+	hold_free(d);
 	queue_free(&d->queue);
 	resolve_free(&d->resolver);
 	for (size_t i = 0; i < d->n_gateways; i++)

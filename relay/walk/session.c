@@ -125,6 +125,14 @@ session_protocol(const struct session *s)
 	return s->is_esmtp ? plain[i] : SPAN("SMTP");
 }
 
+struct span
+session_tls(const struct session *s)
+{
+	if (s->again != NULL)
+		return refilter_tls(s);
+	return secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0};
+}
+
 void
 session_keep_verdict(struct verdict **slot, const struct verdict *v)
 {
@@ -158,7 +166,7 @@ session_facts(const struct session *s)
 	    .has_helo = s->helo[0] != '\0',
 	    .helo = span_str(s->helo),
 	    .from = s->transaction != NULL ? s->transaction->from : (struct span){0},
-	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .tls = session_tls(s),
 	    .user = span_str(s->user),
 	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),
@@ -210,6 +218,9 @@ session_end_transaction(struct session *s)
 	if (t == NULL)
 		return;
 	envelope_cancel(s);
+	inquire_cancel(s);
+	inquire_forget(s, LIST_OF_FROM); /* these point into the transaction */
+	inquire_forget(s, LIST_OF_URL);
 	filter_cancel(s);
 	commit_cancel(s);
 	data_stop(s);
@@ -221,6 +232,7 @@ session_end_transaction(struct session *s)
 	mem_free(t->groups);
 	mem_free((void *)(uintptr_t)t->addresses);
 	content_free(&t->content);
+	buf_free(&t->kept);
 	arena_free(&t->memory);
 	mem_free(t);
 	s->transaction = NULL;
@@ -261,6 +273,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	inquire_cancel(s);
 	secure_leave(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
@@ -289,6 +302,7 @@ void
 session_finish(struct session *s)
 {
 	accept_cancel(s);
+	inquire_cancel(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);

@@ -51,7 +51,7 @@ struct front {
 	struct buf bundle;
 	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
-	struct list_watch *lists;
+	struct list_watch *lists, *domain_lists;
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
@@ -63,6 +63,7 @@ struct front {
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
+	struct list refilters;           /* held messages that are filtered again */
 	struct clients *clients;         /* of the sessions that are counted */
 	struct farewells *farewells;     /* to those there is no room for */
 	size_t n_sessions, sessions_max; /* sessions_max 0: no limit */
@@ -70,12 +71,16 @@ struct front {
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
+	bool is_denied;    /* the resolver denies the canary of senders' domains; it is reported */
 	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
 	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *report_arg;
 	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;
 };
+
+struct domain_round;
+struct inquiry; /* inquire.c */
 
 struct rcpt {
 	struct span address; /* in the transaction's arena */
@@ -115,6 +120,7 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
+	uint64_t rcpts_bytes;          /* of them in the spool's envelope */
 	struct rcpt_question question; /* in SESSION_ASKING */
 	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
@@ -122,10 +128,13 @@ struct transaction {
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
 	bool is_too_large;
 	struct scan scan;
+	bool is_unseen; /* nobody could look at it, and a rule on the content might refuse it */
 	const struct span *addresses; /* of rcpts, for the scan */
 	struct group *groups;
 	size_t n_groups;
-	int64_t data_end_ms;           /* monotonic */
+	int64_t data_end_ms; /* monotonic */
+	enum sender_fact sender;
+	struct buf kept;               /* the scan's result, while lists are asked about its URLs */
 	const struct verdict *refusal; /* every group refuses: the strongest of them; else NULL */
 	struct spool_request commit;
 };
@@ -141,6 +150,7 @@ struct pace {
 struct checks {
 	struct dns_request questions[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
+	struct domain_round *host_round; /* NULL: no list is asked about the name */
 	struct timer *banner_wait, *greet_wait;
 	size_t n_waiting;
 };
@@ -149,7 +159,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
-	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
+	SESSION_ASKING,   /* 2 and 3: a command waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -185,6 +195,7 @@ struct session {
 	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
 	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
 	struct checks *checks;        /* NULL: none are running */
+	struct inquiry *inquiry;      /* NULL: no question about names is under way */
 	struct timer *drain, *delay;
 	struct pace pace;
 	struct reader_chunks chunks; /* of the transaction's message, or of nobody's */
@@ -195,7 +206,8 @@ struct session {
 	struct transaction *transaction;       /* NULL outside */
 	struct authentication *authentication; /* NULL: none goes on */
 	unsigned n_failed_auth;
-	char *user; /* who has signed in; NULL: nobody */
+	char *user;             /* who has signed in; NULL: nobody */
+	struct refilter *again; /* nobody is connected: a held message; NULL: a client's session */
 };
 _Static_assert(sizeof(struct session) <= WALK_SESSION_BYTES, "a waiting session is small");
 
@@ -218,6 +230,8 @@ void session_mistake(struct session *s, int code, const char *enhanced, const ch
 void session_count_error(struct session *s);
 /* `ms`, or less when sessions run short. */
 int64_t session_patience(const struct session *s, int64_t ms);
+/* The version of TLS, "TLSv1.3"; empty: in the clear. */
+struct span session_tls(const struct session *s);
 /* How Received names what was spoken (RFC 3848, RFC 6531 section 4.3). */
 struct span session_protocol(const struct session *s);
 /* Keeps a verdict as it is now; one that says nothing costs nothing. */
@@ -272,6 +286,20 @@ void conduct_rcpt(struct session *s, struct facts *facts);
 void conduct_error(struct session *s);
 void conduct_sent(struct session *s); /* the transaction's message was taken */
 
+/* inquire.c: the lists of domains, and the DNS about the sender's domain.  True: go_on is called when the
+ * answers are there; false: there is nothing to wait for, and it is not. */
+bool inquire_helo(struct session *s, void (*go_on)(struct session *s));
+bool inquire_sender(struct session *s, void (*go_on)(struct session *s));
+bool inquire_needs_hosts(const struct session *s);
+bool inquire_urls(
+    struct session *s, const struct span *hosts, size_t n_hosts, void (*go_on)(struct session *s));
+void inquire_cancel(struct session *s);
+/* What the lists of `of` have said counts no more. */
+void inquire_forget(struct session *s, enum list_of of);
+/* As domain_round_start, for this session: NULL when there is nothing to ask. */
+struct domain_round *inquire_lists(struct session *s, enum list_of of, const struct span *hosts,
+    size_t n_hosts, void (*on_done)(void *arg), void *arg);
+
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 
 void envelope_mail(struct session *s, const struct smtp_command *c); /* 3_envelope.c */
@@ -285,12 +313,27 @@ void data_chunk_input(struct session *s);
 void data_stop(struct session *s); /* no more bytes are watched for their pace */
 
 void filter_begin(struct session *s); /* 5_filter.c */
+void filter_scan(struct session *s);  /* commit_begin follows */
 void filter_cancel(struct session *s);
 
 /* 6_commit.c: the only place that answers 250 after DATA. */
 void commit_begin(struct session *s, const struct scan_result *result);
 void commit_refuse(struct session *s, const struct verdict *v); /* for all recipients */
 void commit_cancel(struct session *s);
+/* All recipients are one group, with this verdict. */
+void commit_regroup(struct session *s, const struct verdict *v);
+
+/* refilter.c: a message that was held, once more through 5 and 6. */
+void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd); /* takes the fd */
+/* What 6_commit.c has decided, for the spool; the session is gone afterwards. */
+void refilter_answer(struct session *s, struct commit *c);
+void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
+struct span refilter_received(const struct session *s);
+struct span refilter_tls(const struct session *s);
+/* The spool has gone, or (tells) we are about to end: others shall do it. */
+void refilter_stop(struct front *f, bool tells);
+/* What is kept with a message that is held, so that all this can be done. */
+void refilter_facts(const struct session *s, struct buf *to);
 
 /* --- record.c: what the journal is told --- */
 void record_refusal(struct session *s, const struct verdict *v, struct span to);

@@ -5,6 +5,7 @@ Also `fuzz`: every fuzzer for --fuzz-seconds.
 """
 
 import argparse
+import concurrent.futures
 import glob
 import os
 import re
@@ -49,18 +50,20 @@ def show(text):
     print("".join(f"    {line}\n" for line in text.splitlines()), end="", flush=True)
 
 
-def style(counts):
+def style(counts, _):
     status, text = run([sys.executable, os.path.join(LIB, "check_style.py")])
     show(text) if status else print(f"  {text.strip()}")
     counts.add(status == 0, status != 0, 0)
 
 
-def unit(counts):
+def unit(counts, jobs):
     """cmocka programs, in their TAP form: one line a test."""
     found = programs(os.path.join(tree.BUILD, "tests", "unit", "test_*"))
     wanted = {os.path.basename(p)[:-2] for p in glob.glob(os.path.join(tree.ROOT, "tests", "unit", "test_*.c"))}
-    for program in (p for p in found if os.path.basename(p) in wanted):
-        status, text = run([program], CMOCKA_MESSAGE_OUTPUT="TAP")
+    ours = [p for p in found if os.path.basename(p) in wanted]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        said = pool.map(lambda p: run([p], CMOCKA_MESSAGE_OUTPUT="TAP"), ours)
+    for program, (status, text) in zip(ours, said):
         # cmocka calls what is skipped "not ok"
         skipped = len(re.findall(r"^(?:not )?ok \d+ .*# SKIP", text, re.M))
         passed = len(re.findall(r"^ok \d+(?!.*# SKIP)", text, re.M))
@@ -82,7 +85,7 @@ def seeds_of(fuzzer):
     return None
 
 
-def seeds(counts):
+def seeds(counts, _):
     for fuzzer in programs(FUZZERS):
         name, folder = os.path.basename(fuzzer), seeds_of(fuzzer)
         status, text = run([fuzzer, "-runs=0", folder]) if folder else (1, f"no tests/fuzz/seeds/ for {name}")
@@ -107,9 +110,9 @@ def fuzz(counts, seconds):
         counts.add(status == 0, status != 0, 0)
 
 
-def script(counts):
+def script(counts, jobs):
     with tempfile.NamedTemporaryFile("r", encoding="ascii") as said:
-        done = subprocess.run([sys.executable, os.path.join(LIB, "run.py"), "--counts", said.name],
+        done = subprocess.run([sys.executable, os.path.join(LIB, "run.py"), "--jobs", str(jobs), "--counts", said.name],
                               cwd=tree.ROOT, check=False)
         numbers = said.read().split()
     counts.add(*(int(n) for n in numbers)) if len(numbers) == 3 else counts.add(0, 1, 0)
@@ -120,6 +123,7 @@ def script(counts):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fuzz-seconds", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many unit programs, classes of scripts at a time")
     parser.add_argument("suites", nargs="+", choices=["style", "unit", "seeds", "script", "fuzz"])
     options = parser.parse_args()
     counts = Counts()
@@ -128,7 +132,7 @@ def main():
         if suite == "fuzz":
             fuzz(counts, options.fuzz_seconds)
         else:
-            {"style": style, "unit": unit, "seeds": seeds, "script": script}[suite](counts)
+            {"style": style, "unit": unit, "seeds": seeds, "script": script}[suite](counts, options.jobs)
     print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")
     return 1 if counts.failed or not counts.passed else 0
 

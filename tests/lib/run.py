@@ -1,13 +1,19 @@
 #!/usr/bin/python3
-"""Runs the script tests: run.py [--counts FILE] [NAME…], NAME being test_smtp or test_smtp.Class.test.
+"""Runs the script tests: run.py [--jobs N] [--counts FILE] [NAME…], NAME being test_smtp or test_smtp.Class.test.
 
-Prints one line a test, what went wrong at the end, and how many passed, failed and were skipped.
+Prints one line a test, what went wrong at the end, and how many passed, failed and were skipped. With --jobs the classes run
+side by side, each in a process of its own with loopback ports of its own: most tests wait rather than work.
 """
 
 import argparse
+import concurrent.futures
 import glob
+import json
 import os
+import queue
+import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -15,8 +21,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import tree  # noqa: E402
 from case import remove_work_folder  # noqa: E402
+from ports import PLACES  # noqa: E402
 
 SCRIPTS = os.path.join(tree.ROOT, "tests", "script")
+CLASS_S = 1200  # all tests of one class
 
 
 class Progress(unittest.TestResult):
@@ -72,29 +80,97 @@ class Progress(unittest.TestResult):
         self.addSuccess(test)
 
 
+def names_of_all():
+    return sorted(os.path.basename(p)[:-3] for p in glob.glob(os.path.join(SCRIPTS, "test_*.py")))
+
+
 def tests_of(names):
     sys.path.insert(0, SCRIPTS)
-    modules = sorted(os.path.basename(p)[:-3] for p in glob.glob(os.path.join(SCRIPTS, "test_*.py")))
-    return unittest.TestLoader().loadTestsFromNames(names or modules)
+    return unittest.TestLoader().loadTestsFromNames(names or names_of_all())
+
+
+def each_test(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from each_test(test)
+        else:
+            yield test
+
+
+def run_here(names):
+    """What became of them: {passed, wrong: [[name, text], …], skipped}."""
+    result = Progress(sys.stdout)
+    try:
+        tests_of(names).run(result)
+    finally:
+        remove_work_folder()
+    return {"passed": result.passed, "wrong": result.wrong, "skipped": len(result.skipped)}
+
+
+def run_class(names, places):
+    """The same for the tests of a class, in a process of its own at one of the free `places` (ports.py)."""
+    place = places.get()
+    try:
+        return run_at(place, names)
+    finally:
+        places.put(place)
+
+
+def run_at(place, names):
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as said:
+        words = [sys.executable, "-B", os.path.abspath(__file__), "--result", said.name, *names]
+        try:
+            done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=CLASS_S, check=False,
+                                  env={**os.environ, "PORTS": str(place)})
+            text, end = done.stdout, f"status {done.returncode}"
+        except subprocess.TimeoutExpired as e:
+            text, end = e.stdout or b"", f"still running after {CLASS_S} s"
+        text = text.decode("utf-8", "replace")
+        print(text, end="", flush=True)
+        try:
+            return json.load(said)
+        except ValueError:  # it never came to its end
+            return {"passed": 0, "wrong": [[names[0], f"its process: {end}\n{text[-4000:]}"]], "skipped": 0}
+
+
+def run_side_by_side(names, jobs):
+    jobs = min(jobs, PLACES)
+    classes = {}
+    for name in names or names_of_all():
+        module = name.partition(".")[0]  # a class may come from elsewhere, and is found through this one
+        for test in each_test(tests_of([name])):
+            of = (module, type(test).__name__)
+            classes.setdefault(of, []).append(".".join([*of, test.id().rpartition(".")[2]]))
+    # The class with most tests first, so that none is left alone with the end of the run.
+    waiting = sorted(classes.values(), key=len, reverse=True)
+    places = queue.SimpleQueue()
+    for place in range(jobs):
+        places.put(place)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        found = list(pool.map(lambda names: run_class(names, places), waiting))
+    return {"passed": sum(f["passed"] for f in found), "wrong": [w for f in found for w in f["wrong"]],
+            "skipped": sum(f["skipped"] for f in found)}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--counts", help="file that takes 'passed failed skipped'")
+    parser.add_argument("--result", help="file that takes all of it as JSON, for the process that started this one")
+    parser.add_argument("--jobs", type=int, default=1, help="so many classes at a time")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    result = Progress(sys.stdout)
-    try:
-        tests_of(options.names).run(result)
-    finally:
-        remove_work_folder()
-    for name, text in result.wrong:
+    result = run_side_by_side(options.names, options.jobs) if options.jobs > 1 else run_here(options.names)
+    if options.result:
+        with open(options.result, "w", encoding="utf-8") as f:
+            json.dump(result, f)
+        return 0
+    for name, text in result["wrong"]:
         print(f"\n--- {name}\n{text}")
-    failed = len(result.wrong)
-    print(f"scripts: {result.passed} passed, {failed} failed, {len(result.skipped)} skipped")
+    failed = len(result["wrong"])
+    print(f"scripts: {result['passed']} passed, {failed} failed, {result['skipped']} skipped")
     if options.counts:
         with open(options.counts, "w", encoding="ascii") as f:
-            f.write(f"{result.passed} {failed} {len(result.skipped)}\n")
+            f.write(f"{result['passed']} {failed} {result['skipped']}\n")
     return 1 if failed else 0
 
 

@@ -97,7 +97,8 @@ setup(void **state)
 	w->loop = loop_new();
 	w->dns = kept[n_kept++] = dns_client_new(w->loop);
 	new_lookup(w);
-	w->watch = kept[n_kept++] = list_watch_new(w->loop, w->dns, &conf, report, w);
+	w->watch = kept[n_kept++] =
+	    list_watch_new(w->loop, w->dns, LIST_OF_ADDRESSES, &conf, report, w);
 	follow(w, "dnsbl a.example reject\n");
 	*state = w;
 	return 0;
@@ -315,6 +316,56 @@ test_policies_change(void **state)
 	expect_no_question(w);
 }
 
+/* Domains have canaries of their own, and problems that are told apart. */
+static void
+test_a_list_of_domains(void **state)
+{
+	struct world *w = *state;
+	struct list_watch *domains;
+	struct list_answer answers[3] = {{.state = LIST_LISTED},
+	    {.state = LIST_LISTED, .n_names = 2}, {.state = LIST_NOT_LISTED}};
+	struct buf text = BUF_INIT(4096);
+	struct json j = {.to = &text};
+	struct dns_question q;
+	struct message m;
+
+	settle(w);
+	probe(w, DNS_PROOF_GOOD, DNS_FOUND);
+	domains = kept[n_kept++] =
+	    list_watch_new(w->loop, w->dns, LIST_OF_DOMAINS, &conf, report, w);
+	follow(w, "dnsbl a.example reject\ndnsbl a.example of from reject\n"
+		  "dnsbl b.example of helo reject\n");
+	list_watch_follow(domains, w->snapshot);
+	settle(w);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(channel_receive(w->lookup, &m, &w->buf, 0), 0);
+		assert_int_equal(dns_question_get(m.payload, &q), 0);
+		assert_true(
+		    span_eq(q.name, i == 0 ? SPAN("test.a.example") : SPAN("test.b.example")));
+		assert_int_equal(q.list, DNS_LIST_DOMAIN);
+		answer(w, m.id, DNS_FOUND, i == 0 ? DNS_PROOF_BAD : DNS_PROOF_GOOD);
+	}
+	expect_report(w, "dnsbl-domains a.example", false);
+	assert_true(list_watch_is_off(domains, zone));
+	assert_false(list_watch_is_off(w->watch, zone));
+	list_watch_count(domains, w->snapshot, LIST_OF_FROM, answers);
+	list_watch_count(domains, w->snapshot, LIST_OF_HELO, answers); /* nothing was asked */
+	list_watch_count(w->watch, w->snapshot, LIST_OF_CLIENT, answers);
+	json_open(&j, NULL, '{');
+	list_watch_counts(domains, &j);
+	json_close(&j, '}');
+	assert_true(span_eq(buf_span(&text),
+	    SPAN("{\"a.example\":{\"asked\":1,\"listed\":1,\"sole\":1,\"not_listed\":0,"
+		 "\"errors\":0,\"unanswered\":0,\"off\":1},\"b.example\":{\"asked\":0,"
+		 "\"listed\":0,\"sole\":0,\"not_listed\":0,\"errors\":0,\"unanswered\":0,"
+		 "\"off\":0}}")));
+	buf_free(&text);
+	follow(w, "");
+	w->n_reports = 0;
+	list_watch_follow(domains, w->snapshot);
+	expect_report(w, "dnsbl-domains a.example", true);
+}
+
 /* Answers that come after the list was forgotten find nobody. */
 static void
 test_late_answers(void **state)
@@ -428,6 +479,7 @@ main(void)
 	    TEST(test_no_test_entry),
 	    TEST(test_what_a_session_saw),
 	    TEST(test_policies_change),
+	    TEST(test_a_list_of_domains),
 	    TEST(test_late_answers),
 	    TEST(test_lookup_goes_and_comes),
 	    TEST(test_lookup_speaks_nonsense),

@@ -30,16 +30,16 @@ test_crc_known_values(void **state)
 static void
 test_crc_table_and_splits_agree(void **state)
 {
-	unsigned char bytes[301];
+	unsigned char bytes[2000]; /* more than two rounds of the three lanes */
 
 	(void)state;
 	rng_seed(7);
 	rng_bytes(bytes, sizeof(bytes));
-	for (size_t n = 0; n <= sizeof(bytes); n++) {
+	for (size_t n = 0; n <= sizeof(bytes); n += n < 301 ? 1 : 13) {
 		uint32_t whole = crc32c(0, bytes, n);
 
 		assert_int_equal(whole, crc32c_by_table(0, bytes, n));
-		for (size_t cut = 0; cut <= n; cut += 7)
+		for (size_t cut = 0; cut <= n; cut += n < 301 ? 7 : 111)
 			assert_int_equal(
 			    whole, crc32c(crc32c(0, bytes, cut), bytes + cut, n - cut));
 	}

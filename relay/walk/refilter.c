@@ -244,7 +244,7 @@ refilter_answer(struct session *s, struct commit *c)
 	for (size_t i = 0; i < t->n_groups; i++) {
 		for (size_t k = 0; k < t->groups[i].n_rcpts; k++)
 			asked[n++] = t->groups[i].rcpts[k];
-		record_message(s, "filtered again", &t->groups[i].verdict, 250, &t->groups[i]);
+		record_message(s, "refiltered", &t->groups[i].verdict, 250, &t->groups[i]);
 	}
 	must(n == c->n_rcpts);
 	c->is_inline = false; /* the spool has the bytes */

@@ -15,6 +15,7 @@ struct pnf_msg {
 	struct arena mime_memory;   /* the parsed message */
 	struct arena header_memory; /* decoded header fields */
 	struct arena unpack_memory; /* names in archives */
+	struct arena host_memory;   /* hosts of URLs */
 	const struct chain *chain;
 	const struct conf_flow *flow;
 	const struct chain_filter *now; /* the filter that runs */
@@ -28,6 +29,7 @@ struct pnf_msg {
 	struct note notes[CHAIN_NOTES_MAX];
 	size_t n_notes, edit_bytes;
 	bool is_rough;
+	uint32_t has_refused; /* bit i: something that filter i may not do was logged */
 	struct scan_result result;
 	uint8_t truths[SCAN_TRUTHS_MAX];
 };
@@ -40,10 +42,12 @@ struct chain_run {
 const struct pnf_host *host_table(void);
 /* Records an outcome of the filter at `filter`, its text made harmless; the first ones stay. */
 void run_record(struct pnf_msg *m, uint8_t filter, int outcome, struct span why);
-/* What is in the message's archives: looked at once, when first asked for (chain.c). */
-const struct unpack *run_unpack(struct pnf_msg *m);
+/* What is in the message's archives: looked at once, when first asked for (chain.c); so are its types. */
+const struct unpack *run_unpack(struct pnf_msg *m, bool with_types);
 /* Evaluates all predicates into m->truths (truths.c). */
 void truths_fill(struct pnf_msg *m, const struct snapshot *snapshot);
+/* Gathers the hosts of the message's URLs into its result (hosts.c). */
+void hosts_fill(struct pnf_msg *m);
 /* This filter's settings, as the host table hands them to load (host.c). */
 struct pnf_config {
 	const struct conf_filter *conf;

@@ -43,14 +43,12 @@ say_outcome(struct decide_walk *w, const struct filter_outcome *o, enum action a
 }
 
 struct span
-outcome_tag(const struct filter_outcome *o)
+outcome_tag(const struct filter_outcome *o, const struct conf_domain *domain)
 {
-	const struct conf_actions *actions = &o->filter->actions;
-
-	if (o->outcome < 0)
-		return actions->failure == ACTION_TAG ? SPAN("unscanned") : (struct span){0};
-	if (actions->outcomes[o->outcome] != ACTION_TAG)
+	if (config_action(o->filter, domain, o->outcome) != ACTION_TAG)
 		return (struct span){0};
+	if (o->outcome < 0)
+		return SPAN("unscanned");
 	return span_str(o->filter->filter->plugin->outcomes[o->outcome].name);
 }
 
@@ -63,7 +61,7 @@ weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 	struct verdict_tag tag = {.by = span_str(filter->name), .why = o->why};
 
 	if (action == ACTION_TAG) {
-		tag.name = outcome_tag(o);
+		tag.name = outcome_tag(o, w->facts->domain);
 		walk_tag(w, &tag, 0);
 	} else if (action > ACTION_TAG && w->v->is_accepted && !is_failure &&
 		   !is_never_spared(filter)) {

@@ -62,7 +62,14 @@ void snapshot_release(struct snapshot **s); /* frees at the last release */
 uint64_t snapshot_version(const struct snapshot *s);
 void snapshot_set_version(struct snapshot *s, uint64_t version); /* once, before it is shared */
 size_t snapshot_rule_count(const struct snapshot *s);
-/* Text of the rule with this id, as it was written; ids count rule lines from 1. */
+/*
+ * Ids count rule lines from 1, unless the store says otherwise: four bytes (wire.h) for each rule, in
+ * listed order, before the snapshot is shared.  False: not one for each, a zero, or one twice; nothing
+ * has changed then.
+ */
+bool snapshot_set_ids(struct snapshot *s, struct span ids);
+uint32_t snapshot_rule_id(const struct snapshot *s, size_t i); /* of the i-th, from 0 on */
+/* Text of the rule with this id, as it was written. */
 struct span snapshot_rule_text(const struct snapshot *s, uint32_t id);
 /* Wall milliseconds from which the rule never matches; INT64_MAX: it has no `until`. */
 int64_t snapshot_rule_expires_ms(const struct snapshot *s, uint32_t id);
@@ -72,6 +79,7 @@ struct span snapshot_text(const struct snapshot *s);
 /*
  * `policy query FACET VALUE`: calls on_rule for each rule, expired ones too, that looks at this
  * facet and whose value for it matches the one given.  0, or -E_SYNTAX (no such facet, no address).
+ * "dnsbl" and "dnswl" are facets here, whose value is the zone.
  */
 int snapshot_query(const struct snapshot *s, struct span facet, struct span value,
     void (*on_rule)(void *arg, uint32_t id), void *arg, struct err *err);
@@ -80,11 +88,17 @@ int snapshot_query(const struct snapshot *s, struct span facet, struct span valu
 int snapshot_text_add(const struct snapshot *s, struct span rule, struct buf *to, struct err *err);
 int snapshot_text_remove(const struct snapshot *s, uint32_t id, struct buf *to, struct err *err);
 
+/* What a DNS list is asked about: `of SUBJECT`. */
+enum list_of { LIST_OF_CLIENT, LIST_OF_HOST, LIST_OF_HELO, LIST_OF_FROM, LIST_OF_URL };
+
 /* DNS lists (dnsbl and dnswl lines), in listed order. */
 struct dns_list {
 	struct span zone; /* lower case, no dot at the end */
 	uint32_t rule;
+	enum list_of of; /* all but LIST_OF_CLIENT: a list of domains (RFC 5782 section 3) */
 	bool is_white;
+	bool is_whole;      /* the whole name is asked for, not the domain that was registered */
+	bool has_addresses; /* LIST_OF_URL: addresses in URLs are asked for too */
 };
 
 /* The typed answer of one list for one client. */
@@ -98,9 +112,14 @@ enum list_state {
 struct list_answer {
 	enum list_state state;
 	uint32_t address; /* the deciding A record, host byte order; 0: none */
+	/* Of a list of domains: what was listed, or the one name asked for; how many were asked for. */
+	struct span name;
+	size_t n_names;
 };
 
 size_t snapshot_list_count(const struct snapshot *s);
+/* Whether any list is asked about this. */
+bool snapshot_has_list(const struct snapshot *s, enum list_of of);
 const struct dns_list *snapshot_list(const struct snapshot *s, size_t i);
 /* Types the A records (host byte order) that a list gave: pure. n == 0 is LIST_NOT_LISTED. */
 struct list_answer list_type_answer(

@@ -2,142 +2,22 @@
  * postern explain: one mail walked through the live decision code, with every step shown.  Facts
  * are gathered here (DNS, filters) instead of by front; the deciding functions are the same.
  */
-#include "policy/decide/decide.h"
 #include "policy/recipient/route.h"
+#include "policy/store/store.h"
 #include "relay/base/clock.h"
-#include "relay/base/id.h"
-#include "relay/base/json.h"
-#include "relay/command/command.h"
+#include "relay/command/explain.h"
+#include "relay/command/explain_conduct.h"
 #include "relay/command/filter_once.h"
-#include "relay/front/content.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/list_watch.h"
 #include "relay/lookup/service.h"
 #include "relay/process/policy_source.h"
 #include "relay/smtp/command.h"
-#include "relay/walk/findings.h"
 
 #include <stdio.h>
 
-enum { TO_MAX = 100, MESSAGE_MAX = 100 * 1024 * 1024, OUTPUT_MAX = 16 * 1024 * 1024 };
-
-struct options {
-	struct ip client;
-	bool has_client, is_offline, is_json;
-	const char *helo, *from, *policy, *message;
-	const char *to[TO_MAX];
-	size_t n_to;
-};
-
-struct explanation;
-
-struct outcome {
-	struct explanation *explanation;
-	const char *to;
-	struct verdict verdict;
-	const struct conf_gateway *gateway;
-	struct recipient_answer known; /* RECIPIENT_UNKNOWN: not asked for, or nobody could say */
-};
-
-struct explanation {
-	struct options options;
-	const struct command_line *line;
-	struct buf config_text, bundle, steps;
-	struct json steps_json;
-	struct config *config;
-	const struct conf_flow *flow;
-	struct snapshot *snapshot;
-	struct recipients **recipients;
-	struct mmdb countries, networks; /* in the bundle */
-	struct id id;
-	struct list_answer answers[POLICY_LISTS_MAX];
-	bool is_off[POLICY_LISTS_MAX];
-	char host[LOOKUP_NAME_MAX + 1];
-	size_t n_waiting;
-	bool lacks_fact; /* something could not be had: status 75 */
-	struct loop *loop;
-	struct content content;
-	struct findings findings;
-	struct verdict verdict; /* of the session and the sender */
-	struct outcome outcomes[TO_MAX];
-};
-
-/* As rules and tables know it: front turns a domain beyond ASCII into its ASCII form at once. */
-static int
-check_address(const char *value)
-{
-	if (!smtp_address_is_valid(span_str(value)))
-		return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
-	if (smtp_address_is_utf8(smtp_address_domain(span_str(value))))
-		return command_fail(EXIT_USAGE,
-		    "\"%.80s\": write the domain in ASCII (xn--...), as rules see it", value);
-	return EXIT_OK;
-}
-
-static int
-parse_option(struct options *o, const char *name, const char *value)
-{
-	int status = EXIT_OK;
-
-	if (value == NULL)
-		return command_fail(EXIT_USAGE, "%s needs a value", name);
-	if (strcmp(name, "--client") == 0) {
-		o->has_client = ip_parse(span_str(value), &o->client);
-		return o->has_client
-			   ? EXIT_OK
-			   : command_fail(EXIT_USAGE, "\"%.60s\" is no IP address", value);
-	}
-	if (strcmp(name, "--helo") == 0) {
-		o->helo = value;
-	} else if (strcmp(name, "--from") == 0) {
-		o->from = strcmp(value, "<>") == 0 ? "" : value;
-		if (o->from[0] != '\0')
-			status = check_address(o->from);
-	} else if (strcmp(name, "--policy") == 0) {
-		o->policy = value;
-	} else if (strcmp(name, "--to") == 0) {
-		if (!span_eq_nocase(span_str(value), SPAN("postmaster")))
-			status = check_address(value);
-		if (o->n_to == TO_MAX)
-			return command_fail(EXIT_USAGE, "at most %d recipients", TO_MAX);
-		o->to[o->n_to++] = value;
-	} else {
-		return command_fail(EXIT_USAGE, "explain does not know %.40s", name);
-	}
-	return status;
-}
-
-static int
-parse_options(struct options *o, const struct command_line *line)
-{
-	o->from = "";
-	o->is_json = line->is_json;
-	for (size_t i = 0; i < line->n_words; i++) {
-		const char *word = line->words[i];
-		int status;
-
-		if (strcmp(word, "--offline") == 0) {
-			o->is_offline = true;
-			continue;
-		}
-		if (word[0] != '-' || word[1] != '-') {
-			if (o->message != NULL)
-				return command_fail(EXIT_USAGE, "explain takes one message");
-			o->message = word;
-			continue;
-		}
-		status = parse_option(o, word, i + 1 < line->n_words ? line->words[i + 1] : NULL);
-		i++;
-		if (status != EXIT_OK)
-			return status;
-	}
-	if (!o->has_client)
-		return command_fail(EXIT_USAGE, "say --client IP: whose mail it would be");
-	if (o->message != NULL && o->n_to == 0)
-		return command_fail(EXIT_USAGE, "a message needs --to ADDRESS");
-	return EXIT_OK;
-}
+enum { MESSAGE_MAX = 100 * 1024 * 1024 };
 
 static void
 add_step(struct explanation *e, const char *stage, const char *fact, struct span value,
@@ -169,7 +49,14 @@ add_step(struct explanation *e, const char *stage, const char *fact, struct span
 static void
 trace(void *arg, const struct step *s)
 {
-	add_step(arg, stage_name(s->stage), s->fact, s->value, s->rule, s->result);
+	const struct explanation *e = arg;
+	const char *result = s->result;
+
+	/* What only the running relay knows. */
+	if (strcmp(result, "unknown") == 0 &&
+	    (strcmp(s->fact, "rate") == 0 || strcmp(s->fact, "greylist") == 0))
+		result = e->conduct.why;
+	add_step(arg, stage_name(s->stage), s->fact, s->value, s->rule, result);
 }
 
 /* --- facts --- */
@@ -187,18 +74,9 @@ on_list_answer(struct dns_request *r, const struct dns_answer *a)
 	struct explanation *e = r->arg;
 
 	e->answers[r->index] = findings_type_list(e->snapshot, r->index, a);
-	if (a->status != DNS_FOUND && a->status != DNS_NONE)
+	/* A list that was caught listing everybody is not believed: nothing is lacking. */
+	if (a->status != DNS_FOUND && a->status != DNS_NONE && a->proof != DNS_PROOF_BAD)
 		e->lacks_fact = true;
-	answer_came(e);
-}
-
-/* The same test as the live relay's: a list that lists everyone is not believed. */
-static void
-on_canary(struct dns_request *r, const struct dns_answer *a)
-{
-	struct explanation *e = r->arg;
-
-	e->is_off[r->index] = a->status == DNS_FOUND;
 	answer_came(e);
 }
 
@@ -223,7 +101,7 @@ on_recipient(struct recipient_request *r, const struct recipient_answer *a)
 static void
 ask_recipients(struct explanation *e, struct dns_client *dns)
 {
-	static struct recipient_request requests[TO_MAX];
+	static struct recipient_request requests[EXPLAIN_TO_MAX];
 
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		struct span to = span_str(e->options.to[i]);
@@ -245,30 +123,22 @@ ask_recipients(struct explanation *e, struct dns_client *dns)
 }
 
 static void
-ask(struct explanation *e, struct dns_client *dns, struct dns_request *r, size_t i,
-    struct buf *name, void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
-{
-	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
-
-	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
-	*r = (struct dns_request){.on_answer = on_answer, .arg = e, .index = i};
-	e->n_waiting++;
-	dns_ask(dns, r, &q);
-	buf_free(name);
-}
-
-static void
 ask_lists(struct explanation *e, struct dns_client *dns)
 {
-	static struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	static struct dns_request requests[POLICY_LISTS_MAX];
 
 	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
+		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
+		struct dns_question q = findings_list_question(
+		    e->snapshot, i, &e->options.client, &e->config->dns, &name);
 
-		findings_list_name(e->snapshot, i, &e->options.client, &name);
-		ask(e, dns, &questions[i], i, &name, on_list_answer);
-		list_watch_canary_name(snapshot_list(e->snapshot, i)->zone, &canary);
-		ask(e, dns, &canaries[i], i, &canary, on_canary);
+		if (snapshot_list(e->snapshot, i)->of == LIST_OF_CLIENT) {
+			requests[i] =
+			    (struct dns_request){.on_answer = on_list_answer, .arg = e, .index = i};
+			e->n_waiting++;
+			dns_ask(dns, &requests[i], &q);
+		}
+		buf_free(&name);
 	}
 }
 
@@ -280,7 +150,6 @@ gather_answers(struct explanation *e)
 	static struct host_lookup host;
 	struct err err = {0};
 	struct service *service;
-	struct dns_client *dns;
 	int ends[2];
 
 	e->loop = loop_new();
@@ -289,23 +158,21 @@ gather_answers(struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
 	channel_pair(ends);
 	service_peer(service, ends[0]);
-	dns = dns_client_new(e->loop);
-	dns_client_connect(dns, ends[1]);
-	ask_recipients(e, dns);
+	e->dns = dns_client_new(e->loop);
+	dns_client_connect(e->dns, ends[1]);
+	ask_recipients(e, e->dns);
 	if (e->flow->connect & CONNECT_DNSBL)
-		ask_lists(e, dns);
+		ask_lists(e, e->dns);
 	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs(e->snapshot, FACET_HOST)) {
 		host.on_done = on_host;
 		host.arg = e;
 		e->n_waiting++;
 		host_lookup_start(
-		    &host, dns, &e->options.client, (uint32_t)e->config->dns.timeout_ms);
+		    &host, e->dns, &e->options.client, (uint32_t)e->config->dns.timeout_ms);
 	}
 	if (e->n_waiting > 0)
 		loop_run(e->loop);
-	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++)
-		if (e->is_off[i])
-			e->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
+	explain_ask_names(e);
 	return EXIT_OK;
 }
 
@@ -320,6 +187,7 @@ facts_of(struct explanation *e)
 	    .has_helo = e->options.helo != NULL,
 	    .helo = span_str(e->options.helo),
 	    .from = span_str(e->options.from),
+	    .sender = e->sender,
 	    .answers = e->answers,
 	    .n_answers = snapshot_list_count(e->snapshot),
 	    .country = mmdb_country(&e->countries, &e->options.client),
@@ -327,6 +195,20 @@ facts_of(struct explanation *e)
 	    .flow = e->flow,
 	    .hostname = e->config->hostname,
 	};
+}
+
+/* A candidate's rules are called as they would be if it were imported. */
+static void
+add_ids(struct explanation *e, struct span text)
+{
+	struct store *store = store_open(e->config->state_dir, false, NULL);
+	struct buf ids = BUF_INIT(0);
+
+	/* Without a store they count from 1. */
+	if (store != NULL && store_foresee_ids(store, text, &ids, NULL) == 0)
+		bundle_add(&e->bundle, BUNDLE_RULE_IDS, SPAN(""), buf_span(&ids));
+	store_close(&store);
+	buf_free(&ids);
 }
 
 static int
@@ -345,6 +227,8 @@ load_policy(struct explanation *e)
 	} else {
 		r = policy_source_bundle(
 		    e->config, buf_span(&text), e->options.policy, 0, &e->bundle, &errors);
+		if (r == 0)
+			add_ids(e, buf_span(&text));
 	}
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
 	buf_free(&text);
@@ -413,17 +297,24 @@ load_content(struct explanation *e)
 	return EXIT_OK;
 }
 
+static bool
+needs_hosts(const struct explanation *e)
+{
+	return (e->flow->connect & CONNECT_DNSBL) && snapshot_has_list(e->snapshot, LIST_OF_URL);
+}
+
 static int
 run_filters(struct explanation *e)
 {
 	static struct filter_job job;
-	struct span addresses[TO_MAX];
+	struct span addresses[EXPLAIN_TO_MAX];
 	struct err err = {0};
 	int status = load_content(e);
 
 	if (status != EXIT_OK)
 		return status;
-	if (e->flow->n_filters == 0 && snapshot_predicate_count(e->snapshot) == 0)
+	if (e->flow->n_filters == 0 && snapshot_predicate_count(e->snapshot) == 0 &&
+	    !needs_hosts(e))
 		return EXIT_OK;
 	for (size_t i = 0; i < e->options.n_to; i++)
 		addresses[i] = span_str(e->options.to[i]);
@@ -444,12 +335,15 @@ run_filters(struct explanation *e)
 		.from = span_str(e->options.from),
 		.rcpts = addresses,
 		.n_rcpts = e->options.n_to,
+		.wants_hosts = needs_hosts(e),
 		.is_inline = e->content.fd < 0,
 		.body = e->content.fd < 0 ? content_inline(&e->content) : (struct span){0}}};
 	if (filter_once(&job, &err) < 0)
 		return command_fail(EXIT_TEMPFAIL, "the filters cannot be run: %s", err.text);
 	findings_add_failures(&job.result, e->flow, job.failed);
 	findings_gather(&e->findings, e->flow, &job.result);
+	e->n_hosts = job.result.n_hosts;
+	memcpy(e->hosts, job.result.hosts, sizeof(e->hosts));
 	return EXIT_OK;
 }
 
@@ -459,6 +353,7 @@ static void
 refuse(struct explanation *e, struct outcome *o, enum route_result found)
 {
 	o->verdict = e->verdict;
+	o->is_turned_away = true;
 	o->verdict.action = found == ROUTE_UNKNOWN ? ACTION_TEMPFAIL : ACTION_REJECT;
 	o->verdict.stage = STAGE_RCPT;
 	o->verdict.rule = 0;
@@ -479,6 +374,7 @@ ask_result(struct explanation *e, struct outcome *o, const struct route *route)
 	struct verdict v = e->verdict;
 
 	facts.to = route->address;
+	conduct_set(&e->conduct, (size_t)(o - e->outcomes), &facts);
 	decide_stage(e->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
 	if (v.action >= ACTION_TEMPFAIL)
 		return ROUTE_FOUND;
@@ -506,137 +402,63 @@ walk_recipient(struct explanation *e, struct outcome *o)
 	o->gateway = route.gateway;
 	o->verdict = e->verdict;
 	facts.to = route.address;
+	conduct_set(&e->conduct, (size_t)(o - e->outcomes), &facts);
 	facts.domain = config_domain_of(e->config, route.address);
 	if (route.is_postmaster)
 		findings_spare_postmaster(&o->verdict);
 	else
 		decide_stage(e->snapshot, STAGE_RCPT, &facts, &o->verdict, trace, e);
-	if (action_refuses_at_once(o->verdict.action) || e->options.message == NULL)
+	o->is_turned_away = action_refuses_at_once(o->verdict.action);
+	if (o->is_turned_away)
 		return;
-	findings_set(&e->findings, &facts);
+	/* Without a message its content is unknown, but not what was found before it. */
+	if (e->options.message != NULL)
+		findings_set(&e->findings, &facts);
 	decide_stage(e->snapshot, STAGE_DATA, &facts, &o->verdict, trace, e);
+}
+
+/* Whether the session ends with what was decided at this stage, as in 1_accept.c and 2_greet.c. */
+static bool
+is_end(const struct explanation *e, enum stage stage)
+{
+	const struct verdict *v = &e->verdict;
+
+	return (stage == STAGE_CONNECT && v->code == 421) ||
+	       (action_refuses_at_once(v->action) && e->flow->refuse_at == REFUSE_AT_BANNER);
+}
+
+static void
+walk_client(struct explanation *e)
+{
+	struct facts facts = facts_of(e);
+
+	facts.rate = e->conduct.connect;
+	decide_stage(e->snapshot, STAGE_CONNECT, &facts, &e->verdict, trace, e);
+	e->is_ended = is_end(e, STAGE_CONNECT);
+	if (e->is_ended) {
+		e->verdict.code = findings_banner_code(&e->verdict);
+		return;
+	}
+	decide_stage(e->snapshot, STAGE_HELO, &facts, &e->verdict, trace, e);
+	e->is_ended = is_end(e, STAGE_HELO);
+	if (e->is_ended)
+		return;
+	facts.rate = e->conduct.mail;
+	decide_stage(e->snapshot, STAGE_MAIL, &facts, &e->verdict, trace, e);
 }
 
 static void
 walk(struct explanation *e)
 {
-	struct facts facts = facts_of(e);
-
-	decide_stage(e->snapshot, STAGE_CONNECT, &facts, &e->verdict, trace, e);
-	decide_stage(e->snapshot, STAGE_HELO, &facts, &e->verdict, trace, e);
-	decide_stage(e->snapshot, STAGE_MAIL, &facts, &e->verdict, trace, e);
+	walk_client(e);
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		e->outcomes[i].to = e->options.to[i];
-		walk_recipient(e, &e->outcomes[i]);
+		e->outcomes[i].is_turned_away = e->is_ended;
+		if (e->is_ended)
+			e->outcomes[i].verdict = e->verdict;
+		else
+			walk_recipient(e, &e->outcomes[i]);
 	}
-}
-
-/* --- what is printed --- */
-
-static void
-add_reply(struct buf *to, const struct verdict *v, const struct id *id)
-{
-	if (v->action >= ACTION_TEMPFAIL)
-		(void)buf_addf(to, "%d %s %s [%s]", v->code, v->enhanced, v->text, id->text);
-	else
-		(void)buf_addf(to, "250 2.0.0 Queued [%s]", id->text);
-}
-
-static void
-print_reply(struct json *j, const struct explanation *e, const struct verdict *v)
-{
-	struct buf b = BUF_INIT(1024);
-
-	add_reply(&b, v, &e->id); /* a reply is shorter */
-	json_text(j, "reply", buf_span(&b));
-	buf_free(&b);
-}
-
-static bool
-is_delivered(const struct verdict *v)
-{
-	return v->action <= ACTION_TAG;
-}
-
-/* What the client is told in the end: the strongest refusal, or what the delivered ones get. */
-static const struct verdict *
-overall(const struct explanation *e)
-{
-	const struct verdict *best = e->options.n_to > 0 ? NULL : &e->verdict;
-
-	for (size_t i = 0; i < e->options.n_to; i++) {
-		const struct verdict *v = &e->outcomes[i].verdict;
-
-		if (best == NULL || (is_delivered(v) && !is_delivered(best)) ||
-		    (is_delivered(v) == is_delivered(best) && v->action > best->action))
-			best = v;
-	}
-	return best;
-}
-
-static void
-print_json(struct explanation *e)
-{
-	const struct verdict *v = overall(e);
-	struct buf out = BUF_INIT(OUTPUT_MAX);
-	struct json j = {.to = &out};
-
-	json_open(&j, NULL, '{');
-	json_text(&j, "id", id_span(&e->id));
-	json_str(&j, "action", action_name(v->action));
-	print_reply(&j, e, v);
-	json_str(&j, "stage", stage_name(v->stage));
-	if (v->rule != 0)
-		json_int(&j, "rule", v->rule);
-	else
-		json_none(&j, "rule");
-	json_decimal(&j, "score", v->score_milli);
-	json_open(&j, "tags", '[');
-	for (size_t i = 0; i < v->n_tags; i++)
-		json_text(&j, NULL, v->tags[i].name);
-	json_close(&j, ']');
-	json_open(&j, "recipients", '[');
-	for (size_t i = 0; i < e->options.n_to; i++) {
-		const struct outcome *o = &e->outcomes[i];
-
-		json_open(&j, NULL, '{');
-		json_str(&j, "to", o->to);
-		json_str(&j, "action", action_name(o->verdict.action));
-		print_reply(&j, e, &o->verdict);
-		json_open(&j, "gateway", '[');
-		for (size_t k = 0; o->gateway != NULL && k < o->gateway->n_servers; k++)
-			json_str(&j, NULL, o->gateway->servers[k].text);
-		json_close(&j, ']');
-		json_close(&j, '}');
-	}
-	json_close(&j, ']');
-	(void)buf_addf(&out, ",\"steps\":[%.*s]}", (int)e->steps.n, e->steps.n ? e->steps.p : "");
-	printf("%.*s\n", (int)out.n, out.p);
-	buf_free(&out);
-}
-
-static void
-print_verdict(const struct explanation *e, const char *to, const struct verdict *v)
-{
-	struct buf reply = BUF_INIT(1024);
-
-	add_reply(&reply, v, &e->id); /* a reply is shorter */
-	printf("%s: %s, decided at %s by %.*s%s%s\n  %.*s\n", to, action_name(v->action),
-	    stage_name(v->stage), SPAN_ARG(v->by.n > 0 ? v->by : SPAN("no rule")),
-	    v->why[0] ? ": " : "", v->why, (int)reply.n, reply.p);
-	for (size_t i = 0; i < v->n_tags; i++)
-		printf("  tag %.*s by %.*s\n", SPAN_ARG(v->tags[i].name), SPAN_ARG(v->tags[i].by));
-	buf_free(&reply);
-}
-
-static void
-print_text(struct explanation *e)
-{
-	printf("%.*s", (int)e->steps.n, e->steps.n ? e->steps.p : "");
-	if (e->options.n_to == 0)
-		print_verdict(e, "so far", &e->verdict);
-	for (size_t i = 0; i < e->options.n_to; i++)
-		print_verdict(e, e->outcomes[i].to, &e->outcomes[i].verdict);
 }
 
 static int
@@ -646,9 +468,9 @@ exit_status(const struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL,
 		    "no answer from the DNS or a source of recipients: that counts as unknown");
 	if (e->options.n_to == 0)
-		return is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
+		return explain_is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
 	for (size_t i = 0; i < e->options.n_to; i++)
-		if (!is_delivered(&e->outcomes[i].verdict))
+		if (!explain_is_delivered(&e->outcomes[i].verdict))
 			return EXIT_NO;
 	return EXIT_OK;
 }
@@ -668,15 +490,17 @@ explain(struct explanation *e)
 	}
 	load_recipients(e);
 	status = e->options.is_offline ? EXIT_OK : gather_answers(e);
+	conduct_ask(e->config, e->flow, &e->options, &e->conduct);
 	if (status == EXIT_OK && e->options.message != NULL)
 		status = run_filters(e);
 	if (status != EXIT_OK)
 		return status;
+	explain_ask_urls(e);
 	walk(e);
 	if (e->options.is_json)
-		print_json(e);
+		explain_print_json(e);
 	else
-		print_text(e);
+		explain_print_text(e);
 	return exit_status(e);
 }
 
@@ -684,7 +508,7 @@ int
 command_explain(const struct command_line *line)
 {
 	static struct explanation e; /* large, and once a process */
-	int status = parse_options(&e.options, line);
+	int status = explain_options_parse(&e.options, line);
 
 	if (status != EXIT_OK)
 		return status;

@@ -74,6 +74,7 @@ scan_request_put(struct buf *to, const struct scan_request *r)
 	put_u32(to, (uint32_t)r->n_rcpts);
 	for (size_t i = 0; i < r->n_rcpts; i++)
 		put_span(to, r->rcpts[i]);
+	put_u8(to, r->wants_hosts);
 	put_u8(to, r->is_inline);
 	if (r->is_inline)
 		put_span(to, r->body);
@@ -97,6 +98,7 @@ scan_request_get(struct span payload, struct scan_request *r, struct span *rcpts
 	for (size_t i = 0; i < r->n_rcpts; i++)
 		rcpts[i] = get_span(&w, SCAN_TEXT_MAX);
 	r->rcpts = rcpts;
+	r->wants_hosts = get_bool(&w);
 	r->is_inline = get_bool(&w);
 	if (r->is_inline)
 		r->body = get_span(&w, CHANNEL_INLINE_MAX);
@@ -135,6 +137,9 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 	for (size_t i = 0; i < r->n_edits; i++)
 		put_edit(to, &r->edits[i]);
 	put_span(to, r->truths);
+	put_u32(to, (uint32_t)r->n_hosts);
+	for (size_t i = 0; i < r->n_hosts; i++)
+		put_span(to, r->hosts[i]);
 }
 
 /* The index of a filter of this flow; anything else fails the reader. */
@@ -232,6 +237,21 @@ get_edits(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
 		w->failed = true;
 }
 
+/* What a DNS list is asked for and a reply may hold: nothing but letters, digits, '.', ':', '-', '_'. */
+static struct span
+get_host(struct wire *w)
+{
+	struct span s = get_span(w, SCAN_HOST_MAX);
+
+	for (size_t i = 0; i < s.n; i++)
+		if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= '0' && s.p[i] <= '9') &&
+		    s.p[i] != '.' && s.p[i] != ':' && s.p[i] != '-' && s.p[i] != '_')
+			w->failed = true;
+	if (s.n == 0)
+		w->failed = true;
+	return s;
+}
+
 int
 scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r)
 {
@@ -252,5 +272,8 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 	for (size_t i = 0; i < r->truths.n; i++)
 		if ((unsigned char)r->truths.p[i] > SCAN_TRUTH_LAST)
 			w.failed = true;
+	r->n_hosts = get_count(&w, SCAN_HOSTS_MAX);
+	for (size_t i = 0; i < r->n_hosts && !w.failed; i++)
+		r->hosts[i] = get_host(&w);
 	return wire_end(&w);
 }

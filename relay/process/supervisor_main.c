@@ -6,8 +6,10 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/folders.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/rule_hits.h"
 #include "relay/process/sandbox.h"
 #include "relay/process/secrets.h"
+#include "relay/process/successor.h"
 #include "relay/process/supervisor.h"
 #include "relay/process/trial.h"
 
@@ -159,6 +161,7 @@ offer_console(struct supervisor *s)
 static void
 start_roles(struct supervisor *s)
 {
+	successor_reset(s);
 	for (unsigned i = ROLE_FRONT; i < PLACES; i++) {
 		child_init(&s->children[i], s, i);
 		s->children[i].is_wanted = supervisor_wants(s, i);
@@ -220,6 +223,7 @@ main(int argc, char **argv)
 	trial_watch(s);
 	loop_run(s->loop);
 	control_close(&s->control);
+	rule_hits_store(s);
 	log_event(LOG_INFO, "stopped");
 	return s->exit_status;
 }

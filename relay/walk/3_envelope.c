@@ -81,6 +81,26 @@ may_begin(struct session *s)
 	return false;
 }
 
+/* The DNS has said what it knows of the sender's domain. */
+static void
+decide_sender(struct session *s)
+{
+	struct facts facts = session_facts(s);
+
+	facts.rate = conduct_mail(s);
+	facts.sender = s->transaction->sender;
+	session_decide(s, STAGE_MAIL, &facts, &s->transaction->verdict);
+	session_reply(s, 250, "2.1.0", "Sender OK");
+}
+
+static void
+on_inquired(struct session *s)
+{
+	session_await_command(s);
+	decide_sender(s);
+	session_go_on(s);
+}
+
 void
 envelope_mail(struct session *s, const struct smtp_command *c)
 {
@@ -88,7 +108,6 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	struct smtp_mail_params params;
 	const struct smtp_fault *fault;
 	struct span from;
-	struct facts facts;
 
 	if (!may_begin(s))
 		return;
@@ -110,10 +129,8 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	}
 	s->n_mails++;
 	begin_transaction(s, from, &params);
-	facts = session_facts(s);
-	facts.rate = conduct_mail(s);
-	session_decide(s, STAGE_MAIL, &facts, &s->transaction->verdict);
-	session_reply(s, 250, "2.1.0", "Sender OK");
+	if (!inquire_sender(s, on_inquired))
+		decide_sender(s);
 }
 
 static uint64_t

@@ -16,9 +16,14 @@ struct findings {
 	struct span truths;
 };
 
-/* The name that list `i` of the snapshot is asked with for this client. */
-void findings_list_name(
-    const struct snapshot *s, size_t i, const struct ip *client, struct buf *to);
+/* What list `i` of the snapshot is asked for this client; `name`, empty, holds the question's name:
+ * room for LOOKUP_NAME_MAX, and what has no name as long as that gets no answer. */
+struct dns_question findings_list_question(const struct snapshot *s, size_t i,
+    const struct ip *client, const struct conf_dns *conf, struct buf *name);
+/* What list `i` of domains is asked for `host`, a name or an address; likewise.  `asked` is the part of
+ * `host` that it is asked about; empty: it is not to be asked. */
+struct dns_question findings_domain_question(const struct snapshot *s, size_t i, struct span host,
+    const struct conf_dns *conf, struct span *asked, struct buf *name);
 /* The typed answer of list `i`: DNS_FOUND or DNS_NONE, else unknown. */
 struct list_answer findings_type_list(
     const struct snapshot *s, size_t i, const struct dns_answer *answer);
@@ -30,6 +35,9 @@ void findings_gather(
     struct findings *f, const struct conf_flow *flow, const struct scan_result *result);
 /* Puts them into the facts of STAGE_DATA. */
 void findings_set(const struct findings *f, struct facts *facts);
+/* The code of a refusal that is said as the banner: 554 for good, 421 for now (RFC 5321 sections 3.1
+ * and 3.8). */
+int findings_banner_code(const struct verdict *v);
 /* RFC 5321 section 4.5.1: the postmaster hears even those whom we refuse before RCPT. */
 void findings_spare_postmaster(struct verdict *v);
 

@@ -203,8 +203,13 @@ report_limit(struct session *s, uint32_t rule)
 void
 session_decide(struct session *s, enum stage stage, const struct facts *facts, struct verdict *v)
 {
+	struct facts counted = *facts;
+
+	if (s->front->hits != NULL && !(stage == STAGE_HELO && s->has_greeted))
+		counted.count = hits_count;
+	counted.count_arg = s->front->hits;
 	v->limited = 0;
-	decide_stage(s->snapshot, stage, facts, v, NULL, NULL);
+	decide_stage(s->snapshot, stage, &counted, v, NULL, NULL);
 	if (v->limited != 0)
 		report_limit(s, v->limited);
 	v->limited = 0; /* reported: not again with what is copied from this verdict */
@@ -218,6 +223,9 @@ session_end_transaction(struct session *s)
 	if (t == NULL)
 		return;
 	envelope_cancel(s);
+	inquire_cancel(s);
+	inquire_forget(s, LIST_OF_FROM); /* these point into the transaction */
+	inquire_forget(s, LIST_OF_URL);
 	filter_cancel(s);
 	commit_cancel(s);
 	data_stop(s);
@@ -229,6 +237,7 @@ session_end_transaction(struct session *s)
 	mem_free(t->groups);
 	mem_free((void *)(uintptr_t)t->addresses);
 	content_free(&t->content);
+	buf_free(&t->kept);
 	arena_free(&t->memory);
 	mem_free(t);
 	s->transaction = NULL;
@@ -269,6 +278,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	inquire_cancel(s);
 	secure_leave(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
@@ -297,6 +307,7 @@ void
 session_finish(struct session *s)
 {
 	accept_cancel(s);
+	inquire_cancel(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);

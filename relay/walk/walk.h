@@ -18,12 +18,14 @@
 #include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
 #include "relay/front/grey_client.h"
+#include "relay/front/hits.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
 #include "relay/front/limits.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
+#include "relay/ipc/control.h"
 #include "relay/smtp/params.h"
 #include "relay/smtp/reader.h"
 
@@ -51,7 +53,7 @@ struct front {
 	struct buf bundle;
 	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
-	struct list_watch *lists;
+	struct list_watch *lists, *domain_lists;
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
@@ -60,6 +62,7 @@ struct front {
 	struct tls_tickets *tickets;
 	struct guesses *guesses;
 	struct limits *limits;
+	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
@@ -71,12 +74,16 @@ struct front {
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
+	bool is_denied;    /* the resolver denies the canary of senders' domains; it is reported */
 	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
 	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *report_arg;
 	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;
 };
+
+struct domain_round;
+struct inquiry; /* inquire.c */
 
 struct rcpt {
 	struct span address; /* in the transaction's arena */
@@ -128,7 +135,9 @@ struct transaction {
 	const struct span *addresses; /* of rcpts, for the scan */
 	struct group *groups;
 	size_t n_groups;
-	int64_t data_end_ms;           /* monotonic */
+	int64_t data_end_ms; /* monotonic */
+	enum sender_fact sender;
+	struct buf kept;               /* the scan's result, while lists are asked about its URLs */
 	const struct verdict *refusal; /* every group refuses: the strongest of them; else NULL */
 	struct spool_request commit;
 };
@@ -142,8 +151,9 @@ struct pace {
 
 /* What the banner waits for; gone when it is spoken. */
 struct checks {
-	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	struct dns_request questions[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
+	struct domain_round *host_round; /* NULL: no list is asked about the name */
 	struct timer *banner_wait, *greet_wait;
 	size_t n_waiting;
 };
@@ -152,7 +162,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
-	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
+	SESSION_ASKING,   /* 2 and 3: a command waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -181,6 +191,7 @@ struct session {
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
+	bool has_greeted;          /* EHLO was said: said again it is no further hit of a rule */
 	bool is_host_told;         /* XCLIENT has said what there is to say of it */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */
@@ -188,6 +199,7 @@ struct session {
 	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
 	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
 	struct checks *checks;        /* NULL: none are running */
+	struct inquiry *inquiry;      /* NULL: no question about names is under way */
 	struct timer *drain, *delay;
 	struct pace pace;
 	struct reader_chunks chunks; /* of the transaction's message, or of nobody's */
@@ -276,7 +288,23 @@ enum rate_fact conduct_mail(struct session *s);
 /* Rate and greylist, for one recipient. */
 void conduct_rcpt(struct session *s, struct facts *facts);
 void conduct_error(struct session *s);
+/* The answer to a request of ipc/conduct.h: one line. 0, or -E_SYNTAX with what is wrong. */
+int conduct_tell(struct front *f, const struct control_request *r, struct buf *to, struct err *err);
 void conduct_sent(struct session *s); /* the transaction's message was taken */
+
+/* inquire.c: the lists of domains, and the DNS about the sender's domain.  True: go_on is called when the
+ * answers are there; false: there is nothing to wait for, and it is not. */
+bool inquire_helo(struct session *s, void (*go_on)(struct session *s));
+bool inquire_sender(struct session *s, void (*go_on)(struct session *s));
+bool inquire_needs_hosts(const struct session *s);
+bool inquire_urls(
+    struct session *s, const struct span *hosts, size_t n_hosts, void (*go_on)(struct session *s));
+void inquire_cancel(struct session *s);
+/* What the lists of `of` have said counts no more. */
+void inquire_forget(struct session *s, enum list_of of);
+/* As domain_round_start, for this session: NULL when there is nothing to ask. */
+struct domain_round *inquire_lists(struct session *s, enum list_of of, const struct span *hosts,
+    size_t n_hosts, void (*on_done)(void *arg), void *arg);
 
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 

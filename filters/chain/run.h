@@ -42,8 +42,8 @@ struct chain_run {
 const struct pnf_host *host_table(void);
 /* Records an outcome of the filter at `filter`, its text made harmless; the first ones stay. */
 void run_record(struct pnf_msg *m, uint8_t filter, int outcome, struct span why);
-/* What is in the message's archives: looked at once, when first asked for (chain.c). */
-const struct unpack *run_unpack(struct pnf_msg *m);
+/* What is in the message's archives: looked at once, when first asked for (chain.c); so are its types. */
+const struct unpack *run_unpack(struct pnf_msg *m, bool with_types);
 /* Evaluates all predicates into m->truths (truths.c). */
 void truths_fill(struct pnf_msg *m, const struct snapshot *snapshot);
 /* Gathers the hosts of the message's URLs into its result (hosts.c). */

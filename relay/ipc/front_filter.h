@@ -16,16 +16,16 @@ enum filter_type {
 	FILTER_WORKER =
 	    1,       /* zygote: id = worker number, fds[0] = its channel; ready for messages */
 	FILTER_DIED, /* zygote: id = worker number, payload = struct worker_death */
-	FILTER_KILL, /* front: id = worker number; it is over its time */
-	FILTER_FRESH /* zygote: new databases are loaded; the workers from now on have them */
+	FILTER_KILL  /* front: id = worker number; it is over its time */
 };
 
 /* worker <-> front */
 enum worker_type {
 	WORKER_POLICY = 1, /* front: id = version, fds[0] = sealed policy text */
 	WORKER_SCAN, /* front: id = its own number for the message, payload = struct scan_request */
-	WORKER_RESULT, /* worker: same id, payload = struct scan_result */
-	WORKER_LEAVING /* worker: exits after the result that follows; no more messages, please */
+	WORKER_RESULT,  /* worker: same id, payload = struct scan_result */
+	WORKER_LEAVING, /* worker: exits after the result that follows; no more messages, please */
+	WORKER_READY /* worker: inside its sandbox, its filters started; it may have been sent work before */
 };
 
 /* A worker keeps the policies it has received last; front sends one again when it needs to. */

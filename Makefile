@@ -64,8 +64,8 @@ help:
 ## make demo        install what is missing, build, start a relay on loopback and send mail through it
 ## make test        install what the tests need, build, run every test
 ## make unit        the unit tests alone; UNIT="test_a test_b" for some
-## make fault       the spool's power-loss simulator and fail-the-nth-call loops, FAULT_POINTS (100000)
-## make fault-planted the same with a fault planted in the spool, for each: it must be found
+## make fault       power-loss simulators and fail-the-nth-call loops of spool and quarantine, FAULT_POINTS (100000 each)
+## make fault-planted the same with a fault planted in one of them, for each: it must be found
 ## make check-style include layers, format, banned calls
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -129,9 +129,14 @@ $(BUILD)/tests/unit/test_spool_planted: $(PLANTED) $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED) $(ARCHIVE) $(LDLIBS) -lcmocka
 
+PLANTED_LETTERS := $(patsubst %.c,$(BUILD)/planted/%.o,$(filter-out relay/quarantine/helper.c,$(wildcard relay/quarantine/*.c)) relay/walk/aside.c relay/walk/release.c tests/unit/test_release_planted.c)
+$(BUILD)/tests/unit/test_release_planted: $(PLANTED_LETTERS) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED_LETTERS) $(ARCHIVE) $(LDLIBS) -lcmocka
+
 FAULT_POINTS ?= 100000
-fault: $(BUILD)/tests/unit/test_spool_power
-	@FAULT_POINTS=$(FAULT_POINTS) $<
+fault: $(BUILD)/tests/unit/test_spool_power $(BUILD)/tests/unit/test_release_power
+	@for t in $^; do FAULT_POINTS=$(FAULT_POINTS) $$t || exit 1; done
 
 # The page cache is dropped when root runs it; the spool goes to the build folder and is removed.
 RECOVERY_MESSAGES ?= 1000000
@@ -149,8 +154,8 @@ bench-policy: $(BUILD)/tests/policy_bench
 soak-reload: all tools
 	@BUILD=$(BUILD) RELOADS=$(if $(RELOADS),$(RELOADS),1000) $(PYTHON) tests/lib/run.py test_reload
 
-fault-planted: $(BUILD)/tests/unit/test_spool_planted
-	@PLANTED_POINTS=$(FAULT_POINTS) $<
+fault-planted: $(BUILD)/tests/unit/test_spool_planted $(BUILD)/tests/unit/test_release_planted
+	@for t in $^; do PLANTED_POINTS=$(FAULT_POINTS) $$t || exit 1; done
 
 unit: $(if $(UNIT),$(UNIT:%=$(BUILD)/tests/unit/%),$(UNITS))
 	@for t in $^; do CORPORA=$(CORPORA) $$t || exit 1; done

@@ -28,7 +28,11 @@ enum {
 	COMMIT_ADDRESS_MAX = 320,
 	COMMIT_HEADER_MAX = 131072,            /* header section of one copy */
 	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024, /* of all copies together */
-	COMMIT_FILTER_MAX = 256,               /* a filter's name */
+	/* What the spool writes down of sender, copies and recipients; of these alone. */
+	COMMIT_ENVELOPE_MAX = 8 * 1024 * 1024,
+	COMMIT_RCPTS_BYTES_MAX = 7 * 1024 * 1024,
+	COMMIT_RCPT_BYTES = 21,  /* beside address, gateway and ORCPT; 4 if it is moved later */
+	COMMIT_FILTER_MAX = 256, /* a filter's name */
 	HELD_FACTS_MAX = 131072
 };
 
@@ -106,6 +110,9 @@ void commit_put(struct buf *to, const struct commit *c);
 /* 0 or -E_CORRUPT.  The result points into the payload and into `room`. */
 int commit_get(struct span payload, struct commit *c, struct commit_room *room);
 uint64_t commit_prefixes(const struct commit *c); /* bytes of all copies' header sections */
+/* Bytes of one recipient in an envelope, and of the whole of it at most. */
+uint64_t commit_rcpt_size(const struct commit_rcpt *r);
+uint64_t commit_envelope_size(const struct commit *c);
 void refusal_put(struct buf *to, const struct refusal *r);
 int refusal_get(struct span payload, struct refusal *r);
 

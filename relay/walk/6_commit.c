@@ -70,6 +70,20 @@ keep_tags(struct transaction *t, struct verdict *v)
 	v->by = arena_copy(&t->memory, v->by);
 }
 
+/* A rule that is only observed makes no copy of its own. */
+static void
+add_observed(struct verdict *to, const struct verdict *from)
+{
+	for (size_t i = 0; i < from->n_observed; i++) {
+		size_t k = 0;
+
+		while (k < to->n_observed && to->observed[k] != from->observed[i])
+			k++;
+		if (k == to->n_observed && k < VERDICT_OBSERVED_MAX)
+			to->observed[to->n_observed++] = from->observed[i];
+	}
+}
+
 static void
 add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 {
@@ -84,6 +98,8 @@ add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 		*g = (struct group){
 		    .verdict = *v, .rcpts = mem_array(t->n_rcpts, sizeof(*g->rcpts))};
 		keep_tags(t, &g->verdict);
+	} else {
+		add_observed(&g->verdict, v);
 	}
 	g->rcpts[g->n_rcpts++] = rcpt;
 }
@@ -389,7 +405,10 @@ add_groups(struct session *s, const struct scan_result *result, struct commit *c
 	}
 	r = received.failed ? -E_LIMIT : r;
 	buf_free(&received);
-	return r == 0 && commit_prefixes(c) > COMMIT_PREFIXES_MAX ? -E_FULL : r;
+	if (r == 0 && (commit_prefixes(c) > COMMIT_PREFIXES_MAX ||
+			  commit_envelope_size(c) > COMMIT_ENVELOPE_MAX))
+		r = -E_FULL;
+	return r;
 }
 
 static void

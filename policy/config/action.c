@@ -6,6 +6,7 @@ static const struct {
 } actions[ACTION_COUNT] = {
     [ACTION_PASS] = {"pass", true},
     [ACTION_TAG] = {"tag", true},
+    [ACTION_STRIP] = {"strip", true},
     [ACTION_QUARANTINE] = {"quarantine", true},
     [ACTION_DISCARD] = {"discard", true},
     [ACTION_HOLD] = {"hold", false},
@@ -35,6 +36,18 @@ bool
 action_refuses_at_once(enum action a)
 {
 	return a == ACTION_TEMPFAIL || a == ACTION_REJECT;
+}
+
+bool
+action_delivers(enum action a)
+{
+	return a <= ACTION_STRIP;
+}
+
+bool
+action_marks(enum action a)
+{
+	return a == ACTION_TAG || a == ACTION_STRIP;
 }
 
 bool

@@ -69,8 +69,8 @@ void walk_greet(struct decide_walk *w); /* STAGE_CONNECT: who talks too early */
 void walk_helo(struct decide_walk *w);
 void walk_rate(struct decide_walk *w);
 void walk_greylist(struct decide_walk *w);
-/* outcome.c: the tag that an outcome stands for; empty: none. */
-struct span outcome_tag(const struct filter_outcome *o);
+/* outcome.c: the tag that an outcome stands for, for this recipient; empty: none. */
+struct span outcome_tag(const struct decide_walk *w, const struct filter_outcome *o);
 /* outcome.c: filters' tags and outcomes, then the score. */
 void walk_outcomes(struct decide_walk *w);
 void walk_score(struct decide_walk *w);

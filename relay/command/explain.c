@@ -8,6 +8,7 @@
 #include "relay/base/id.h"
 #include "relay/base/json.h"
 #include "relay/command/command.h"
+#include "relay/command/explain_marks.h"
 #include "relay/command/filter_once.h"
 #include "relay/front/content.h"
 #include "relay/ipc/policy_bundle.h"
@@ -59,7 +60,8 @@ struct explanation {
 	struct loop *loop;
 	struct content content;
 	struct findings findings;
-	struct verdict verdict; /* of the session and the sender */
+	const struct scan_result *result; /* NULL: no filter has run */
+	struct verdict verdict;           /* of the session and the sender */
 	struct outcome outcomes[TO_MAX];
 };
 
@@ -450,6 +452,7 @@ run_filters(struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL, "the filters cannot be run: %s", err.text);
 	findings_add_failures(&job.result, e->flow, job.failed);
 	findings_gather(&e->findings, e->flow, &job.result);
+	e->result = &job.result;
 	return EXIT_OK;
 }
 
@@ -555,7 +558,7 @@ print_reply(struct json *j, const struct explanation *e, const struct verdict *v
 static bool
 is_delivered(const struct verdict *v)
 {
-	return v->action <= ACTION_TAG;
+	return action_delivers(v->action);
 }
 
 /* What the client is told in the end: the strongest refusal, or what the delivered ones get. */
@@ -591,10 +594,7 @@ print_json(struct explanation *e)
 	else
 		json_none(&j, "rule");
 	json_decimal(&j, "score", v->score_milli);
-	json_open(&j, "tags", '[');
-	for (size_t i = 0; i < v->n_tags; i++)
-		json_text(&j, NULL, v->tags[i].name);
-	json_close(&j, ']');
+	explain_tags(&j, v);
 	json_open(&j, "recipients", '[');
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		const struct outcome *o = &e->outcomes[i];
@@ -607,6 +607,7 @@ print_json(struct explanation *e)
 		for (size_t k = 0; o->gateway != NULL && k < o->gateway->n_servers; k++)
 			json_str(&j, NULL, o->gateway->servers[k].text);
 		json_close(&j, ']');
+		explain_strip(&j, &o->verdict, e->result);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');
@@ -624,8 +625,7 @@ print_verdict(const struct explanation *e, const char *to, const struct verdict 
 	printf("%s: %s, decided at %s by %.*s%s%s\n  %.*s\n", to, action_name(v->action),
 	    stage_name(v->stage), SPAN_ARG(v->by.n > 0 ? v->by : SPAN("no rule")),
 	    v->why[0] ? ": " : "", v->why, (int)reply.n, reply.p);
-	for (size_t i = 0; i < v->n_tags; i++)
-		printf("  tag %.*s by %.*s\n", SPAN_ARG(v->tags[i].name), SPAN_ARG(v->tags[i].by));
+	explain_print_marks(v, e->result);
 	buf_free(&reply);
 }
 

@@ -114,6 +114,19 @@ put_edit(struct buf *to, const struct header_edit *e)
 	put_span(to, e->value);
 }
 
+static void
+put_part(struct buf *to, const struct scan_part *p)
+{
+	put_u64(to, p->at);
+	put_u64(to, p->n);
+	put_u32(to, p->head);
+	put_span(to, p->name);
+	put_span(to, p->declared);
+	put_span(to, p->type);
+	put_u64(to, p->size);
+	put_span(to, span_of(p->hash, sizeof(p->hash)));
+}
+
 void
 scan_result_put(struct buf *to, const struct scan_result *r)
 {
@@ -123,6 +136,7 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 		put_u8(to, r->outcomes[i].filter);
 		put_u8(to, (uint8_t)r->outcomes[i].outcome);
 		put_span(to, r->outcomes[i].why);
+		put_span(to, r->outcomes[i].uncut);
 	}
 	put_u32(to, (uint32_t)r->n_tags);
 	for (size_t i = 0; i < r->n_tags; i++) {
@@ -134,6 +148,15 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 	put_u32(to, (uint32_t)r->n_edits);
 	for (size_t i = 0; i < r->n_edits; i++)
 		put_edit(to, &r->edits[i]);
+	put_u32(to, (uint32_t)r->n_parts);
+	for (size_t i = 0; i < r->n_parts; i++)
+		put_part(to, &r->parts[i]);
+	put_u32(to, (uint32_t)r->n_marks);
+	for (size_t i = 0; i < r->n_marks; i++) {
+		put_u16(to, r->marks[i].outcome);
+		put_u16(to, r->marks[i].part);
+		put_span(to, r->marks[i].why);
+	}
 	put_span(to, r->truths);
 }
 
@@ -164,6 +187,7 @@ get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o
 	o->filter = get_filter(w, flow);
 	o->outcome = (int8_t)get_u8(w);
 	o->why = get_line(w, SCAN_WHY_MAX);
+	o->uncut = get_line(w, SCAN_WHY_MAX);
 	if (w->failed)
 		return;
 	known = about_of(flow, o->filter)->outcomes;
@@ -232,6 +256,51 @@ get_edits(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
 		w->failed = true;
 }
 
+/* Whether they lie in the message is for who has it. */
+static void
+get_parts(struct wire *w, struct scan_result *r)
+{
+	uint64_t last = 0;
+
+	r->n_parts = get_count(w, SCAN_PARTS_MAX);
+	for (size_t i = 0; i < r->n_parts && !w->failed; i++) {
+		struct scan_part *p = &r->parts[i];
+		struct span hash;
+
+		p->at = get_u64(w);
+		p->n = get_u64(w);
+		p->head = get_u32(w);
+		p->name = get_line(w, SCAN_PART_NAME_MAX);
+		p->declared = get_line(w, SCAN_PART_TYPE_MAX);
+		p->type = get_line(w, SCAN_PART_TYPE_MAX);
+		p->size = get_u64(w);
+		hash = get_span(w, sizeof(p->hash));
+		if (hash.n != sizeof(p->hash) || p->at < last || p->n > UINT64_MAX - p->at ||
+		    p->head > p->n || p->head > SCAN_PART_HEAD_MAX)
+			w->failed = true;
+		else
+			memcpy(p->hash, hash.p, hash.n);
+		last = p->at;
+	}
+}
+
+/* Only of outcomes whose filter may name parts. */
+static void
+get_marks(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
+{
+	r->n_marks = get_count(w, SCAN_MARKS_MAX);
+	for (size_t i = 0; i < r->n_marks && !w->failed; i++) {
+		struct scan_mark *m = &r->marks[i];
+
+		m->outcome = get_u16(w);
+		m->part = get_u16(w);
+		m->why = get_line(w, SCAN_WHY_MAX);
+		if (m->outcome >= r->n_outcomes || m->part >= r->n_parts ||
+		    !(about_of(flow, r->outcomes[m->outcome].filter)->may & PNF_MAY_NAME_PARTS))
+			w->failed = true;
+	}
+}
+
 int
 scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r)
 {
@@ -248,6 +317,8 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 	for (size_t i = 0; i < r->n_tags && !w.failed; i++)
 		get_tag(&w, flow, &r->tags[i]);
 	get_edits(&w, flow, r);
+	get_parts(&w, r);
+	get_marks(&w, flow, r);
 	r->truths = get_span(&w, SCAN_TRUTHS_MAX);
 	for (size_t i = 0; i < r->truths.n; i++)
 		if ((unsigned char)r->truths.p[i] > SCAN_TRUTH_LAST)

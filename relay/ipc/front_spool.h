@@ -21,7 +21,9 @@ enum {
 	COMMIT_COPIES_MAX = 10000, /* each recipient may get a copy of its own */
 	COMMIT_ADDRESS_MAX = 320,
 	COMMIT_HEADER_MAX = 131072,           /* header section of one copy */
-	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024 /* of all copies together */
+	COMMIT_CUTS_MAX = 512,                /* of all copies together */
+	COMMIT_TEXT_MAX = 131072,             /* of one cut */
+	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024 /* of all copies together, with the texts of cuts */
 };
 
 /* What becomes of a copy. */
@@ -31,8 +33,17 @@ enum copy_fate {
 	COPY_HOLD        /* to be filtered again; `why` says for what */
 };
 
-/* What some of the recipients get: the same body behind a header section of their own. */
+/* What stands in the body of a copy instead of some of its bytes. */
+struct commit_cut {
+	uint64_t at, n; /* in the body, behind `skip` */
+	struct span text;
+};
+
+/* What some of the recipients get: the same body behind a header section of their own, and with
+ * its cuts made. */
 struct commit_copy {
+	const struct commit_cut *cuts; /* in their order, apart from each other */
+	size_t n_cuts;
 	struct span prefix; /* the whole header section as it shall leave; without the empty line */
 	enum copy_fate fate;
 	struct span why;
@@ -69,6 +80,7 @@ struct commit {
 
 /* Room for what commit_get finds. */
 struct commit_room {
+	struct commit_cut cuts[COMMIT_CUTS_MAX];
 	struct commit_copy copies[COMMIT_COPIES_MAX];
 	struct commit_rcpt rcpts[COMMIT_RCPTS_MAX];
 };
@@ -91,7 +103,8 @@ int ability_get(struct span payload, struct gateway_ability *a);
 void commit_put(struct buf *to, const struct commit *c);
 /* 0 or -E_CORRUPT.  The result points into the payload and into `room`. */
 int commit_get(struct span payload, struct commit *c, struct commit_room *room);
-uint64_t commit_prefixes(const struct commit *c); /* bytes of all copies' header sections */
+/* Bytes of all copies' header sections and of the texts of their cuts. */
+uint64_t commit_prefixes(const struct commit *c);
 void refusal_put(struct buf *to, const struct refusal *r);
 int refusal_get(struct span payload, struct refusal *r);
 

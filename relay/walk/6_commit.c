@@ -6,8 +6,13 @@
 #include "relay/message/edit.h"
 #include "relay/message/received.h"
 #include "relay/message/tags.h"
+#include "relay/message/strip.h"
+#include "relay/quarantine/letter.h"
 #include "relay/walk/findings.h"
+#include "relay/walk/strip.h"
 #include "relay/walk/walk.h"
+
+#include <stdio.h>
 
 enum { PREFIX_MAX = COMMIT_HEADER_MAX * 2 };
 
@@ -28,7 +33,8 @@ static bool
 is_same(const struct verdict *a, const struct verdict *b)
 {
 	if (a->action != b->action || a->n_tags != b->n_tags || a->is_spam != b->is_spam ||
-	    a->score_milli != b->score_milli || strcmp(a->text, b->text) != 0)
+	    a->score_milli != b->score_milli || strcmp(a->text, b->text) != 0 ||
+	    memcmp(a->strips, b->strips, sizeof(a->strips)) != 0)
 		return false;
 	for (size_t i = 0; i < a->n_tags; i++)
 		if (!span_eq(a->tags[i].name, b->tags[i].name) ||
@@ -112,6 +118,7 @@ fate_of(const struct verdict *v)
 	switch (v->action) {
 	case ACTION_PASS:
 	case ACTION_TAG:
+	case ACTION_STRIP:
 		return COPY_DELIVER;
 	case ACTION_HOLD:
 	case ACTION_TEMPFAIL:
@@ -162,18 +169,23 @@ add_tags(const struct session *s, const struct verdict *v, struct buf *to)
 		(void)tags_add_spam_flag(to);
 }
 
-/* The header section that this group's copy leaves with. */
+/* The header section that this group's copy leaves with; `cut` is what it lacks. */
 static int
 make_prefix(const struct session *s, const struct group *g, const struct scan_result *result,
-    struct buf *to)
+    const struct stripped *cut, struct buf *to)
 {
+	struct buf section = BUF_INIT(COMMIT_HEADER_MAX);
+	int r;
+
 	add_received(s, g, to);
 	if (!s->listen->flow->strip_tags)
 		add_tags(s, &g->verdict, to);
-	if (to->failed || edit_apply(buf_span(&s->transaction->content.section), result->edits,
-			      result->n_edits, g->verdict.action == ACTION_TAG, to) < 0)
-		return -E_LIMIT;
-	return to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
+	r = edit_apply(buf_span(&s->transaction->content.section), result->edits, result->n_edits,
+	    action_marks(g->verdict.action), cut->is_whole ? &section : to);
+	if (r == 0 && cut->is_whole)
+		r = strip_section(buf_span(&section), true, to);
+	buf_free(&section);
+	return r < 0 || to->failed || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 }
 
 static void
@@ -282,35 +294,127 @@ add_rcpts(const struct transaction *t, const struct group *g, uint32_t copy, str
 	}
 }
 
-/* Fills copies and recipients, one copy for each group that is kept; its header section goes into
- * prefixes[copy]. */
+/* What one commit is made of; all of it is made anew for each. */
+struct making {
+	struct commit commit;
+	struct commit_copy *copies; /* two of a group whose message is stripped */
+	struct commit_rcpt *rcpts;
+	struct buf *prefixes;      /* one for each copy */
+	struct stripped *stripped; /* the same */
+	size_t n_cuts;
+};
+
 static int
-add_groups(struct session *s, const struct scan_result *result, struct commit *c,
-    struct commit_copy *copies, struct commit_rcpt *rcpts, struct buf *prefixes)
+add_copy(struct session *s, const struct scan_result *result, const struct group *g,
+    const struct commit_copy *about, struct making *m)
+{
+	struct commit *c = &m->commit;
+	struct commit_copy *copy = &m->copies[c->n_copies];
+	struct buf *prefix = &m->prefixes[c->n_copies];
+	const struct stripped *cut = &m->stripped[c->n_copies];
+
+	*copy = *about;
+	copy->cuts = cut->cuts;
+	copy->n_cuts = cut->n_cuts;
+	m->n_cuts += cut->n_cuts;
+	prefix->max = PREFIX_MAX;
+	if (make_prefix(s, g, result, cut, prefix) < 0)
+		return -E_LIMIT;
+	copy->prefix = buf_span(prefix);
+	if (c->n_rcpts + g->n_rcpts > COMMIT_RCPTS_MAX)
+		return -E_FULL;
+	add_rcpts(s->transaction, g, (uint32_t)c->n_copies, c, m->rcpts);
+	c->n_copies++;
+	return 0;
+}
+
+/* The originals of what is stripped.  They come first, so that the ids of their letters are known
+ * before the letters are written: see letter_name. */
+static int
+add_originals(struct session *s, const struct scan_result *result, struct making *m)
+{
+	const struct transaction *t = s->transaction;
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_groups && r == 0; i++) {
+		const struct group *g = &t->groups[i];
+		char why[VERDICT_WHY_MAX + 64];
+		struct commit_copy about = {.fate = COPY_QUARANTINE};
+
+		if (g->verdict.action != ACTION_STRIP)
+			continue;
+		(void)snprintf(why, sizeof(why), "stripped, this is the original: %s",
+		    g->verdict.why); /* fits */
+		about.why = arena_left(&t->memory) > 2 * sizeof(why)
+				? arena_copy(&s->transaction->memory, span_str(why))
+				: span_str(g->verdict.why);
+		r = add_copy(s, result, g, &about, m);
+	}
+	return r;
+}
+
+/* What the group gets instead; `before`: recipients whose originals have letters of their own. */
+static int
+strip(struct session *s, const struct scan_result *result, const struct group *g, size_t before,
+    struct making *m)
+{
+	const struct transaction *t = s->transaction;
+	char letter[LETTER_ID_MAX + 1];
+	struct span mapped = {0};
+	struct strip_order order = {.result = result,
+	    .verdict = &g->verdict,
+	    .flow = s->listen->flow,
+	    .message = t->content.fd < 0 ? content_inline(&t->content) : (struct span){0},
+	    .header = (size_t)t->content.header,
+	    .hostname = span_str(s->front->config->hostname),
+	    .postmaster = span_str(s->front->config->postmaster),
+	    .id = id_span(&t->id),
+	    .letter = letter_name(id_span(&t->id), before, letter)};
+	int r = 0;
+
+	if (t->content.fd >= 0)
+		r = channel_map(t->content.fd, (size_t)t->content.size, &mapped);
+	if (mapped.n > 0)
+		order.message = mapped;
+	if (r == 0)
+		r = strip_make(&order, &m->stripped[m->commit.n_copies]);
+	channel_unmap(&mapped);
+	return r;
+}
+
+/* Fills copies and recipients: a copy for each group that is kept, its header section and its cuts. */
+static int
+add_groups(struct session *s, const struct scan_result *result, struct making *m)
 {
 	struct transaction *t = s->transaction;
+	size_t before = 0;
+	int r = t->refusal == NULL ? add_originals(s, result, m) : 0;
 
-	for (size_t i = 0; i < t->n_groups; i++) {
+	for (size_t i = 0; i < t->n_groups && r == 0; i++) {
 		const struct group *g = &t->groups[i];
-		struct buf *prefix = &prefixes[c->n_copies];
 		enum copy_fate fate = fate_of(&g->verdict);
+		const struct commit_copy about = {.fate = fate,
+		    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(g->verdict.why),
+		    .is_tagged = action_marks(g->verdict.action)};
 
 		if (!is_stored(&g->verdict, t->refusal))
 			continue;
-		prefix->max = PREFIX_MAX;
-		if (make_prefix(s, g, result, prefix) < 0)
-			return -E_LIMIT;
-		add_rcpts(t, g, (uint32_t)c->n_copies, c, rcpts);
-		copies[c->n_copies++] = (struct commit_copy){.prefix = buf_span(prefix),
-		    .fate = fate,
-		    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(g->verdict.why),
-		    .is_tagged = g->verdict.action == ACTION_TAG};
+		if (g->verdict.action == ACTION_STRIP) {
+			r = strip(s, result, g, before, m);
+			before += g->n_rcpts;
+		}
+		if (r == 0)
+			r = add_copy(s, result, g, &about, m);
 	}
-	return commit_prefixes(c) > COMMIT_PREFIXES_MAX ? -E_FULL : 0;
+	if (r == 0 &&
+	    (commit_prefixes(&m->commit) > COMMIT_PREFIXES_MAX || m->n_cuts > COMMIT_CUTS_MAX))
+		r = -E_FULL;
+	return r;
 }
 
-static void
-store(struct session *s, const struct scan_result *result)
+/* Why a commit cannot be made. */
+static const struct verdict *
+failed_verdict(int error)
 {
 	static const struct verdict too_long = {.action = ACTION_REJECT,
 	    .stage = STAGE_DATA,
@@ -324,27 +428,49 @@ store(struct session *s, const struct scan_result *result)
 	    .enhanced = "4.5.3",
 	    .text = "Too many recipients whose copies differ, send it to fewer at once",
 	    .by = {"protocol", 8}};
-	struct transaction *t = s->transaction;
-	size_t n = t->n_groups;
-	struct commit_copy *copies = mem_array(n, sizeof(*copies));
-	struct commit_rcpt *rcpts = mem_array(t->n_rcpts, sizeof(*rcpts));
-	struct buf *prefixes = mem_array(n, sizeof(*prefixes));
-	struct commit c = {.copies = copies, .rcpts = rcpts};
-	int rc = add_groups(s, result, &c, copies, rcpts, prefixes);
+	static const struct verdict not_stripped = {.action = ACTION_TEMPFAIL,
+	    .stage = STAGE_DATA,
+	    .code = 451,
+	    .enhanced = "4.7.1",
+	    .text = "Message could not be checked, try again later",
+	    .why = "the parts that a worker names cannot be taken out",
+	    .by = {"filter", 6}};
 
-	if (rc < 0)
-		commit_refuse(s, rc == -E_FULL ? &too_many : &too_long);
-	else if (c.n_copies == 0 && t->refusal == NULL)
+	if (error == -E_FULL)
+		return &too_many;
+	return error == -E_LIMIT ? &too_long : &not_stripped;
+}
+
+static void
+store(struct session *s, const struct scan_result *result)
+{
+	struct transaction *t = s->transaction;
+	size_t n = 2 * t->n_groups;
+	struct making m = {.copies = mem_array(n, sizeof(*m.copies)),
+	    .rcpts = mem_array(2 * t->n_rcpts, sizeof(*m.rcpts)),
+	    .prefixes = mem_array(n, sizeof(*m.prefixes)),
+	    .stripped = mem_array(n, sizeof(*m.stripped))};
+	int r;
+
+	m.commit.copies = m.copies;
+	m.commit.rcpts = m.rcpts;
+	r = add_groups(s, result, &m);
+	if (r < 0)
+		commit_refuse(s, failed_verdict(r));
+	else if (m.commit.n_copies == 0 && t->refusal == NULL)
 		have_it(s); /* all discarded */
-	else if (c.n_copies == 0)
+	else if (m.commit.n_copies == 0)
 		commit_refuse(s, t->refusal);
 	else
-		send_commit(s, &c);
-	for (size_t i = 0; i < n; i++)
-		buf_free(&prefixes[i]);
-	mem_free(prefixes);
-	mem_free(rcpts);
-	mem_free(copies);
+		send_commit(s, &m.commit);
+	for (size_t i = 0; i < n; i++) {
+		buf_free(&m.prefixes[i]);
+		strip_free(&m.stripped[i]);
+	}
+	mem_free(m.stripped);
+	mem_free(m.prefixes);
+	mem_free(m.rcpts);
+	mem_free(m.copies);
 }
 
 void

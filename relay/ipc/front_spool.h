@@ -42,12 +42,12 @@ struct commit_cut {
 /* What some of the recipients get: the same body behind a header section of their own, and with
  * its cuts made. */
 struct commit_copy {
-	const struct commit_cut *cuts; /* in their order, apart from each other */
-	size_t n_cuts;
 	struct span prefix; /* the whole header section as it shall leave; without the empty line */
 	enum copy_fate fate;
 	struct span why;
-	bool is_tagged; /* may not be bounced */
+	bool is_tagged;                /* may not be bounced */
+	const struct commit_cut *cuts; /* in their order, apart from each other */
+	size_t n_cuts;
 };
 
 struct commit_rcpt {

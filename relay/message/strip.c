@@ -134,9 +134,9 @@ add_type(struct buf *to, const struct scan_part *p)
 {
 	struct buf line = BUF_INIT(2 * SCAN_PART_TYPE_MAX + 64);
 
-	if (p->type.n > 0)
-		(void)buf_addf(&line, "%.*s, declared as ", SPAN_ARG(p->type)); /* fits */
-	(void)buf_add_span(&line, p->declared);
+	(void)buf_add_span(&line, p->type.n > 0 ? p->type : p->declared); /* fits, as below */
+	if (p->type.n > 0 && !span_eq(p->type, p->declared))
+		(void)buf_addf(&line, ", declared as %.*s", SPAN_ARG(p->declared));
 	add_line(to, "Type:     ", buf_span(&line));
 	buf_free(&line);
 }

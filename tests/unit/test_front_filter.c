@@ -55,8 +55,8 @@ static void
 fill(struct scan_result *r)
 {
 	r->n_outcomes = 2;
-	r->outcomes[0] = (struct scan_outcome){1, 1, SPAN("because")};
-	r->outcomes[1] = (struct scan_outcome){0, -1, SPAN("")};
+	r->outcomes[0] = (struct scan_outcome){1, 1, SPAN("because"), {0}};
+	r->outcomes[1] = (struct scan_outcome){0, -1, SPAN(""), {0}};
 	r->n_tags = 1;
 	r->tags[0] = (struct scan_tag){0, SPAN("a-tag_1"), SPAN("why"), -2500};
 	r->n_edits = 2;
@@ -205,7 +205,7 @@ test_limits_at_their_edge(void **state)
 
 	memset(text, 'a', sizeof(text));
 	s->in.n_outcomes = 1;
-	s->in.outcomes[0] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX)};
+	s->in.outcomes[0] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX), {0}};
 	s->in.n_tags = 1;
 	s->in.tags[0] = (struct scan_tag){.name = span_of(text, SCAN_TAG_NAME_MAX)};
 	s->in.n_edits = SCAN_EDITS_BYTES / SCAN_EDIT_MAX;
@@ -236,7 +236,7 @@ test_largest_result_fits_its_packet(void **state)
 	memset(text, 'a', sizeof(text));
 	s->in.n_outcomes = SCAN_OUTCOMES_MAX;
 	for (size_t i = 0; i < SCAN_OUTCOMES_MAX; i++)
-		s->in.outcomes[i] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX)};
+		s->in.outcomes[i] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX), {0}};
 	s->in.n_tags = SCAN_TAGS_MAX;
 	for (size_t i = 0; i < SCAN_TAGS_MAX; i++)
 		s->in.tags[i] = (struct scan_tag){

@@ -343,14 +343,15 @@ name_parts(struct pnf_msg *m)
 void
 strips_place(struct pnf_msg *m)
 {
-	struct buf why = BUF_INIT(SCAN_WHY_MAX);
+	struct buf names = BUF_INIT(SCAN_WHY_MAX), why = BUF_INIT(2 * SCAN_WHY_MAX);
 	unsigned bad = m->mime.anomalies & ~(unsigned)ANOMALIES_FINE;
 
 	if (m->result.n_marks == 0)
 		return;
 	if (bad != 0) {
-		(void)buf_add_str(&why, "the message can be read in more than one way: ");
-		mime_anomalies(bad, &why); /* as many as fit */
+		mime_anomalies(bad, &names);
+		(void)buf_addf(&why, "the message can be read in more than one way: %.*s",
+		    SPAN_ARG(buf_span(&names))); /* fits */
 		give_up_all(m, buf_span(&why));
 	} else if (m->body.n > STRIP_MESSAGE_MAX) {
 		give_up_all(m, SPAN("the message is too large for that"));
@@ -360,5 +361,6 @@ strips_place(struct pnf_msg *m)
 		if (m->result.n_marks > 0 && !is_tried(m))
 			give_up_all(m, SPAN("the rest would read differently"));
 	}
+	buf_free(&names);
 	buf_free(&why);
 }

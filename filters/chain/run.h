@@ -29,6 +29,7 @@ struct pnf_msg {
 	struct span *decoded; /* one for each of mime.headers */
 	struct note notes[CHAIN_NOTES_MAX];
 	size_t n_notes, edit_bytes;
+	size_t part_bytes; /* of the texts of parts and marks */
 	bool is_rough;
 	struct scan_result result; /* until strips_place its marks name parts of `mime` */
 	uint8_t truths[SCAN_TRUTHS_MAX];

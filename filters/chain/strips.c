@@ -24,7 +24,19 @@ void
 strips_give_up(struct pnf_msg *m, size_t i, struct span why)
 {
 	if (i < m->result.n_outcomes && m->result.outcomes[i].uncut.n == 0)
-		m->result.outcomes[i].uncut = run_line(m, why, SCAN_WHY_MAX);
+		m->result.outcomes[i].uncut = run_line(m, why, SCAN_UNCUT_MAX);
+}
+
+/* A text of a part or a mark; empty when there are too many of them. */
+static struct span
+line(struct pnf_msg *m, struct span s, size_t max)
+{
+	struct span kept = run_line(m, s, max);
+
+	if (kept.n > SCAN_PARTS_BYTES - m->part_bytes)
+		return SPAN("");
+	m->part_bytes += kept.n;
+	return kept;
 }
 
 void
@@ -42,7 +54,7 @@ strips_mark(struct pnf_msg *m, size_t i, uint32_t part, struct span why)
 		return;
 	}
 	r->marks[r->n_marks++] = (struct scan_mark){
-	    .outcome = (uint16_t)i, .part = (uint16_t)part, .why = run_line(m, why, SCAN_WHY_MAX)};
+	    .outcome = (uint16_t)i, .part = (uint16_t)part, .why = line(m, why, SCAN_WHY_MAX)};
 }
 _Static_assert(MIME_PARTS <= UINT16_MAX, "a mark holds the index of any part");
 
@@ -120,13 +132,13 @@ describe(struct pnf_msg *m, const struct mime_part *part, struct scan_part *to)
 	*to = (struct scan_part){.at = (uint64_t)(part->whole.p - m->body.p),
 	    .n = part->whole.n,
 	    .head = (uint32_t)(part->raw.p - part->whole.p),
-	    .name = run_line(m, part->filename, SCAN_PART_NAME_MAX),
-	    .declared = run_line(m, part->type, SCAN_PART_TYPE_MAX),
+	    .name = line(m, part->filename, SCAN_PART_NAME_MAX),
+	    .declared = line(m, part->type, SCAN_PART_TYPE_MAX),
 	    .size = part->decoded.n};
 	if (to->at == 0)
 		to->head = 0; /* the message's own section is known to all */
 	kind_of(part->decoded, type);
-	to->type = run_line(m, span_str(type), SCAN_PART_TYPE_MAX);
+	to->type = line(m, span_str(type), SCAN_PART_TYPE_MAX);
 	/* Zeros when it cannot be had: it is shown, nothing hangs on it. */
 	(void)EVP_Digest(part->decoded.p, part->decoded.n, to->hash, NULL, EVP_sha256(), NULL);
 }
@@ -306,6 +318,7 @@ give_up_all(struct pnf_msg *m, struct span why)
 		strips_give_up(m, m->result.marks[i].outcome, why);
 	m->result.n_marks = 0;
 	m->result.n_parts = 0;
+	m->part_bytes = 0;
 }
 
 /* Keeps the marks of parts that can be taken out; they name parts of `mime` still. */
@@ -350,7 +363,7 @@ strips_place(struct pnf_msg *m)
 		return;
 	if (bad != 0) {
 		mime_anomalies(bad, &names);
-		(void)buf_addf(&why, "the message can be read in more than one way: %.*s",
+		(void)buf_addf(&why, "it can be read in more than one way: %.*s",
 		    SPAN_ARG(buf_span(&names))); /* fits */
 		give_up_all(m, buf_span(&why));
 	} else if (m->body.n > STRIP_MESSAGE_MAX) {

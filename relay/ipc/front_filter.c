@@ -187,7 +187,7 @@ get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o
 	o->filter = get_filter(w, flow);
 	o->outcome = (int8_t)get_u8(w);
 	o->why = get_line(w, SCAN_WHY_MAX);
-	o->uncut = get_line(w, SCAN_WHY_MAX);
+	o->uncut = get_line(w, SCAN_UNCUT_MAX);
 	if (w->failed)
 		return;
 	known = about_of(flow, o->filter)->outcomes;
@@ -258,7 +258,7 @@ get_edits(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
 
 /* Whether they lie in the message is for who has it. */
 static void
-get_parts(struct wire *w, struct scan_result *r)
+get_parts(struct wire *w, struct scan_result *r, size_t *bytes)
 {
 	uint64_t last = 0;
 
@@ -281,12 +281,13 @@ get_parts(struct wire *w, struct scan_result *r)
 		else
 			memcpy(p->hash, hash.p, hash.n);
 		last = p->at;
+		*bytes += p->name.n + p->declared.n + p->type.n;
 	}
 }
 
 /* Only of outcomes whose filter may name parts. */
 static void
-get_marks(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
+get_marks(struct wire *w, const struct conf_flow *flow, struct scan_result *r, size_t *bytes)
 {
 	r->n_marks = get_count(w, SCAN_MARKS_MAX);
 	for (size_t i = 0; i < r->n_marks && !w->failed; i++) {
@@ -295,6 +296,7 @@ get_marks(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
 		m->outcome = get_u16(w);
 		m->part = get_u16(w);
 		m->why = get_line(w, SCAN_WHY_MAX);
+		*bytes += m->why.n;
 		if (m->outcome >= r->n_outcomes || m->part >= r->n_parts ||
 		    !(about_of(flow, r->outcomes[m->outcome].filter)->may & PNF_MAY_NAME_PARTS))
 			w->failed = true;
@@ -305,6 +307,7 @@ int
 scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r)
 {
 	struct wire w = wire_over(payload);
+	size_t bytes = 0;
 
 	*r = (struct scan_result){0};
 	r->not_run = get_u32(&w);
@@ -317,8 +320,10 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 	for (size_t i = 0; i < r->n_tags && !w.failed; i++)
 		get_tag(&w, flow, &r->tags[i]);
 	get_edits(&w, flow, r);
-	get_parts(&w, r);
-	get_marks(&w, flow, r);
+	get_parts(&w, r, &bytes);
+	get_marks(&w, flow, r, &bytes);
+	if (bytes > SCAN_PARTS_BYTES)
+		w.failed = true;
 	r->truths = get_span(&w, SCAN_TRUTHS_MAX);
 	for (size_t i = 0; i < r->truths.n; i++)
 		if ((unsigned char)r->truths.p[i] > SCAN_TRUTH_LAST)

@@ -52,7 +52,9 @@ enum {
 	SCAN_PART_NAME_MAX = 256,
 	SCAN_PART_TYPE_MAX = 128,
 	SCAN_PART_HEAD_MAX = 16384, /* a part's header section */
-	SCAN_HASH_BYTES = 32,       /* SHA-256 */
+	SCAN_PARTS_BYTES = 16384,   /* texts of all parts and marks, for the same reason as above */
+	SCAN_UNCUT_MAX = 80,
+	SCAN_HASH_BYTES = 32, /* SHA-256 */
 	SCAN_TRUTHS_MAX = 4096,
 	SCAN_TRUTH_LAST = 3,    /* TRUTH_LIMIT of rules.h */
 	HEADER_INDEX_MAX = 2000 /* HEADER_FIELDS_MAX of header.h */

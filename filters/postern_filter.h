@@ -38,9 +38,8 @@ enum {
 enum {
 	PNF_MAY_EDIT_HEADERS = 1,
 	PNF_MAY_TAG = 2,
-	PNF_MAY_SCORE = 4, /* tags with a score other than 0 */
-	PNF_MAY_NAME_PARTS =
-	    8 /* since 1.1: outcomes about one part, which `strip` then takes out */
+	PNF_MAY_SCORE = 4,     /* tags with a score other than 0 */
+	PNF_MAY_NAME_PARTS = 8 /* since 1.1: outcomes about one part, for `strip` */
 };
 
 struct pnf_msg;    /* opaque: one message being judged */

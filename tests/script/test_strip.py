@@ -8,7 +8,7 @@ import os
 import files
 import mail
 import smtp
-from case import RelayCase
+from case import FolderCase, RelayCase
 from waiting import wait_until
 
 BODY = "--=_edge\nContent-Type: text/plain; charset=utf-8\n\nHello.\n"
@@ -66,7 +66,7 @@ class Strip(RelayCase):
         return text
 
     def test_all_of_it(self):
-        bad, good = b"MZ" + os.urandom(200), os.urandom(3000)
+        bad, good = files.program(), os.urandom(3000)
         parts = (BODY, part("evil.exe", bad, more="X-Note: stays\n"), part("photo.gif", b"GIF89a" + good))
         sent = mixed("one of three", *parts)
         id_ = self.send(sent)
@@ -77,7 +77,7 @@ class Strip(RelayCase):
         said = self.notice(leaves(got.bytes)[1])
         for fact in ("Name:     evil.exe", f"Size:     {len(bad)} bytes", hashlib.sha256(bad).hexdigest(),
                      "filter attachment, blocked: name evil.exe", f"Message:  {id_}", f"Original: {id_}",
-                     "declared as application/octet-stream"):
+                     ", declared as application/octet-stream\r\n"):
             self.assertIn(fact, said)
         # Byte for byte what was sent, but for our header fields and the part itself.
         marker = b'--=_edge\r\n'
@@ -180,3 +180,25 @@ class Strip(RelayCase):
                          ("a.exe", 3, hashlib.sha256(b"bad").hexdigest(), "name a.exe"))
         self.assertNotIn("strip", other)
         self.assertIn("strip a.exe, text/plain, 3 bytes: name a.exe", self.command(*words, path).out)
+
+
+class Killed(FolderCase):
+    def test_kill(self):
+        """After the 250 both are on disk: what is delivered lacks the part, and the original is kept."""
+        gateway = self.gateway()
+        relay = self.starting(self.relay(gateway, filters=("attachment",),
+                                         sections='filter "attachment" { blocked = "strip" }'))
+        good = os.urandom(150000)
+        reply = smtp.send(relay.port, mixed("killed", BODY, part("a.exe", os.urandom(100000)), part("b.bin", good)))
+        self.assertEqual(reply.code, 250, reply)
+        relay.kill()
+        self.starting(gateway)
+        relay.start()
+        got = leaves(gateway.wait_subject("killed").bytes)
+        self.assertEqual([leaf[0] for leaf in got], ["text/plain", "text/plain", "application/octet-stream"])
+        self.assertIn(b"removed here", got[1][2])
+        self.assertEqual(got[2][2], good)
+        kept = wait_until(lambda: relay.command("quarantine", "list", "--json").lines, "the original")
+        self.assertEqual([entry["id"] for entry in kept], [reply.id])
+        raw = relay.command("quarantine", "show", reply.id, "--raw").out.encode("utf-8")
+        self.assertEqual(leaves(raw)[2][2], good)

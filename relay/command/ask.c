@@ -4,6 +4,7 @@
 #include "relay/ipc/control_path.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,4 +151,24 @@ ask_relay(const struct config *config, const char *const *words, size_t n_words,
 	status = ask_relay_each(config, words, n_words, gather, answer);
 	return answer->failed ? command_fail(EXIT_TEMPFAIL, "the answer is too long; ask for less")
 			      : status;
+}
+
+int
+ask_and_print(const struct command_line *line, const char *const *words, size_t n_words,
+    void (*print)(struct span answer))
+{
+	struct buf answer = BUF_INIT(0);
+	struct config *config = command_config(line, NULL);
+	int status;
+
+	if (config == NULL)
+		return EXIT_CONFIG;
+	status = ask_relay(config, words, n_words, &answer);
+	if (line->is_json || print == NULL)
+		printf("%.*s", (int)answer.n, answer.n ? answer.p : "");
+	else if (answer.n > 0)
+		print(buf_span(&answer));
+	buf_free(&answer);
+	config_free(&config);
+	return status;
 }

@@ -64,27 +64,6 @@ print_probes(struct span answer)
 	}
 }
 
-/* What was answered is printed even when the answer's end is a failure: one probe of several. */
-static int
-ask_gateways(const struct command_line *line, const char *const *words, size_t n_words,
-    void (*print)(struct span answer))
-{
-	struct buf answer = BUF_INIT(0);
-	struct config *config = command_config(line, NULL);
-	int status;
-
-	if (config == NULL)
-		return EXIT_CONFIG;
-	status = ask_relay(config, words, n_words, &answer);
-	if (line->is_json)
-		printf("%.*s", (int)answer.n, answer.n ? answer.p : "");
-	else if (answer.n > 0)
-		print(buf_span(&answer));
-	buf_free(&answer);
-	config_free(&config);
-	return status;
-}
-
 int
 command_gateway(const struct command_line *line)
 {
@@ -93,11 +72,11 @@ command_gateway(const struct command_line *line)
 	bool has_server = line->n_words == 2;
 
 	if (strcmp(verb, "list") == 0 && line->n_words <= 1)
-		return ask_gateways(line, words, 2, print_servers);
+		return ask_and_print(line, words, 2, print_servers);
 	if (has_server && (strcmp(verb, "drain") == 0 || strcmp(verb, "undrain") == 0))
-		return ask_gateways(line, words, 3, print_servers);
+		return ask_and_print(line, words, 3, print_servers);
 	if (strcmp(verb, "probe") == 0 && line->n_words <= 2)
-		return ask_gateways(line, words, has_server ? 3 : 2, print_probes);
+		return ask_and_print(line, words, has_server ? 3 : 2, print_probes);
 	return command_fail(EXIT_USAGE,
 	    "say gateway list, gateway drain SERVER, gateway undrain SERVER or "
 	    "gateway probe [SERVER]");

@@ -18,8 +18,32 @@ check_binary(struct span input)
 
 	must(decode_base64(input, base64, &is_bad) <= decode_base64_room(input.n));
 	must(decode_quoted_printable(input, quoted, &is_bad) <= input.n);
+	must(decode_quoted_printable_strict(input, quoted) <= input.n);
+	for (int way = 0; way < BASE64_WAYS; way++)
+		must(decode_base64_as(input, (enum base64_way)way, quoted, base64) <=
+		     decode_base64_room(input.n));
+	(void)decode_base64_is_ragged(input); /* for the sanitizers */
 	mem_free(base64);
 	mem_free(quoted);
+}
+
+/* Every reading once, none empty; those for people in UTF-8. */
+static void
+check_readings(struct span input, size_t memory)
+{
+	struct variants names = {.n = 0}, boundaries = {.n = 0};
+	struct arena arena;
+
+	arena_init(&arena, memory);
+	param_text_readings(input, SPAN("name"), &arena, &names);
+	param_readings(input, SPAN("boundary"), &arena, &boundaries);
+	must(names.n <= VARIANTS_MAX && boundaries.n <= VARIANTS_MAX);
+	for (size_t i = 0; i < names.n; i++)
+		must(names.items[i].n > 0 && utf8_is_valid(names.items[i]));
+	for (size_t i = 0; i < boundaries.n; i++)
+		for (size_t k = 0; k < i; k++)
+			must(!span_eq(boundaries.items[i], boundaries.items[k]));
+	arena_free(&arena);
 }
 
 static void
@@ -61,6 +85,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	input = span_skip(input, 1);
 	check_binary(input);
 	check_text(input, data[0] % 2 ? data[0] : 100000);
+	check_readings(input, data[0] % 4 == 3 ? 256 + data[0] : 1 << 20);
 	name = span_cut(&input, '|');
 	if (charset_to_utf8(name, input, &out))
 		must(charset_is_known(name));

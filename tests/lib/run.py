@@ -80,10 +80,13 @@ class Progress(unittest.TestResult):
         self.addSuccess(test)
 
 
+def names_of_all():
+    return sorted(os.path.basename(p)[:-3] for p in glob.glob(os.path.join(SCRIPTS, "test_*.py")))
+
+
 def tests_of(names):
     sys.path.insert(0, SCRIPTS)
-    modules = sorted(os.path.basename(p)[:-3] for p in glob.glob(os.path.join(SCRIPTS, "test_*.py")))
-    return unittest.TestLoader().loadTestsFromNames(names or modules)
+    return unittest.TestLoader().loadTestsFromNames(names or names_of_all())
 
 
 def each_test(suite):
@@ -133,8 +136,11 @@ def run_at(place, names):
 def run_side_by_side(names, jobs):
     jobs = min(jobs, PLACES)
     classes = {}
-    for test in each_test(tests_of(names)):
-        classes.setdefault(type(test), []).append(Progress.name(test))
+    for name in names or names_of_all():
+        module = name.partition(".")[0]  # a class may come from elsewhere, and is found through this one
+        for test in each_test(tests_of([name])):
+            of = (module, type(test).__name__)
+            classes.setdefault(of, []).append(".".join([*of, test.id().rpartition(".")[2]]))
     # The class with most tests first, so that none is left alone with the end of the run.
     waiting = sorted(classes.values(), key=len, reverse=True)
     places = queue.SimpleQueue()

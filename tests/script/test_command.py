@@ -123,7 +123,10 @@ class Running(FolderCase):
         self.assertEqual(done.status, 0, done)
         self.assertIs(done.json["ok"], True)
         self.assertEqual(done.json["problems"], [])
-        self.assertEqual(relay.command("status").status, 0)
+        done = relay.command("status")
+        self.assertEqual(done.status, 0)
+        for line in ("ok  ", "queue  ", "gateways  ", "processes  "):
+            self.assertIn(f"\n{line}", done.out)
 
     def test_kernel_without_landlock(self):
         gateway = self.starting(self.gateway())

@@ -103,12 +103,13 @@ teardown(void **state)
 	assert_int_equal(front.n_sessions, 0);
 	if (key >= 0)
 		(void)close(key);
+	pool_free(&front.workers);
 	key_client_free(&front.keys);
 	guesses_free(&front.guesses);
 	limits_free(&front.limits);
 	clients_free(&front.clients);
 	snapshot_release(&front.snapshot);
-	return 0; /* loop, pool and spool client live as long as the process */
+	return 0; /* loop and spool client live as long as the process */
 }
 
 static void

@@ -405,6 +405,9 @@ zygote_switch(struct zygote *z, struct chain *chain)
 {
 	z->chain = chain;
 	zygote_refresh(z);
+	for (unsigned i = 0; i < z->settings.n_fronts; i++)
+		if (channel_is_open(z->fronts[i].channel))
+			channel_send(z->fronts[i].channel, FILTER_FRESH, 0, (struct span){0}, NULL);
 }
 
 void

@@ -25,7 +25,5 @@ bool action_delivers(enum action a);
 /* ... and gets it marked. */
 bool action_marks(enum action a);
 bool action_parse(struct span word, enum action *out);
-/* Whether this version acts on it; the others are known words that `check` refuses by name. */
-bool action_is_supported(enum action a);
 
 #endif

@@ -104,7 +104,7 @@ static void
 known_add_actions(struct known *k)
 {
 	for (enum action a = ACTION_PASS; a <= ACTION_KEEP; a++)
-		schema_known_add(k, action_name(a), action_is_supported(a));
+		schema_known_add(k, action_name(a), true);
 }
 
 static void
@@ -121,15 +121,10 @@ read_action(
 	if (!action_parse(v->text, &a)) {
 		known_add_actions(&known);
 		schema_known_complain(r, v->line, "action", "", v->text, &known);
-	} else if (!action_is_supported(a)) {
-		config_complain(r->complaints, v->line,
-		    "action \"%s\" of \"%s\" is not in this version; write pass, tag, "
-		    "quarantine, discard, tempfail, reject or keep",
-		    action_name(a), SHOW(n->word));
 	} else if (a == ACTION_STRIP && !(plugin->may & PNF_MAY_NAME_PARTS)) {
 		config_complain(r->complaints, v->line,
 		    "action \"strip\" of \"%s\": plugin %s does not say which part it is about; "
-		    "write pass, tag, quarantine, discard, tempfail, reject or keep",
+		    "write pass, tag, quarantine, discard, hold, tempfail, reject or keep",
 		    SHOW(n->word), plugin->name);
 	} else {
 		*out = a;
@@ -140,7 +135,6 @@ static void
 read_failure(struct reading *r, const struct node *n, enum action *out)
 {
 	const struct value *v;
-	enum action a;
 
 	if (!schema_fits(r, n, RULE_ONE))
 		return;
@@ -149,21 +143,18 @@ read_failure(struct reading *r, const struct node *n, enum action *out)
 		*out = ACTION_TEMPFAIL;
 	else if (span_eq(v->text, SPAN("tag")))
 		*out = ACTION_TAG;
+	else if (span_eq(v->text, SPAN("hold")))
+		*out = ACTION_HOLD;
 	else if (span_eq(v->text, SPAN("quarantine")))
 		*out = ACTION_QUARANTINE;
 	else if (span_eq(v->text, SPAN("pass")))
 		config_complain(r->complaints, v->line,
-		    "failure = \"pass\": a filter may not fail open; write tempfail, tag or "
+		    "failure = \"pass\": a filter may not fail open; write tempfail, tag, hold or "
 		    "quarantine");
-	else if (action_parse(v->text, &a) && !action_is_supported(a))
-		config_complain(r->complaints, v->line,
-		    "action \"%s\" of \"failure\" is not in this version; write tempfail, tag or "
-		    "quarantine",
-		    action_name(a));
 	else
 		config_complain(r->complaints, v->line,
-		    "failure = \"%s\" is not what a failure may do; write tempfail, tag or "
-		    "quarantine",
+		    "failure = \"%s\" is not what a failure may do; write tempfail, tag, hold "
+		    "or quarantine",
 		    SHOW(v->text));
 }
 
@@ -177,8 +168,7 @@ default_actions(struct reading *r, const struct node *n, struct conf_filter *f)
 	for (size_t i = 0; i < count; i++) {
 		const struct pnf_outcome *o = &f->plugin->outcomes[i];
 
-		if (action_parse(span_str(o->action), &f->actions.outcomes[i]) &&
-		    action_is_supported(f->actions.outcomes[i]))
+		if (action_parse(span_str(o->action), &f->actions.outcomes[i]))
 			continue;
 		f->actions.outcomes[i] = ACTION_TEMPFAIL;
 		if (n == NULL || n->kind != NODE_SECTION || schema_child(n, o->name) == NULL)

@@ -137,7 +137,7 @@ read_score(struct reading *r, const struct node *n, void *to)
 	    {"tag", RULE_ONE, read_threshold},
 	    {"quarantine", RULE_ONE, read_threshold},
 	    {"discard", RULE_ONE, read_threshold},
-	    {"hold", RULE_NOT_YET, NULL},
+	    {"hold", RULE_ONE, read_threshold},
 	    {"tempfail", RULE_ONE, read_threshold},
 	    {"reject", RULE_ONE, read_threshold},
 	    {"keep", RULE_ONE, read_threshold},

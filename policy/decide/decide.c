@@ -143,6 +143,8 @@ action_of(enum rule_verb verb)
 		return ACTION_QUARANTINE;
 	case RULE_DISCARD:
 		return ACTION_DISCARD;
+	case RULE_HOLD:
+		return ACTION_HOLD;
 	case RULE_KEEP:
 		return ACTION_KEEP;
 	case RULE_ACCEPT:

@@ -52,7 +52,6 @@ extern const char *const words_verbs[], *const words_facets[], *const words_opti
 								   *const words_list_verbs[];
 bool words_facet(struct span word, enum facet *out);
 bool words_have(const char *const *words, struct span word);
-bool words_is_later_verb(struct span word); /* known, not in this version */
 /* "; did you mean `x`?" or "; use one of a b c". */
 void words_hint(struct span word, const char *const *words, char *to, size_t size);
 

@@ -93,7 +93,7 @@ read_list_verb(struct line *l, struct rule *r, bool is_white)
 		line_advance(l);
 	}
 	if (line_at_word(l) && !words_have(words_verbs, l->now.text) &&
-	    !words_is_later_verb(l->now.text) && !words_have(words_options, l->now.text)) {
+	    !words_have(words_options, l->now.text)) {
 		words_hint(l->now.text, words_list_verbs, hint, sizeof(hint));
 		line_break(l, "`%.*s` is no word of a %s line; %s",
 		    SPAN_ARG(span_take(l->now.text, 80)), is_white ? "dnswl" : "dnsbl", hint);
@@ -104,7 +104,7 @@ read_list_verb(struct line *l, struct rule *r, bool is_white)
 			line_break(l, is_white ? "what to do is missing; write `dnswl ZONE answers "
 						 "127.0.0.2 accept`"
 					       : "what to do is missing; write reject, tempfail, "
-						 "quarantine, discard, keep, tag NAME or "
+						 "quarantine, discard, hold, keep, tag NAME or "
 						 "score N behind the zone and its answers");
 		return;
 	}

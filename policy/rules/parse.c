@@ -122,14 +122,7 @@ compile_verb(struct line *l, struct rule *r)
 		if (!l->is_broken)
 			line_break(l,
 			    "what to do is missing; write accept, reject, tempfail, quarantine, "
-			    "discard, keep, tag NAME or score N");
-		return false;
-	}
-	if (line_at_word(l) && words_is_later_verb(word)) {
-		line_break(l,
-		    "`%.*s` is not in this version; use accept, reject, tempfail, quarantine, "
-		    "discard, keep, tag, score or observe",
-		    SPAN_ARG(word));
+			    "discard, hold, keep, tag NAME or score N");
 		return false;
 	}
 	for (int i = RULE_ACCEPT; i <= RULE_SCORE; i++) {
@@ -144,7 +137,7 @@ compile_verb(struct line *l, struct rule *r)
 	if (line_at(l, "observe") || line_at(l, "dnsbl") || line_at(l, "dnswl")) {
 		line_break(l,
 		    "`%.*s` cannot stand here; write accept, reject, tempfail, quarantine, "
-		    "discard, keep, tag NAME or score N",
+		    "discard, hold, keep, tag NAME or score N",
 		    SPAN_ARG(word));
 		return false;
 	}

@@ -3,15 +3,13 @@
 
 #include <stdio.h>
 
-const char *const words_verbs[] = {"accept", "reject", "tempfail", "quarantine", "discard", "keep",
-    "tag", "score", "observe", "dnsbl", "dnswl", NULL};
+const char *const words_verbs[] = {"accept", "reject", "tempfail", "quarantine", "discard", "hold",
+    "keep", "tag", "score", "observe", "dnsbl", "dnswl", NULL};
 const char *const words_list_verbs[] = {
-    "answers", "reject", "tempfail", "quarantine", "discard", "keep", "tag", "score", NULL};
+    "answers", "reject", "tempfail", "quarantine", "discard", "hold", "keep", "tag", "score", NULL};
 const char *const words_facets[] = {"client", "host", "helo", "from", "to", "country", "asn", "tls",
     "auth", "tag", "subject", "header", "body", "url", "attachment", "attachment-type", NULL};
 const char *const words_options[] = {"text", "note", "until", NULL};
-
-static const char *const later_verbs[] = {"hold", NULL};
 
 bool
 words_have(const char *const *words, struct span word)
@@ -32,12 +30,6 @@ words_facet(struct span word, enum facet *out)
 		return true;
 	}
 	return false;
-}
-
-bool
-words_is_later_verb(struct span word)
-{
-	return words_have(later_verbs, word);
 }
 
 const char *

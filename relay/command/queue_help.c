@@ -19,7 +19,9 @@ static const struct verb_help verbs[] = {
 	"one message: each recipient, its next attempt, what its gateway said last"},
     {"retry", SELECTORS,
 	"tries them now (many of them: some after others). A message named by its ID is tried\n"
-	"  also when it is held because its sender may not be told of its failure."},
+	"  also when it is held because its sender may not be told of its failure; what the "
+	"policy\n"
+	"  or a filter's failure holds is filtered again."},
     {"hold", SELECTORS, "keeps them here, across restarts, until they are released"},
     {"release", SELECTORS, "lets go what `postern queue hold` has held, and nothing else"},
     {"delete", SELECTORS,

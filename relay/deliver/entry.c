@@ -6,7 +6,64 @@ static bool
 state_is_settled(enum rcpt_state state)
 {
 	return state == RCPT_DELIVERED || state == RCPT_BOUNCED || state == RCPT_DELETED ||
-	       state == RCPT_QUARANTINED;
+	       state == RCPT_QUARANTINED || state == RCPT_MOVED;
+}
+
+bool
+rcpt_awaits_filter(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	return r->state == RCPT_HELD && e->facts.n > 0 && !e->hold.is_damaged &&
+	       rcpt_copy(e, r)->fate == COPY_HOLD;
+}
+
+bool
+leg_awaits_filter(const struct queue_leg *l)
+{
+	const struct queue_entry *e = l->entry;
+
+	return e->facts.n > 0 && !e->hold.is_damaged && leg_copy(l)->fate == COPY_HOLD &&
+	       leg_has(l, RCPT_HELD);
+}
+
+bool
+entry_awaits_filter(const struct queue_entry *e)
+{
+	for (size_t i = 0; i < e->n_legs; i++)
+		if (leg_awaits_filter(&e->legs[i]))
+			return true;
+	return false;
+}
+
+size_t
+entry_moved_count(const struct queue_entry *e)
+{
+	return e->moved.n / sizeof(uint32_t);
+}
+
+uint32_t
+entry_moved(const struct queue_entry *e, size_t i)
+{
+	struct wire w = wire_over(span_skip(e->moved, i * sizeof(uint32_t)));
+
+	return get_u32(&w);
+}
+
+struct span
+entry_waits_for(const struct queue_entry *e)
+{
+	struct span found = {0};
+
+	if (e->hold.waits_for != NULL)
+		return span_str(e->hold.waits_for);
+	for (size_t i = 0; i < e->n_copies; i++) {
+		struct span one = e->copies[i].waits_for;
+
+		if (found.n > 0 && one.n > 0 && !span_eq(found, one))
+			return SPAN("*");
+		if (one.n > 0)
+			found = one;
+	}
+	return found;
 }
 
 bool

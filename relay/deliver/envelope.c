@@ -5,23 +5,13 @@
 #include "relay/deliver/queue.h"
 
 enum {
-	ENVELOPE_VERSION = 1,
-	ENVELOPE_VERSION_CUTS = 2, /* copies have cuts; written only where some have */
-	NOTE_VERSION = 1,
+	ENVELOPE_VERSION = 3, /* 2: copies had no cuts; 1: nothing held could be filtered again */
+	NOTE_VERSION = 2,
 	HELD_WHY_MAX = 2048,
 	NOTE_LEG = 20, /* bytes of a leg and of a recipient without their texts */
 	NOTE_RCPT = 5,
 	NOTE_TEXT_SHORT = 100 /* COMMIT_RCPTS_MAX of everything fit then */
 };
-
-static bool
-has_cuts(const struct envelope *e)
-{
-	for (size_t i = 0; i < e->n_copies; i++)
-		if (e->copies[i].n_cuts > 0)
-			return true;
-	return false;
-}
 
 static void
 put_cuts(struct buf *to, const struct commit_copy *c)
@@ -50,9 +40,7 @@ envelope_put_prefixes(struct buf *to, const struct envelope *e)
 void
 envelope_put(struct buf *to, const struct envelope *e)
 {
-	bool is_cut = has_cuts(e);
-
-	put_u8(to, is_cut ? ENVELOPE_VERSION_CUTS : ENVELOPE_VERSION);
+	put_u8(to, ENVELOPE_VERSION);
 	put_u8(to, (uint8_t)e->kind);
 	put_span(to, e->flow);
 	put_span(to, e->from);
@@ -66,9 +54,9 @@ envelope_put(struct buf *to, const struct envelope *e)
 		put_u32(to, (uint32_t)e->copies[i].prefix.n);
 		put_u8(to, (uint8_t)e->copies[i].fate);
 		put_span(to, e->copies[i].why);
+		put_span(to, e->copies[i].waits_for);
 		put_u8(to, e->copies[i].is_tagged);
-		if (is_cut)
-			put_cuts(to, &e->copies[i]);
+		put_cuts(to, &e->copies[i]);
 	}
 	put_u32(to, (uint32_t)e->n_rcpts);
 	for (size_t i = 0; i < e->n_rcpts; i++) {
@@ -78,6 +66,12 @@ envelope_put(struct buf *to, const struct envelope *e)
 		put_u8(to, (uint8_t)e->rcpts[i].notify);
 		put_span(to, e->rcpts[i].orcpt);
 	}
+	put_u32(to, e->received);
+	put_span(to, e->facts);
+	put_u64(to, e->replaces);
+	put_u32(to, (uint32_t)(e->n_moved * sizeof(uint32_t)));
+	for (size_t i = 0; i < e->n_moved; i++)
+		put_u32(to, e->moved[i]);
 }
 
 static void
@@ -101,7 +95,7 @@ get_cuts(struct wire *w, struct queue_copy *c, uint64_t *texts)
 }
 
 static void
-get_copies(struct wire *w, struct queue_entry *e, bool is_cut)
+get_copies(struct wire *w, struct queue_entry *e, unsigned version)
 {
 	uint32_t n = get_count(w, COMMIT_COPIES_MAX);
 
@@ -113,9 +107,11 @@ get_copies(struct wire *w, struct queue_entry *e, bool is_cut)
 		c->prefix_n = get_u32(w);
 		c->fate = (enum copy_fate)get_enum(w, COPY_HOLD);
 		c->why = get_span(w, HELD_WHY_MAX);
+		if (version > 1)
+			c->waits_for = get_span(w, COMMIT_FILTER_MAX);
 		c->is_tagged = get_bool(w);
 		e->prefixes += c->prefix_n;
-		if (is_cut)
+		if (version > 2)
 			get_cuts(w, c, &e->prefixes);
 	}
 }
@@ -178,17 +174,33 @@ get_rcpts(struct wire *w, struct queue_entry *e)
 	}
 }
 
+/* What is held begins with our Received; of who was moved there is a whole number. */
+static void
+get_hold(struct wire *w, struct queue_entry *e)
+{
+	e->received = get_u32(w);
+	e->facts = get_span(w, HELD_FACTS_MAX);
+	e->replaces = get_u64(w);
+	e->moved = get_span(w, COMMIT_RCPTS_MAX * sizeof(uint32_t));
+	if (e->moved.n % sizeof(uint32_t) != 0 || (e->replaces == 0) != (e->moved.n == 0))
+		w->failed = true;
+	for (size_t i = 0; i < e->n_copies; i++)
+		if (e->copies[i].fate == COPY_HOLD && e->received > e->copies[i].prefix_n)
+			w->failed = true;
+}
+
 struct queue_entry *
 entry_new(struct span id, struct span envelope)
 {
 	struct queue_entry *e = mem_alloc(sizeof(*e));
+	unsigned version;
 	struct wire w;
-	uint8_t version;
 
+	list_init(&e->hold.node);
 	e->envelope = mem_dup(envelope);
 	w = wire_over(span_of(e->envelope, envelope.n));
 	version = get_u8(&w);
-	if (version != ENVELOPE_VERSION && version != ENVELOPE_VERSION_CUTS)
+	if (version == 0 || version > ENVELOPE_VERSION)
 		w.failed = true;
 	e->kind = (enum mail_kind)get_enum(&w, MAIL_POSTMASTER);
 	e->flow = get_span(&w, QUEUE_NAME_MAX);
@@ -200,8 +212,10 @@ entry_new(struct span id, struct span envelope)
 	e->received_ms = get_i64(&w);
 	if (e->received_ms < 0 || e->received_ms > clock_wall_ms())
 		e->received_ms = clock_wall_ms(); /* ages are subtracted from the clock later */
-	get_copies(&w, e, version == ENVELOPE_VERSION_CUTS);
+	get_copies(&w, e, version);
 	get_rcpts(&w, e);
+	if (version > 1)
+		get_hold(&w, e);
 	if (!span_copy(id, e->id, sizeof(e->id)) || id.n == 0 || wire_end(&w) != 0)
 		entry_free(&e);
 	return e;
@@ -223,6 +237,8 @@ entry_free(struct queue_entry **e)
 	mem_free((*e)->rcpts);
 	mem_free((*e)->legs);
 	mem_free((*e)->copies);
+	list_remove(&(*e)->hold.node);
+	mem_free((*e)->hold.waits_for);
 	mem_free((*e)->envelope);
 	mem_free(*e);
 	*e = NULL;
@@ -367,6 +383,12 @@ note_put(struct buf *to, const struct queue_entry *e)
 
 	put_u8(to, NOTE_VERSION);
 	put_u8(to, e->is_warned);
+	put_u32(to, e->hold.tries);
+	put_u32(to, e->hold.deaths);
+	put_i64(to, e->hold.tried_wall_ms);
+	put_u8(to, e->hold.is_damaged);
+	put_u8(to, e->hold.waits_for != NULL);
+	put_span(to, span_str(e->hold.waits_for));
 	put_u32(to, (uint32_t)e->n_legs);
 	for (size_t i = 0; i < e->n_legs; i++)
 		put_leg(to, &e->legs[i], now_ms, wall_ms, max);
@@ -396,16 +418,39 @@ replace(char **text, struct span with)
 	*text = with.n > 0 ? mem_dup(with) : NULL;
 }
 
+static void
+walk_hold(struct wire *w, struct queue_entry *e, bool applies)
+{
+	uint32_t tries = get_u32(w), deaths = get_u32(w);
+	int64_t tried_ms = get_i64(w);
+	bool is_damaged = get_bool(w), says_filter = get_bool(w);
+	struct span waits_for = get_span(w, COMMIT_FILTER_MAX);
+
+	if (tried_ms < 0 || tried_ms > clock_wall_ms())
+		tried_ms = clock_wall_ms(); /* it is subtracted from the clock later */
+	if (!applies)
+		return;
+	e->hold.tries = tries;
+	e->hold.deaths = deaths;
+	e->hold.tried_wall_ms = tried_ms;
+	e->hold.is_damaged = is_damaged;
+	mem_free(e->hold.waits_for);
+	e->hold.waits_for = says_filter ? mem_dup(waits_for) : NULL;
+}
+
 /* Walks the note; into `e` only when it is to be applied, so that a bad one changes nothing. */
 static int
 walk_note(struct span note, struct queue_entry *e, bool applies)
 {
 	struct wire w = wire_over(note);
+	unsigned version = get_u8(&w);
 	bool is_warned;
 
-	if (get_u8(&w) != NOTE_VERSION)
+	if (version == 0 || version > NOTE_VERSION)
 		return -E_CORRUPT;
 	is_warned = get_bool(&w);
+	if (version > 1)
+		walk_hold(&w, e, applies);
 	if (get_u32(&w) != e->n_legs)
 		return -E_CORRUPT;
 	for (size_t i = 0; i < e->n_legs; i++) {
@@ -424,7 +469,7 @@ walk_note(struct span note, struct queue_entry *e, bool applies)
 	if (get_u32(&w) != e->n_rcpts)
 		return -E_CORRUPT;
 	for (size_t i = 0; i < e->n_rcpts; i++) {
-		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_QUARANTINED);
+		enum rcpt_state state = (enum rcpt_state)get_enum(&w, RCPT_MOVED);
 		struct span reply = get_span(&w, HELD_WHY_MAX);
 
 		if (applies)

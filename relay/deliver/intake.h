@@ -14,9 +14,10 @@ struct arrival {
 	uint64_t front_id;            /* of SPOOL_COMMIT */
 	uint64_t front_life;          /* which of front's channels it came by */
 	struct queue_entry *entry;
-	bool is_release; /* a letter that leaves the quarantine; `owner` knows which */
-	void *owner;     /* whoever asked, if it wants to be known */
-	bool is_kept;    /* the entry is in the queue already: intake_keep */
+	bool is_release;    /* a letter that leaves the quarantine; `owner` knows which */
+	void *owner;        /* whoever asked, if it wants to be known */
+	bool is_refiltered; /* a part of a held message that was filtered again: hold.h */
+	bool is_kept;       /* the entry is in the queue already: intake_keep */
 };
 
 /* The bytes of a new message behind the header sections that its envelope names. */

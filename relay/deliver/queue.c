@@ -170,6 +170,29 @@ queue_cursor_next(struct queue *q, struct queue_cursor *c)
 	return NULL;
 }
 
+struct queue_entry *
+queue_cursor_next_held(struct queue *q, struct queue_cursor *c, size_t steps)
+{
+	for (; steps > 0 && !queue_cursor_is_over(q, c); steps--) {
+		struct queue_item *item = LIST_ENTRY(c->next, struct queue_item, node);
+		struct queue_entry *e = item->entry;
+
+		c->next = c->next->next;
+		c->left--;
+		if (e == NULL && item->awaits_filter)
+			e = queue_wake(q, item);
+		if (e != NULL && entry_awaits_filter(e))
+			return e;
+	}
+	return NULL;
+}
+
+bool
+queue_cursor_is_over(const struct queue *q, const struct queue_cursor *c)
+{
+	return c->next == &q->items || c->left == 0;
+}
+
 void
 queue_cursor_end(struct queue_cursor *c)
 {
@@ -231,7 +254,8 @@ queue_undefer(struct queue *q, struct queue_leg *l)
 static bool
 leg_wants_time(const struct queue_leg *l)
 {
-	return leg_has(l, RCPT_WAITING) || leg_owes_report(l) || leg_has(l, RCPT_TO_QUARANTINE);
+	return leg_has(l, RCPT_WAITING) || leg_owes_report(l) || leg_has(l, RCPT_TO_QUARANTINE) ||
+	       leg_awaits_filter(l);
 }
 
 bool
@@ -269,6 +293,7 @@ queue_sleep(struct queue *q, struct queue_entry **e, struct list *parked)
 		heap_remove(&q->deferred, &l->due); /* it counts as deferred as before */
 		list_remove(&l->node);
 	}
+	item->awaits_filter = entry_awaits_filter(tired);
 	item->msg = tired->msg;
 	item->entry = NULL;
 	heap_add(&q->asleep, &item->due);

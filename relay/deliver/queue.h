@@ -30,7 +30,8 @@ enum rcpt_state {
 	RCPT_RELAYED, /* delivered to a server that tells nobody; the sender is still to be told */
 	RCPT_DELETED, /* by an admin, and nobody is told */
 	RCPT_TO_QUARANTINE, /* goes there as soon as it can be written; its reply says why */
-	RCPT_QUARANTINED    /* its letter in quarantine is durable */
+	RCPT_QUARANTINED,   /* its letter in quarantine is durable */
+	RCPT_MOVED          /* filtered again: it is another message's now, or was discarded */
 };
 
 /* What kind of mail it is, which decides who is told when it fails. */
@@ -74,8 +75,9 @@ struct queue_copy {
 	struct queue_cut *cuts;
 	uint32_t first_leg; /* of its legs: index in legs + 1; 0: none */
 	enum copy_fate fate;
-	struct span why; /* of a fate other than COPY_DELIVER */
-	bool is_tagged;  /* may not be bounced */
+	struct span why;       /* of a fate other than COPY_DELIVER */
+	struct span waits_for; /* of COPY_HOLD: a filter, "*": any; empty: no failure holds it */
+	bool is_tagged;        /* may not be bounced */
 };
 
 struct queue_leg {
@@ -107,6 +109,24 @@ struct queue_item {
 	struct heap_node due;      /* while it sleeps: of its first leg; INT64_MAX: none */
 	/* Of its gateway, when no server can be had: from its sleep until its leg is taken up. */
 	struct list parked;
+	bool awaits_filter; /* while it sleeps */
+};
+
+enum hold_state {
+	HOLD_WAITING, /* for its time */
+	HOLD_READY,   /* in the list of those to be filtered next */
+	HOLD_BUSY,    /* being filtered */
+	HOLD_STORING  /* what became of it is being made durable */
+};
+
+/* Of a message with copies that are held to be filtered again (relay/walk/hold.c). */
+struct queue_hold {
+	struct list node; /* while HOLD_READY */
+	enum hold_state state;
+	uint32_t tries, deaths; /* it was filtered again so often; workers or fronts died of it */
+	int64_t tried_wall_ms;  /* last; 0: never */
+	bool is_damaged;        /* its bytes cannot be read: an admin has to look */
+	char *waits_for;        /* as of a copy; NULL: as the copies say */
 };
 
 struct queue_entry {
@@ -134,7 +154,12 @@ struct queue_entry {
 	size_t n_rcpts;
 	struct queue_leg *legs;
 	size_t n_legs;
-	char *envelope;       /* what the spans point into */
+	char *envelope;    /* what the spans point into */
+	uint32_t received; /* bytes of our Received at the top of what is held */
+	struct span facts; /* of its session; empty: what is held cannot be filtered again */
+	uint64_t replaces; /* serial of the held message it was a part of; 0: none */
+	struct span moved; /* indexes of its recipients there, u32 each */
+	struct queue_hold hold;
 	size_t n_deferred;    /* legs in the heap */
 	bool is_counted_held; /* in the queue's totals */
 };
@@ -151,6 +176,12 @@ struct envelope {
 	size_t n_copies;
 	const struct commit_rcpt *rcpts;
 	size_t n_rcpts;
+	uint32_t received; /* as in struct commit */
+	struct span facts;
+	uint64_t
+	    replaces; /* serial of a held message, of which these recipients are done; 0: none */
+	const uint32_t *moved; /* their indexes there */
+	size_t n_moved;
 };
 
 void envelope_put(struct buf *to, const struct envelope *e);
@@ -176,7 +207,16 @@ uint64_t leg_place(const struct queue_leg *l, uint64_t offset, size_t *n);
 const struct queue_copy *leg_copy(const struct queue_leg *l);
 const struct queue_copy *rcpt_copy(const struct queue_entry *e, const struct queue_rcpt *r);
 
-/* Every recipient delivered, bounced or in quarantine. */
+/* Whether the recipient's copy is held to be filtered again, and can be. */
+bool rcpt_awaits_filter(const struct queue_entry *e, const struct queue_rcpt *r);
+bool leg_awaits_filter(const struct queue_leg *l);
+bool entry_awaits_filter(const struct queue_entry *e);
+/* The i-th of entry->moved. */
+size_t entry_moved_count(const struct queue_entry *e);
+uint32_t entry_moved(const struct queue_entry *e, size_t i);
+/* The filter whose failure holds it, "*": any of several; empty: something else does. */
+struct span entry_waits_for(const struct queue_entry *e);
+/* Every recipient delivered, bounced, in quarantine or moved. */
 bool entry_is_settled(const struct queue_entry *e);
 bool entry_has(const struct queue_entry *e, enum rcpt_state state);
 bool leg_has(const struct queue_leg *l, enum rcpt_state state);
@@ -236,6 +276,10 @@ struct queue_cursor {
 /* Each is awake then: let it sleep again when you have looked at it. */
 void queue_cursor_start(struct queue *q, struct queue_cursor *c);
 struct queue_entry *queue_cursor_next(struct queue *q, struct queue_cursor *c); /* NULL: done */
+/* The same, of those that have copies to be filtered again; those between are not woken.  NULL: of
+ * the next `steps` none has, or (queue_cursor_is_over) it is done. */
+struct queue_entry *queue_cursor_next_held(struct queue *q, struct queue_cursor *c, size_t steps);
+bool queue_cursor_is_over(const struct queue *q, const struct queue_cursor *c);
 void queue_cursor_end(struct queue_cursor *c); /* before its memory goes; twice is harmless */
 
 /* Counted as things change, so that asking costs nothing. */

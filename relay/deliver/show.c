@@ -11,7 +11,8 @@ static const char *const rcpt_states[] = {[RCPT_WAITING] = "waiting",
     [RCPT_RELAYED] = "delivered",
     [RCPT_DELETED] = "deleted",
     [RCPT_TO_QUARANTINE] = "to quarantine",
-    [RCPT_QUARANTINED] = "quarantined"};
+    [RCPT_QUARANTINED] = "quarantined",
+    [RCPT_MOVED] = "filtered again"};
 
 static bool
 has_leg_in(const struct queue_entry *e, enum leg_state state)
@@ -27,6 +28,8 @@ show_state(const struct queue_entry *e)
 {
 	if (has_leg_in(e, LEG_ACTIVE))
 		return "active";
+	if (entry_awaits_filter(e) && !entry_has(e, RCPT_WAITING) && !entry_owes_report(e))
+		return "held"; /* its next time is the filters' */
 	if (has_leg_in(e, LEG_READY))
 		return "waiting";
 	if (has_leg_in(e, LEG_DEFERRED))

@@ -9,6 +9,7 @@ struct breaker {
 	enum breaker_state state;
 	uint32_t failures;     /* in a row */
 	int64_t until_mono_ms; /* while open: then it is tried */
+	bool is_watched;
 };
 
 struct breakers {
@@ -116,6 +117,15 @@ breakers_worked(struct breakers *b, const struct conf_filter *filter)
 	k->failures = 0;
 	if (!was_closed)
 		tell(b, filter, true);
+	if (k->is_watched && b->events.on_works != NULL)
+		b->events.on_works(b->events.arg, filter);
+	k->is_watched = false;
+}
+
+void
+breakers_watch(struct breakers *b, const struct conf_filter *filter)
+{
+	breaker_of(b, filter)->is_watched = true;
 }
 
 void

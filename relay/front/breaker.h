@@ -16,6 +16,8 @@ struct breakers;
 struct breakers_events {
 	/* It is not asked any more, or (is_over) works again.  May be NULL. */
 	void (*on_change)(void *arg, const struct conf_filter *filter, bool is_over);
+	/* It has worked, and somebody wanted to know: breakers_watch.  May be NULL. */
+	void (*on_works)(void *arg, const struct conf_filter *filter);
 	void *arg;
 };
 
@@ -31,6 +33,8 @@ void breakers_set_events(struct breakers *b, const struct breakers_events *event
 uint32_t breakers_ask(struct breakers *b, const struct conf_flow *flow, uint32_t *tries);
 void breakers_failed(struct breakers *b, const struct conf_filter *filter);
 void breakers_worked(struct breakers *b, const struct conf_filter *filter);
+/* Somebody waits for this filter: the next time that it works is told, once. */
+void breakers_watch(struct breakers *b, const struct conf_filter *filter);
 /* The message was not looked at after all: the next one tries. */
 void breakers_undecided(struct breakers *b, const struct conf_flow *flow, uint32_t tries);
 

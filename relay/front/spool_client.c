@@ -15,6 +15,8 @@ struct spool_client {
 	uint64_t next_id;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
+	void (*on_held)(void *arg, struct message *m);
+	void *held_arg;
 	bool has_room;
 	struct gateway_ability *abilities; /* by index in the configuration */
 	size_t n_gateways;
@@ -46,6 +48,11 @@ on_message(void *arg, struct message *m)
 	case SPOOL_GATEWAY:
 		if (m->id < s->n_gateways)
 			(void)ability_get(m->payload, &s->abilities[m->id]); /* or unknown */
+		break;
+	case SPOOL_REFILTER:
+	case SPOOL_AWAITS:
+		if (s->on_held != NULL)
+			s->on_held(s->held_arg, m);
 		break;
 	case SPOOL_ROOM:
 		s->has_room = m->id != 0;
@@ -110,6 +117,21 @@ spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *a
 {
 	s->on_lost = on_lost;
 	s->lost_arg = arg;
+}
+
+void
+spool_client_on_held(
+    struct spool_client *s, void (*on_held)(void *arg, struct message *m), void *arg)
+{
+	s->on_held = on_held;
+	s->held_arg = arg;
+}
+
+void
+spool_client_tell(struct spool_client *s, uint16_t type, uint64_t id, struct span payload)
+{
+	if (channel_is_open(s->channel))
+		channel_send(s->channel, type, id, payload, NULL);
 }
 
 void
@@ -178,8 +200,7 @@ spool_client_ability(const struct spool_client *s, size_t gateway)
 void
 spool_client_hurry(struct spool_client *s)
 {
-	if (channel_is_open(s->channel))
-		channel_send(s->channel, SPOOL_HURRY, 0, (struct span){0}, NULL);
+	spool_client_tell(s, SPOOL_HURRY, 0, (struct span){0});
 }
 
 bool

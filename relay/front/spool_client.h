@@ -24,6 +24,11 @@ struct spool_client *spool_client_new(struct loop *loop, size_t n_gateways);
 struct gateway_ability spool_client_ability(const struct spool_client *s, size_t gateway);
 /* Called when the channel closes by itself. */
 void spool_client_on_lost(struct spool_client *s, void (*on_lost)(void *arg), void *arg);
+/* Called with SPOOL_REFILTER, whose descriptor it may take, and with SPOOL_AWAITS. */
+void spool_client_on_held(
+    struct spool_client *s, void (*on_held)(void *arg, struct message *m), void *arg);
+/* Something that nobody answers; nothing while the spool is away. */
+void spool_client_tell(struct spool_client *s, uint16_t type, uint64_t id, struct span payload);
 void spool_client_connect(struct spool_client *s, int fd); /* takes the fd */
 /* Set on_done and arg first.  A spool that takes nothing for long is answered for: 452 4.3.1.  body_fd: of the caller, sealed; -1 when the body is inline. */
 void spool_commit(

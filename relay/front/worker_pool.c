@@ -36,6 +36,7 @@ struct worker_pool {
 	struct list policies; /* the current one last, before it those that sessions hold */
 	uint64_t next_scan;
 	struct breakers *breakers;
+	struct breakers_events events;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
 };
@@ -309,6 +310,8 @@ on_zygote_message(void *arg, struct message *m)
 		add_worker(p, m);
 	else if (m->type == FILTER_DIED)
 		worker_died(p, m);
+	else if (m->type == FILTER_FRESH && p->events.on_works != NULL)
+		p->events.on_works(p->events.arg, NULL);
 	give_work(p);
 }
 
@@ -384,7 +387,14 @@ pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg)
 void
 pool_on_breaker(struct worker_pool *p, const struct breakers_events *events)
 {
+	p->events = *events;
 	breakers_set_events(p->breakers, events);
+}
+
+void
+pool_watch(struct worker_pool *p, const struct conf_filter *filter)
+{
+	breakers_watch(p->breakers, filter);
 }
 
 void

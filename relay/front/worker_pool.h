@@ -48,9 +48,11 @@ struct worker_pool *pool_new(struct loop *loop);
 void pool_free(struct worker_pool **p); /* no scan may be in it */
 /* Called when the zygote's channel closes by itself. */
 void pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg);
-/* Called when a filter is not asked any more, and when it works again. */
+/* Called when a filter is not asked any more, and when it works again; on_works when one that is
+ * watched has worked, and (NULL) when workers with new databases are there. */
 void pool_on_breaker(struct worker_pool *p, const struct breakers_events *events);
-void pool_connect(struct worker_pool *p, int zygote_fd); /* takes the fd */
+void pool_watch(struct worker_pool *p, const struct conf_filter *filter); /* see breakers_watch */
+void pool_connect(struct worker_pool *p, int zygote_fd);                  /* takes the fd */
 /* The bundle of a new policy version, which is the current one from now on. */
 void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);
 /* A session needs this version as long as it lives, also when it is not the current one any more. */

@@ -16,7 +16,8 @@ enum filter_type {
 	FILTER_WORKER =
 	    1,       /* zygote: id = worker number, fds[0] = its channel; ready for messages */
 	FILTER_DIED, /* zygote: id = worker number, payload = struct worker_death */
-	FILTER_KILL  /* front: id = worker number; it is over its time */
+	FILTER_KILL, /* front: id = worker number; it is over its time */
+	FILTER_FRESH /* zygote: new databases are loaded; the workers from now on have them */
 };
 
 /* worker <-> front */

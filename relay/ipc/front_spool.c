@@ -29,12 +29,15 @@ commit_put(struct buf *to, const struct commit *c)
 	put_u8(to, c->is_utf8);
 	put_u8(to, (uint8_t)c->ret);
 	put_span(to, c->envid);
+	put_u32(to, c->received);
+	put_span(to, c->facts);
 	put_i64(to, c->data_end_ms);
 	put_u32(to, (uint32_t)c->n_copies);
 	for (size_t i = 0; i < c->n_copies; i++) {
 		put_span(to, c->copies[i].prefix);
 		put_u8(to, (uint8_t)c->copies[i].fate);
 		put_span(to, c->copies[i].why);
+		put_span(to, c->copies[i].waits_for);
 		put_u8(to, c->copies[i].is_tagged);
 		put_cuts(to, &c->copies[i]);
 	}
@@ -91,8 +94,9 @@ get_copies(struct wire *w, struct commit *c, struct commit_copy *copies, struct 
 	c->copies = copies;
 	for (size_t i = 0; i < c->n_copies && !w->failed; i++) {
 		copies[i].prefix = get_span(w, COMMIT_HEADER_MAX);
-		copies[i].fate = (enum copy_fate)get_enum(w, COPY_HOLD);
+		copies[i].fate = (enum copy_fate)get_enum(w, COPY_DISCARD);
 		copies[i].why = get_span(w, COMMIT_WHY_MAX);
+		copies[i].waits_for = get_span(w, COMMIT_FILTER_MAX);
 		copies[i].is_tagged = get_bool(w);
 		get_cuts(w, &copies[i], cuts + COMMIT_CUTS_MAX - cuts_left, cuts_left);
 		cuts_left -= (uint32_t)copies[i].n_cuts;
@@ -167,6 +171,8 @@ commit_get(struct span payload, struct commit *c, struct commit_room *room)
 	c->is_utf8 = get_bool(&w);
 	c->ret = (enum notify_ret)get_enum(&w, RET_HDRS);
 	c->envid = get_span(&w, NOTIFY_ENVID_MAX);
+	c->received = get_u32(&w);
+	c->facts = get_span(&w, HELD_FACTS_MAX);
 	c->data_end_ms = get_i64(&w);
 	get_copies(&w, c, room->copies, room->cuts);
 	get_rcpts(&w, c, room->rcpts);

@@ -13,24 +13,33 @@ enum spool_type {
 	SPOOL_ROOM,    /* spool: id = 1 there is room, 0 there is none: front answers 452 early */
 	SPOOL_GATEWAY, /* spool: id = a gateway's index in the configuration, payload = struct
 			* gateway_ability: what its servers can take, as far as they have said */
-	SPOOL_HURRY /* front: is about to end; what waits for a gateway's answer is made durable */
+	SPOOL_HURRY, /* front: is about to end; what waits for a gateway's answer is made durable */
+	SPOOL_REFILTER, /* spool: id = its own number, payload = struct held, fds[0] = the message */
+	SPOOL_REPLACE,  /* front: same id, payload = struct replacement */
+	SPOOL_PUT_BACK, /* front: same id; it cannot be filtered here now */
+	SPOOL_AWAITS, /* spool: payload = a filter that mail is held for ("*": any); front says: */
+	SPOOL_WORKS /* front: payload = the filter that failed and works again; id 1: the policy has
+		     * changed, for what it holds; what waits for that may be filtered again */
 };
 
 enum {
 	COMMIT_RCPTS_MAX = 10000,
 	COMMIT_COPIES_MAX = 10000, /* each recipient may get a copy of its own */
 	COMMIT_ADDRESS_MAX = 320,
-	COMMIT_HEADER_MAX = 131072,           /* header section of one copy */
-	COMMIT_CUTS_MAX = 512,                /* of all copies together */
-	COMMIT_TEXT_MAX = 131072,             /* of one cut */
-	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024 /* of all copies together, with the texts of cuts */
+	COMMIT_HEADER_MAX = 131072,            /* header section of one copy */
+	COMMIT_CUTS_MAX = 512,                 /* of all copies together */
+	COMMIT_TEXT_MAX = 131072,              /* of one cut */
+	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024, /* of all copies together, with the texts of cuts */
+	COMMIT_FILTER_MAX = 256,               /* a filter's name */
+	HELD_FACTS_MAX = 131072
 };
 
 /* What becomes of a copy. */
 enum copy_fate {
 	COPY_DELIVER,
 	COPY_QUARANTINE, /* kept here; `why` says for what */
-	COPY_HOLD        /* to be filtered again; `why` says for what */
+	COPY_HOLD,       /* to be filtered again; `why` says for what */
+	COPY_DISCARD     /* dropped; only where front has filtered a held message again */
 };
 
 /* What stands in the body of a copy instead of some of its bytes. */
@@ -45,6 +54,7 @@ struct commit_copy {
 	struct span prefix; /* the whole header section as it shall leave; without the empty line */
 	enum copy_fate fate;
 	struct span why;
+	struct span waits_for;         /* of COPY_HOLD: the filter that failed; empty: none has */
 	bool is_tagged;                /* may not be bounced */
 	const struct commit_cut *cuts; /* in their order, apart from each other */
 	size_t n_cuts;
@@ -66,7 +76,11 @@ struct commit {
 	bool is_8bit;     /* BODY=8BITMIME was said */
 	bool is_utf8;     /* SMTPUTF8 was said */
 	enum notify_ret ret;
-	struct span envid;   /* as received: xtext; empty: not given */
+	struct span envid; /* as received: xtext; empty: not given */
+	/* Where a copy is held: bytes of our own Received at the top of its header section, behind
+	 * which it stands as it came in; and what held_facts_put has written. */
+	uint32_t received;
+	struct span facts;
 	int64_t data_end_ms; /* monotonic: when the client had sent the last byte */
 	const struct commit_copy *copies;
 	size_t n_copies;

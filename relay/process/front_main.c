@@ -222,6 +222,7 @@ static void
 on_built(void *arg, struct policy_built *built)
 {
 	take_policy(arg, built);
+	spool_client_tell(front.spool, SPOOL_WORKS, 1, (struct span){0});
 	role_policy_live(arg, built->generation);
 }
 
@@ -249,6 +250,41 @@ report_filter(void *arg, const struct conf_filter *filter, bool is_over)
 		      "with the next mail after its pause");
 }
 
+/* NULL: perhaps any of them. */
+static void
+on_works(void *arg, const struct conf_filter *filter)
+{
+	(void)arg;
+	spool_client_tell(
+	    front.spool, SPOOL_WORKS, 0, span_str(filter != NULL ? filter->name : NULL));
+}
+
+static void
+watch_filter(struct span name)
+{
+	const struct config *c = front.config;
+
+	for (size_t i = 0; i < c->n_flows; i++)
+		for (size_t k = 0; k < c->flows[i].n_filters; k++) {
+			const struct conf_filter *filter = c->flows[i].filters[k].filter;
+
+			if (span_eq(name, SPAN("*")) || span_eq(name, span_str(filter->name)))
+				pool_watch(front.workers, filter);
+		}
+}
+
+static void
+on_held(void *arg, struct message *m)
+{
+	(void)arg;
+	if (m->type == SPOOL_AWAITS) {
+		watch_filter(m->payload);
+		return;
+	}
+	refilter_begin(&front, m->id, m->payload, m->fds[0]);
+	m->fds[0] = -1;
+}
+
 static void
 lost_lookup(void *arg)
 {
@@ -264,6 +300,7 @@ lost_filter(void *arg)
 static void
 lost_spool(void *arg)
 {
+	refilter_stop(&front, false);
 	role_peer_lost(arg, ROLE_SPOOL);
 }
 
@@ -316,12 +353,14 @@ front_start(struct role *role)
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
 	pool_on_lost(front.workers, lost_filter, role);
-	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, role});
+	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, on_works, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	front.limits = limits_new(role->config);
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
+	list_init(&front.refilters);
+	spool_client_on_held(front.spool, on_held, role);
 	front.clients = clients_new();
 	front.report = report_problem;
 	front.report_arg = role;
@@ -374,6 +413,7 @@ front_peer(struct role *role, unsigned place, int fd)
 		pool_connect(front.workers, fd);
 		break;
 	case ROLE_SPOOL:
+		refilter_stop(&front, false); /* of its predecessor */
 		spool_client_connect(front.spool, fd);
 		break;
 	case ROLE_KEY:
@@ -428,6 +468,7 @@ front_stop(struct role *role)
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
 		listener_let_go(&listeners[i]);
 	front.is_draining = true;
+	refilter_stop(&front, true);
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)
 		loop_stop(role->loop);

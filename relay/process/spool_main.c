@@ -11,7 +11,7 @@
 #include "relay/process/gateway_requests.h"
 #include "relay/process/role.h"
 #include "relay/process/spool_requests.h"
-#include "relay/walk/delivery.h"
+#include "relay/walk/hold.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -107,6 +107,24 @@ body_is_sound(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
+/* What is held must be what can be filtered again: our Received before it, and the session's facts. */
+static bool
+copies_are_sound(const struct commit *c)
+{
+	struct held_list lists[HELD_LISTS_MAX];
+	struct held_facts facts;
+	bool has_held = false;
+
+	for (size_t i = 0; i < c->n_copies; i++) {
+		has_held = has_held || c->copies[i].fate == COPY_HOLD;
+		if (c->copies[i].fate == COPY_DISCARD ||
+		    (c->copies[i].fate == COPY_HOLD && c->received > c->copies[i].prefix.n))
+			return false;
+	}
+	return !has_held ||
+	       (c->received <= HELD_RECEIVED_MAX && held_facts_get(c->facts, &facts, lists) == 0);
+}
+
 /* `watch_room` tells the admin until a message of this size would fit. */
 static void
 note_refused_size(struct spool_role *s, uint64_t size)
@@ -126,7 +144,7 @@ take_commit(struct spool_role *s, uint64_t life, struct message *m)
 	struct commit c;
 
 	if (commit_get(m->payload, &c, &room) < 0 || !id_is_usable(s, c.id) ||
-	    (!c.is_inline && !body_is_sound(m->fds[0], c.body_size))) {
+	    !copies_are_sound(&c) || (!c.is_inline && !body_is_sound(m->fds[0], c.body_size))) {
 		log_event(
 		    LOG_ERROR, "commit refused", KV_STR("why", "front sent a malformed commit"));
 		refuse(s, life, m->id, false);
@@ -152,7 +170,9 @@ take_commit(struct spool_role *s, uint64_t life, struct message *m)
 	    .copies = c.copies,
 	    .n_copies = c.n_copies,
 	    .rcpts = c.rcpts,
-	    .n_rcpts = c.n_rcpts};
+	    .n_rcpts = c.n_rcpts,
+	    .received = c.received,
+	    .facts = c.facts};
 	body.skip = c.is_inline ? 0 : c.skip;
 	body.size = c.body_size;
 	body.body = c.is_inline ? span_skip(c.body, (size_t)c.skip) : (struct span){0};
@@ -194,6 +214,10 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 		log_event(LOG_ERROR, "not stored", KV_STR("why", err->text));
 	if (a->is_kept) {
 		through_arrived(&s->delivery, a, err);
+		return;
+	}
+	if (a->is_refiltered) {
+		again_arrived(&s->delivery, a, err);
 		return;
 	}
 	if (a->is_release) {
@@ -287,15 +311,67 @@ static const struct spool_events spool_role_events = {
 
 /* --- peers ------------------------------------------------------------------------------------- */
 
+/* To the front that is next in turn and can take it. */
+static uint64_t
+send_refilter(void *arg, uint64_t job, struct span payload, int fd)
+{
+	struct spool_role *s = arg;
+	const int fds[CHANNEL_FDS] = {fd, -1};
+
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++) {
+		struct front_peer *f = &s->fronts[(job + i) % CONFIG_FRONTS_MAX];
+
+		if (!channel_has_room(f->channel))
+			continue;
+		channel_send(f->channel, SPOOL_REFILTER, job, payload, fds);
+		return f->life;
+	}
+	(void)close(fd); /* memory only */
+	return 0;
+}
+
 static void
 on_front_message(void *arg, struct message *m)
 {
 	struct front_peer *f = arg;
+	struct delivery *d = &f->spool->delivery;
 
-	if (m->type == SPOOL_COMMIT)
+	switch (m->type) {
+	case SPOOL_COMMIT:
 		take_commit(f->spool, f->life, m);
-	else if (m->type == SPOOL_HURRY)
-		through_hurry(&f->spool->delivery); /* fronts end together, but for a crash */
+		break;
+	case SPOOL_HURRY:
+		through_hurry(d); /* fronts end together, but for a crash */
+		break;
+	case SPOOL_REPLACE:
+		again_answer(d, f->life, m->id, m->payload);
+		break;
+	case SPOOL_PUT_BACK:
+		again_put_back(d, f->life, m->id);
+		break;
+	case SPOOL_WORKS:
+		if (m->payload.n <= COMMIT_FILTER_MAX)
+			hold_signal(d, m->payload, m->id == 1);
+		break;
+	default:
+		break; /* not ours to know */
+	}
+}
+
+static void
+tell_awaited(void *arg, struct span filter)
+{
+	tell_all(arg, SPOOL_AWAITS, 0, filter);
+}
+
+static void
+watch_fronts(struct spool_role *s)
+{
+	bool has_any = false;
+
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		has_any = has_any || channel_is_open(s->fronts[i].channel);
+	s->delivery.hold->has_fronts = has_any;
 }
 
 static void
@@ -304,6 +380,8 @@ on_front_close(void *arg)
 	struct front_peer *f = arg;
 
 	channel_free(&f->channel);
+	again_front_lost(&f->spool->delivery, f->life);
+	watch_fronts(f->spool);
 }
 
 static void
@@ -356,8 +434,12 @@ spool_peer(struct role *role, unsigned place, int fd)
 		struct front_peer *f = &s->fronts[place_instance(place)];
 
 		channel_free(&f->channel);
+		again_front_lost(&s->delivery, f->life);
 		*f = (struct front_peer){s, NULL, ++s->last_life};
 		f->channel = channel_new(role->loop, fd, &front_events, f);
+		watch_fronts(s);
+		for (size_t i = 0; i < s->delivery.hold->n_awaited; i++)
+			tell_awaited(s, span_str(s->delivery.hold->awaited[i]));
 		tell_room(s);
 		for (size_t i = 0; i < s->delivery.n_gateways; i++)
 			tell_ability(s, i);
@@ -419,6 +501,8 @@ spool_start(struct role *role)
 	d->on_problem = on_problem;
 	d->on_through = on_through;
 	d->on_ability = tell_ability;
+	d->on_refilter = send_refilter;
+	d->on_awaits = tell_awaited;
 	d->arg = s;
 	(void)snprintf(path, sizeof(path), "%s/spool", role->config->state_dir);
 	delivery_init(d, role->loop, role->config);
@@ -431,6 +515,7 @@ spool_start(struct role *role)
 	d->courier = courier_new(role->loop, d->spool, role->config->hostname, &deliver_events, d);
 	gateway_requests_start(d);
 	courier_use_trust(d->courier, s->trust);
+	hold_recovered(d);
 	log_event(LOG_INFO, "spool open", KV_INT("messages", queue_count(d->queue)));
 	watch_room(s);
 }

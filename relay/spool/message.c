@@ -86,6 +86,12 @@ message_drop_note(struct spool_message *m)
 }
 
 uint64_t
+spool_message_serial(const struct spool_message *m)
+{
+	return m->serial;
+}
+
+uint64_t
 spool_message_size(const struct spool_message *m)
 {
 	return m->prefix_n + m->body_n;

@@ -67,6 +67,9 @@ void spool_note(struct spool *s, struct spool_message *m, struct span note);
 /* The message is settled: it will not be recovered. Same durability as a note. */
 void spool_forget(struct spool *s, struct spool_message **m);
 
+/* Its number: the same after every start, and no other message's as long as one that was put later is
+ * there.  So a message may name another that it replaces. */
+uint64_t spool_message_serial(const struct spool_message *m);
 uint64_t spool_message_size(const struct spool_message *m);   /* prefix and body, bytes */
 uint32_t spool_message_prefix(const struct spool_message *m); /* bytes of it that are the prefix */
 /* Reads `n` bytes at `offset` of prefix+body: from memory or with pread. 0 or -E_IO/-E_CORRUPT. */

@@ -13,25 +13,13 @@ needs_worker(const struct session *s)
 	return s->listen->flow->n_filters > 0 || snapshot_predicate_count(s->snapshot) > 0;
 }
 
-static const struct verdict unchecked = {.action = ACTION_TEMPFAIL,
-    .stage = STAGE_DATA,
-    .code = 451,
-    .enhanced = "4.7.1",
-    .text = "Message could not be checked, try again later",
-    .why = "no worker could look at it",
-    .by = {"filter", 6}};
-
 static void
 on_done(struct scan *scan, const struct scan_result *result, uint32_t failed)
 {
 	static struct scan_result found; /* large; used within this call only */
 	struct session *s = scan->arg;
 
-	/* Nobody knows whether a rule on the content would refuse it: the client tries again. */
-	if (result == NULL && snapshot_predicate_count(s->snapshot) > 0) {
-		commit_refuse(s, &unchecked);
-		return;
-	}
+	s->transaction->is_unseen = result == NULL && snapshot_predicate_count(s->snapshot) > 0;
 	if (result != NULL)
 		found = *result;
 	else
@@ -72,11 +60,17 @@ fill_request(struct session *s)
 void
 filter_begin(struct session *s)
 {
-	static const struct scan_result nothing;
-
 	s->state = SESSION_WAITING;
 	s->transaction->data_end_ms = clock_mono_ms();
 	connection_expect(&s->connection, 0);
+	filter_scan(s);
+}
+
+void
+filter_scan(struct session *s)
+{
+	static const struct scan_result nothing;
+
 	if (!needs_worker(s)) {
 		commit_begin(s, &nothing);
 		return;

@@ -3,10 +3,11 @@
  * then the client hears 250.  No other file answers 250 after DATA.
  */
 #include "relay/base/clock.h"
+#include "relay/ipc/held.h"
 #include "relay/message/edit.h"
 #include "relay/message/received.h"
-#include "relay/message/tags.h"
 #include "relay/message/strip.h"
+#include "relay/message/tags.h"
 #include "relay/quarantine/letter.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/strip.h"
@@ -15,6 +16,14 @@
 #include <stdio.h>
 
 enum { PREFIX_MAX = COMMIT_HEADER_MAX * 2 };
+
+static const struct verdict unchecked = {.action = ACTION_TEMPFAIL,
+    .stage = STAGE_DATA,
+    .code = 451,
+    .enhanced = "4.7.1",
+    .text = "Message could not be checked, try again later",
+    .why = "no worker could look at it",
+    .by = {"filter", 6}};
 
 static struct verdict
 decide(struct session *s, const struct rcpt *r, const struct findings *f)
@@ -26,6 +35,9 @@ decide(struct session *s, const struct rcpt *r, const struct findings *f)
 	facts.domain = config_domain_of(s->front->config, r->address);
 	findings_set(f, &facts);
 	session_decide(s, STAGE_DATA, &facts, &v);
+	/* Nobody knows whether a rule on the content would refuse it: it waits until somebody does. */
+	if (s->transaction->is_unseen && v.action < ACTION_HOLD)
+		return unchecked;
 	return v;
 }
 
@@ -105,11 +117,14 @@ refusal_of_all(const struct transaction *t)
 	return strongest;
 }
 
-/* Whether the group's copy is kept at all; of a message that is refused, only what `keep` asks. */
+/* Whether the spool hears of the group's copy; of a message that is refused, only what `keep` asks.
+ * What was held is there, and must be told even to go. */
 static bool
-is_stored(const struct verdict *v, const struct verdict *refusal)
+is_stored(const struct session *s, const struct verdict *v)
 {
-	return refusal != NULL ? v->action == ACTION_KEEP : v->action != ACTION_DISCARD;
+	if (s->transaction->refusal != NULL)
+		return v->action == ACTION_KEEP;
+	return v->action != ACTION_DISCARD || s->again != NULL;
 }
 
 static enum copy_fate
@@ -123,8 +138,9 @@ fate_of(const struct verdict *v)
 	case ACTION_HOLD:
 	case ACTION_TEMPFAIL:
 		return COPY_HOLD;
-	case ACTION_QUARANTINE:
 	case ACTION_DISCARD:
+		return COPY_DISCARD;
+	case ACTION_QUARANTINE:
 	case ACTION_REJECT:
 	case ACTION_KEEP:
 		break;
@@ -132,9 +148,10 @@ fate_of(const struct verdict *v)
 	return COPY_QUARANTINE;
 }
 
-/* RFC 5321 section 4.4; with one recipient only, so that nobody learns of the others. */
+/* RFC 5321 section 4.4; with one recipient only, so that nobody learns of the others.  All copies
+ * have the same, and what was held has it already. */
 static void
-add_received(const struct session *s, const struct group *g, struct buf *to)
+add_received(const struct session *s, struct buf *to)
 {
 	const struct transaction *t = s->transaction;
 	struct received r = {
@@ -143,14 +160,18 @@ add_received(const struct session *s, const struct group *g, struct buf *to)
 	    .client = s->client,
 	    .hostname = span_str(s->front->config->hostname),
 	    .protocol = session_protocol(s),
-	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .tls = session_tls(s),
 	    .cipher = secure_is_on(s) ? tls_cipher(s->connection.tls) : (struct span){0},
 	    .id = id_span(&t->id),
-	    .rcpt = t->n_rcpts == 1 ? t->rcpts[g->rcpts[0]].address : (struct span){0},
+	    .rcpt = t->n_rcpts == 1 ? t->rcpts[0].address : (struct span){0},
 	    .wall_ms = clock_wall_ms(),
 	};
 
-	(void)received_add(to, &r); /* sticky: make_prefix tests */
+	/* Both sticky: make_prefix tests. */
+	if (s->again != NULL)
+		(void)buf_add_span(to, refilter_received(s));
+	else
+		(void)received_add(to, &r);
 }
 
 static void
@@ -169,22 +190,26 @@ add_tags(const struct session *s, const struct verdict *v, struct buf *to)
 		(void)tags_add_spam_flag(to);
 }
 
-/* The header section that this group's copy leaves with; `cut` is what it lacks. */
+/* The header section that this group's copy leaves with; `cut` is what it lacks.  One that is held has it
+ * as it came in, below our Received: what the filters want of it is found out anew. */
 static int
 make_prefix(const struct session *s, const struct group *g, const struct scan_result *result,
-    const struct stripped *cut, struct buf *to)
+    struct span received, const struct stripped *cut, struct buf *to)
 {
-	struct buf section = BUF_INIT(COMMIT_HEADER_MAX);
+	struct span section = buf_span(&s->transaction->content.section);
+	struct buf edited = BUF_INIT(COMMIT_HEADER_MAX);
 	int r;
 
-	add_received(s, g, to);
+	(void)buf_add_span(to, received); /* sticky, as what follows */
+	if (fate_of(&g->verdict) == COPY_HOLD)
+		return buf_add_span(to, section) < 0 || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 	if (!s->listen->flow->strip_tags)
 		add_tags(s, &g->verdict, to);
-	r = edit_apply(buf_span(&s->transaction->content.section), result->edits, result->n_edits,
-	    action_marks(g->verdict.action), cut->is_whole ? &section : to);
+	r = edit_apply(section, result->edits, result->n_edits, action_marks(g->verdict.action),
+	    cut->is_whole ? &edited : to);
 	if (r == 0 && cut->is_whole)
-		r = strip_section(buf_span(&section), true, to);
-	buf_free(&section);
+		r = strip_section(buf_span(&edited), true, to);
+	buf_free(&edited);
 	return r < 0 || to->failed || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 }
 
@@ -201,9 +226,9 @@ finish(struct session *s, int code, struct span enhanced, struct span text)
 static const char *
 event_of(const struct verdict *v)
 {
-	if (v->action == ACTION_DISCARD)
-		return "discarded";
 	switch (fate_of(v)) {
+	case COPY_DISCARD:
+		return "discarded";
 	case COPY_DELIVER:
 		return "accepted";
 	case COPY_QUARANTINE:
@@ -247,11 +272,13 @@ on_committed(struct spool_request *r, const struct refusal *refusal)
 	finish(s, refusal->code, refusal->enhanced, refusal->text);
 }
 
-/* One record for all groups, so that the spool keeps them together or not at all. */
+/* One record for all groups, so that the spool keeps them together or not at all.  `asked`: which of the
+ * transaction's recipients each of the commit's is. */
 static void
-send_commit(struct session *s, struct commit *c)
+send_commit(struct session *s, struct commit *c, const uint32_t *asked)
 {
 	struct transaction *t = s->transaction;
+	struct buf facts = BUF_INIT(HELD_FACTS_MAX);
 
 	c->id = id_span(&t->id);
 	c->flow = span_str(s->listen->flow->name);
@@ -266,8 +293,16 @@ send_commit(struct session *s, struct commit *c)
 	c->is_inline = t->content.fd < 0;
 	if (c->is_inline)
 		c->body = content_inline(&t->content);
+	if (s->again != NULL) {
+		refilter_answer(s, c, asked);
+		return;
+	}
+	if (c->received > 0)
+		refilter_facts(s, &facts);
+	c->facts = buf_span(&facts);
 	t->commit = (struct spool_request){.on_done = on_committed, .arg = s};
 	spool_commit(s->front->spool, &t->commit, c, t->content.fd);
+	buf_free(&facts);
 }
 
 void
@@ -275,34 +310,80 @@ commit_refuse(struct session *s, const struct verdict *v)
 {
 	struct verdict copy = *v;
 
+	if (s->again != NULL) {
+		refilter_keep(s, v);
+		return;
+	}
 	record_message(s, "refused", &copy, copy.code, NULL);
 	finish(s, copy.code, span_str(copy.enhanced), span_str(copy.text));
 }
 
-static void
-add_rcpts(const struct transaction *t, const struct group *g, uint32_t copy, struct commit *c,
-    struct commit_rcpt *rcpts)
+/* The filter whose failure holds the copy, "*" when nobody could look at it; empty: a rule does, an
+ * outcome or the score. */
+static struct span
+waits_for(const struct session *s, const struct verdict *v, const struct scan_result *result)
 {
-	for (size_t i = 0; i < g->n_rcpts; i++) {
-		const struct rcpt *r = &t->rcpts[g->rcpts[i]];
+	const struct conf_flow *flow = s->listen->flow;
 
-		rcpts[c->n_rcpts++] = (struct commit_rcpt){.address = r->address,
-		    .gateway = span_str(r->gateway->name),
-		    .copy = copy,
-		    .notify = r->notify,
-		    .orcpt = r->orcpt};
+	if (fate_of(v) == COPY_HOLD && span_eq(v->by, unchecked.by) && s->transaction->is_unseen)
+		return SPAN("*");
+	for (size_t i = 0; i < result->n_outcomes && fate_of(v) == COPY_HOLD; i++) {
+		const struct scan_outcome *o = &result->outcomes[i];
+
+		if (o->outcome < 0 &&
+		    span_eq(v->by, span_str(flow->filters[o->filter].filter->name)))
+			return v->by;
 	}
+	return (struct span){0};
 }
 
-/* What one commit is made of; all of it is made anew for each. */
+static struct commit_copy
+copy_of(const struct session *s, const struct group *g, const struct scan_result *result)
+{
+	const struct verdict *v = &g->verdict;
+	enum copy_fate fate = fate_of(v);
+
+	return (struct commit_copy){.fate = fate,
+	    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(v->why),
+	    .waits_for = waits_for(s, v, result),
+	    .is_tagged = action_marks(v->action) || (fate == COPY_HOLD && v->n_tags > 0)};
+}
+
+/* What was held lies in the spool, and stays there if it is held again. */
+static bool
+needs_prefix(const struct session *s, enum copy_fate fate)
+{
+	return fate != COPY_DISCARD && (fate != COPY_HOLD || s->again == NULL);
+}
+
+/* What one commit is made of. */
 struct making {
 	struct commit commit;
+	struct buf received;
 	struct commit_copy *copies; /* two of a group whose message is stripped */
 	struct commit_rcpt *rcpts;
+	uint32_t *asked;           /* of each of rcpts: its index in the transaction */
 	struct buf *prefixes;      /* one for each copy */
 	struct stripped *stripped; /* the same */
 	size_t n_cuts;
 };
+
+static void
+add_rcpts(const struct transaction *t, const struct group *g, struct making *m)
+{
+	struct commit *c = &m->commit;
+
+	for (size_t i = 0; i < g->n_rcpts; i++) {
+		const struct rcpt *r = &t->rcpts[g->rcpts[i]];
+
+		m->asked[c->n_rcpts] = g->rcpts[i];
+		m->rcpts[c->n_rcpts++] = (struct commit_rcpt){.address = r->address,
+		    .gateway = span_str(r->gateway->name),
+		    .copy = (uint32_t)c->n_copies,
+		    .notify = r->notify,
+		    .orcpt = r->orcpt};
+	}
+}
 
 static int
 add_copy(struct session *s, const struct scan_result *result, const struct group *g,
@@ -312,20 +393,23 @@ add_copy(struct session *s, const struct scan_result *result, const struct group
 	struct commit_copy *copy = &m->copies[c->n_copies];
 	struct buf *prefix = &m->prefixes[c->n_copies];
 	const struct stripped *cut = &m->stripped[c->n_copies];
+	int r = 0;
 
+	if (c->n_rcpts + g->n_rcpts > COMMIT_RCPTS_MAX)
+		return -E_FULL;
 	*copy = *about;
 	copy->cuts = cut->cuts;
 	copy->n_cuts = cut->n_cuts;
 	m->n_cuts += cut->n_cuts;
 	prefix->max = PREFIX_MAX;
-	if (make_prefix(s, g, result, cut, prefix) < 0)
-		return -E_LIMIT;
+	if (needs_prefix(s, copy->fate))
+		r = make_prefix(s, g, result, buf_span(&m->received), cut, prefix);
 	copy->prefix = buf_span(prefix);
-	if (c->n_rcpts + g->n_rcpts > COMMIT_RCPTS_MAX)
-		return -E_FULL;
-	add_rcpts(s->transaction, g, (uint32_t)c->n_copies, c, m->rcpts);
+	if (copy->fate == COPY_HOLD)
+		c->received = (uint32_t)m->received.n;
+	add_rcpts(s->transaction, g, m);
 	c->n_copies++;
-	return 0;
+	return r;
 }
 
 /* The originals of what is stripped.  They come first, so that the ids of their letters are known
@@ -388,16 +472,17 @@ add_groups(struct session *s, const struct scan_result *result, struct making *m
 {
 	struct transaction *t = s->transaction;
 	size_t before = 0;
-	int r = t->refusal == NULL ? add_originals(s, result, m) : 0;
+	int r;
 
+	add_received(s, &m->received);
+	if (m->received.failed)
+		return -E_LIMIT;
+	r = t->refusal == NULL ? add_originals(s, result, m) : 0;
 	for (size_t i = 0; i < t->n_groups && r == 0; i++) {
 		const struct group *g = &t->groups[i];
-		enum copy_fate fate = fate_of(&g->verdict);
-		const struct commit_copy about = {.fate = fate,
-		    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(g->verdict.why),
-		    .is_tagged = action_marks(g->verdict.action)};
+		const struct commit_copy about = copy_of(s, g, result);
 
-		if (!is_stored(&g->verdict, t->refusal))
+		if (!is_stored(s, &g->verdict))
 			continue;
 		if (g->verdict.action == ACTION_STRIP) {
 			r = strip(s, result, g, before, m);
@@ -446,8 +531,10 @@ store(struct session *s, const struct scan_result *result)
 {
 	struct transaction *t = s->transaction;
 	size_t n = 2 * t->n_groups;
-	struct making m = {.copies = mem_array(n, sizeof(*m.copies)),
+	struct making m = {.received = BUF_INIT(HELD_RECEIVED_MAX),
+	    .copies = mem_array(n, sizeof(*m.copies)),
 	    .rcpts = mem_array(2 * t->n_rcpts, sizeof(*m.rcpts)),
+	    .asked = mem_array(2 * t->n_rcpts, sizeof(*m.asked)),
 	    .prefixes = mem_array(n, sizeof(*m.prefixes)),
 	    .stripped = mem_array(n, sizeof(*m.stripped))};
 	int r;
@@ -462,13 +549,15 @@ store(struct session *s, const struct scan_result *result)
 	else if (m.commit.n_copies == 0)
 		commit_refuse(s, t->refusal);
 	else
-		send_commit(s, &m.commit);
+		send_commit(s, &m.commit, m.asked);
 	for (size_t i = 0; i < n; i++) {
 		buf_free(&m.prefixes[i]);
 		strip_free(&m.stripped[i]);
 	}
+	buf_free(&m.received);
 	mem_free(m.stripped);
 	mem_free(m.prefixes);
+	mem_free(m.asked);
 	mem_free(m.rcpts);
 	mem_free(m.copies);
 }
@@ -486,8 +575,20 @@ commit_begin(struct session *s, const struct scan_result *result)
 		add_to_group(t, &v, (uint32_t)i);
 	}
 	mem_free(findings);
-	t->refusal = refusal_of_all(t);
+	t->refusal = s->again == NULL ? refusal_of_all(t) : NULL;
 	store(s, result);
+}
+
+void
+commit_regroup(struct session *s, const struct verdict *v)
+{
+	struct transaction *t = s->transaction;
+
+	for (size_t i = 0; i < t->n_groups; i++)
+		mem_free(t->groups[i].rcpts);
+	t->n_groups = 0;
+	for (size_t i = 0; i < t->n_rcpts; i++)
+		add_to_group(t, v, (uint32_t)i);
 }
 
 void

@@ -13,7 +13,7 @@
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
 #include "relay/deliver/bounce.h"
-#include "relay/walk/delivery.h"
+#include "relay/walk/hold.h"
 
 enum {
 	TURN_LEGS = 500,
@@ -77,6 +77,7 @@ deliver_start(struct delivery *d, struct queue_entry *e)
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING))
 			deliver_leg(d, &e->legs[i]);
+	hold_wait(d, e);
 	aside_begin(d, e);
 	deliver_rest(d, e); /* all of it may be held */
 }
@@ -98,11 +99,9 @@ read_entry(struct spool_message *m, struct span id, struct span envelope, struct
 	return e;
 }
 
-/* A message that slept, from the spool. */
-static struct queue_entry *
-load_entry(void *arg, struct spool_message *m)
+struct queue_entry *
+deliver_load(struct delivery *d, struct spool_message *m)
 {
-	struct delivery *d = arg;
 	struct buf head = BUF_INIT(SPOOL_ID_MAX + SPOOL_ENVELOPE_MAX),
 		   note = BUF_INIT(SPOOL_NOTE_MAX);
 	struct queue_entry *e = NULL;
@@ -118,6 +117,13 @@ load_entry(void *arg, struct spool_message *m)
 	return e;
 }
 
+/* A message that slept. */
+static struct queue_entry *
+load_entry(void *arg, struct spool_message *m)
+{
+	return deliver_load(arg, m);
+}
+
 void
 deliver_recover(struct delivery *d, struct spool_message *m, struct span id, struct span envelope,
     struct span note)
@@ -130,6 +136,17 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 		    "start the version that accepted it, or look at the spool's folder");
 		return;
 	}
+	if (e->replaces != 0 && d->hold->is_recovering) {
+		hold_recover_part(d, m); /* what it replaces may be found later */
+		entry_free(&e);
+		return;
+	}
+	deliver_recover_entry(d, e);
+}
+
+void
+deliver_recover_entry(struct delivery *d, struct queue_entry *e)
+{
 	if (queue_has(d->queue, span_str(e->id))) {
 		struct id other = id_new(); /* two of one id: neither is given up */
 
@@ -142,8 +159,9 @@ deliver_recover(struct delivery *d, struct spool_message *m, struct span id, str
 	/* Through the heap, so that what was deferred keeps its time. */
 	for (size_t i = 0; i < e->n_legs; i++)
 		if (leg_has(&e->legs[i], RCPT_WAITING) || leg_owes_report(&e->legs[i]) ||
-		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE))
+		    leg_has(&e->legs[i], RCPT_TO_QUARANTINE) || leg_awaits_filter(&e->legs[i]))
 			queue_defer(d->queue, &e->legs[i], e->legs[i].due.ms);
+	hold_recover(d, e);
 	deliver_rest(d, e);
 }
 
@@ -195,6 +213,7 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 		if (leg->state == LEG_IDLE && leg_has(leg, RCPT_WAITING))
 			deliver_leg(d, leg);
 	}
+	hold_now(d, e);
 	settle_entry(d, e);
 }
 
@@ -215,7 +234,9 @@ take_due(struct delivery *d, int64_t now_ms)
 		if (leg == NULL)
 			return;
 		g = leg->is_unreachable ? way_of(d, leg) : NULL;
-		if (!leg_has(leg, RCPT_WAITING))
+		if (leg_awaits_filter(leg))
+			hold_due(d, leg->entry);
+		else if (!leg_has(leg, RCPT_WAITING))
 			settle_entry(d, leg->entry);
 		else if (g != NULL && !gateway_is_usable(g))
 			settle_unreachable(d, leg, g); /* still: for its age's sake */
@@ -360,6 +381,7 @@ on_turn_end(void *arg)
 		return;
 	d->has_changed = false;
 	take_due(d, now_ms);
+	hold_run(d);
 	for (size_t i = 0; i < d->n_gateways; i++) {
 		sooner(&wake_ms, resolve_refresh(d->resolver, d->gateways[i], now_ms));
 		try_servers(d, d->gateways[i], now_ms);
@@ -476,6 +498,7 @@ delivery_init(struct delivery *d, struct loop *loop, const struct config *config
 		d->gateways[i] = gateway_new(&config->gateways[i], clock_mono_ms());
 	list_init(&d->transits);
 	list_init(&d->releases);
+	d->hold = hold_new();
 	d->resolver = resolve_new(on_names, d);
 	loop_at_turn_end(loop, on_turn_end, d);
 	loop_timer(loop, &d->wake, 0, on_wake, d); /* recovery brings mail before any turn */
@@ -493,6 +516,7 @@ delivery_free(struct delivery *d)
 
 		transit_free(&t);
 	}
+	hold_free(d);
 	queue_free(&d->queue);
 	resolve_free(&d->resolver);
 	for (size_t i = 0; i < d->n_gateways; i++)

@@ -18,8 +18,8 @@ enum {
 	PARKED_MS = 60 * 60 * 1000   /* a leg without a server: its age is looked at so often */
 };
 
-static void
-tell(struct delivery *d, struct queue_entry *e, struct queue_rcpt *r, const char *event)
+void
+settle_tell(struct delivery *d, struct queue_entry *e, struct queue_rcpt *r, const char *event)
 {
 	report_rcpt(d->journal, e, r, event, e->legs[r->leg].server, rcpt_reply(e, r));
 }
@@ -140,9 +140,9 @@ tell_carriage(struct delivery *d, const struct carriage *carriage)
 		struct queue_rcpt *r = &e->rcpts[carriage->rcpts[i]];
 
 		if (r->state == RCPT_DELIVERED || r->state == RCPT_RELAYED)
-			tell(d, e, r, "delivered");
+			settle_tell(d, e, r, "delivered");
 		else if (r->state == RCPT_HELD)
-			tell(d, e, r, "held");
+			settle_tell(d, e, r, "held");
 	}
 }
 
@@ -150,18 +150,18 @@ static bool is_delayed(const struct delivery *d, const struct queue_entry *e);
 
 /* --- the end of an attempt --------------------------------------------------------------------- */
 
-static int64_t
-retry_after(const struct conf_queue *conf, uint32_t attempts)
+int64_t
+settle_retry_after(const struct delivery *d, uint32_t attempts)
 {
+	const struct conf_queue *conf = &d->config->queue;
 	size_t i = attempts > 0 ? attempts - 1 : 0;
 
 	must(conf->n_retry > 0);
 	return conf->retry_ms[i < conf->n_retry ? i : conf->n_retry - 1];
 }
 
-/* How long the message may still be tried; 0 and below: it is too old. */
-static int64_t
-time_left(const struct delivery *d, const struct queue_entry *e)
+int64_t
+settle_time_left(const struct delivery *d, const struct queue_entry *e)
 {
 	return e->received_ms + d->config->queue.expire_after_ms - clock_wall_ms();
 }
@@ -170,7 +170,8 @@ time_left(const struct delivery *d, const struct queue_entry *e)
 static int64_t
 parked_for(const struct delivery *d, const struct queue_entry *e)
 {
-	int64_t left_ms = time_left(d, e), wait_ms = left_ms < PARKED_MS ? left_ms : PARKED_MS;
+	int64_t left_ms = settle_time_left(d, e),
+		wait_ms = left_ms < PARKED_MS ? left_ms : PARKED_MS;
 	int64_t warn_ms = e->received_ms + d->config->queue.warn_after_ms - clock_wall_ms();
 
 	return !e->is_warned && warn_ms > 0 && warn_ms < wait_ms ? warn_ms : wait_ms;
@@ -190,7 +191,7 @@ static void
 end_waiting(struct delivery *d, struct queue_leg *leg, struct gateway *unreachable)
 {
 	struct queue_entry *e = leg->entry;
-	int64_t left_ms = time_left(d, e), wait_ms = retry_after(&d->config->queue, leg->attempts);
+	int64_t left_ms = settle_time_left(d, e), wait_ms = settle_retry_after(d, leg->attempts);
 	bool is_over = left_ms <= 0;
 
 	for (size_t i = 0; i < e->n_rcpts; i++) {
@@ -200,7 +201,7 @@ end_waiting(struct delivery *d, struct queue_leg *leg, struct gateway *unreachab
 			continue;
 		if (is_over)
 			r->state = RCPT_FAILED; /* its last reply stays */
-		tell(d, e, r, is_over ? "expired" : "deferred");
+		settle_tell(d, e, r, is_over ? "expired" : "deferred");
 	}
 	if (!is_over && unreachable != NULL)
 		park(d, leg, unreachable);
@@ -328,7 +329,7 @@ settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g)
 	bool was_parked = leg->is_unreachable && leg->tried == 0;
 
 	if (is_unreachable && was_parked && !is_delayed(d, leg->entry) &&
-	    time_left(d, leg->entry) > 0) {
+	    settle_time_left(d, leg->entry) > 0) {
 		park(d, leg, g); /* nothing is new: nothing is told or written */
 		deliver_rest(d, leg->entry);
 		return;
@@ -350,7 +351,7 @@ settle_hold(struct delivery *d, struct queue_leg *leg, struct span why)
 		if (&e->legs[r->leg] != leg || r->state != RCPT_WAITING)
 			continue;
 		rcpt_set(r, RCPT_HELD, why);
-		tell(d, e, r, "held");
+		settle_tell(d, e, r, "held");
 	}
 }
 
@@ -548,7 +549,7 @@ settle_notice(struct delivery *d, struct arrival *a, const struct err *err)
 		r->is_in_bounce = false;
 		if (err == NULL && r->state == RCPT_FAILED) {
 			r->state = RCPT_BOUNCED; /* its last reply stays for the report */
-			tell(d, about, r, "bounced");
+			settle_tell(d, about, r, "bounced");
 		} else if (err == NULL && r->state == RCPT_RELAYED) {
 			r->state = RCPT_DELIVERED;
 		}

@@ -2,6 +2,7 @@
 #include "relay/base/clock.h"
 #include "relay/deliver/bounce.h"
 #include "relay/deliver/report.h"
+#include "relay/walk/hold.h"
 
 enum { WORDS_MAX = 256 };
 
@@ -41,7 +42,7 @@ rest_idle_legs(struct order *o)
 	for (size_t i = 0; i < o->e->n_legs; i++) {
 		struct queue_leg *l = &o->e->legs[i];
 
-		if (leg_has(l, RCPT_WAITING))
+		if (leg_has(l, RCPT_WAITING) || leg_awaits_filter(l))
 			continue;
 		if (l->state ==
 		    LEG_DEFERRED) { /* a report that is owed is looked at next, in settle_entry */
@@ -73,6 +74,8 @@ retry_legs(struct order *o, int64_t after_ms)
 
 		if (!leg_is_meant(o, l))
 			continue;
+		if (leg_awaits_filter(l))
+			hold_forgive(o->e);
 		if (l->state == LEG_ACTIVE) {
 			o->is_active = true;
 		} else if (l->state == LEG_READY) {
@@ -96,7 +99,9 @@ retry_held(struct order *o)
 
 		if (r->state != RCPT_HELD)
 			continue;
-		if (rcpt_copy(o->e, r)->fate != COPY_DELIVER)
+		if (rcpt_copy(o->e, r)->fate == COPY_HOLD && o->e->facts.n > 0)
+			is_anyone_free = true;
+		else if (rcpt_copy(o->e, r)->fate != COPY_DELIVER)
 			o->why = "the policy keeps this copy from its recipients; "
 				 "the queue cannot send it";
 		else if (rcpt_is_held_by_admin(o->e, r))
@@ -158,7 +163,7 @@ static void
 forget(struct order *o, struct queue_rcpt *r)
 {
 	if (leg_of(o, r)->state == LEG_ACTIVE || (r->is_in_bounce && o->e->is_notice_in_flight) ||
-	    r->is_in_letter)
+	    r->is_in_letter || (o->e->hold.state == HOLD_STORING && rcpt_awaits_filter(o->e, r)))
 		o->is_active = true;
 	else
 		set(o, r, RCPT_DELETED, "deleted", "deleted by admin ");

@@ -23,6 +23,7 @@ struct delivery {
 	struct list transits; /* messages whose gateways are asked first */
 	struct quarantine *quarantine;
 	struct list releases;    /* of letters, under way */
+	struct hold_work *hold;  /* what is held to be filtered again */
 	struct channel *journal; /* NULL while the role is away */
 	struct timer *wake;
 	bool has_changed; /* since the end of the last turn */
@@ -31,6 +32,11 @@ struct delivery {
 	void (*on_problem)(void *arg, const char *name, const char *what, const char *do_this);
 	/* A message on its way through: front may say 250, or (refusal) must refuse it. */
 	void (*on_through)(void *arg, const struct arrival *a, const struct refusal *refusal);
+	/* Sends SPOOL_REFILTER to one of the fronts (takes the fd); 0: none is there, else which of
+	 * their channels it was.  May be NULL. */
+	uint64_t (*on_refilter)(void *arg, uint64_t job, struct span payload, int fd);
+	/* Mail is held for this filter: SPOOL_AWAITS, to all fronts.  May be NULL. */
+	void (*on_awaits)(void *arg, struct span filter);
 	/* What the gateway of this index can take has changed.  May be NULL. */
 	void (*on_ability)(void *arg, size_t index);
 	void *arg;
@@ -45,6 +51,10 @@ void deliver_start(struct delivery *d, struct queue_entry *e); /* durable now: s
 /* Found on disk: takes up where its note says it was. */
 void deliver_recover(struct delivery *d, struct spool_message *m, struct span id,
     struct span envelope, struct span note);
+/* A message from what the spool has of it; NULL: it cannot be read. */
+struct queue_entry *deliver_load(struct delivery *d, struct spool_message *m);
+/* The same for one that waits no more for another: hold_recovered. */
+void deliver_recover_entry(struct delivery *d, struct queue_entry *e);
 void deliver_leg(struct delivery *d, struct queue_leg *leg); /* as soon as a server is free */
 void deliver_now(struct delivery *d, struct queue_entry *e); /* the admin asks; held mail too */
 /* An admin has drained servers of this gateway, or undone that. */
@@ -99,6 +109,12 @@ void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gatewa
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
 /* The same for the recipients alone: settle_entry is still to be called. */
 void settle_hold(struct delivery *d, struct queue_leg *leg, struct span why);
+/* How long the message may still be tried, ms; 0 and below: it is too old. */
+int64_t settle_time_left(const struct delivery *d, const struct queue_entry *e);
+/* How long after this many attempts the next one is, ms. */
+int64_t settle_retry_after(const struct delivery *d, uint32_t attempts);
+void settle_tell(
+    struct delivery *d, struct queue_entry *e, struct queue_rcpt *r, const char *event);
 void settle_write_note(struct delivery *d, struct queue_entry *e);
 /* Looks at what is left of a message: a notice to send, a note to write, or nothing at all. */
 void settle_entry(struct delivery *d, struct queue_entry *e);

@@ -21,10 +21,10 @@ add_client(struct json *j, const struct session *s)
 		json_str(j, "host", s->host);
 	if (s->helo[0] != '\0')
 		json_str(j, "helo", s->helo);
-	if (secure_is_on(s)) {
-		json_text(j, "tls", tls_version(s->connection.tls));
+	if (session_tls(s).n > 0)
+		json_text(j, "tls", session_tls(s));
+	if (secure_is_on(s))
 		json_text(j, "cipher", tls_cipher(s->connection.tls));
-	}
 	if (s->user != NULL)
 		json_str(j, "auth", s->user);
 }

@@ -125,6 +125,14 @@ session_protocol(const struct session *s)
 	return s->is_esmtp ? plain[i] : SPAN("SMTP");
 }
 
+struct span
+session_tls(const struct session *s)
+{
+	if (s->again != NULL)
+		return refilter_tls(s);
+	return secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0};
+}
+
 void
 session_keep_verdict(struct verdict **slot, const struct verdict *v)
 {
@@ -158,7 +166,7 @@ session_facts(const struct session *s)
 	    .has_helo = s->helo[0] != '\0',
 	    .helo = span_str(s->helo),
 	    .from = s->transaction != NULL ? s->transaction->from : (struct span){0},
-	    .tls = secure_is_on(s) ? tls_version(s->connection.tls) : (struct span){0},
+	    .tls = session_tls(s),
 	    .user = span_str(s->user),
 	    .answers = s->answers != NULL ? s->answers : unknown,
 	    .n_answers = snapshot_list_count(s->snapshot),

@@ -63,6 +63,7 @@ struct front {
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
+	struct list refilters;           /* held messages that are filtered again */
 	struct clients *clients;         /* of the sessions that are counted */
 	struct farewells *farewells;     /* to those there is no room for */
 	size_t n_sessions, sessions_max; /* sessions_max 0: no limit */
@@ -122,6 +123,7 @@ struct transaction {
 	int content_error; /* -E_ of content_add: the rest is read and dropped */
 	bool is_too_large;
 	struct scan scan;
+	bool is_unseen; /* nobody could look at it, and a rule on the content might refuse it */
 	const struct span *addresses; /* of rcpts, for the scan */
 	struct group *groups;
 	size_t n_groups;
@@ -195,7 +197,8 @@ struct session {
 	struct transaction *transaction;       /* NULL outside */
 	struct authentication *authentication; /* NULL: none goes on */
 	unsigned n_failed_auth;
-	char *user; /* who has signed in; NULL: nobody */
+	char *user;             /* who has signed in; NULL: nobody */
+	struct refilter *again; /* nobody is connected: a held message; NULL: a client's session */
 };
 _Static_assert(sizeof(struct session) <= WALK_SESSION_BYTES, "a waiting session is small");
 
@@ -218,6 +221,8 @@ void session_mistake(struct session *s, int code, const char *enhanced, const ch
 void session_count_error(struct session *s);
 /* `ms`, or less when sessions run short. */
 int64_t session_patience(const struct session *s, int64_t ms);
+/* The version of TLS, "TLSv1.3"; empty: in the clear. */
+struct span session_tls(const struct session *s);
 /* How Received names what was spoken (RFC 3848, RFC 6531 section 4.3). */
 struct span session_protocol(const struct session *s);
 /* Keeps a verdict as it is now; one that says nothing costs nothing. */
@@ -285,12 +290,28 @@ void data_chunk_input(struct session *s);
 void data_stop(struct session *s); /* no more bytes are watched for their pace */
 
 void filter_begin(struct session *s); /* 5_filter.c */
+void filter_scan(struct session *s);  /* commit_begin follows */
 void filter_cancel(struct session *s);
 
 /* 6_commit.c: the only place that answers 250 after DATA. */
 void commit_begin(struct session *s, const struct scan_result *result);
 void commit_refuse(struct session *s, const struct verdict *v); /* for all recipients */
 void commit_cancel(struct session *s);
+/* All recipients are one group, with this verdict. */
+void commit_regroup(struct session *s, const struct verdict *v);
+
+/* refilter.c: a message that was held, once more through 5 and 6. */
+void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd); /* takes the fd */
+/* What 6_commit.c has decided, for the spool; the session is gone afterwards.  `asked`: for each of the
+ * commit's recipients its index in the transaction; one whose message is stripped is there twice. */
+void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked);
+void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
+struct span refilter_received(const struct session *s);
+struct span refilter_tls(const struct session *s);
+/* The spool has gone, or (tells) we are about to end: others shall do it. */
+void refilter_stop(struct front *f, bool tells);
+/* What is kept with a message that is held, so that all this can be done. */
+void refilter_facts(const struct session *s, struct buf *to);
 
 /* --- record.c: what the journal is told --- */
 void record_refusal(struct session *s, const struct verdict *v, struct span to);

@@ -39,6 +39,9 @@ struct entry {
 	bool is_spoilt; /* its bytes on disk were made bad: it may be lost, and must be shown */
 	bool is_found;
 	unsigned note_found;
+	uint64_t serial;   /* 0: it was never told */
+	uint64_t replaces; /* number + 1 of a held message that it takes the place of; 0: none */
+	uint64_t named;    /* that one's serial, which its envelope says */
 };
 
 struct ledger {
@@ -135,6 +138,23 @@ ledger_wrong(struct ledger *l, const char *what, size_t number)
 		(void)snprintf(l->wrong, sizeof(l->wrong), "message %zu: %s", number, what);
 }
 
+/* A serial stays, and is given to nobody else while somebody may speak of it. */
+static inline void
+ledger_meet(struct ledger *l, uint64_t number, const struct spool_message *m)
+{
+	struct entry *e = &l->entries[number];
+
+	if (m == NULL)
+		return;
+	if (e->serial != 0 && e->serial != spool_message_serial(m))
+		ledger_wrong(l, "its serial is another", number);
+	for (size_t i = 0; e->serial == 0 && i < l->n; i++)
+		if (l->entries[i].told == TOLD_KEPT &&
+		    l->entries[i].named >= spool_message_serial(m))
+			ledger_wrong(l, "its serial is one that was replaced", number);
+	e->serial = spool_message_serial(m);
+}
+
 static inline void
 ledger_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct err *err)
 {
@@ -149,6 +169,7 @@ ledger_committed(void *arg, uint64_t cookie, struct spool_message *m, const stru
 		ledger_wrong(l, "answered twice", cookie);
 	l->entries[cookie].told = err == NULL ? TOLD_KEPT : TOLD_REFUSED;
 	l->entries[cookie].m = m;
+	ledger_meet(l, cookie, m);
 	if ((err == NULL) != (m != NULL))
 		ledger_wrong(l, "kept without a message, or refused with one", cookie);
 	ledger_unlock(l);
@@ -174,9 +195,10 @@ ledger_text(char to[32], const char *what, uint64_t number, unsigned version)
 	return span_of(to, (size_t)n);
 }
 
-/* Puts message number l->n; `as_file`: by memfd, with bytes before it to skip. */
+/* Puts message number l->n, which takes the place of another (its number + 1; 0: none); `as_file`: by
+ * memfd, with bytes before it to skip. */
 static inline size_t
-ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
+ledger_put_part(struct ledger *l, struct spool *s, uint64_t size, bool as_file, uint64_t replaces)
 {
 	enum { SKIP = 37 };
 	size_t number = l->n;
@@ -186,7 +208,9 @@ ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
 
 	must(number < LEDGER_MAX);
 	ledger_lock(l);
-	l->entries[number] = (struct entry){.size = size, .nonce = l->nonce};
+	l->entries[number] = (struct entry){.size = size, .nonce = l->nonce, .replaces = replaces};
+	if (replaces > 0)
+		l->entries[number].named = l->entries[replaces - 1].serial;
 	l->n++;
 	ledger_unlock(l);
 	ledger_fill_body(&l->entries[number], number, body + SKIP);
@@ -195,10 +219,16 @@ ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
 		must(fd >= 0 && write(fd, body, size + SKIP) == (ssize_t)(size + SKIP));
 	}
 	spool_put(s, number, ledger_text(id, "id", number, 0),
-	    ledger_text(envelope, "env", number, 0), SPAN("A: prefix\n"),
-	    span_of(body + SKIP, as_file ? 0 : size), fd, SKIP, size + SKIP);
+	    ledger_text(envelope, "env", number, (unsigned)l->entries[number].named),
+	    SPAN("A: prefix\n"), span_of(body + SKIP, as_file ? 0 : size), fd, SKIP, size + SKIP);
 	mem_free(body);
 	return number;
+}
+
+static inline size_t
+ledger_put(struct ledger *l, struct spool *s, uint64_t size, bool as_file)
+{
+	return ledger_put_part(l, s, size, as_file, 0);
 }
 
 /* A remote server may have said anything: what follows the text is forged ends of messages. */
@@ -315,7 +345,9 @@ ledger_recovered(
 		ledger_wrong(l, "recovered twice", number);
 	e->is_found = true;
 	e->m = m;
-	if (!ledger_number(envelope, "env", &other, &version) || other != number)
+	ledger_meet(l, number, m);
+	if (!ledger_number(envelope, "env", &other, &version) || other != number ||
+	    version != e->named)
 		ledger_wrong(l, "envelope", number);
 	if (e->told == TOLD_REFUSED)
 		ledger_wrong(l, "was refused and came back", number);

@@ -296,8 +296,9 @@ sim_is_kept(const struct sim *sim, size_t number)
 	return number < sim->l->n && sim->l->entries[number].told == TOLD_KEPT;
 }
 
+/* A message, or (its number + 1) what takes the place of a held one. */
 static void
-sim_put(struct sim *sim)
+sim_put_part(struct sim *sim, uint64_t replaces)
 {
 	static const uint64_t sizes[SIM_MOODS] = {1500, 300, 700, 3200};
 	uint64_t size = sim_below(sim, sizes[sim->mood]);
@@ -307,7 +308,25 @@ sim_put(struct sim *sim)
 	if (sim_below(sim, sim->mood == SIM_LARGE ? 6 : 40) == 0)
 		size = 2900 + sim_below(sim, 12000);
 	sim->l->nonce = sim_below(sim, 2) == 0 ? sim_former_nonce(sim) : 0;
-	(void)ledger_put(sim->l, sim->s, size, sim_below(sim, 4) == 0);
+	(void)ledger_put_part(sim->l, sim->s, size, sim_below(sim, 4) == 0, replaces);
+}
+
+static void
+sim_put(struct sim *sim)
+{
+	sim_put_part(sim, 0);
+}
+
+/* Once: front has been asked, and what it said is being stored. */
+static void
+sim_replace(struct sim *sim, size_t number)
+{
+	for (size_t i = number + 1; i < sim->l->n; i++)
+		if (sim->l->entries[i].replaces == number + 1 &&
+		    sim->l->entries[i].told == TOLD_NOTHING)
+			return;
+	if (sim_is_kept(sim, number))
+		sim_put_part(sim, number + 1);
 }
 
 /* Something the loop does: a message, an attempt that failed, one that succeeded. */
@@ -321,6 +340,8 @@ sim_act(struct sim *sim)
 	if (what < puts[sim->mood] || n == 0) {
 		for (uint64_t i = sim_below(sim, 4); i < 4; i++)
 			sim_put(sim);
+	} else if (sim_below(sim, 10) == 0) {
+		sim_replace(sim, n - 1 - back);
 	} else if (what < notes[sim->mood]) {
 		if (sim_is_kept(sim, n - 1 - back))
 			ledger_note(sim->l, sim->s, n - 1 - back);
@@ -381,13 +402,17 @@ sim_on_call(void *arg, enum memfs_call call)
 	}
 }
 
-/* As the courier does: what is kept may be settled before the callback returns. */
+/* As the courier does: what is kept may be settled before the callback returns.  What it takes the
+ * place of is, before anything else. */
 static void
 sim_committed(void *arg, uint64_t cookie, struct spool_message *m, const struct err *err)
 {
 	struct sim *sim = arg;
+	uint64_t replaces = sim->l->entries[cookie].replaces;
 
 	ledger_committed(sim->l, cookie, m, err);
+	if (m != NULL && !sim->l->is_deaf && replaces > 0 && sim_is_kept(sim, replaces - 1))
+		ledger_forget(sim->l, sim->s, replaces - 1);
 	if (m != NULL && !sim->l->is_deaf && sim_below(sim, 3) == 0)
 		ledger_note(sim->l, sim->s, cookie);
 	if (m != NULL && !sim->l->is_deaf && cookie % 8 != 0 && sim_below(sim, 3) == 0)

@@ -145,13 +145,16 @@ class Antivirus(Matrix):
         os.chmod(self.path("databases"), 0o755)
         with open(self.path("databases", "empty.ndb"), "w", encoding="ascii"):
             pass
-        relay, gateway = self.scanner(action, self.path("databases"))
+        relay, gateway = self.scanner(action, self.path("databases"), domains='domain "held.example" { gateway = "inside" '
+                                      'filter "antivirus" { failure = "hold" } }')
         self.starting(relay)
+        self.assertEqual(smtp.send(relay.port, mail.plain("held"), to="a@held.example").code, 250)
         self.expect(relay, gateway, action, "no signatures", mail.plain("unseen"), "unseen")
         self.assertTrue(relay.command("status", "--json").json["problems"])
         os.unlink(self.path("databases", "empty.ndb"))  # libclamav refuses the folder for its sake
         signatures.write(self.path("databases"))
         wait_until(lambda: smtp.send(relay.port, mail.with_attachment(mail.eicar())).code == 550, "the signatures", 60)
+        gateway.wait_subject("held")  # filtered again
 
     def test_no_signatures_tempfail(self):
         self.check_no_signatures("tempfail")

@@ -166,6 +166,23 @@ class Strip(RelayCase):
             self.assertIn(sent.decode("ascii").replace("\r\n", "\n"), self.original(letter["id"]))
         self.assertIn(f"Original: {id_}\r\n".replace("\r", ""), self.notice(by_to[("bob@example.org",)]).replace("\r", ""))
 
+    def test_held_before(self):
+        """A message that a rule held is stripped when it is filtered again, and its original kept."""
+        self.addCleanup(self.mx.policy, self.POLICY)
+        self.mx.policy("hold subject /held/\n")
+        sent = mixed("held before", BODY, part("a.exe", b"bad"), part("b.bin", b"fine"))
+        id_ = self.send(sent, ("bob@example.org", "x@whole.example"))
+        self.mx.policy(self.POLICY)
+        copies = wait_until(lambda: (lambda k: k if len(k) >= 2 else None)(
+            [m for m in self.inside.kept() if m.header("Subject") == ["held before"]]), "both copies")
+        by_to = {m.to[0]: leaves(m.bytes) for m in copies}
+        self.notice(by_to["bob@example.org"][1])
+        self.assertEqual((by_to["bob@example.org"][2][2], by_to["x@whole.example"][1][2]), (b"fine", b"bad"))
+        letter, = self.kept(id_)
+        self.assertEqual(letter["to"], ["bob@example.org"])
+        self.assertIn(sent.decode("ascii").replace("\r\n", "\n"), self.original(letter["id"]))
+        wait_until(lambda: not self.command("queue", "list", "--json").lines, "an empty queue")
+
     def test_explain(self):
         path = os.path.join(self.class_folder, "explained.eml")
         with open(path, "wb") as f:

@@ -6,7 +6,7 @@
 #define TEST_DELIVERY_WORLD_H
 #include "relay/base/clock.h"
 #include "relay/deliver/show.h"
-#include "relay/walk/delivery.h"
+#include "relay/walk/hold.h"
 #include "tests/unit/fake_gateway.h"
 #include "tests/unit/fake_quarantine.h"
 #include "tests/unit/fake_spool.h"
@@ -65,6 +65,8 @@ on_arrival(void *arg, struct arrival *a, const struct err *err)
 	(void)arg;
 	if (a->is_kept)
 		through_arrived(&d, a, err);
+	else if (a->is_refiltered)
+		again_arrived(&d, a, err);
 	else if (a->is_notice)
 		settle_notice(&d, a, err);
 	else if (err == NULL)

@@ -7,6 +7,8 @@
 #include "relay/base/mem.h"
 #include "relay/spool/spool.h"
 
+#include <unistd.h>
+
 enum { FAKE_MESSAGES = 4096 };
 
 struct spool_message {
@@ -35,8 +37,7 @@ spool_put(struct spool *s, uint64_t cookie, struct span id, struct span envelope
 {
 	struct spool_message *m = &s->messages[s->n++];
 
-	(void)body_skip;
-	must(s->n <= FAKE_MESSAGES && body_fd < 0 && body.n <= body_size);
+	must(s->n <= FAKE_MESSAGES && body.n <= body_size);
 	m->is_live = true;
 	m->cookie = cookie;
 	must(span_copy(id, m->id, sizeof(m->id)));
@@ -44,6 +45,14 @@ spool_put(struct spool *s, uint64_t cookie, struct span id, struct span envelope
 	m->note.max = m->unwritten.max = SPOOL_NOTE_MAX;
 	must(buf_add_span(&m->envelope, envelope) == 0);
 	must(buf_add_span(&m->bytes, prefix) == 0 && buf_add_span(&m->bytes, body) == 0);
+	if (body_fd >= 0) {
+		size_t n = (size_t)(body_size - body_skip);
+		char *room = buf_room(&m->bytes, n);
+
+		must(room != NULL && pread(body_fd, room, n, (off_t)body_skip) == (ssize_t)n);
+		m->bytes.n += n;
+		(void)close(body_fd);
+	}
 	m->prefix = (uint32_t)prefix.n;
 }
 
@@ -75,6 +84,12 @@ spool_forget(struct spool *s, struct spool_message **m)
 	(*m)->is_done_unwritten = s->refuses_notes;
 	s->n_forgotten++;
 	*m = NULL;
+}
+
+uint64_t
+spool_message_serial(const struct spool_message *m)
+{
+	return (uint64_t)(m - fake_spool.messages) + 1;
 }
 
 uint64_t

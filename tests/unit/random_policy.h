@@ -45,8 +45,8 @@ static inline void
 random_policy(struct buf *text, uint32_t rules)
 {
 	static const char *const verbs[] = {"accept", "reject", "reject", "tempfail", "quarantine",
-	    "discard", "keep", "tag one", "tag two", "score 1", "score -2 three", "observe reject",
-	    "observe tag one"};
+	    "discard", "hold", "keep", "tag one", "tag two", "score 1", "score -2 three",
+	    "observe reject", "observe tag one"};
 	static const char *const list_lines[] = {"dnsbl a.example reject\n",
 	    "dnsbl b.example tag listed\n", "dnsbl c.example score 2\n", "dnswl w.example accept\n",
 	    "observe dnsbl d.example tempfail\n", "observe dnswl o.example accept\n", "# nothing\n",

@@ -96,7 +96,7 @@ test_scripts(void **state)
 
 		n_opened = n_closed = 0;
 		clock_fake(now_ms, WALL_MS);
-		breakers_set_events(b, &(struct breakers_events){on_change, NULL});
+		breakers_set_events(b, &(struct breakers_events){.on_change = on_change});
 		play(b, rows[i].script, &now_ms);
 		if (n_opened != rows[i].opened || n_closed != rows[i].closed)
 			fail_msg("%s: opened %u, closed %u", rows[i].script, n_opened, n_closed);
@@ -126,11 +126,49 @@ test_other_flow(void **state)
 	breakers_free(&b);
 }
 
+static const struct conf_filter *told[4];
+static size_t n_told;
+
+static void
+on_works(void *arg, const struct conf_filter *filter)
+{
+	(void)arg;
+	told[n_told++] = filter;
+}
+
+/* Whoever waits for a filter hears once that it has worked, whether its breaker was open or not. */
+static void
+test_watched(void **state)
+{
+	struct breakers *b = breakers_new();
+
+	(void)state;
+	n_told = 0;
+	breakers_set_events(b, &(struct breakers_events){.on_works = on_works});
+	breakers_worked(b, &one);
+	assert_int_equal(n_told, 0); /* nobody waits */
+	breakers_watch(b, &one);
+	breakers_watch(b, &one);
+	breakers_worked(b, &two);
+	breakers_failed(b, &one);
+	assert_int_equal(n_told, 0);
+	breakers_worked(b, &one);
+	breakers_worked(b, &one);
+	assert_int_equal(n_told, 1);
+	assert_ptr_equal(told[0], &one);
+	breakers_watch(b, &two);
+	breakers_failed(b, &two); /* opens */
+	breakers_worked(b, &two);
+	assert_int_equal(n_told, 2);
+	assert_ptr_equal(told[1], &two);
+	breakers_free(&b);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_scripts), cmocka_unit_test(test_other_flow)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_scripts),
+	    cmocka_unit_test(test_other_flow), cmocka_unit_test(test_watched)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -521,15 +521,13 @@ test_filters(void **state)
 		"t.conf:6: \"infected\" takes one value; write infected = VALUE\n"},
 	    {"filter \"antivirus\" { failure = \"pass\" }\n",
 		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail, "
-		"tag or quarantine\n"},
+		"tag, hold or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"reject\" }\n",
 		"t.conf:6: failure = \"reject\" is not what a failure may do; write tempfail, "
-		"tag or quarantine\n"},
-	    {"filter \"antivirus\" { failure = \"hold\" }\n",
-		"t.conf:6: action \"hold\" of \"failure\" is not in this version; write tempfail, "
-		"tag or quarantine\n"},
+		"tag, hold or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"x\" }\n",
-		"t.conf:6: failure = \"x\" is not what a failure may do; write tempfail, tag or "
+		"t.conf:6: failure = \"x\" is not what a failure may do; write tempfail, tag, hold "
+		"or "
 		"quarantine\n"},
 	    {"filter \"antivirus\" { deadline = 0s }\n",
 		"t.conf:6: deadline = \"0s\" is out of range; it goes from 1ms to 1h\n"},
@@ -570,7 +568,7 @@ test_filters(void **state)
 		"\"infected\"?\n"},
 	    {"flow \"b\" { filters = \"antivirus\" filter \"antivirus\" { failure = \"pass\" } }\n",
 		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail, "
-		"tag or quarantine\n"},
+		"tag, hold or quarantine\n"},
 	    {"flow \"b\" { filters = \"antivirus\" filter { } }\n",
 		"t.conf:6: \"filter\" is a section with a title; write filter \"NAME\" { ... }\n"},
 	    {"flow \"b\" { filters = {\"nonesuch\"} filter \"nonesuch\" { infected = \"pass\" } "
@@ -579,8 +577,8 @@ test_filters(void **state)
 	    {"filter \"x\" { plugin = \"nonesuch\" whatever = 1 failure = \"pass\" }\nflow \"b\" { "
 	     "filters = \"x\" filter \"x\" { whatever = 2 } }\n",
 		"t.conf:6: unknown plugin \"nonesuch\"; did you mean \"content\"?\nt.conf:6: "
-		"failure = \"pass\": a filter may not fail open; write tempfail, tag "
-		"or quarantine\n"},
+		"failure = \"pass\": a filter may not fail open; write tempfail, tag, "
+		"hold or quarantine\n"},
 	    {"filter \"content\" { }\nfilter \"content\" { }\n",
 		"t.conf:7: filter \"content\" is given twice, first in line 6; keep one\n"},
 	    {"filter \"header\" { tgas = 1 }\n",
@@ -618,8 +616,9 @@ test_not_in_this_version(void **state)
 	    {"flow \"b\" { dkim_sign = true\ndisclaimer = \"x\" }\n",
 		"t.conf:6: \"dkim_sign\" is not in this version; remove it\nt.conf:7: "
 		"\"disclaimer\" is not in this version; remove it\n"},
-	    {"flow \"b\" { score { hold = 1 } }\n",
-		"t.conf:6: \"hold\" is not in this version; remove it\n"},
+	    {"flow \"b\" { score { discard = 4\nhold = 3\ntempfail = 2 } }\n",
+		"t.conf:7: hold has a lower score than discard; make it discard <= hold\n"
+		"t.conf:8: tempfail has a lower score than hold; make it hold <= tempfail\n"},
 	    {"flow \"b\" { score { quarantine = 5\ndiscard = 4\nreject = 6\nkeep = 5 } }\n",
 		"t.conf:7: discard has a lower score than quarantine; make it quarantine <= "
 		"discard\nt.conf:9: keep has a lower score than reject; make it reject <= keep\n"},
@@ -631,15 +630,6 @@ test_not_in_this_version(void **state)
 		"t.conf:6: filter \"spf\" is not in this version; remove it\n"},
 	    {"filter \"x\" { plugin = \"dmarc\" }\n",
 		"t.conf:6: plugin \"dmarc\" is not in this version; remove it\n"},
-	    {"filter \"antivirus\" { infected = \"keep\"\nunscannable = \"quarantine\"\nmalformed "
-	     "= \"hold\"\nfailure = \"hold\" }\n",
-		"t.conf:8: action \"hold\" of \"malformed\" is not in this version; write pass, "
-		"tag, quarantine, discard, tempfail, reject or keep\nt.conf:9: action \"hold\" of "
-		"\"failure\" is not in this version; write tempfail, tag or quarantine\n"},
-	    {"flow \"b\" { filters = \"antivirus\" filter \"antivirus\" { infected = \"hold\" } "
-	     "}\n",
-		"t.conf:6: action \"hold\" of \"infected\" is not in this version; write pass, "
-		"tag, quarantine, discard, tempfail, reject or keep\n"},
 	};
 
 	(void)state;

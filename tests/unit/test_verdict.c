@@ -120,6 +120,7 @@ test_replies(void **state)
 	    {"tag x client *", 0, "", "", "policy"},
 	    {"quarantine client * text \"spoofed\"", 0, "", "", "policy"},
 	    {"discard client *", 0, "", "", "policy"},
+	    {"hold client *", 0, "", "", "policy"},
 	    {"keep client * text \"No\"", 550, "5.7.1", "No", "policy"},
 	    {"keep client *", 550, "5.7.1", "Refused by policy of mx1.example.org", "policy"},
 	    {"dnsbl zen.example.net quarantine", 0, "", "", "dnsbl"},

@@ -1,0 +1,306 @@
+/*
+ * refilter.c - a message that was held is filtered again: a session that nobody is connected to, with
+ * the facts of the one it came in, takes it through steps 5 and 6 once more.
+ *
+ * All stages are decided anew, by the policy of today: a rule that held it may be gone, and one that
+ * refuses its client may be new.  What a client did and cannot be asked for again (its rate, the
+ * greylist, whether it waited) counts for nothing.  The spool does with the answer what it says.
+ */
+#include "policy/recipient/route.h"
+#include "relay/base/err.h"
+#include "relay/base/log.h"
+#include "relay/ipc/held.h"
+#include "relay/message/header.h"
+#include "relay/walk/findings.h"
+#include "relay/walk/walk.h"
+
+#include <unistd.h>
+
+enum { REFILTER_MEMORY = 32 * 1024 * 1024 };
+
+struct refilter {
+	struct session session;
+	struct list node;          /* front->refilters */
+	uint64_t job;              /* the spool's number */
+	struct conf_listen listen; /* nothing but its flow */
+	struct span received, tls; /* in the transaction's arena */
+};
+
+static void
+refilter_free(struct refilter *r)
+{
+	struct session *s = &r->session;
+
+	list_remove(&r->node);
+	session_end_transaction(s);
+	pool_release_policy(s->front->workers, snapshot_version(s->snapshot));
+	snapshot_release(&s->snapshot);
+	mem_free(s->verdict);
+	mem_free(s->answers);
+	mem_free(s->user);
+	mem_free(r);
+}
+
+static void
+put_back(struct front *f, uint64_t job)
+{
+	spool_client_tell(f->spool, SPOOL_PUT_BACK, job, (struct span){0});
+}
+
+/* --- the session as it was --------------------------------------------------------------------- */
+
+/* What the lists have said, in the order of today's; one that has been found out since is not
+ * believed, and one that was not asked then is unknown. */
+static void
+set_answers(struct session *s, const struct held_facts *facts)
+{
+	size_t n = snapshot_list_count(s->snapshot);
+
+	if (n == 0)
+		return;
+	s->answers = mem_array(n, sizeof(*s->answers)); /* LIST_UNKNOWN */
+	for (size_t i = 0; i < n; i++) {
+		struct span zone = snapshot_list(s->snapshot, i)->zone;
+
+		for (size_t k = 0; k < facts->n_lists; k++)
+			if (span_eq(facts->lists[k].zone, zone) &&
+			    !list_watch_is_off(s->front->lists, zone))
+				s->answers[i] =
+				    (struct list_answer){(enum list_state)facts->lists[k].state,
+					facts->lists[k].address};
+	}
+}
+
+static void
+set_session(struct refilter *r, struct front *f, const struct held *h)
+{
+	struct session *s = &r->session;
+	const struct held_facts *facts = &h->facts;
+
+	s->front = f;
+	s->again = r;
+	s->state = SESSION_WAITING;
+	s->listen = &r->listen;
+	s->connection.fd = -1;
+	s->snapshot = snapshot_hold(f->snapshot);
+	pool_hold_policy(f->workers, snapshot_version(s->snapshot));
+	s->peer = s->client = facts->client;
+	s->has_host = facts->has_host;
+	(void)span_copy(facts->host, s->host, sizeof(s->host)); /* as long as it was */
+	(void)span_copy(facts->helo, s->helo, sizeof(s->helo));
+	s->user = facts->user.n > 0 ? mem_dup(facts->user) : NULL;
+	set_answers(s, facts);
+}
+
+static struct rcpt
+rcpt_of(struct session *s, const struct commit_rcpt *from)
+{
+	struct arena *memory = &s->transaction->memory;
+	struct conf_gateway *gateway = arena_alloc(memory, sizeof(*gateway));
+	struct route route;
+
+	/* Its way was found when it came, and stays: step 7 knows what to do when it is gone. */
+	gateway->name = arena_copy(memory, from->gateway).p;
+	(void)route_find(
+	    s->front->config, s->listen->flow, s->front->recipients, from->address, &route);
+	return (struct rcpt){.address = arena_copy(memory, from->address),
+	    .gateway = gateway,
+	    .is_postmaster = route.is_postmaster,
+	    .notify = from->notify,
+	    .orcpt = arena_copy(memory, from->orcpt)};
+}
+
+static void
+set_transaction(struct refilter *r, const struct held *h, int fd)
+{
+	struct session *s = &r->session;
+	struct transaction *t = mem_alloc(sizeof(*t));
+
+	s->transaction = t;
+	arena_init(&t->memory, REFILTER_MEMORY);
+	if (!id_parse(span_take(h->id, ID_LENGTH), &t->id))
+		t->id = id_new(); /* the queue had to rename it */
+	t->from = arena_copy(&t->memory, h->from);
+	t->is_8bit = h->is_8bit;
+	t->has_said_utf8 = t->is_utf8 = h->is_utf8;
+	content_start(&t->content, s->front->config->hostname);
+	t->content.fd = fd;
+	t->content.size = h->size;
+	t->content.header = h->section;
+	t->content.is_header_done = true;
+	t->scan.body_fd = -1;
+	r->received = arena_copy(&t->memory, h->received);
+	r->tls = arena_copy(&t->memory, h->facts.tls);
+	t->rcpts = mem_array(h->n_rcpts, sizeof(*t->rcpts));
+	for (size_t i = 0; i < h->n_rcpts; i++)
+		t->rcpts[t->n_rcpts++] = rcpt_of(s, &h->rcpts[i]);
+}
+
+/* A file that may change under us, or is not as long as it says, is none. */
+static int
+read_section(struct content *c)
+{
+	struct span whole;
+	int r = channel_map(c->fd, (size_t)c->size, &whole);
+
+	if (r == 0 && whole.n != c->size)
+		r = -E_CORRUPT;
+	if (r == 0)
+		r = buf_add_span(&c->section, span_take(whole, (size_t)c->header));
+	channel_unmap(&whole);
+	return r;
+}
+
+/* --- the stages before the content -------------------------------------------------------------- */
+
+static void
+decide_envelope(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct facts facts = session_facts(s);
+	struct verdict v = {0};
+
+	session_decide(s, STAGE_CONNECT, &facts, &v);
+	session_decide(s, STAGE_HELO, &facts, &v);
+	session_decide(s, STAGE_MAIL, &facts, &v);
+	t->verdict = v;
+	for (size_t i = 0; i < t->n_rcpts; i++) {
+		struct rcpt *r = &t->rcpts[i];
+
+		v = t->verdict;
+		facts.to = r->address;
+		if (r->is_postmaster)
+			findings_spare_postmaster(&v);
+		else
+			session_decide(s, STAGE_RCPT, &facts, &v);
+		if (memcmp(&v, &t->verdict, sizeof(v)) != 0) {
+			r->verdict = mem_alloc(sizeof(v));
+			*r->verdict = v;
+		}
+	}
+}
+
+void
+refilter_begin(struct front *f, uint64_t job, struct span payload, int fd)
+{
+	static struct held_room room; /* large; used during this call */
+	const struct conf_flow *flow;
+	struct refilter *r;
+	struct held h;
+
+	flow = held_get(payload, &h, &room) < 0 ? NULL : config_flow(f->config, h.flow);
+	if (flow == NULL || f->is_draining) {
+		if (fd >= 0)
+			(void)close(fd); /* memory only */
+		put_back(f, job);
+		return;
+	}
+	r = mem_alloc(sizeof(*r));
+	r->job = job;
+	r->listen.flow = flow;
+	list_append(&f->refilters, &r->node);
+	set_session(r, f, &h);
+	set_transaction(r, &h, fd);
+	if (read_section(&r->session.transaction->content) < 0) {
+		refilter_free(r);
+		put_back(f, job);
+		return;
+	}
+	decide_envelope(&r->session);
+	filter_scan(&r->session);
+}
+
+/* --- its end ------------------------------------------------------------------------------------ */
+
+void
+refilter_answer(struct session *s, struct commit *c, const uint32_t *asked)
+{
+	struct transaction *t = s->transaction;
+	struct refilter *r = s->again;
+	struct replacement replacement = {.asked = asked, .is_deadly = t->scan.n_deaths > 0};
+	struct buf b = BUF_INIT(CHANNEL_PAYLOAD_MAX);
+
+	for (size_t i = 0; i < t->n_groups; i++)
+		record_message(s, "filtered again", &t->groups[i].verdict, 250, &t->groups[i]);
+	c->is_inline = false; /* the spool has the bytes */
+	c->body = (struct span){0};
+	replacement.commit = *c;
+	replacement_put(&b, &replacement);
+	if (b.failed)
+		put_back(s->front, r->job);
+	else
+		spool_client_tell(s->front->spool, SPOOL_REPLACE, r->job, buf_span(&b));
+	buf_free(&b);
+	refilter_free(r);
+}
+
+void
+refilter_keep(struct session *s, const struct verdict *v)
+{
+	struct transaction *t = s->transaction;
+	struct commit_copy copy = {.fate = COPY_HOLD, .why = span_str(v->text)};
+	struct commit_rcpt *rcpts = mem_array(t->n_rcpts, sizeof(*rcpts));
+	uint32_t *asked = mem_array(t->n_rcpts, sizeof(*asked));
+	struct commit c = {.id = id_span(&t->id),
+	    .flow = span_str(s->listen->flow->name),
+	    .from = t->from,
+	    .copies = &copy,
+	    .n_copies = 1,
+	    .rcpts = rcpts,
+	    .n_rcpts = t->n_rcpts};
+
+	commit_regroup(s, v);
+	for (size_t i = 0; i < t->n_rcpts; i++) {
+		asked[i] = (uint32_t)i;
+		rcpts[i] = (struct commit_rcpt){
+		    .address = t->rcpts[i].address, .gateway = span_str(t->rcpts[i].gateway->name)};
+	}
+	refilter_answer(s, &c, asked);
+	mem_free(asked);
+	mem_free(rcpts);
+}
+
+void
+refilter_stop(struct front *f, bool tells)
+{
+	LIST_FOR_SAFE (it, &f->refilters) {
+		struct refilter *r = LIST_ENTRY(it, struct refilter, node);
+
+		if (tells)
+			put_back(f, r->job);
+		refilter_free(r);
+	}
+}
+
+struct span
+refilter_received(const struct session *s)
+{
+	return s->again->received;
+}
+
+struct span
+refilter_tls(const struct session *s)
+{
+	return s->again->tls;
+}
+
+/* --- what is kept for it ------------------------------------------------------------------------ */
+
+void
+refilter_facts(const struct session *s, struct buf *to)
+{
+	struct held_list lists[HELD_LISTS_MAX];
+	struct held_facts facts = {.client = s->client,
+	    .has_host = s->has_host,
+	    .host = s->has_host ? span_str(s->host) : (struct span){0},
+	    .helo = span_str(s->helo),
+	    .user = span_str(s->user),
+	    .tls = session_tls(s),
+	    .lists = lists};
+	size_t n = s->answers != NULL ? snapshot_list_count(s->snapshot) : 0;
+
+	for (size_t i = 0; i < n && i < HELD_LISTS_MAX; i++)
+		lists[facts.n_lists++] = (struct held_list){snapshot_list(s->snapshot, i)->zone,
+		    (uint8_t)s->answers[i].state, s->answers[i].address};
+	held_facts_put(to, &facts);
+}

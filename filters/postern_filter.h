@@ -19,7 +19,8 @@
 #define PNF_ABI_MAJOR 1 /* differs: the filter is refused */
 #define PNF_ABI_MINOR 1 /* the filter's is later than Postern's: it is refused too */
 
-/* Text that is not ours: never NUL-terminated, valid until the hook returns. */
+/* Text that is not ours: never NUL-terminated, valid until the hook returns; the bytes of parts
+ * (raw, decoded, text) and of the whole message until `done` has returned. */
 struct pnf_span {
 	const char *p;
 	size_t n;
@@ -31,7 +32,9 @@ enum {
 	PNF_NEEDS_PARTS = 1,
 	PNF_NEEDS_DECODED = 2, /* parts with their transfer encoding undone, texts in UTF-8 */
 	PNF_NEEDS_TMPDIR = 4,
-	PNF_NEEDS_MEMBERS = 8 /* archives are unpacked, for the member hook */
+	PNF_NEEDS_MEMBERS = 8, /* archives are unpacked, for the member hook */
+	PNF_NEEDS_NO_TYPES =
+	    16 /* with PNF_NEEDS_MEMBERS: `type` may be empty; telling it is dear */
 };
 
 /* .may: rights.  What is not declared is refused, in the worker and once more outside of it. */
@@ -147,7 +150,7 @@ struct pnf_host {
 
 	/* Memory that lives as long as the message; NULL when its budget is spent. */
 	void *(*alloc)(struct pnf_msg *, size_t);
-	/* A declared outcome, or "failure".  0, or -1 when it is not declared. */
+	/* A declared outcome, or "failure".  0, or -1 when it is not declared: that is a failure too. */
 	int (*outcome)(struct pnf_msg *, const char *name, struct pnf_span why);
 	/* score in thousandths; NAME is letters, digits, '-' and '_'.  -1 when that is not so, .may
 	 * does not allow it, or there are too many. */
@@ -182,9 +185,9 @@ struct pnf_filter {
 	const struct pnf_about *about;
 
 	/* In the zygote, before any fork that shall have it.  PNF_LOADED; PNF_BROKEN when the settings
-	 * cannot work; PNF_NOT_NOW when something outside is missing: every message meets `failure`
-	 * until a later call of load succeeds.  `why` takes what is wrong and what to do.  `self` is
-	 * what all other hooks are given. */
+	 * cannot work; PNF_NOT_NOW when something outside is missing.  With either every message meets
+	 * `failure` until a later call of load succeeds.  `why` takes what is wrong and what to do:
+	 * "no list /a; make it".  `self` is what all other hooks are given. */
 	int (*load)(const struct pnf_host *, const struct pnf_config *, void **self, char *why,
 	    size_t why_n);
 	/* In the zygote only, of a self that load has made (PNF_BROKEN included): frees it. */

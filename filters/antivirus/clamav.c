@@ -8,8 +8,16 @@ struct clamav {
 	const struct pnf_host *host;
 	struct engine *engine;
 	uint64_t max_file; /* bytes */
-	unsigned
-	    reported; /* of the message at hand: bit for each verdict_kind, and MALFORMED_BIT */
+	/* Of the message at hand: */
+	unsigned reported;            /* bit for each verdict_kind, and MALFORMED_BIT */
+	struct waiting *first, *last; /* parts, until the whole message has been scanned */
+};
+
+/* One of them; lives as long as the message. */
+struct waiting {
+	struct waiting *next;
+	struct pnf_span bytes;
+	bool is_text; /* a body, not a file: layers.h */
 };
 
 enum { MALFORMED_BIT = 1 << 8 };
@@ -87,6 +95,7 @@ clamav_connect(void *self, struct pnf_msg *msg, const struct pnf_client *client)
 	(void)msg; /* nothing to look at yet: only the state of the last message goes */
 	(void)client;
 	c->reported = 0;
+	c->first = c->last = NULL;
 }
 
 static void
@@ -99,23 +108,45 @@ report(struct clamav *c, struct pnf_msg *msg, unsigned bit, const char *outcome,
 }
 
 static void
-look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes, bool may_come_again)
+report_look(struct clamav *c, struct pnf_msg *msg, const struct look *found)
 {
 	static const char *const outcomes[] = {[LOOK_INFECTED] = "infected",
 	    [LOOK_UNSCANNABLE] = "unscannable",
 	    [LOOK_ENCRYPTED] = "encrypted",
 	    [LOOK_MACRO] = "macro",
 	    [LOOK_FAILED] = "failure"};
+
+	if (found->kind != LOOK_CLEAN)
+		report(c, msg, 1u << found->kind, outcomes[found->kind], found->why);
+}
+
+static void
+look(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes)
+{
 	struct look found;
 
 	if (c->reported & 1u << LOOK_INFECTED)
 		return;
-	if (may_come_again)
-		engine_look_once(c->engine, span_of(bytes.p, bytes.n), &found);
+	engine_look_once(c->engine, span_of(bytes.p, bytes.n), &found);
+	report_look(c, msg, &found);
+}
+
+/* Most parts are what libclamav finds itself in the whole message: that comes first. */
+static void
+look_later(struct clamav *c, struct pnf_msg *msg, struct pnf_span bytes, bool is_text)
+{
+	struct waiting *w = c->host->alloc(msg, sizeof(*w));
+
+	if (w == NULL) {
+		look(c, msg, bytes);
+		return;
+	}
+	*w = (struct waiting){NULL, bytes, is_text};
+	if (c->last != NULL)
+		c->last->next = w;
 	else
-		engine_look(c->engine, span_of(bytes.p, bytes.n), &found);
-	if (found.kind != LOOK_CLEAN)
-		report(c, msg, 1u << found.kind, outcomes[found.kind], found.why);
+		c->first = w;
+	c->last = w;
 }
 
 static bool
@@ -162,9 +193,9 @@ clamav_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
 		    c, msg, 1u << LOOK_UNSCANNABLE, "unscannable", "too many or too large parts");
 	if (part->flags & PNF_PART_MULTIPART)
 		return;
-	look(c, msg, part->decoded, true);
+	look_later(c, msg, part->decoded, (part->flags & PNF_PART_TEXT) && part->n_names == 0);
 	if (has_other_ascii(part->decoded, part->text))
-		look(c, msg, part->text, true);
+		look_later(c, msg, part->text, false);
 }
 
 /*
@@ -190,7 +221,14 @@ clamav_member(void *self, struct pnf_msg *msg, const struct pnf_member *member)
 static void
 clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 {
-	look(self, msg, raw, false);
+	struct clamav *c = self;
+	struct look found;
+
+	engine_look_whole(c->engine, span_of(raw.p, raw.n), &found);
+	report_look(c, msg, &found);
+	for (const struct waiting *w = c->first; w != NULL; w = w->next)
+		if (!engine_has_seen(c->engine, span_of(w->bytes.p, w->bytes.n), w->is_text))
+			look(c, msg, w->bytes);
 }
 
 PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,

@@ -18,6 +18,7 @@ static const struct pnf_option options[] = {
 const struct pnf_about clamav_about = {.name = "clamav",
     .version = "0.1",
     .summary = "virus scanner (libclamav)",
-    .needs = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_TMPDIR | PNF_NEEDS_MEMBERS,
+    .needs = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_TMPDIR | PNF_NEEDS_MEMBERS |
+	     PNF_NEEDS_NO_TYPES,
     .outcomes = outcomes,
     .options = options};

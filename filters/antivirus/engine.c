@@ -1,6 +1,7 @@
 #include "filters/antivirus/engine.h"
 #include "filters/antivirus/canary.h"
 #include "filters/antivirus/clean.h"
+#include "filters/antivirus/layers.h"
 #include "filters/worker/interpose.h"
 #include "relay/base/buf.h"
 #include "relay/base/mem.h"
@@ -19,12 +20,14 @@ struct engine {
 	struct engine_settings settings; /* its strings are ours */
 	uint32_t signatures;
 	struct clean clean; /* this process's: a verdict is never another worker's word */
+	struct layers seen; /* of the last whole message, when it was clean */
 };
 
 /* What libclamav has said since engine_look began: its message callback knows no context. */
 static struct {
 	unsigned warnings, inspections, bad_layers;
 	char first[96];
+	struct layers *layers; /* NULL: nobody wants them */
 } heard;
 
 static void
@@ -38,22 +41,27 @@ on_message(enum cl_msg severity, const char *full, const char *text, void *conte
 		(void)snprintf(heard.first, sizeof(heard.first), "%s", text); /* cut is fine */
 }
 
+static bool
+is_text_type(const char *type)
+{
+	return type != NULL &&
+	       (strncmp(type, "CL_TYPE_TEXT_", 13) == 0 || strcmp(type, "CL_TYPE_HTML") == 0);
+}
+
 static cl_error_t
 on_inspection(int fd, const char *type, const char **ancestors, size_t parent_size,
     const char *name, size_t size, const char *bytes, uint32_t level, uint32_t attributes,
     void *context)
 {
-	(void)fd; /* counting is all: a scan that looked at nothing is no scan */
-	(void)type;
+	(void)fd;
 	(void)ancestors;
 	(void)parent_size;
 	(void)name;
-	(void)size;
-	(void)bytes;
-	(void)level;
 	(void)attributes;
 	(void)context;
-	heard.inspections++;
+	heard.inspections++; /* a scan that looked at nothing is no scan */
+	if (heard.layers != NULL && level > 0 && bytes != NULL)
+		layers_add(heard.layers, span_of(bytes, size), is_text_type(type));
 	return CL_CLEAN;
 }
 
@@ -311,8 +319,8 @@ why_fill(struct look *out, int rc, const char *virus, unsigned long failed_calls
 		(void)snprintf(out->why, sizeof(out->why), "not everything was inspected");
 }
 
-void
-engine_look(struct engine *e, struct span bytes, struct look *out)
+static void
+look(struct engine *e, struct span bytes, struct layers *layers, struct look *out)
 {
 	struct cl_scan_options options = {
 	    .general = CL_SCAN_GENERAL_HEURISTICS,
@@ -335,6 +343,7 @@ engine_look(struct engine *e, struct span bytes, struct look *out)
 		return;
 	}
 	memset(&heard, 0, sizeof(heard));
+	heard.layers = layers;
 	map = cl_fmap_open_memory(bytes.p, bytes.n);
 	if (map == NULL) {
 		out->kind = LOOK_FAILED;
@@ -346,6 +355,28 @@ engine_look(struct engine *e, struct span bytes, struct look *out)
 	failed_calls = (interpose_failures != NULL ? interpose_failures() : 0) - before;
 	out->kind = kind_of(rc, virus, failed_calls, bytes);
 	why_fill(out, rc, virus, failed_calls);
+}
+
+void
+engine_look(struct engine *e, struct span bytes, struct look *out)
+{
+	look(e, bytes, NULL, out);
+}
+
+void
+engine_look_whole(struct engine *e, struct span message, struct look *out)
+{
+	layers_clear(&e->seen);
+	look(e, message, &e->seen, out);
+	/* One limit, one failure: which layers were scanned to their end is not told. */
+	if (out->kind != LOOK_CLEAN)
+		layers_clear(&e->seen);
+}
+
+bool
+engine_has_seen(const struct engine *e, struct span bytes, bool is_text)
+{
+	return layers_have(&e->seen, bytes, is_text);
 }
 
 void

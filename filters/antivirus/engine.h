@@ -46,6 +46,10 @@ void engine_free(struct engine **e);
 int engine_start(struct engine *e, const char *tmpdir, struct err *err);
 uint32_t engine_signatures(const struct engine *e);
 void engine_look(struct engine *e, struct span bytes, struct look *out);
+/* The same for a whole message; what libclamav takes out of it is remembered until the next one. */
+void engine_look_whole(struct engine *e, struct span message, struct look *out);
+/* Whether these bytes, or (is_text) these lines (layers.h), were among it, and all of it was clean. */
+bool engine_has_seen(const struct engine *e, struct span bytes, bool is_text);
 /* The same for bytes that may come again: what this engine has called clean it does not scan twice. */
 void engine_look_once(struct engine *e, struct span bytes, struct look *out);
 

@@ -101,7 +101,8 @@ AT(pnf_filter, done, 104);
 
 enum {
 	SIZE_1_0 = 112, /* of struct pnf_filter in ABI 1.0 */
-	NEEDS_ALL = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_TMPDIR | PNF_NEEDS_MEMBERS,
+	NEEDS_ALL = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_TMPDIR | PNF_NEEDS_MEMBERS |
+		    PNF_NEEDS_NO_TYPES,
 	MAY_ALL = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE | PNF_MAY_NAME_PARTS
 };
 _Static_assert(sizeof(struct pnf_filter) >= SIZE_1_0, "struct pnf_filter has shrunk");

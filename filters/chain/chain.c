@@ -65,6 +65,10 @@ filter_load(struct chain *c, struct chain_filter *f)
 	int r = PNF_LOADED;
 
 	f->why[0] = '\0';
+	/* What an attempt before this one has made. */
+	if (f->self != NULL && f->plugin->unload != NULL)
+		f->plugin->unload(f->self);
+	f->self = NULL;
 	if (f->plugin == NULL ||
 	    (f->plugin != &f->own && abi_accept(f->plugin, &f->own, &err) < 0)) {
 		(void)span_copy(
@@ -94,8 +98,8 @@ chain_load(struct chain *c, struct err *err)
 		struct chain_filter *f = &c->filters[i];
 		int r = f->is_loaded ? PNF_LOADED : filter_load(c, f);
 
-		if (r == PNF_BROKEN)
-			return err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
+		if (r == PNF_BROKEN && result != -E_CONFIG)
+			result = err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
 		if (r != PNF_LOADED && result == 0)
 			result = err_set(err, E_AGAIN, "filter %s: %s", f->conf->name, f->why);
 	}
@@ -218,11 +222,13 @@ run_parts(struct pnf_msg *m, const struct chain_filter *f)
 }
 
 const struct unpack *
-run_unpack(struct pnf_msg *m)
+run_unpack(struct pnf_msg *m, bool with_types)
 {
 	if (!m->is_unpacked)
 		unpack_message(&m->mime, &m->unpack_memory, &m->unpack);
 	m->is_unpacked = true;
+	if (with_types)
+		unpack_types(&m->unpack, &m->unpack_memory);
 	return &m->unpack;
 }
 
@@ -240,7 +246,7 @@ run_members(struct pnf_msg *m, const struct chain_filter *f)
 
 	if (f->plugin->member == NULL)
 		return;
-	all = run_unpack(m);
+	all = run_unpack(m, !(f->plugin->about->needs & PNF_NEEDS_NO_TYPES));
 	for (size_t i = 0; i < all->n; i++) {
 		const struct unpack_item *item = &all->items[i];
 		struct pnf_member member = {.part = item->part,
@@ -338,6 +344,8 @@ chain_scan(struct chain *c, const struct scan_request *request, struct span body
 	strips_place(m);
 	if (snapshot != NULL)
 		truths_fill(m, snapshot);
+	if (request->wants_hosts)
+		hosts_fill(m);
 	*out = run;
 	return 0;
 }
@@ -363,6 +371,7 @@ chain_run_free(struct chain_run **run)
 	arena_free(&(*run)->msg.mime_memory);
 	arena_free(&(*run)->msg.header_memory);
 	arena_free(&(*run)->msg.unpack_memory);
+	arena_free(&(*run)->msg.host_memory);
 	mem_free(*run);
 	*run = NULL;
 }

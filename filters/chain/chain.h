@@ -48,8 +48,9 @@ struct chain *chain_new(const struct config *config, chain_plugins *plugins, con
 void chain_free(struct chain **c);
 
 /*
- * Loads what is not loaded.  0; -E_CONFIG when settings cannot work (err says which); filters
- * that cannot be loaded now keep is_loaded == false and a `why`, and -E_AGAIN is returned.
+ * Loads what is not loaded.  What cannot be loaded keeps is_loaded == false and a `why`.  0; -E_AGAIN
+ * when that may change by itself; -E_CONFIG when the settings of one can never work.  err says of
+ * which filter, the first of that kind.
  */
 int chain_load(struct chain *c, struct err *err);
 /* In a worker, in its sandbox: the start hooks of all loaded filters. */

@@ -157,13 +157,36 @@ may_strip(struct pnf_msg *m, int index)
 	return *known == 2;
 }
 
+/* In the log, once for a filter and message: who writes filters would look for it in vain else. */
+static int
+refuse(struct pnf_msg *m, const char *what, const char *name)
+{
+	if (!(m->has_refused & 1u << m->filter))
+		log_event(LOG_WARN, "filter overreaches", KV("id", m->id),
+		    KV_STR("filter", m->now->conf->name), KV_STR("what", what),
+		    KV("name", run_line(m, span_str(name), SCAN_TAG_NAME_MAX)));
+	m->has_refused |= 1u << m->filter;
+	return -1;
+}
+
+/* What a filter has found and cannot say must not look as if it had found nothing. */
+static int
+refuse_outcome(struct pnf_msg *m, const char *name)
+{
+	m->is_rough = true;
+	if (run_recorded(m, -1) == SIZE_MAX)
+		run_record(
+		    m, m->filter, -1, SPAN("it reported an outcome that it has not declared"));
+	return refuse(m, "an outcome that it has not declared", name);
+}
+
 static int
 host_outcome(struct pnf_msg *m, const char *name, struct pnf_span why)
 {
 	int index = outcome_index(m, name);
 
 	if (index == OUTCOME_UNKNOWN)
-		return -1;
+		return refuse_outcome(m, name);
 	record(m, name, index, from_pnf(why));
 	if (may_strip(m, index))
 		strips_give_up(m, run_recorded(m, index), SPAN("it is about no part alone"));
@@ -175,9 +198,12 @@ host_outcome_part(struct pnf_msg *m, const char *name, uint32_t part, struct pnf
 {
 	int index = outcome_index(m, name);
 
-	if (!(m->now->plugin->about->may & PNF_MAY_NAME_PARTS) || part >= m->mime.n_parts ||
-	    index == OUTCOME_UNKNOWN)
-		return -1;
+	if (index == OUTCOME_UNKNOWN)
+		return refuse_outcome(m, name);
+	if (!(m->now->plugin->about->may & PNF_MAY_NAME_PARTS))
+		return refuse(m, "a part, without PNF_MAY_NAME_PARTS", name);
+	if (part >= m->mime.n_parts)
+		return refuse(m, "a part that is none", name);
 	record(m, name, index, from_pnf(why));
 	if (may_strip(m, index))
 		strips_mark(m, run_recorded(m, index), part, from_pnf(why));
@@ -190,10 +216,14 @@ host_tag(struct pnf_msg *m, const char *name, int32_t score_milli, struct pnf_sp
 	struct scan_result *r = &m->result;
 	uint32_t may = m->now->plugin->about->may;
 
-	if (!(may & PNF_MAY_TAG) || (score_milli != 0 && !(may & PNF_MAY_SCORE)))
-		return -1;
-	if (!scan_tag_name_is_valid(span_str(name)) || r->n_tags == SCAN_TAGS_MAX)
-		return -1;
+	if (!(may & PNF_MAY_TAG))
+		return refuse(m, "a tag, without PNF_MAY_TAG", name);
+	if (score_milli != 0 && !(may & PNF_MAY_SCORE))
+		return refuse(m, "a score, without PNF_MAY_SCORE", name);
+	if (!scan_tag_name_is_valid(span_str(name)))
+		return refuse(m, "a tag whose name may not be one", name);
+	if (r->n_tags == SCAN_TAGS_MAX)
+		return refuse(m, "more tags than fit", name);
 	r->tags[r->n_tags++] = (struct scan_tag){.filter = m->filter,
 	    .name = run_line(m, span_str(name), SCAN_TAG_NAME_MAX),
 	    .why = run_line(m, from_pnf(why), SCAN_WHY_MAX),
@@ -265,9 +295,11 @@ add_edit(struct pnf_msg *m, struct header_edit e)
 {
 	size_t bytes = e.name.n + e.value.n;
 
-	if (!(m->now->plugin->about->may & PNF_MAY_EDIT_HEADERS) || bytes > SCAN_EDIT_MAX ||
-	    m->edit_bytes + bytes > SCAN_EDITS_BYTES || m->result.n_edits == SCAN_EDITS_MAX ||
-	    !is_field_value(e.value) || (e.kind != EDIT_ADD && e.index >= m->mime.n_headers))
+	if (!(m->now->plugin->about->may & PNF_MAY_EDIT_HEADERS))
+		return refuse(m, "an edit, without PNF_MAY_EDIT_HEADERS", "");
+	if (bytes > SCAN_EDIT_MAX || m->edit_bytes + bytes > SCAN_EDITS_BYTES ||
+	    m->result.n_edits == SCAN_EDITS_MAX || !is_field_value(e.value) ||
+	    (e.kind != EDIT_ADD && e.index >= m->mime.n_headers))
 		return -1;
 	e.name = copy_bytes(m, e.name);
 	e.value = copy_bytes(m, e.value);

@@ -82,10 +82,16 @@ plugin_open(const char *folder, const char *file, struct pnf_filter *filter, str
 
 	if (join(path, folder, file, err) < 0)
 		return -err->code;
+	if (access(path, R_OK) < 0)
+		return err_set(err, E_DENIED,
+		    "%s cannot be read by the user who filters: %m; chmod a+r", path);
 	/* All of it now: what is missing must not show in the middle of a message. */
 	object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (object == NULL)
-		return err_set(err, E_IO, "%s cannot be loaded: %s", path, dlerror());
+		return err_set(err, E_IO,
+		    "%s cannot be loaded: %s; compile it with cc -shared -fPIC, and name the "
+		    "libraries it needs",
+		    path, dlerror());
 	symbol = dlsym(object, "postern_filter");
 	if (symbol == NULL)
 		return err_set(err, E_SYNTAX,

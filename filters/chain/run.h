@@ -16,6 +16,7 @@ struct pnf_msg {
 	struct arena mime_memory;   /* the parsed message */
 	struct arena header_memory; /* decoded header fields */
 	struct arena unpack_memory; /* names in archives */
+	struct arena host_memory;   /* hosts of URLs */
 	const struct chain *chain;
 	const struct conf_flow *flow;
 	const struct chain_filter *now;      /* the filter that runs */
@@ -29,8 +30,9 @@ struct pnf_msg {
 	struct span *decoded; /* one for each of mime.headers */
 	struct note notes[CHAIN_NOTES_MAX];
 	size_t n_notes, edit_bytes;
-	size_t part_bytes; /* of the texts of parts and marks */
+	size_t part_bytes, uncut_bytes; /* of the texts of parts and marks; of why parts stay */
 	bool is_rough;
+	uint32_t has_refused;      /* bit i: something that filter i may not do was logged */
 	struct scan_result result; /* until strips_place its marks name parts of `mime` */
 	uint8_t truths[SCAN_TRUTHS_MAX];
 };
@@ -53,10 +55,12 @@ void strips_mark(struct pnf_msg *m, size_t i, uint32_t part, struct span why);
 void strips_give_up(struct pnf_msg *m, size_t i, struct span why);
 /* Once, after the filters: which of the parts can be taken out, and where they are. */
 void strips_place(struct pnf_msg *m);
-/* What is in the message's archives: looked at once, when first asked for (chain.c). */
-const struct unpack *run_unpack(struct pnf_msg *m);
+/* What is in the message's archives: looked at once, when first asked for (chain.c); so are its types. */
+const struct unpack *run_unpack(struct pnf_msg *m, bool with_types);
 /* Evaluates all predicates into m->truths (truths.c). */
 void truths_fill(struct pnf_msg *m, const struct snapshot *snapshot);
+/* Gathers the hosts of the message's URLs into its result (hosts.c). */
+void hosts_fill(struct pnf_msg *m);
 /* This filter's settings, as the host table hands them to load (host.c). */
 struct pnf_config {
 	const struct conf_filter *conf;

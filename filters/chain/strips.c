@@ -23,8 +23,15 @@ enum {
 void
 strips_give_up(struct pnf_msg *m, size_t i, struct span why)
 {
-	if (i < m->result.n_outcomes && m->result.outcomes[i].uncut.n == 0)
-		m->result.outcomes[i].uncut = run_line(m, why, SCAN_UNCUT_MAX);
+	struct span text, brief = SPAN("not possible");
+
+	if (i >= m->result.n_outcomes || m->result.outcomes[i].uncut.n > 0)
+		return;
+	text = run_line(m, why, SCAN_UNCUT_MAX);
+	if (text.n == 0 || m->uncut_bytes + text.n > SCAN_UNCUT_BYTES - SCAN_OUTCOMES_MAX * brief.n)
+		text = brief; /* there is room for one of each outcome */
+	m->uncut_bytes += text.n;
+	m->result.outcomes[i].uncut = text;
 }
 
 /* A text of a part or a mark; empty when there are too many of them. */

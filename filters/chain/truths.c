@@ -65,7 +65,8 @@ name_truth(const struct predicate *p, struct span name)
 static enum truth
 unless_hidden(struct pnf_msg *m, enum truth t)
 {
-	if (mime_is_truncated(&m->mime) || (run_unpack(m)->flags & (UNPACK_LIMIT | UNPACK_BROKEN)))
+	if (mime_is_truncated(&m->mime) ||
+	    (run_unpack(m, false)->flags & (UNPACK_LIMIT | UNPACK_BROKEN)))
 		t = either(t, TRUTH_UNKNOWN);
 	return t;
 }
@@ -73,7 +74,7 @@ unless_hidden(struct pnf_msg *m, enum truth t)
 static enum truth
 attachment_truth(struct pnf_msg *m, const struct predicate *p)
 {
-	const struct unpack *all = run_unpack(m);
+	const struct unpack *all = run_unpack(m, false);
 	enum truth t = TRUTH_FALSE;
 
 	for (size_t i = 0; i < m->mime.n_parts; i++)
@@ -97,7 +98,7 @@ type_truth(const struct predicate *p, struct span type)
 static enum truth
 attachment_type_truth(struct pnf_msg *m, const struct predicate *p)
 {
-	const struct unpack *all = run_unpack(m);
+	const struct unpack *all = run_unpack(m, true);
 	enum truth t = kind_is_loaded() ? TRUTH_FALSE : TRUTH_UNKNOWN;
 
 	for (size_t i = 0; i < m->mime.n_parts && t != TRUTH_TRUE; i++) {

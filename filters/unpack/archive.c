@@ -9,7 +9,9 @@ enum {
 	BLOCK = 65536,
 	ZIP_HEADER_BYTES = 46, /* of the central directory; 30 locally */
 	TAR_MAGIC_AT = 257,
-	ISO_MAGIC_AT = 32769
+	ISO_MAGIC_AT = 32769,
+	TEXT_LOOK = 512, /* bytes in which a file shows that it is no text */
+	WORD_LOOK = 16   /* those of a text are ASCII where a signature stands */
 };
 
 static bool
@@ -44,8 +46,25 @@ archive_may_be(struct span b)
 	return b.n > 0 && memmem(b.p, b.n, zip_end.p, zip_end.n) != NULL;
 }
 
+static void
+support_formats(struct archive *a)
+{
+	(void)archive_read_support_format_zip(a); /* what this libarchive lacks it does not read */
+	(void)archive_read_support_format_7zip(a);
+	(void)archive_read_support_format_tar(a);
+	(void)archive_read_support_format_gnutar(a);
+	(void)archive_read_support_format_cab(a);
+	(void)archive_read_support_format_iso9660(a);
+	(void)archive_read_support_format_rar(a);
+	(void)archive_read_support_format_rar5(a);
+	(void)archive_read_support_format_lha(a);
+	(void)archive_read_support_format_cpio(a);
+	(void)archive_read_support_format_ar(a);
+	(void)archive_read_support_format_xar(a);
+}
+
 static struct archive *
-open_archive(struct span bytes)
+open_archive(struct span bytes, bool is_file_alone)
 {
 	struct archive *a = archive_read_new();
 
@@ -58,18 +77,8 @@ open_archive(struct span bytes)
 	(void)archive_read_support_filter_zstd(a);
 	(void)archive_read_support_filter_lz4(a);
 	(void)archive_read_support_filter_compress(a);
-	(void)archive_read_support_format_zip(a);
-	(void)archive_read_support_format_7zip(a);
-	(void)archive_read_support_format_tar(a);
-	(void)archive_read_support_format_gnutar(a);
-	(void)archive_read_support_format_cab(a);
-	(void)archive_read_support_format_iso9660(a);
-	(void)archive_read_support_format_rar(a);
-	(void)archive_read_support_format_rar5(a);
-	(void)archive_read_support_format_lha(a);
-	(void)archive_read_support_format_cpio(a);
-	(void)archive_read_support_format_ar(a);
-	(void)archive_read_support_format_xar(a);
+	if (!is_file_alone)
+		support_formats(a);
 	(void)archive_read_support_format_raw(a);
 	if (archive_read_open_memory(a, bytes.p, bytes.n) == ARCHIVE_OK)
 		return a;
@@ -77,7 +86,10 @@ open_archive(struct span bytes)
 	return NULL;
 }
 
-/* The bytes of the entry at hand, up to the limits; *flags says what is missing. */
+/*
+ * The bytes of the entry at hand, up to the limits; *flags says what is missing.  What does not fit is
+ * unpacked all the same and counted: libarchive would do so to get to the next entry, without end.
+ */
 static void
 read_entry(struct unpack_walk *w, struct archive *a, struct buf *to, unsigned *flags)
 {
@@ -98,12 +110,14 @@ read_entry(struct unpack_walk *w, struct archive *a, struct buf *to, unsigned *f
 		/* Sums or sizes that do not fit: readers differ in what they make of it. */
 		if (r == ARCHIVE_WARN)
 			*flags |= UNPACK_BROKEN;
-		if (n > w->bytes_left || walk_is_late(w) ||
-		    buf_add_span(to, span_of(block, n)) < 0) {
+		if (n > w->bytes_left || walk_is_late(w)) {
+			w->bytes_left = 0;
 			*flags |= UNPACK_LIMIT;
 			return;
 		}
 		w->bytes_left -= n;
+		if (buf_add_span(to, span_of(block, n)) < 0)
+			*flags |= UNPACK_LIMIT;
 	}
 }
 
@@ -204,42 +218,89 @@ walk_zip_names(struct unpack_walk *w, struct span bytes, size_t from, uint32_t d
 	}
 }
 
+/* Some signatures are words that a text may begin with: a telephone number is no cpio. */
+static bool
+is_text(struct span bytes)
+{
+	bytes = span_take(bytes, TEXT_LOOK);
+	for (size_t i = 0; i < bytes.n; i++)
+		if ((unsigned char)bytes.p[i] < '\t' ||
+		    (i < WORD_LOOK && (unsigned char)bytes.p[i] >= 0x7f))
+			return false;
+	return true;
+}
+
+enum archive_kind {
+	ARCHIVE_NONE,    /* nothing that libarchive knows */
+	ARCHIVE_EMPTY,   /* compressed, and inside an archive without members */
+	ARCHIVE_FILE,    /* compressed, and no archive inside */
+	ARCHIVE_MEMBERS, /* what has a list of members */
+};
+
+static enum archive_kind
+walk_entries(struct unpack_walk *w, size_t item, struct archive *a)
+{
+	uint32_t depth = w->out->items[item].depth + 1;
+	struct span outer = w->out->items[item].name;
+	enum archive_kind kind = ARCHIVE_MEMBERS;
+	struct archive_entry *e;
+	size_t n = 0;
+	int r;
+
+	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
+		bool is_raw = archive_format(a) == ARCHIVE_FORMAT_RAW;
+
+		/* Raw without a filter is what no format knows. */
+		if (is_raw && archive_filter_count(a) < 2)
+			return ARCHIVE_NONE;
+		n++;
+		kind = is_raw ? ARCHIVE_FILE : ARCHIVE_MEMBERS;
+		walk_flag(w, item, UNPACK_ARCHIVE);
+		take_entry(w, a, e, depth, is_raw ? inner_name(outer) : entry_name(e));
+		if (walk_is_late(w) || w->bytes_left == 0 || w->out->n >= UNPACK_ITEMS) {
+			walk_flag(w, item, UNPACK_LIMIT);
+			return kind;
+		}
+	}
+	if (r != ARCHIVE_EOF && archive_read_has_encrypted_entries(a) > 0)
+		walk_flag(w, item, UNPACK_ENCRYPTED);
+	else if (r != ARCHIVE_EOF && n == 0)
+		return ARCHIVE_NONE;
+	else if (r != ARCHIVE_EOF)
+		walk_flag(w, item, UNPACK_BROKEN);
+	return n == 0 && archive_filter_count(a) > 1 ? ARCHIVE_EMPTY : kind;
+}
+
+static enum archive_kind
+walk_as(struct unpack_walk *w, size_t item, struct span bytes, bool is_file_alone)
+{
+	struct archive *a = open_archive(bytes, is_file_alone);
+	enum archive_kind kind;
+
+	if (a == NULL)
+		return ARCHIVE_NONE;
+	kind = walk_entries(w, item, a);
+	(void)archive_read_free(a); /* nothing to lose */
+	return kind;
+}
+
 void
 archive_walk(struct unpack_walk *w, size_t item, struct span bytes)
 {
 	uint32_t depth = w->out->items[item].depth + 1;
-	struct span outer = w->out->items[item].name;
 	size_t from = w->out->n;
-	struct archive *a;
-	struct archive_entry *e;
-	bool is_raw = false;
-	int r;
+	enum archive_kind kind;
 
 	if (depth > UNPACK_DEPTH) {
 		walk_flag(w, item, UNPACK_LIMIT);
 		return;
 	}
-	a = open_archive(bytes);
-	if (a == NULL) {
+	kind = walk_as(w, item, bytes, false);
+	/* Zeros read as the end of a tar; what stands behind them is in the file all the same. */
+	if (kind == ARCHIVE_EMPTY)
+		kind = walk_as(w, item, bytes, true);
+	if (kind == ARCHIVE_NONE && !is_text(bytes))
 		walk_flag(w, item, UNPACK_BROKEN);
-		return;
-	}
-	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
-		is_raw = archive_format(a) == ARCHIVE_FORMAT_RAW;
-		/* Raw without a filter is what no format knows. */
-		if (is_raw && archive_filter_count(a) < 2)
-			break;
-		walk_flag(w, item, UNPACK_ARCHIVE);
-		take_entry(w, a, e, depth, is_raw ? inner_name(outer) : entry_name(e));
-		if (walk_is_late(w) || w->out->n >= UNPACK_ITEMS) {
-			walk_flag(w, item, UNPACK_LIMIT);
-			break;
-		}
-	}
-	if (r != ARCHIVE_OK && r != ARCHIVE_WARN && r != ARCHIVE_EOF)
-		walk_flag(w, item,
-		    archive_read_has_encrypted_entries(a) > 0 ? UNPACK_ENCRYPTED : UNPACK_BROKEN);
-	(void)archive_read_free(a); /* nothing to lose */
-	if (!is_raw)
+	if (kind != ARCHIVE_FILE)
 		walk_zip_names(w, bytes, from, depth);
 }

@@ -108,20 +108,40 @@ walk_tnef(struct unpack_walk *w, size_t item, struct span bytes)
 		walk_flag(w, item, UNPACK_BROKEN);
 }
 
+static void
+type_item(struct unpack *u, size_t item, struct arena *arena)
+{
+	char type[KIND_NAME_MAX];
+
+	kind_of(u->items[item].untyped, type);
+	u->items[item].untyped = (struct span){0};
+	if (arena_left(arena) > sizeof(type) + ROUNDING) {
+		u->items[item].type = arena_copy(arena, span_str(type));
+	} else {
+		u->items[item].flags |= UNPACK_LIMIT;
+		u->flags |= UNPACK_LIMIT;
+	}
+}
+
+void
+unpack_types(struct unpack *u, struct arena *arena)
+{
+	for (size_t i = 0; i < u->n; i++)
+		if (u->items[i].untyped.n > 0)
+			type_item(u, i, arena);
+}
+
 void
 walk_content(struct unpack_walk *w, size_t item, struct span bytes)
 {
-	char type[KIND_NAME_MAX];
 	struct ole_found ole;
 
 	w->out->items[item].size = bytes.n;
 	w->out->items[item].has_hash =
 	    EVP_Digest(bytes.p, bytes.n, w->out->items[item].hash, NULL, EVP_sha256(), NULL) == 1;
-	kind_of(bytes, type);
-	if (arena_left(w->arena) > sizeof(type) + ROUNDING)
-		w->out->items[item].type = arena_copy(w->arena, span_str(type));
-	else
-		walk_flag(w, item, UNPACK_LIMIT);
+	w->out->items[item].untyped = bytes;
+	if (w->out->items[item].depth > 0)
+		type_item(w->out, item, w->arena); /* these bytes are gone in a moment */
 	ole = ole_look(bytes);
 	walk_flag(w, item,
 	    (ole.has_macro ? UNPACK_MACRO : 0u) | (ole.is_encrypted ? UNPACK_ENCRYPTED : 0u) |

@@ -32,7 +32,9 @@ struct unpack_item {
 	uint32_t part;    /* index of the MIME part it is in */
 	uint32_t depth;   /* 0: that part itself */
 	struct span name; /* may be empty; as it stands in the archive */
-	struct span type; /* what its bytes are, empty when it cannot be told */
+	struct span
+	    type; /* what its bytes are, empty when it cannot be told; of a part see unpack_types */
+	struct span untyped; /* bytes of a part whose type nobody has asked for yet */
 	uint64_t size;
 	unsigned flags;
 	bool has_hash;
@@ -45,7 +47,10 @@ struct unpack {
 	unsigned flags; /* of all */
 };
 
-/* `arena` has UNPACK_ARENA_MIN bytes left. */
+/* `arena` has UNPACK_ARENA_MIN bytes left.  The types of parts (depth 0) stay empty: libmagic takes longer
+ * than all the rest does for a mail without archives. */
 void unpack_message(const struct mime_message *m, struct arena *arena, struct unpack *out);
+/* Fills those in, where that has not been done; while the message and `arena` live. */
+void unpack_types(struct unpack *u, struct arena *arena);
 
 #endif

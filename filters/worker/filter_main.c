@@ -11,6 +11,7 @@
 #include "filters/worker/share.h"
 #include "filters/worker/stamp.h"
 #include "filters/worker/zygote.h"
+#include "policy/dnsbl/domain.h"
 #include "relay/base/log.h"
 #include "relay/message/decode.h"
 #include "relay/process/role.h"
@@ -24,7 +25,8 @@
 
 enum {
 	RETRY_MS = 5000,
-	WATCH_MS = 5000, /* the signature folders are looked at this often */
+	WATCH_MS = 1000, /* the signature folders are looked at this often */
+	WATCH_QUIET = 2, /* so many looks in a row must find them as the one before did */
 	WORKERS_MIN = 2,
 	PATH_BYTES = 512
 };
@@ -37,6 +39,7 @@ struct filter_role {
 	int memory_fd;           /* limits_memory_open */
 	struct timer *retry, *watch;
 	uint64_t loaded, seen; /* stamps of the signature folders: as loaded, as seen last */
+	unsigned n_quiet;      /* looks in a row that have seen the same */
 	bool had_databases;    /* all folders named so were there before the sandbox closed */
 };
 
@@ -168,11 +171,23 @@ tell_unloaded(struct filter_role *f)
 	}
 }
 
+static size_t
+count_loaded(const struct chain *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_filters; i++)
+		n += c->filters[i].is_loaded;
+	return n;
+}
+
 static void
 on_retry(void *arg)
 {
 	struct filter_role *f = arg;
+	size_t before = count_loaded(f->chain);
 	struct err err = {0};
+	bool has_all;
 
 	/* A folder that came later is outside of the sandbox: a fresh start sees it. */
 	if (!f->had_databases && has_databases(f->role->config)) {
@@ -180,52 +195,33 @@ on_retry(void *arg)
 		loop_stop(f->role->loop);
 		return;
 	}
-	if (chain_load(f->chain, &err) == 0) {
-		role_problem(f->role, "signatures", "loaded", NULL);
+	has_all = chain_load(f->chain, &err) == 0;
+	if (count_loaded(f->chain) > before)
 		zygote_refresh(f->zygote);
+	if (has_all) {
+		role_problem(f->role, "signatures", "loaded", NULL);
 		return;
 	}
+	if (count_loaded(f->chain) > before)
+		tell_unloaded(f); /* the next one */
 	loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
 }
 
 /*
- * Loads everything once more beside what is there, and goes over to it.  The loop stands still for as
- * long as that takes; the workers do not, each has its own channel to front.  Signatures that cannot be
- * loaded change nothing but `status`.
+ * What is being written is not loaded, so that looks must agree.  This process never loads new signatures: a
+ * successor does, beside it, and takes over when it has them and they work.
  */
-static void
-load_anew(struct filter_role *f)
-{
-	struct chain *old = f->chain, *fresh;
-	struct err err = {0};
-
-	f->loaded = f->seen;
-	fresh = chain_new(f->role->config, code_of, f->folder);
-	if (chain_load(fresh, &err) < 0) {
-		chain_free(&fresh);
-		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err.text));
-		role_problem(f->role, "signatures",
-		    "new signatures cannot be loaded, the old ones stay",
-		    "run freshclam; the log of the filter role says more");
-		return;
-	}
-	f->chain = fresh;
-	share_memory();
-	zygote_switch(f->zygote, fresh);
-	chain_free(&old);
-	role_problem(f->role, "signatures", "loaded", NULL);
-	log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
-}
-
-/* What is being written is not loaded: two looks must agree. */
 static void
 on_watch(void *arg)
 {
 	struct filter_role *f = arg;
 	uint64_t now = stamp_databases(f->role->config);
 
-	if (now != f->loaded && now == f->seen && f->retry == NULL)
-		load_anew(f);
+	f->n_quiet = now == f->seen ? f->n_quiet + 1 : 0;
+	if (now != f->loaded && f->n_quiet >= WATCH_QUIET && f->retry == NULL) {
+		f->loaded = now;
+		role_renew(f->role);
+	}
 	f->seen = now;
 	loop_timer(f->role->loop, &f->watch, WATCH_MS, on_watch, f);
 }
@@ -263,6 +259,7 @@ filter_prepare(struct role *role, struct err *err)
 		return -err->code;
 	f.memory_fd = limits_memory_open();
 	decode_warm_up();
+	domain_prepare();
 	tzset();
 	f.had_databases = has_databases(role->config);
 	f.loaded = f.seen = stamp_databases(role->config);
@@ -270,7 +267,15 @@ filter_prepare(struct role *role, struct err *err)
 		return -err->code;
 	f.chain = chain_new(role->config, code_of, f.folder);
 	r = chain_load(f.chain, err);
-	if (r < 0 && r != -E_AGAIN)
+	if (r < 0 && role->is_successor) { /* the one before it goes on */
+		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err->text));
+		return r;
+	}
+	/* A filter whose settings are wrong fails each message, and status says so: all others would have
+	 * no filter role at all. */
+	if (r == -E_CONFIG)
+		log_event(LOG_ERROR, "filter not loaded", KV_STR("why", err->text));
+	else if (r < 0 && r != -E_AGAIN)
 		return r;
 	share_memory();
 	return 0;
@@ -284,6 +289,7 @@ filter_start(struct role *role)
 	const struct zygote_settings settings = {.n_workers = count_workers(fronts),
 	    .n_fronts = fronts,
 	    .folder = f->folder,
+	    .first_folder = role->instance * ZYGOTE_WORKERS_MAX,
 	    .sandbox = enter_sandbox,
 	    .memory_fd = f->memory_fd,
 	    .problem = on_worker_problem,
@@ -292,6 +298,8 @@ filter_start(struct role *role)
 	f->zygote = zygote_new(role->loop, f->chain, &settings);
 	loop_timer(role->loop, &f->watch, WATCH_MS, on_watch, f);
 	tell_unloaded(f);
+	if (role->is_successor)
+		log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
 	for (size_t i = 0; i < f->chain->n_filters; i++)
 		if (!f->chain->filters[i].is_loaded && f->retry == NULL)
 			loop_timer(role->loop, &f->retry, RETRY_MS, on_retry, f);
@@ -308,13 +316,33 @@ filter_peer(struct role *role, unsigned place, int fd)
 		(void)close(fd); /* nobody else asks for workers */
 }
 
+static void
+on_drained(void *arg)
+{
+	struct filter_role *f = arg;
+
+	loop_stop(f->role->loop);
+}
+
+/* Messages that workers have in hand are finished: front closes the channels of the others. */
+static void
+filter_stop(struct role *role)
+{
+	struct filter_role *f = role->self;
+
+	timer_cancel(&f->watch);
+	timer_cancel(&f->retry);
+	zygote_drain(f->zygote, on_drained, f);
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct role_ops ops = {.id = ROLE_FILTER,
 	    .prepare = filter_prepare,
 	    .start = filter_start,
-	    .peer = filter_peer};
+	    .peer = filter_peer,
+	    .stop = filter_stop};
 
 	return role_main(&ops, argc, argv);
 }

@@ -199,6 +199,7 @@ worker_run(const struct worker *w)
 		leave(WORKER_NO_SANDBOX, "worker cannot start", err.text);
 	if (chain_start(own.chain, own.tmpdir, &err) < 0)
 		leave(WORKER_NO_FILTERS, "worker cannot start", err.text);
+	answer(&s, WORKER_READY, 0, (struct span){0});
 	loop(&s);
 	leave(WORKER_DONE, "", "");
 }

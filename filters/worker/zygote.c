@@ -44,7 +44,9 @@ struct zygote {
 	uint64_t last_number;
 	struct slot *slots; /* of all fronts */
 	unsigned n_slots;
-	bool has_problem;
+	bool has_problem, is_draining;
+	void (*drained)(void *arg); /* NULL: told, or not asked for */
+	void *drained_arg;
 };
 
 static void slot_fork(struct slot *s);
@@ -96,7 +98,8 @@ be_worker(struct slot *s, int fd, int parent, uint64_t memory_max)
 	    .sandbox = z->settings.sandbox};
 
 	unmap_others(s);
-	must(snprintf(path, sizeof(path), "%s/%u", z->folder, s->index) < (int)sizeof(path));
+	must(snprintf(path, sizeof(path), "%s/%u", z->folder, z->settings.first_folder + s->index) <
+	     (int)sizeof(path));
 	worker_run(&w);
 }
 
@@ -123,7 +126,7 @@ slot_fork(struct slot *s)
 	uint64_t own = limits_memory(z->settings.memory_fd);
 	int fds[CHANNEL_FDS];
 
-	if (s->front->channel == NULL || s->pid != 0)
+	if (s->front->channel == NULL || s->pid != 0 || z->is_draining)
 		return;
 	channel_pair(ends);
 	page_reset(s->page);
@@ -199,6 +202,19 @@ tell_death(const struct slot *s, int status, const struct worker_doing *doing)
 }
 
 static void
+tell_drained(struct zygote *z)
+{
+	void (*drained)(void *) = z->drained;
+
+	for (unsigned i = 0; i < z->n_slots; i++)
+		if (z->slots[i].pid != 0)
+			return;
+	z->drained = NULL;
+	if (drained != NULL)
+		drained(z->drained_arg);
+}
+
+static void
 slot_died(struct slot *s, int status)
 {
 	struct zygote *z = s->z;
@@ -215,7 +231,8 @@ slot_died(struct slot *s, int status)
 		tell_problem(z, false, problem);
 	else if (was_clean || !was_young)
 		tell_problem(z, true, NULL);
-	if (s->front->channel == NULL)
+	tell_drained(z);
+	if (s->front->channel == NULL || z->is_draining)
 		return;
 	/* One that dies at its work is replaced at once; one that cannot start gets no such haste. */
 	if (was_young && !was_clean && !s->was_deadline && doing.scan == 0) {
@@ -324,6 +341,7 @@ on_front_gone(void *arg)
 
 	channel_free(&f->channel);
 	end_workers(f);
+	tell_drained(f->z);
 }
 
 static const struct channel_events front_events = {on_front_message, on_front_gone};
@@ -401,13 +419,14 @@ zygote_serve(struct zygote *z, unsigned front, int fd)
 }
 
 void
-zygote_switch(struct zygote *z, struct chain *chain)
+zygote_drain(struct zygote *z, void (*drained)(void *arg), void *arg)
 {
-	z->chain = chain;
-	zygote_refresh(z);
-	for (unsigned i = 0; i < z->settings.n_fronts; i++)
-		if (channel_is_open(z->fronts[i].channel))
-			channel_send(z->fronts[i].channel, FILTER_FRESH, 0, (struct span){0}, NULL);
+	z->is_draining = true;
+	z->drained = drained;
+	z->drained_arg = arg;
+	for (unsigned i = 0; i < z->n_slots; i++)
+		timer_cancel(&z->slots[i].birth);
+	tell_drained(z);
 }
 
 void

@@ -22,6 +22,8 @@ struct zygote_settings {
 	unsigned n_workers; /* for each front */
 	unsigned n_fronts;  /* 1 when 0 */
 	const char *folder; /* each worker's own folder is made below */
+	unsigned
+	    first_folder; /* number of the first of them: another zygote may be at work there */
 	worker_sandbox *sandbox;
 	unsigned messages_max; /* of one worker; WORKER_MESSAGES when 0 */
 	int memory_fd; /* of limits_memory_open, the caller's; below 0: no limit on memory */
@@ -39,9 +41,9 @@ struct zygote *zygote_new(
 void zygote_free(struct zygote **z);
 /* Takes the fd of the front of this number; the workers of the one that had it are killed. */
 void zygote_serve(struct zygote *z, unsigned front, int fd);
-/* From now on workers are forked with this chain, which outlives the zygote; those of the old one are
- * replaced as by zygote_refresh, and it may be freed: they have their own copies of its pages. */
-void zygote_switch(struct zygote *z, struct chain *chain);
+/* No more workers; those there are end when front has closed their channels.  `drained` is called once,
+ * when the last has ended: at once where there is none. */
+void zygote_drain(struct zygote *z, void (*drained)(void *arg), void *arg);
 /* After chain_load: workers that know the old state are replaced, the busy ones too; front sends
  * their message to a fresh one. */
 void zygote_refresh(struct zygote *z);

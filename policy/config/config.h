@@ -71,6 +71,7 @@ struct conf_dns {
 	struct endpoint *servers; /* none given: those of /etc/resolv.conf at start */
 	size_t n_servers;
 	int64_t timeout_ms, banner_wait_ms;
+	int64_t probe_ms; /* between probes of a DNS list that is well */
 };
 
 /* Databases (.mmdb) of what is known of an address; NULL: none. */
@@ -86,7 +87,8 @@ enum {
 	CONNECT_PTR = 4,
 	CONNECT_GREET = 8,
 	CONNECT_RATE = 16,
-	CONNECT_GREYLIST = 32
+	CONNECT_GREYLIST = 32,
+	CONNECT_SENDER = 64
 };
 
 /* How many in how long; n == 0: no limit. */
@@ -100,6 +102,13 @@ struct conf_allowance {
 struct conf_rate {
 	uint32_t connections; /* at once; 0: no limit */
 	struct conf_allowance messages, recipients, errors;
+};
+
+/* What is done when the DNS says of the sender's domain that it cannot be written to. */
+struct conf_sender {
+	enum action missing, null_mx;     /* pass, tag, tempfail or reject */
+	enum action unreachable, private; /* pass or tag */
+	const char *canary;               /* a name that exists, and takes mail or has no MX */
 };
 
 struct conf_greylist {
@@ -146,6 +155,7 @@ struct conf_flow {
 	int64_t greet_wait_ms; /* the banner waits that long for who talks too early */
 	struct conf_rate rate;
 	struct conf_greylist greylist;
+	struct conf_sender sender;
 	struct conf_flow_filter filters[CONFIG_FILTERS_MAX];
 	size_t n_filters;
 	struct conf_score score;
@@ -158,6 +168,7 @@ struct conf_flow {
 struct conf_keep {
 	int64_t positive_ms, negative_ms;
 	int64_t stale_ms; /* past its time, while the source is away: positive answers only */
+	int64_t probe_ms; /* between random addresses that nobody can have */
 };
 
 enum directory_scope { DIRECTORY_SUB, DIRECTORY_ONE, DIRECTORY_BASE };

@@ -141,6 +141,9 @@ void schema_read_connect(struct reading *r, const struct node *n, void *to);
 void schema_read_greet(struct reading *r, const struct node *n, void *to);
 void schema_read_rate(struct reading *r, const struct node *n, void *to);
 void schema_read_greylist(struct reading *r, const struct node *n, void *to);
+/* schema_sender.c */
+void schema_sender_defaults(struct conf_sender *s);
+void schema_read_sender(struct reading *r, const struct node *n, void *to);
 /* What they mean together. */
 void schema_check_connect(struct reading *r, const struct node *flow, const struct conf_flow *f);
 /* schema_flow.c: needs filters, gateways and domains. */

@@ -23,6 +23,7 @@ schema_connect_defaults(struct conf_flow *f)
 	    .window_ms = (int64_t)WINDOW_DAYS * DAY_MS,
 	    .keep_ms = (int64_t)KEEP_DAYS * DAY_MS,
 	    .clients = KNOWN_CLIENTS};
+	schema_sender_defaults(&f->sender);
 }
 
 void
@@ -31,7 +32,8 @@ schema_read_connect(struct reading *r, const struct node *n, void *to)
 	static const struct choice choices[] = {{"access", CONNECT_ACCESS, true},
 	    {"dnsbl", CONNECT_DNSBL, true}, {"ptr", CONNECT_PTR, true},
 	    {"greet", CONNECT_GREET, true}, {"rate", CONNECT_RATE, true},
-	    {"greylist", CONNECT_GREYLIST, true}, {NULL, 0, false}};
+	    {"greylist", CONNECT_GREYLIST, true}, {"sender", CONNECT_SENDER, true},
+	    {NULL, 0, false}};
 	struct conf_flow *f = to;
 	int value;
 
@@ -187,8 +189,8 @@ schema_check_connect(struct reading *r, const struct node *flow, const struct co
 	static const struct {
 		const char *word;
 		unsigned bit;
-	} sections[] = {
-	    {"greet", CONNECT_GREET}, {"rate", CONNECT_RATE}, {"greylist", CONNECT_GREYLIST}};
+	} sections[] = {{"greet", CONNECT_GREET}, {"rate", CONNECT_RATE},
+	    {"greylist", CONNECT_GREYLIST}, {"sender", CONNECT_SENDER}};
 
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
 		const struct node *n = schema_child(flow, sections[i].word);

@@ -25,6 +25,7 @@ config_defaults(struct config *c)
 	c->dns.timeout_ms = 5 * SECOND_MS;
 	c->callout = conf_callout_default;
 	c->dns.banner_wait_ms = 3 * SECOND_MS;
+	c->dns.probe_ms = MINUTE_MS;
 	memcpy(c->queue.retry_ms, retry_ms, sizeof(retry_ms));
 	c->queue.n_retry = sizeof(retry_ms) / sizeof(retry_ms[0]);
 	c->queue.warn_after_ms = 4 * HOUR_MS;
@@ -186,6 +187,15 @@ read_banner_wait(struct reading *r, const struct node *n, void *to)
 	    r, n, &range, &((struct conf_dns *)to)->banner_wait_ms); /* or the default */
 }
 
+static void
+read_probe(struct reading *r, const struct node *n, void *to)
+{
+	static const struct range range = {SECOND_MS, HOUR_MS, "from 1s to 1h"};
+
+	(void)schema_read_time(
+	    r, n, &range, &((struct conf_dns *)to)->probe_ms); /* or the default */
+}
+
 void
 schema_read_dns(struct reading *r, const struct node *n, void *to)
 {
@@ -193,6 +203,7 @@ schema_read_dns(struct reading *r, const struct node *n, void *to)
 	    {"servers", RULE_LIST, read_servers},
 	    {"timeout", RULE_ONE, read_dns_timeout},
 	    {"banner_wait", RULE_ONE, read_banner_wait},
+	    {"probe", RULE_ONE, read_probe},
 	    {NULL, RULE_ONE, NULL},
 	};
 

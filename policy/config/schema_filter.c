@@ -222,10 +222,13 @@ read_option(struct reading *r, const struct node *n, struct conf_option *o)
 	}
 }
 
-/* The fallback through the same grammar as if it stood in the file. */
+/* The fallback through the same grammar as if it stood in the file; one that is wrong is the plugin's
+ * fault, told at the line that asks for it. */
 static void
-read_fallback(struct reading *r, struct conf_option *o)
+read_fallback(
+    struct reading *r, struct conf_option *o, const struct pnf_about *plugin, unsigned line)
 {
+	struct complaints *outer = r->complaints, own = {.n = 0};
 	struct arena scratch;
 	struct buf text = BUF_INIT(CONFIG_TEXT_MAX);
 	const struct node *root;
@@ -234,21 +237,28 @@ read_fallback(struct reading *r, struct conf_option *o)
 		return;
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
 	(void)buf_addf(&text, "%s = %s", o->about->name, o->about->fallback); /* fits or is cut */
+	r->complaints = &own;
 	root = config_tree_parse(buf_span(&text), &scratch, r->complaints);
 	if (root->first != NULL && root->first->kind != NODE_SECTION)
 		read_option(r, root->first, o);
+	r->complaints = outer;
+	if (own.n > 0)
+		config_complain(r->complaints, line,
+		    "plugin \"%s\" has a wrong fallback of an option: %s; have it corrected",
+		    plugin->name, own.items[0].text);
+	config_complaints_free(&own);
 	arena_free(&scratch);
 	buf_free(&text);
 }
 
 static void
-default_options(struct reading *r, struct conf_filter *f)
+default_options(struct reading *r, struct conf_filter *f, unsigned line)
 {
 	f->n_options = count_options(f->plugin);
 	f->options = schema_keep_array(r, f->n_options, sizeof(f->options[0]));
 	for (size_t i = 0; i < f->n_options; i++) {
 		f->options[i].about = &f->plugin->options[i];
-		read_fallback(r, &f->options[i]);
+		read_fallback(r, &f->options[i], f->plugin, line);
 	}
 }
 
@@ -332,6 +342,27 @@ read_filter_word(
 	read_option(r, n, &f->options[i]);
 }
 
+/* No word that is known comes near it: it is no slip of the pen. */
+static bool
+is_strange(const struct known *k, struct span name)
+{
+	size_t i = nearest_word(name, k->words, k->n);
+
+	return i == k->n || 2 * nearest_distance(name, span_str(k->words[i])) >= name.n;
+}
+
+/* Whoever writes a plugin reads this once: neither typed wrong nor where plugins are looked for. */
+static void
+complain_of_name(
+    struct reading *r, unsigned line, const char *what, struct span name, const struct known *known)
+{
+	schema_known_complain(r, line, what,
+	    is_strange(known, name)
+		? " (not built in, and no plugin of the folder that \"plugins\" names)"
+		: "",
+	    name, known);
+}
+
 static void
 complain_of_plugin(struct reading *r, unsigned line, const char *what, struct span name)
 {
@@ -343,7 +374,7 @@ complain_of_plugin(struct reading *r, unsigned line, const char *what, struct sp
 		return;
 	}
 	known_add_plugins(&known, r);
-	schema_known_complain(r, line, what, "", name, &known);
+	complain_of_name(r, line, what, name, &known);
 }
 
 /* The plugin of a section: named by `plugin`, else like the section; NULL is complained of. */
@@ -380,7 +411,7 @@ filter_new(struct reading *r, struct span name, const struct pnf_about *p, const
 	f->actions.failure = ACTION_TEMPFAIL;
 	if (p != NULL) {
 		default_actions(r, n, f);
-		default_options(r, f);
+		default_options(r, f, n->line);
 	}
 	return f;
 }
@@ -416,7 +447,7 @@ complain_of_filter(struct reading *r, const struct value *v)
 		config_complain(r->complaints, v->line,
 		    "filter \"%s\" is not in this version; remove it", SHOW(v->text));
 	else
-		schema_known_complain(r, v->line, "filter", "", v->text, &known);
+		complain_of_name(r, v->line, "filter", v->text, &known);
 }
 
 const struct conf_filter *

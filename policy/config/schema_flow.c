@@ -182,6 +182,7 @@ static const struct rule flow_rules[] = {
     {"greet", RULE_SECTION, schema_read_greet},
     {"rate", RULE_SECTION, schema_read_rate},
     {"greylist", RULE_SECTION, schema_read_greylist},
+    {"sender", RULE_SECTION, schema_read_sender},
     {"filters", RULE_LIST, read_flow_filters},
     {"filter", RULE_TITLED, NULL}, /* after all the others, by read_overrides */
     {"score", RULE_SECTION, read_score},

@@ -10,7 +10,8 @@ enum { LDAP_PLAIN_PORT = 389, LDAPS_PORT = 636, FILTER_MAX = 2000, DN_MAX = 1000
 const struct conf_callout conf_callout_default = {.timeout_ms = 30 * SECOND_MS,
     .keep = {.positive_ms = 7LL * 24 * HOUR_MS,
 	.negative_ms = 2LL * HOUR_MS,
-	.stale_ms = 7LL * 24 * HOUR_MS}};
+	.stale_ms = 7LL * 24 * HOUR_MS,
+	.probe_ms = HOUR_MS}};
 
 /* --- how long answers are kept: the same words for both --- */
 
@@ -18,6 +19,14 @@ static void
 read_keep(struct reading *r, const struct node *n, int64_t *ms)
 {
 	static const struct range range = {0, 31536000000, "from 0s to 365d"};
+
+	(void)schema_read_time(r, n, &range, ms); /* or the default */
+}
+
+static void
+read_probe(struct reading *r, const struct node *n, int64_t *ms)
+{
+	static const struct range range = {100, 31536000000, "from 100ms to 365d"};
 
 	(void)schema_read_time(r, n, &range, ms); /* or the default */
 }
@@ -198,6 +207,12 @@ read_ldap_stale(struct reading *r, const struct node *n, void *to)
 	read_keep(r, n, &((struct conf_ldap *)to)->keep.stale_ms);
 }
 
+static void
+read_ldap_probe(struct reading *r, const struct node *n, void *to)
+{
+	read_probe(r, n, &((struct conf_ldap *)to)->keep.probe_ms);
+}
+
 static const struct rule ldap_rules[] = {
     {"uri", RULE_LIST, read_uri},
     {"base", RULE_ONE, read_base},
@@ -211,6 +226,7 @@ static const struct rule ldap_rules[] = {
     {"positive", RULE_ONE, read_ldap_positive},
     {"negative", RULE_ONE, read_ldap_negative},
     {"stale", RULE_ONE, read_ldap_stale},
+    {"probe", RULE_ONE, read_ldap_probe},
     {NULL, RULE_ONE, NULL},
 };
 
@@ -269,7 +285,8 @@ schema_read_ldaps(struct reading *r)
 		    .timeout_ms = 5 * SECOND_MS,
 		    .keep = {.positive_ms = HOUR_MS,
 			.negative_ms = 5 * 60 * SECOND_MS,
-			.stale_ms = 7 * day_ms}};
+			.stale_ms = 7 * day_ms,
+			.probe_ms = HOUR_MS}};
 		schema_read(r, n, ldap_rules, l);
 		finish_ldap(r, n, l);
 	}
@@ -305,6 +322,13 @@ read_callout_stale(struct reading *r, const struct node *n, void *to)
 	read_keep(r, n, &r->config->callout.keep.stale_ms);
 }
 
+static void
+read_callout_probe(struct reading *r, const struct node *n, void *to)
+{
+	(void)to;
+	read_probe(r, n, &r->config->callout.keep.probe_ms);
+}
+
 void
 schema_read_callout(struct reading *r, const struct node *n, void *to)
 {
@@ -313,6 +337,7 @@ schema_read_callout(struct reading *r, const struct node *n, void *to)
 	    {"positive", RULE_ONE, read_callout_positive},
 	    {"negative", RULE_ONE, read_callout_negative},
 	    {"stale", RULE_ONE, read_callout_stale},
+	    {"probe", RULE_ONE, read_callout_probe},
 	    {NULL, RULE_ONE, NULL},
 	};
 

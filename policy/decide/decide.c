@@ -24,14 +24,15 @@ rule_why(const struct rule *r)
 	return r->text.n > 0 ? r->text : r->condition;
 }
 
-/* Whether the flow's `connect` list leaves this rule out. */
+/* Whether the flow's `connect` list leaves this rule out: of DNS lists those of every stage. */
 static bool
 is_left_out(const struct decide_walk *w, const struct rule *r)
 {
 	const struct conf_flow *flow = w->facts->flow;
 	unsigned needs = r->list == RULE_NO_LIST ? CONNECT_ACCESS : CONNECT_DNSBL;
 
-	return w->stage == STAGE_CONNECT && flow != NULL && (flow->connect & needs) == 0;
+	return (w->stage == STAGE_CONNECT || needs == CONNECT_DNSBL) && flow != NULL &&
+	       (flow->connect & needs) == 0;
 }
 
 static const char *
@@ -71,17 +72,17 @@ static bool
 is_match(const struct decide_walk *w, const struct rule *r, struct judged *j)
 {
 	if (r->list != RULE_NO_LIST) {
-		enum list_state state = rule_answer(w, r).state;
+		struct list_answer answer = rule_answer(w, r);
 		const struct dns_list *list = snapshot_list(w->snapshot, r->list);
 
-		*j = (struct judged){
-		    .fact = list->is_white ? "dnswl" : "dnsbl", .value = list->zone};
-		if (!rule_is_expired(w, r) && !is_left_out(w, r) && state == LIST_LISTED)
+		*j = (struct judged){.fact = list->is_white ? "dnswl" : "dnsbl",
+		    .value = answer.name.n > 0 ? answer.name : list->zone};
+		if (!rule_is_expired(w, r) && !is_left_out(w, r) && answer.state == LIST_LISTED)
 			return true;
 		walk_trace(w, j->fact, j->value, r->id,
 		    rule_is_expired(w, r) ? "expired"
 		    : is_left_out(w, r)   ? "skipped: not in the flow's connect"
-					  : list_result(state));
+					  : list_result(answer.state));
 		return false;
 	}
 	if (rule_is_expired(w, r) || is_left_out(w, r)) {
@@ -161,18 +162,25 @@ decide(struct decide_walk *w, const struct rule *r)
 {
 	bool is_list = r->list != RULE_NO_LIST;
 	struct ruling ruling = {.rule = r->id, .by = is_list ? SPAN("dnsbl") : SPAN("policy")};
+	struct span name = is_list ? rule_answer(w, r).name : (struct span){0};
 	char text[VERDICT_REPLY_MAX], why[VERDICT_WHY_MAX];
 
-	(void)snprintf(why, sizeof(why), "rule %u: %.*s", r->id,
+	(void)snprintf(why, sizeof(why), "rule %u%s%.*s: %.*s", r->id, name.n > 0 ? ", " : "",
+	    SPAN_ARG(span_take(name, sizeof(why) / 2)),
 	    SPAN_ARG(span_take(r->line, sizeof(why)))); /* cut is fine */
 	ruling.why = span_str(why);
-	(void)snprintf(text, sizeof(text), "%s by policy of %s",
-	    r->verb == RULE_TEMPFAIL ? "Deferred" : "Refused",
-	    w->facts->hostname != NULL ? w->facts->hostname : "this host");
+	if (name.n > 0)
+		(void)snprintf(text, sizeof(text), "%.*s is listed by %.*s", SPAN_ARG(name),
+		    SPAN_ARG(w->snapshot->lists[r->list].zone)); /* cut is fine */
+	else
+		(void)snprintf(text, sizeof(text), "%s by policy of %s",
+		    r->verb == RULE_TEMPFAIL ? "Deferred" : "Refused",
+		    w->facts->hostname != NULL ? w->facts->hostname : "this host");
+	ruling.text = span_str(text);
 	if (r->text.n > 0)
 		ruling.text = r->text;
-	else
-		ruling.text = is_list ? r->condition : span_str(text);
+	else if (is_list && name.n == 0)
+		ruling.text = r->condition;
 	ruling.action = action_of(r->verb);
 	if (r->verb == RULE_ACCEPT)
 		w->v->is_accepted = true;
@@ -264,6 +272,7 @@ decide_stage(const struct snapshot *snapshot, enum stage stage, const struct fac
 	search(&w, &order->deciders);
 	walk_greet(&w);
 	walk_helo(&w);
+	walk_sender(&w);
 	walk_rate(&w);
 	walk_greylist(&w);
 	if (stage != STAGE_DATA)

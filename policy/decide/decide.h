@@ -38,6 +38,18 @@ struct filter_tag {
 /* Whether the client waited for the banner.  GREET_UNKNOWN: nobody looked. */
 enum greet_fact { GREET_UNKNOWN, GREET_PATIENT, GREET_EARLY };
 
+/* What the DNS says of the sender's domain (RFC 5321 section 5.1, RFC 7505).  SENDER_UNKNOWN: nobody
+ * asked, or no answer that could be believed. */
+enum sender_fact {
+	SENDER_UNKNOWN,
+	SENDER_FINE,
+	SENDER_OWN,         /* one of our domains: not asked for */
+	SENDER_MISSING,     /* there is no such name */
+	SENDER_NULL_MX,     /* it says that it takes no mail */
+	SENDER_UNREACHABLE, /* no MX and no address, or MX hosts without one */
+	SENDER_PRIVATE      /* all its mail servers have private or loopback addresses */
+};
+
 struct facts {
 	int64_t now_wall_ms; /* for `until` */
 	struct ip client;
@@ -53,6 +65,7 @@ struct facts {
 	struct span user;            /* who has signed in; empty: nobody (from STAGE_MAIL) */
 	enum greet_fact greet;       /* of STAGE_CONNECT */
 	enum rate_fact rate;         /* of the stage: what the client has too much of */
+	enum sender_fact sender;     /* of STAGE_MAIL */
 	enum greylist_fact greylist; /* of STAGE_RCPT */
 	int64_t greylist_left_ms;    /* GREYLIST_WAIT: until the mail may pass */
 	const struct list_answer
@@ -81,8 +94,8 @@ struct verdict {
 	enum action action; /* the strongest so far */
 	enum stage stage;   /* at which `action` was decided */
 	uint32_t rule;      /* id of the rule that decided, 0: none (a filter, the score) */
-	struct span
-	    by; /* "policy", a filter's name, "score", "dnsbl", "rate", "greet", "greylist" */
+	struct span by; /* "policy", a filter's name, "score", "dnsbl", "rate", "greet", "greylist",
+		 * "sender" */
 	bool is_accepted;  /* an `accept` rule stands */
 	bool spares_lists; /* a dnswl accept stands */
 	int code;          /* 550, 450 or 0; 421: the session is to end, before anything is said */

@@ -69,6 +69,8 @@ void walk_greet(struct decide_walk *w); /* STAGE_CONNECT: who talks too early */
 void walk_helo(struct decide_walk *w);
 void walk_rate(struct decide_walk *w);
 void walk_greylist(struct decide_walk *w);
+/* sender.c: STAGE_MAIL, what the DNS says of the sender's domain. */
+void walk_sender(struct decide_walk *w);
 /* outcome.c: the tag that an outcome stands for, for this recipient; empty: none. */
 struct span outcome_tag(const struct decide_walk *w, const struct filter_outcome *o);
 /* outcome.c: filters' tags and outcomes, then the score. */

@@ -28,6 +28,8 @@ const char default_policy[] =
     "# None is asked until you name one: most want a resolver of your own, some a contract.\n"
     "# dnsbl zen.example.net    answers 127.0.0.2-127.0.0.11  reject\n"
     "# dnswl white.example.net  answers 127.0.*.2-3           accept\n"
+    "# dnsbl dbl.example.net    of from  answers 127.0.1.2-127.0.1.99  reject\n"
+    "# dnsbl dbl.example.net    of url   answers 127.0.1.2-127.0.1.99  score 5 bad-url\n"
     "\n"
     "# --- content "
     "-------------------------------------------------------------------------------\n"

@@ -27,16 +27,17 @@ octet_parse(struct span text, uint8_t *out)
 	return true;
 }
 
-/* "*", "N" or "N-M". */
+/* "*", "N", "N-M" or "&N". */
 static bool
-octets_parse(struct span text, uint8_t *low, uint8_t *high)
+octets_parse(struct span text, uint8_t *low, uint8_t *high, uint8_t *bits)
 {
 	struct span first;
 
-	if (span_eq(text, SPAN("*"))) {
+	*bits = 0;
+	if (span_eq(text, SPAN("*")) || span_starts(text, SPAN("&"))) {
 		*low = 0;
 		*high = 255;
-		return true;
+		return text.p[0] == '*' || (octet_parse(span_skip(text, 1), bits) && *bits != 0);
 	}
 	if (span_find(text, '-') == text.n) {
 		bool is_right = octet_parse(text, low);
@@ -49,12 +50,12 @@ octets_parse(struct span text, uint8_t *low, uint8_t *high)
 }
 
 static bool
-pattern_parse(struct span text, uint8_t low[4], uint8_t high[4])
+pattern_parse(struct span text, uint8_t low[4], uint8_t high[4], uint8_t bits[4])
 {
 	for (int i = 0; i < 4; i++) {
 		if (i < 3 && span_find(text, '.') == text.n)
 			return false;
-		if (!octets_parse(i < 3 ? span_cut(&text, '.') : text, &low[i], &high[i]))
+		if (!octets_parse(i < 3 ? span_cut(&text, '.') : text, &low[i], &high[i], &bits[i]))
 			return false;
 	}
 	return true;
@@ -64,9 +65,10 @@ static bool
 span_range_parse(struct span text, struct answer_range *out)
 {
 	struct span first = span_cut(&text, '-');
-	uint8_t low_end[4], high_end[4];
+	uint8_t low_end[4], high_end[4], bits[4];
 
-	if (!pattern_parse(first, out->low, low_end) || !pattern_parse(text, out->high, high_end))
+	if (!pattern_parse(first, out->low, low_end, bits) ||
+	    !pattern_parse(text, out->high, high_end, bits))
 		return false;
 	return number(out->low) == number(low_end) && number(out->high) == number(high_end) &&
 	       number(out->low) <= number(out->high);
@@ -88,12 +90,12 @@ answer_range_parse(struct span text, struct answer_range *out, struct err *err)
 			dots += text.p[i] == '.';
 		out->is_span = dots == 3;
 	}
-	is_right =
-	    out->is_span ? span_range_parse(text, out) : pattern_parse(text, out->low, out->high);
+	is_right = out->is_span ? span_range_parse(text, out)
+				: pattern_parse(text, out->low, out->high, out->bits);
 	if (!is_right)
 		return err_set(err, E_SYNTAX,
-		    "`%.*s` is no range of answers; write 127.0.0.2, 127.0.0.2-127.0.0.11 or "
-		    "127.0.*.2-3",
+		    "`%.*s` is no range of answers; write 127.0.0.2, 127.0.0.2-127.0.0.11, "
+		    "127.0.*.2-3 or 127.0.0.&8",
 		    SPAN_ARG(span_take(text, 80)));
 	if (out->low[0] != 127 || out->high[0] != 127)
 		return err_set(err, E_SYNTAX,
@@ -115,7 +117,8 @@ answer_range_has(const struct answer_range *r, uint32_t address)
 	for (int i = 0; i < 4; i++) {
 		uint8_t octet = (uint8_t)(address >> (24 - 8 * i));
 
-		if (octet < r->low[i] || octet > r->high[i])
+		if (octet < r->low[i] || octet > r->high[i] ||
+		    (r->bits[i] != 0 && (octet & r->bits[i]) == 0))
 			return false;
 	}
 	return true;

@@ -13,10 +13,12 @@
 
 enum { ANSWER_RANGES_MAX = 32 }; /* ranges of one list line */
 
-/* "127.0.0.2", "127.0.0.2-127.0.0.11" (one number to another) or octet by octet: "127.0.*.2-3". */
+/* "127.0.0.2", "127.0.0.2-127.0.0.11" (one number to another) or octet by octet: "127.0.*.2-3",
+ * "127.0.0.&24" (one of these bits is set). */
 struct answer_range {
 	bool is_span; /* low to high as one number; false: each octet by itself */
 	uint8_t low[4], high[4];
+	uint8_t bits[4]; /* of an octet by itself; 0: whatever they are */
 };
 
 enum answer_type {

@@ -49,7 +49,8 @@ const struct valuelist *compile_values(struct compiler *c, struct span name, enu
 
 /* Words of the grammar.  `known` ends with NULL. */
 extern const char *const words_verbs[], *const words_facets[], *const words_options[],
-								   *const words_list_verbs[];
+								   *const words_list_verbs[],
+								       *const words_subjects[];
 bool words_facet(struct span word, enum facet *out);
 bool words_have(const char *const *words, struct span word);
 /* "; did you mean `x`?" or "; use one of a b c". */

@@ -30,6 +30,18 @@ is_asked(const struct rule *r, const struct query *q)
 	return has_facet;
 }
 
+/* The lines of this zone. */
+static void
+query_zone(const struct snapshot *s, struct span zone, bool is_white,
+    void (*on_rule)(void *arg, uint32_t id), void *arg)
+{
+	if (zone.n > 0 && zone.p[zone.n - 1] == '.')
+		zone = span_take(zone, zone.n - 1);
+	for (size_t i = 0; i < s->n_lists; i++)
+		if (s->lists[i].is_white == is_white && span_eq_nocase(s->lists[i].zone, zone))
+			on_rule(arg, s->lists[i].rule);
+}
+
 int
 snapshot_query(const struct snapshot *s, struct span facet, struct span value,
     void (*on_rule)(void *arg, uint32_t id), void *arg, struct err *err)
@@ -37,6 +49,10 @@ snapshot_query(const struct snapshot *s, struct span facet, struct span value,
 	struct query q = {.value = value};
 	char hint[HINT_MAX], room[IP_TEXT_MAX];
 
+	if (span_eq(facet, SPAN("dnsbl")) || span_eq(facet, SPAN("dnswl"))) {
+		query_zone(s, value, span_eq(facet, SPAN("dnswl")), on_rule, arg);
+		return 0;
+	}
 	if (!words_facet(facet, &q.facet)) {
 		words_hint(facet, words_facets, hint, sizeof(hint));
 		return err_set(

@@ -3,6 +3,10 @@
 
 #include <stdio.h>
 
+/* What a line says of whom it asks about, in the order of enum list_of. */
+static const enum rule_stage known_at[] = {
+    RULE_AT_CONNECT, RULE_AT_CONNECT, RULE_AT_HELO, RULE_AT_MAIL, RULE_AT_DATA};
+
 /* A name that is asked with 32 nibbles and their dots in front must still fit 253 (RFC 1035). */
 enum {
 	ZONE_MAX = 253 - 64,
@@ -92,6 +96,11 @@ read_list_verb(struct line *l, struct rule *r, bool is_white)
 		r->is_observed = true;
 		line_advance(l);
 	}
+	if (line_at(l, "of")) {
+		line_break(l, "`of` stands behind the zone; write `dnsbl ZONE of from answers "
+			      "127.0.1.2-99 reject`");
+		return;
+	}
 	if (line_at_word(l) && !words_have(words_verbs, l->now.text) &&
 	    !words_have(words_options, l->now.text)) {
 		words_hint(l->now.text, words_list_verbs, hint, sizeof(hint));
@@ -117,11 +126,80 @@ read_list_verb(struct line *l, struct rule *r, bool is_white)
 		line_break(l, "a dnsbl line cannot accept; use a dnswl line");
 }
 
+static bool
+read_subject(struct line *l, enum list_of *of)
+{
+	char hint[160];
+
+	for (int i = 0; words_subjects[i] != NULL; i++) {
+		if (!line_at(l, words_subjects[i]))
+			continue;
+		*of = (enum list_of)i;
+		line_advance(l);
+		return !l->is_broken;
+	}
+	if (l->is_broken)
+		return false;
+	if (l->has)
+		words_hint(l->now.text, words_subjects, hint, sizeof(hint));
+	line_break(l, "`of` needs what the list is asked about; %s",
+	    l->has ? hint : "write client, host, helo, from or url");
+	return false;
+}
+
+/* "of SUBJECT [whole] [addresses]". */
+static void
+read_of(struct line *l, struct dns_list *list)
+{
+	line_advance(l);
+	if (!read_subject(l, &list->of))
+		return;
+	if (line_at(l, "whole")) {
+		list->is_whole = true;
+		line_advance(l);
+	}
+	if (line_at(l, "addresses")) {
+		list->has_addresses = true;
+		line_advance(l);
+	}
+	if (list->is_whole && list->of == LIST_OF_CLIENT)
+		line_break(l, "a client is an address and has no whole name; leave `whole` out");
+	else if (list->has_addresses && list->of != LIST_OF_URL)
+		line_break(l, "only URLs hold addresses besides names; write `of url addresses`");
+	else if (list->is_white && list->of > LIST_OF_HOST)
+		line_break(l,
+		    "a dnswl line is of client or host: %s is what the sender says of itself",
+		    words_subjects[list->of]);
+}
+
+/* No more is parsed of a line that is broken, and its list counts for nothing. */
+static void
+add_list(
+    struct line *l, struct rule *r, const struct dns_list *list, const struct list_ranges *ranges)
+{
+	struct snapshot *s = l->c->s;
+
+	if (s->n_lists == POLICY_LISTS_MAX) {
+		if (!l->is_broken)
+			line_break(
+			    l, "more than %d dnsbl and dnswl lines; remove one", POLICY_LISTS_MAX);
+		return;
+	}
+	r->condition = listed_by(&s->memory, list->zone);
+	r->list = (uint16_t)s->n_lists;
+	r->stage = known_at[list->of];
+	if (list->of == LIST_OF_HOST)
+		s->facets |= 1u << FACET_HOST;
+	s->ranges[s->n_lists] = *ranges;
+	s->lists[s->n_lists] = *list;
+	s->lists[s->n_lists++].zone = span_skip(r->condition, LISTED_BY_LENGTH);
+}
+
 void
 compile_list_line(struct line *l, struct rule *r, bool is_white)
 {
-	struct snapshot *s = l->c->s;
 	struct list_ranges ranges = {.items = {answer_range_default()}, .n = 1};
+	struct dns_list list = {.rule = r->id, .is_white = is_white};
 	struct span zone = l->now.text;
 
 	if (line_at_word(l) && zone.n > 1 && zone.p[zone.n - 1] == '.')
@@ -135,21 +213,14 @@ compile_list_line(struct line *l, struct rule *r, bool is_white)
 				: "dnsbl zen.example.net answers 127.0.0.2-127.0.0.11 reject`");
 		return;
 	}
+	list.zone = zone;
 	line_advance(l);
+	if (line_at(l, "of"))
+		read_of(l, &list);
 	if (line_at(l, "answers"))
 		read_answers(l, &ranges);
 	read_list_verb(l, r, is_white);
-	if (s->n_lists == POLICY_LISTS_MAX) {
-		if (!l->is_broken)
-			line_break(
-			    l, "more than %d dnsbl and dnswl lines; remove one", POLICY_LISTS_MAX);
-		return;
-	}
-	r->condition = listed_by(&s->memory, zone);
-	r->list = (uint16_t)s->n_lists;
-	s->ranges[s->n_lists] = ranges;
-	s->lists[s->n_lists++] = (struct dns_list){
-	    .zone = span_skip(r->condition, LISTED_BY_LENGTH), .rule = r->id, .is_white = is_white};
+	add_list(l, r, &list, &ranges);
 }
 
 struct values_errors {

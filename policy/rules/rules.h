@@ -72,6 +72,7 @@ struct span snapshot_text(const struct snapshot *s);
 /*
  * `policy query FACET VALUE`: calls on_rule for each rule, expired ones too, that looks at this
  * facet and whose value for it matches the one given.  0, or -E_SYNTAX (no such facet, no address).
+ * "dnsbl" and "dnswl" are facets here, whose value is the zone.
  */
 int snapshot_query(const struct snapshot *s, struct span facet, struct span value,
     void (*on_rule)(void *arg, uint32_t id), void *arg, struct err *err);
@@ -80,11 +81,17 @@ int snapshot_query(const struct snapshot *s, struct span facet, struct span valu
 int snapshot_text_add(const struct snapshot *s, struct span rule, struct buf *to, struct err *err);
 int snapshot_text_remove(const struct snapshot *s, uint32_t id, struct buf *to, struct err *err);
 
+/* What a DNS list is asked about: `of SUBJECT`. */
+enum list_of { LIST_OF_CLIENT, LIST_OF_HOST, LIST_OF_HELO, LIST_OF_FROM, LIST_OF_URL };
+
 /* DNS lists (dnsbl and dnswl lines), in listed order. */
 struct dns_list {
 	struct span zone; /* lower case, no dot at the end */
 	uint32_t rule;
+	enum list_of of; /* all but LIST_OF_CLIENT: a list of domains (RFC 5782 section 3) */
 	bool is_white;
+	bool is_whole;      /* the whole name is asked for, not the domain that was registered */
+	bool has_addresses; /* LIST_OF_URL: addresses in URLs are asked for too */
 };
 
 /* The typed answer of one list for one client. */
@@ -98,9 +105,14 @@ enum list_state {
 struct list_answer {
 	enum list_state state;
 	uint32_t address; /* the deciding A record, host byte order; 0: none */
+	/* Of a list of domains: what was listed, or the one name asked for; how many were asked for. */
+	struct span name;
+	size_t n_names;
 };
 
 size_t snapshot_list_count(const struct snapshot *s);
+/* Whether any list is asked about this. */
+bool snapshot_has_list(const struct snapshot *s, enum list_of of);
 const struct dns_list *snapshot_list(const struct snapshot *s, size_t i);
 /* Types the A records (host byte order) that a list gave: pure. n == 0 is LIST_NOT_LISTED. */
 struct list_answer list_type_answer(

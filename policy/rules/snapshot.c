@@ -233,6 +233,15 @@ snapshot_list_count(const struct snapshot *s)
 	return s->n_lists;
 }
 
+bool
+snapshot_has_list(const struct snapshot *s, enum list_of of)
+{
+	for (size_t i = 0; i < s->n_lists; i++)
+		if (s->lists[i].of == of)
+			return true;
+	return false;
+}
+
 const struct dns_list *
 snapshot_list(const struct snapshot *s, size_t i)
 {

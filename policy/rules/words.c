@@ -5,10 +5,11 @@
 
 const char *const words_verbs[] = {"accept", "reject", "tempfail", "quarantine", "discard", "hold",
     "keep", "tag", "score", "observe", "dnsbl", "dnswl", NULL};
-const char *const words_list_verbs[] = {
-    "answers", "reject", "tempfail", "quarantine", "discard", "hold", "keep", "tag", "score", NULL};
+const char *const words_list_verbs[] = {"of", "answers", "reject", "tempfail", "quarantine",
+    "discard", "hold", "keep", "tag", "score", NULL};
 const char *const words_facets[] = {"client", "host", "helo", "from", "to", "country", "asn", "tls",
     "auth", "tag", "subject", "header", "body", "url", "attachment", "attachment-type", NULL};
+const char *const words_subjects[] = {"client", "host", "helo", "from", "url", NULL};
 const char *const words_options[] = {"text", "note", "until", NULL};
 
 bool

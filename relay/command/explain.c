@@ -2,68 +2,20 @@
  * postern explain: one mail walked through the live decision code, with every step shown.  Facts
  * are gathered here (DNS, filters) instead of by front; the deciding functions are the same.
  */
-#include "policy/decide/decide.h"
 #include "policy/recipient/route.h"
 #include "relay/base/clock.h"
-#include "relay/base/id.h"
-#include "relay/base/json.h"
-#include "relay/command/command.h"
-#include "relay/command/explain_marks.h"
+#include "relay/command/explain.h"
 #include "relay/command/filter_once.h"
-#include "relay/front/content.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/list_watch.h"
 #include "relay/lookup/service.h"
 #include "relay/process/policy_source.h"
 #include "relay/smtp/command.h"
-#include "relay/walk/findings.h"
 
 #include <stdio.h>
 
-enum { TO_MAX = 100, MESSAGE_MAX = 100 * 1024 * 1024, OUTPUT_MAX = 16 * 1024 * 1024 };
-
-struct options {
-	struct ip client;
-	bool has_client, is_offline, is_json;
-	const char *helo, *from, *policy, *message;
-	const char *to[TO_MAX];
-	size_t n_to;
-};
-
-struct explanation;
-
-struct outcome {
-	struct explanation *explanation;
-	const char *to;
-	struct verdict verdict;
-	const struct conf_gateway *gateway;
-	struct recipient_answer known; /* RECIPIENT_UNKNOWN: not asked for, or nobody could say */
-};
-
-struct explanation {
-	struct options options;
-	const struct command_line *line;
-	struct buf config_text, bundle, steps;
-	struct json steps_json;
-	struct config *config;
-	const struct conf_flow *flow;
-	struct snapshot *snapshot;
-	struct recipients **recipients;
-	struct mmdb countries, networks; /* in the bundle */
-	struct id id;
-	struct list_answer answers[POLICY_LISTS_MAX];
-	bool is_off[POLICY_LISTS_MAX];
-	char host[LOOKUP_NAME_MAX + 1];
-	size_t n_waiting;
-	bool lacks_fact; /* something could not be had: status 75 */
-	struct loop *loop;
-	struct content content;
-	struct findings findings;
-	const struct scan_result *result; /* NULL: no filter has run */
-	struct verdict verdict;           /* of the session and the sender */
-	struct outcome outcomes[TO_MAX];
-};
+enum { MESSAGE_MAX = 100 * 1024 * 1024 };
 
 /* As rules and tables know it: front turns a domain beyond ASCII into its ASCII form at once. */
 static int
@@ -189,18 +141,9 @@ on_list_answer(struct dns_request *r, const struct dns_answer *a)
 	struct explanation *e = r->arg;
 
 	e->answers[r->index] = findings_type_list(e->snapshot, r->index, a);
-	if (a->status != DNS_FOUND && a->status != DNS_NONE)
+	/* A list that was caught listing everybody is not believed: nothing is lacking. */
+	if (a->status != DNS_FOUND && a->status != DNS_NONE && a->proof != DNS_PROOF_BAD)
 		e->lacks_fact = true;
-	answer_came(e);
-}
-
-/* The same test as the live relay's: a list that lists everyone is not believed. */
-static void
-on_canary(struct dns_request *r, const struct dns_answer *a)
-{
-	struct explanation *e = r->arg;
-
-	e->is_off[r->index] = a->status == DNS_FOUND;
 	answer_came(e);
 }
 
@@ -247,30 +190,22 @@ ask_recipients(struct explanation *e, struct dns_client *dns)
 }
 
 static void
-ask(struct explanation *e, struct dns_client *dns, struct dns_request *r, size_t i,
-    struct buf *name, void (*on_answer)(struct dns_request *r, const struct dns_answer *a))
-{
-	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)e->config->dns.timeout_ms};
-
-	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
-	*r = (struct dns_request){.on_answer = on_answer, .arg = e, .index = i};
-	e->n_waiting++;
-	dns_ask(dns, r, &q);
-	buf_free(name);
-}
-
-static void
 ask_lists(struct explanation *e, struct dns_client *dns)
 {
-	static struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	static struct dns_request requests[POLICY_LISTS_MAX];
 
 	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
+		struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
+		struct dns_question q = findings_list_question(
+		    e->snapshot, i, &e->options.client, &e->config->dns, &name);
 
-		findings_list_name(e->snapshot, i, &e->options.client, &name);
-		ask(e, dns, &questions[i], i, &name, on_list_answer);
-		list_watch_canary_name(snapshot_list(e->snapshot, i)->zone, &canary);
-		ask(e, dns, &canaries[i], i, &canary, on_canary);
+		if (snapshot_list(e->snapshot, i)->of == LIST_OF_CLIENT) {
+			requests[i] =
+			    (struct dns_request){.on_answer = on_list_answer, .arg = e, .index = i};
+			e->n_waiting++;
+			dns_ask(dns, &requests[i], &q);
+		}
+		buf_free(&name);
 	}
 }
 
@@ -282,7 +217,6 @@ gather_answers(struct explanation *e)
 	static struct host_lookup host;
 	struct err err = {0};
 	struct service *service;
-	struct dns_client *dns;
 	int ends[2];
 
 	e->loop = loop_new();
@@ -291,23 +225,21 @@ gather_answers(struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL, "%s", err.text);
 	channel_pair(ends);
 	service_peer(service, ends[0]);
-	dns = dns_client_new(e->loop);
-	dns_client_connect(dns, ends[1]);
-	ask_recipients(e, dns);
+	e->dns = dns_client_new(e->loop);
+	dns_client_connect(e->dns, ends[1]);
+	ask_recipients(e, e->dns);
 	if (e->flow->connect & CONNECT_DNSBL)
-		ask_lists(e, dns);
+		ask_lists(e, e->dns);
 	if ((e->flow->connect & CONNECT_PTR) && snapshot_needs(e->snapshot, FACET_HOST)) {
 		host.on_done = on_host;
 		host.arg = e;
 		e->n_waiting++;
 		host_lookup_start(
-		    &host, dns, &e->options.client, (uint32_t)e->config->dns.timeout_ms);
+		    &host, e->dns, &e->options.client, (uint32_t)e->config->dns.timeout_ms);
 	}
 	if (e->n_waiting > 0)
 		loop_run(e->loop);
-	for (size_t i = 0; i < snapshot_list_count(e->snapshot); i++)
-		if (e->is_off[i])
-			e->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
+	explain_ask_names(e);
 	return EXIT_OK;
 }
 
@@ -322,6 +254,7 @@ facts_of(struct explanation *e)
 	    .has_helo = e->options.helo != NULL,
 	    .helo = span_str(e->options.helo),
 	    .from = span_str(e->options.from),
+	    .sender = e->sender,
 	    .answers = e->answers,
 	    .n_answers = snapshot_list_count(e->snapshot),
 	    .country = mmdb_country(&e->countries, &e->options.client),
@@ -415,6 +348,12 @@ load_content(struct explanation *e)
 	return EXIT_OK;
 }
 
+static bool
+needs_hosts(const struct explanation *e)
+{
+	return (e->flow->connect & CONNECT_DNSBL) && snapshot_has_list(e->snapshot, LIST_OF_URL);
+}
+
 static int
 run_filters(struct explanation *e)
 {
@@ -425,7 +364,8 @@ run_filters(struct explanation *e)
 
 	if (status != EXIT_OK)
 		return status;
-	if (e->flow->n_filters == 0 && snapshot_predicate_count(e->snapshot) == 0)
+	if (e->flow->n_filters == 0 && snapshot_predicate_count(e->snapshot) == 0 &&
+	    !needs_hosts(e))
 		return EXIT_OK;
 	for (size_t i = 0; i < e->options.n_to; i++)
 		addresses[i] = span_str(e->options.to[i]);
@@ -446,6 +386,7 @@ run_filters(struct explanation *e)
 		.from = span_str(e->options.from),
 		.rcpts = addresses,
 		.n_rcpts = e->options.n_to,
+		.wants_hosts = needs_hosts(e),
 		.is_inline = e->content.fd < 0,
 		.body = e->content.fd < 0 ? content_inline(&e->content) : (struct span){0}}};
 	if (filter_once(&job, &err) < 0)
@@ -453,6 +394,8 @@ run_filters(struct explanation *e)
 	findings_add_failures(&job.result, e->flow, job.failed);
 	findings_gather(&e->findings, e->flow, &job.result);
 	e->result = &job.result;
+	e->n_hosts = job.result.n_hosts;
+	memcpy(e->hosts, job.result.hosts, sizeof(e->hosts));
 	return EXIT_OK;
 }
 
@@ -534,111 +477,6 @@ walk(struct explanation *e)
 	}
 }
 
-/* --- what is printed --- */
-
-static void
-add_reply(struct buf *to, const struct verdict *v, const struct id *id)
-{
-	if (v->action >= ACTION_TEMPFAIL)
-		(void)buf_addf(to, "%d %s %s [%s]", v->code, v->enhanced, v->text, id->text);
-	else
-		(void)buf_addf(to, "250 2.0.0 Queued [%s]", id->text);
-}
-
-static void
-print_reply(struct json *j, const struct explanation *e, const struct verdict *v)
-{
-	struct buf b = BUF_INIT(1024);
-
-	add_reply(&b, v, &e->id); /* a reply is shorter */
-	json_text(j, "reply", buf_span(&b));
-	buf_free(&b);
-}
-
-static bool
-is_delivered(const struct verdict *v)
-{
-	return action_delivers(v->action);
-}
-
-/* What the client is told in the end: the strongest refusal, or what the delivered ones get. */
-static const struct verdict *
-overall(const struct explanation *e)
-{
-	const struct verdict *best = e->options.n_to > 0 ? NULL : &e->verdict;
-
-	for (size_t i = 0; i < e->options.n_to; i++) {
-		const struct verdict *v = &e->outcomes[i].verdict;
-
-		if (best == NULL || (is_delivered(v) && !is_delivered(best)) ||
-		    (is_delivered(v) == is_delivered(best) && v->action > best->action))
-			best = v;
-	}
-	return best;
-}
-
-static void
-print_json(struct explanation *e)
-{
-	const struct verdict *v = overall(e);
-	struct buf out = BUF_INIT(OUTPUT_MAX);
-	struct json j = {.to = &out};
-
-	json_open(&j, NULL, '{');
-	json_text(&j, "id", id_span(&e->id));
-	json_str(&j, "action", action_name(v->action));
-	print_reply(&j, e, v);
-	json_str(&j, "stage", stage_name(v->stage));
-	if (v->rule != 0)
-		json_int(&j, "rule", v->rule);
-	else
-		json_none(&j, "rule");
-	json_decimal(&j, "score", v->score_milli);
-	explain_tags(&j, v);
-	json_open(&j, "recipients", '[');
-	for (size_t i = 0; i < e->options.n_to; i++) {
-		const struct outcome *o = &e->outcomes[i];
-
-		json_open(&j, NULL, '{');
-		json_str(&j, "to", o->to);
-		json_str(&j, "action", action_name(o->verdict.action));
-		print_reply(&j, e, &o->verdict);
-		json_open(&j, "gateway", '[');
-		for (size_t k = 0; o->gateway != NULL && k < o->gateway->n_servers; k++)
-			json_str(&j, NULL, o->gateway->servers[k].text);
-		json_close(&j, ']');
-		explain_strip(&j, &o->verdict, e->result);
-		json_close(&j, '}');
-	}
-	json_close(&j, ']');
-	(void)buf_addf(&out, ",\"steps\":[%.*s]}", (int)e->steps.n, e->steps.n ? e->steps.p : "");
-	printf("%.*s\n", (int)out.n, out.p);
-	buf_free(&out);
-}
-
-static void
-print_verdict(const struct explanation *e, const char *to, const struct verdict *v)
-{
-	struct buf reply = BUF_INIT(1024);
-
-	add_reply(&reply, v, &e->id); /* a reply is shorter */
-	printf("%s: %s, decided at %s by %.*s%s%s\n  %.*s\n", to, action_name(v->action),
-	    stage_name(v->stage), SPAN_ARG(v->by.n > 0 ? v->by : SPAN("no rule")),
-	    v->why[0] ? ": " : "", v->why, (int)reply.n, reply.p);
-	explain_print_marks(v, e->result);
-	buf_free(&reply);
-}
-
-static void
-print_text(struct explanation *e)
-{
-	printf("%.*s", (int)e->steps.n, e->steps.n ? e->steps.p : "");
-	if (e->options.n_to == 0)
-		print_verdict(e, "so far", &e->verdict);
-	for (size_t i = 0; i < e->options.n_to; i++)
-		print_verdict(e, e->outcomes[i].to, &e->outcomes[i].verdict);
-}
-
 static int
 exit_status(const struct explanation *e)
 {
@@ -646,9 +484,9 @@ exit_status(const struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL,
 		    "no answer from the DNS or a source of recipients: that counts as unknown");
 	if (e->options.n_to == 0)
-		return is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
+		return explain_is_delivered(&e->verdict) ? EXIT_OK : EXIT_NO;
 	for (size_t i = 0; i < e->options.n_to; i++)
-		if (!is_delivered(&e->outcomes[i].verdict))
+		if (!explain_is_delivered(&e->outcomes[i].verdict))
 			return EXIT_NO;
 	return EXIT_OK;
 }
@@ -672,11 +510,12 @@ explain(struct explanation *e)
 		status = run_filters(e);
 	if (status != EXIT_OK)
 		return status;
+	explain_ask_urls(e);
 	walk(e);
 	if (e->options.is_json)
-		print_json(e);
+		explain_print_json(e);
 	else
-		print_text(e);
+		explain_print_text(e);
 	return exit_status(e);
 }
 

@@ -156,6 +156,8 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 			job->result.tags[i].why = keep(job, result->tags[i].why);
 		}
 		keep_parts(job, result);
+		for (size_t i = 0; i < result->n_hosts; i++)
+			job->result.hosts[i] = keep(job, result->hosts[i]);
 		job->result.n_edits = 0; /* nothing is sent on */
 	}
 	loop_stop(run->loop);

@@ -57,7 +57,7 @@ static const struct {
 	uint32_t bit;
 	const char *name;
 } needs[] = {{PNF_NEEDS_PARTS, "parts"}, {PNF_NEEDS_DECODED, "decoded"},
-    {PNF_NEEDS_TMPDIR, "tmpdir"}, {PNF_NEEDS_MEMBERS, "members"}},
+    {PNF_NEEDS_TMPDIR, "tmpdir"}, {PNF_NEEDS_MEMBERS, "members"}, {PNF_NEEDS_NO_TYPES, "no types"}},
   rights[] = {{PNF_MAY_EDIT_HEADERS, "edit headers"}, {PNF_MAY_TAG, "tag"},
       {PNF_MAY_SCORE, "score"}, {PNF_MAY_NAME_PARTS, "name parts"}};
 

@@ -85,7 +85,8 @@ client_lose(struct client *c, int code, const char *said)
 {
 	enum client_outcome outcome = CLIENT_LOST;
 
-	if ((c->state == STATE_STARTTLS || c->state == STATE_HANDSHAKE) &&
+	/* 421 is about the server, which would say it without TLS as well. */
+	if (code == 0 && (c->state == STATE_STARTTLS || c->state == STATE_HANDSHAKE) &&
 	    begin_without_tls(c, said))
 		return;
 	switch (c->state) {

@@ -163,6 +163,23 @@ gateway_set_addresses(
 	}
 }
 
+bool
+gateway_is_lost(const struct gateway *g, size_t s)
+{
+	bool has_any = false;
+
+	for (size_t i = 0; i < g->n_targets; i++) {
+		const struct target *t = &g->targets[i];
+
+		if (t->server != &g->conf->servers[s] || t->is_gone)
+			continue;
+		if (t->is_up)
+			return false;
+		has_any = true;
+	}
+	return has_any;
+}
+
 static bool
 is_usable(const struct gateway *g, uint64_t tried, size_t i)
 {

@@ -24,6 +24,8 @@ enum {
 	GATEWAY_LOOK_MS = 5000, /* a slow target gets a message so often */
 	GATEWAY_FORGET_MS =
 	    5 * 60 * 1000, /* a target without mail for so long is not slow any more */
+	/* No address of a name can be reached: the DNS is asked again so often, whatever their TTL. */
+	GATEWAY_DOUBT_MS = 10 * 1000,
 	GATEWAY_DRAINED_MAX = 64,
 	GATEWAY_TEXT_MAX = 64,
 	GATEWAY_WHY_MAX = 256
@@ -68,6 +70,7 @@ struct server_name {
 	int64_t expires_ms;
 	int64_t backoff_ms;
 	bool is_asking; /* the resolver's */
+	int64_t asked_ms;
 	unsigned n_missing;
 	struct ip found[GATEWAY_ADDRESSES_MAX];
 	size_t n_found;
@@ -104,6 +107,9 @@ enum pick gateway_pick(const struct gateway *g, uint64_t tried, int64_t now_ms, 
 /* The addresses of server `s` as a lookup found them; none: the name failed until retry. */
 void gateway_set_addresses(
     struct gateway *g, size_t s, const struct ip *ips, size_t n, int64_t ttl_ms, int64_t now_ms);
+
+/* Whether server `s` has addresses and none that is up. */
+bool gateway_is_lost(const struct gateway *g, size_t s);
 
 /* Each returns whether the target was not up, or was, before. */
 bool target_up(struct target *t, int64_t now_ms);

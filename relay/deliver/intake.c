@@ -4,6 +4,9 @@
 
 #include <unistd.h>
 
+/* What front has been allowed to send, the spool takes. */
+_Static_assert((int)COMMIT_ENVELOPE_MAX <= (int)SPOOL_ENVELOPE_MAX, "an envelope fits");
+
 struct intake {
 	struct map *by_cookie, *by_id;
 	uint64_t last_cookie;

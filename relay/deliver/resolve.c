@@ -68,11 +68,12 @@ resolve_attach(struct resolve *r, struct channel *lookup)
 }
 
 static void
-ask(struct resolve *r, struct gateway *g, size_t server, enum dns_type type)
+ask(struct resolve *r, struct gateway *g, size_t server, enum dns_type type, bool is_fresh)
 {
 	struct dns_question question = {.type = type,
 	    .name = span_str(g->conf->servers[server].host),
-	    .timeout_ms = ASK_TIMEOUT_MS};
+	    .timeout_ms = ASK_TIMEOUT_MS,
+	    .is_fresh = is_fresh};
 	struct question *q = mem_alloc(sizeof(*q));
 	struct buf payload = BUF_INIT(QUESTION_MAX);
 
@@ -90,22 +91,27 @@ resolve_refresh(struct resolve *r, struct gateway *g, int64_t now_ms)
 
 	for (size_t i = 0; i < g->conf->n_servers; i++) {
 		struct server_name *name = &g->names[i];
+		bool is_lost = gateway_is_lost(g, i);
+		int64_t due_ms = name->expires_ms;
 
 		if (name->state == NAME_LITERAL || name->is_asking)
 			continue;
-		if (name->state != NAME_UNKNOWN && name->expires_ms > now_ms) {
-			if (next_ms < 0 || name->expires_ms < next_ms)
-				next_ms = name->expires_ms;
+		if (is_lost && name->asked_ms + GATEWAY_DOUBT_MS < due_ms)
+			due_ms = name->asked_ms + GATEWAY_DOUBT_MS;
+		if (name->state != NAME_UNKNOWN && due_ms > now_ms) {
+			if (next_ms < 0 || due_ms < next_ms)
+				next_ms = due_ms;
 			continue;
 		}
 		if (!channel_is_open(r->lookup))
 			continue; /* resolve_attach will come */
 		name->is_asking = true;
+		name->asked_ms = now_ms;
 		name->n_missing = 2;
 		name->n_found = 0;
 		name->ttl_s = UINT32_MAX;
-		ask(r, g, i, DNS_A);
-		ask(r, g, i, DNS_AAAA);
+		ask(r, g, i, DNS_A, is_lost);
+		ask(r, g, i, DNS_AAAA, is_lost);
 	}
 	return next_ms;
 }

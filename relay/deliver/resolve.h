@@ -1,6 +1,7 @@
 /*
  * resolve.h - keeps the addresses of gateways given by name: asks the lookup role for A and
  * AAAA when they are not known or their TTL has ended, never more than once at a time for a name.
+ * A name without an address that can be reached is asked for afresh before that.
  */
 #ifndef DELIVER_RESOLVE_H
 #define DELIVER_RESOLVE_H

@@ -1,20 +1,33 @@
 #include "relay/front/list_watch.h"
 #include "relay/base/clock.h"
-#include "relay/base/json.h"
 #include "relay/base/mem.h"
 
 #include <stdio.h>
 
 enum { NAME_MAX_BYTES = LOOKUP_NAME_MAX + 16 };
 
+static const struct {
+	enum dns_list_kind list;
+	const char *test_entry; /* RFC 5782 section 5 */
+	const char *suffix;     /* of the problems' names */
+	const char *lists_all, *lacks_test;
+} kinds[] = {
+    [LIST_OF_ADDRESSES] = {DNS_LIST_IPV4, "2.0.0.127", "",
+	"lists everyone: 127.0.0.1 is in it, or what else nobody can be",
+	"does not list its test entry 127.0.0.2"},
+    [LIST_OF_DOMAINS] = {DNS_LIST_DOMAIN, "test", "-domains",
+	"lists everything: INVALID is in it, or what else nobody can have",
+	"does not list its test entry TEST"},
+};
+
 struct watched {
 	struct list node;
 	struct list_watch *owner;
 	char *zone;
-	bool is_unproved, is_off, is_silent, lacks_test_entry, is_followed;
+	bool is_off, is_silent, lacks_test_entry, is_followed;
 	int64_t window_ms, missed_ms; /* when the window began, and the last one missed */
 	uint64_t n_heard, n_missed;   /* in the window */
-	struct dns_request canary, test_entry;
+	struct dns_request test_entry;
 	struct timer *next;
 	uint64_t n_asked, n_listed, n_sole, n_not_listed, n_errors, n_unanswered;
 };
@@ -22,7 +35,8 @@ struct watched {
 struct list_watch {
 	struct loop *loop;
 	struct dns_client *dns;
-	uint32_t timeout_ms;
+	enum list_kind kind;
+	const struct conf_dns *conf;
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *arg;
 	struct list lists;
@@ -45,9 +59,10 @@ find(const struct list_watch *w, struct span zone)
 static void
 report(struct watched *l, const char *kind, const char *what, const char *do_this)
 {
-	char name[NAME_MAX_BYTES + 16], text[NAME_MAX_BYTES + 128];
+	char name[NAME_MAX_BYTES + 32], text[NAME_MAX_BYTES + 128];
 
-	(void)snprintf(name, sizeof(name), "%s %s", kind, l->zone); /* cut is fine for both */
+	(void)snprintf(name, sizeof(name), "%s%s %s", kind, kinds[l->owner->kind].suffix,
+	    l->zone); /* cut is fine for both */
 	(void)snprintf(text, sizeof(text), "DNS list %s %s", l->zone, what);
 	l->owner->report(l->owner->arg, name, text, do_this);
 }
@@ -55,8 +70,10 @@ report(struct watched *l, const char *kind, const char *what, const char *do_thi
 static void
 probe_later(struct watched *l)
 {
+	int64_t ms = l->owner->conf->probe_ms;
+
 	loop_timer(l->owner->loop, &l->next,
-	    l->is_off || l->is_silent ? LIST_PROBE_OFF_MS : LIST_PROBE_ON_MS, probe, l);
+	    l->is_off || l->is_silent ? ms / LIST_PROBE_OFF_SHARE : ms, probe, l);
 }
 
 static int64_t
@@ -100,12 +117,10 @@ miss(struct watched *l)
 static void
 switch_off(struct watched *l, const char *what)
 {
-	l->is_unproved = false;
 	if (!l->is_off)
 		report(l, "dnsbl", what,
 		    "it is switched off and tried again by itself; remove it from the policy if "
-		    "this "
-		    "stays");
+		    "this stays");
 	l->is_off = true;
 	probe_later(l);
 }
@@ -113,86 +128,81 @@ switch_off(struct watched *l, const char *what)
 static void
 switch_on(struct watched *l)
 {
-	l->is_unproved = false;
 	if (l->is_off)
 		report(l, "dnsbl", "is well again", NULL);
 	l->is_off = false;
-	probe_later(l);
-}
-
-/* No answer proves nothing: a list that is away says nothing that could hurt. */
-static void
-take_canary(struct watched *l, const struct dns_answer *a)
-{
-	if (a->status == DNS_FOUND || a->status == DNS_NONE)
-		hear(l);
-	if (a->status == DNS_FOUND)
-		switch_off(l, "lists everyone (127.0.0.1 is in it) or answers with errors");
-	else if (a->status == DNS_NONE)
-		switch_on(l);
-	else
-		probe_later(l);
 }
 
 static void
-on_canary(struct dns_request *r, const struct dns_answer *a)
+lists_everyone(struct watched *l)
 {
-	take_canary(r->arg, a);
+	switch_off(l, kinds[l->owner->kind].lists_all);
 }
 
 static void
-on_test_entry(struct dns_request *r, const struct dns_answer *a)
+look_at_test_entry(struct watched *l, const struct dns_answer *a)
 {
-	struct watched *l = r->arg;
 	bool lacks = a->status == DNS_NONE;
 
 	if (lacks != l->lacks_test_entry && (lacks || a->status == DNS_FOUND)) {
-		report(l, "dnsbl-test",
-		    lacks ? "does not list its test entry 127.0.0.2" : "is complete",
+		report(l, "dnsbl-test", lacks ? kinds[l->owner->kind].lacks_test : "is complete",
 		    lacks ? "it stays on; ask its operators whether it still works" : NULL);
 		l->lacks_test_entry = lacks;
 	}
 }
 
-void
-list_watch_canary_name(struct span zone, struct buf *to)
-{
-	(void)buf_addf(to, "1.0.0.127.%.*s", SPAN_ARG(zone)); /* sticky: the caller tests */
-}
-
+/* No answer proves nothing: a list that is away says nothing that could hurt. */
 static void
-ask(struct watched *l, struct dns_request *r, const char *entry)
+on_probed(struct dns_request *r, const struct dns_answer *a)
 {
-	struct buf name = BUF_INIT(NAME_MAX_BYTES);
-	struct dns_question q = {.type = DNS_A, .timeout_ms = l->owner->timeout_ms};
+	struct watched *l = r->arg;
 
-	dns_cancel(r);
-	(void)buf_addf(&name, "%s.%s", entry, l->zone); /* a zone is shorter than a name may be */
-	q.name = buf_span(&name);
-	dns_ask(l->owner->dns, r, &q);
-	buf_free(&name);
+	switch (a->proof) {
+	case DNS_PROOF_GOOD:
+		hear(l);
+		switch_on(l);
+		look_at_test_entry(l, a);
+		break;
+	case DNS_PROOF_BAD:
+		hear(l);
+		lists_everyone(l);
+		break;
+	case DNS_PROOF_NONE:
+	case DNS_PROOF_MISSING:
+		break;
+	}
+	probe_later(l);
 }
 
 static void
 probe(void *arg)
 {
+	char name[NAME_MAX_BYTES];
 	struct watched *l = arg;
+	struct dns_question q = {.type = DNS_A,
+	    .timeout_ms = (uint32_t)l->owner->conf->timeout_ms,
+	    .list = kinds[l->owner->kind].list,
+	    .zone = span_str(l->zone),
+	    .is_fresh = true};
 
-	l->canary.on_answer = on_canary;
-	l->test_entry.on_answer = on_test_entry;
-	l->canary.arg = l->test_entry.arg = l;
-	ask(l, &l->canary, "1.0.0.127");
-	ask(l, &l->test_entry, "2.0.0.127");
+	dns_cancel(&l->test_entry);
+	l->test_entry.on_answer = on_probed;
+	l->test_entry.arg = l;
+	(void)snprintf(name, sizeof(name), "%s.%s", kinds[l->owner->kind].test_entry,
+	    l->zone); /* a zone is a name */
+	q.name = span_str(name);
+	dns_ask(l->owner->dns, &l->test_entry, &q);
 }
 
 struct list_watch *
-list_watch_new(struct loop *loop, struct dns_client *dns, uint32_t timeout_ms,
+list_watch_new(struct loop *loop, struct dns_client *dns, enum list_kind kind,
+    const struct conf_dns *conf,
     void (*report_to)(void *arg, const char *name, const char *what, const char *do_this),
     void *arg)
 {
 	struct list_watch *w = mem_alloc(sizeof(*w));
 
-	*w = (struct list_watch){loop, dns, timeout_ms, report_to, arg, {0}};
+	*w = (struct list_watch){loop, dns, kind, conf, report_to, arg, {0}};
 	list_init(&w->lists);
 	return w;
 }
@@ -206,7 +216,6 @@ forget(struct watched *l)
 		report(l, "dnsbl-silent", "is not asked any more", NULL);
 	if (l->lacks_test_entry)
 		report(l, "dnsbl-test", "is not asked any more", NULL);
-	dns_cancel(&l->canary);
 	dns_cancel(&l->test_entry);
 	timer_cancel(&l->next);
 	list_remove(&l->node);
@@ -223,7 +232,6 @@ watch(struct list_watch *w, struct span zone)
 		l = mem_alloc(sizeof(*l));
 		l->owner = w;
 		l->zone = mem_dup(zone);
-		l->is_unproved = true;
 		list_append(&w->lists, &l->node);
 		loop_timer(w->loop, &l->next, 0, probe, l);
 	}
@@ -236,18 +244,11 @@ list_watch_follow(struct list_watch *w, const struct snapshot *s)
 	LIST_FOR (it, &w->lists)
 		LIST_ENTRY(it, struct watched, node)->is_followed = false;
 	for (size_t i = 0; i < snapshot_list_count(s); i++)
-		watch(w, snapshot_list(s, i)->zone);
+		if ((snapshot_list(s, i)->of != LIST_OF_CLIENT) == (w->kind == LIST_OF_DOMAINS))
+			watch(w, snapshot_list(s, i)->zone);
 	LIST_FOR_SAFE (it, &w->lists)
 		if (!LIST_ENTRY(it, struct watched, node)->is_followed)
 			forget(LIST_ENTRY(it, struct watched, node));
-}
-
-bool
-list_watch_is_unproved(const struct list_watch *w, struct span zone)
-{
-	const struct watched *l = find(w, zone);
-
-	return l != NULL && l->is_unproved;
 }
 
 bool
@@ -259,12 +260,18 @@ list_watch_is_off(const struct list_watch *w, struct span zone)
 }
 
 void
-list_watch_canary(struct list_watch *w, struct span zone, const struct dns_answer *a)
+list_watch_answer(struct list_watch *w, struct span zone, const struct dns_answer *a)
 {
 	struct watched *l = find(w, zone);
 
-	if (l != NULL)
-		take_canary(l, a);
+	if (l == NULL)
+		return;
+	if (a->proof == DNS_PROOF_BAD)
+		lists_everyone(l);
+	if (a->proof == DNS_PROOF_BAD || a->status == DNS_FOUND || a->status == DNS_NONE)
+		hear(l);
+	else
+		miss(l);
 }
 
 void
@@ -277,26 +284,30 @@ list_watch_error(struct list_watch *w, struct span zone)
 }
 
 void
-list_watch_heard(struct list_watch *w, struct span zone, enum dns_status status)
+list_watch_late(struct list_watch *w, struct span zone)
 {
 	struct watched *l = find(w, zone);
 
-	if (l == NULL)
-		return;
-	if (status == DNS_FOUND || status == DNS_NONE)
-		hear(l);
-	else
+	if (l != NULL)
 		miss(l);
+}
+
+/* Whether list `i` is one of this zone that is asked about the same. */
+static bool
+is_same(const struct snapshot *s, size_t i, const struct dns_list *list)
+{
+	return snapshot_list(s, i)->of == list->of &&
+	       span_eq(snapshot_list(s, i)->zone, list->zone);
 }
 
 /* What a zone said of the client: a zone of several lines has listed it when one of them matches. */
 static enum list_state
-zone_state(const struct snapshot *s, const struct list_answer *answers, struct span zone)
+zone_state(const struct snapshot *s, const struct list_answer *answers, const struct dns_list *list)
 {
 	enum list_state state = LIST_UNKNOWN;
 
 	for (size_t i = 0; i < snapshot_list_count(s); i++) {
-		if (!span_eq(snapshot_list(s, i)->zone, zone))
+		if (!is_same(s, i, list))
 			continue;
 		if (answers[i].state == LIST_LISTED)
 			return LIST_LISTED;
@@ -331,13 +342,14 @@ is_first_of_zone(const struct snapshot *s, size_t list)
 {
 	size_t i = 0;
 
-	while (!span_eq(snapshot_list(s, i)->zone, snapshot_list(s, list)->zone))
+	while (!is_same(s, i, snapshot_list(s, list)))
 		i++;
 	return i == list;
 }
 
 void
-list_watch_count(struct list_watch *w, const struct snapshot *s, const struct list_answer *answers)
+list_watch_count(struct list_watch *w, const struct snapshot *s, enum list_of of,
+    const struct list_answer *answers)
 {
 	struct watched *sole = NULL;
 	size_t n_listed = 0;
@@ -347,9 +359,11 @@ list_watch_count(struct list_watch *w, const struct snapshot *s, const struct li
 		struct watched *l = find(w, list->zone);
 		enum list_state state;
 
-		if (l == NULL || !is_first_of_zone(s, i))
+		if (l == NULL || list->of != of || !is_first_of_zone(s, i))
 			continue;
-		state = zone_state(s, answers, list->zone);
+		if (of != LIST_OF_CLIENT && answers[i].n_names == 0)
+			continue; /* nothing to ask it about */
+		state = zone_state(s, answers, list);
 		if (l->is_off && state == LIST_UNKNOWN)
 			continue; /* it was not asked */
 		count_state(l, state);
@@ -363,23 +377,19 @@ list_watch_count(struct list_watch *w, const struct snapshot *s, const struct li
 }
 
 void
-list_watch_counts(const struct list_watch *w, struct buf *to)
+list_watch_counts(const struct list_watch *w, struct json *j)
 {
-	struct json j = {.to = to};
-
-	json_open(&j, NULL, '{');
 	LIST_FOR (it, &w->lists) {
 		const struct watched *l = LIST_ENTRY(it, struct watched, node);
 
-		json_open(&j, l->zone, '{');
-		json_int(&j, "asked", (int64_t)l->n_asked);
-		json_int(&j, "listed", (int64_t)l->n_listed);
-		json_int(&j, "sole", (int64_t)l->n_sole);
-		json_int(&j, "not_listed", (int64_t)l->n_not_listed);
-		json_int(&j, "errors", (int64_t)l->n_errors);
-		json_int(&j, "unanswered", (int64_t)l->n_unanswered);
-		json_int(&j, "off", l->is_off);
-		json_close(&j, '}');
+		json_open(j, l->zone, '{');
+		json_int(j, "asked", (int64_t)l->n_asked);
+		json_int(j, "listed", (int64_t)l->n_listed);
+		json_int(j, "sole", (int64_t)l->n_sole);
+		json_int(j, "not_listed", (int64_t)l->n_not_listed);
+		json_int(j, "errors", (int64_t)l->n_errors);
+		json_int(j, "unanswered", (int64_t)l->n_unanswered);
+		json_int(j, "off", l->is_off);
+		json_close(j, '}');
 	}
-	json_close(&j, '}');
 }

@@ -8,14 +8,22 @@
 
 enum { REQUEST_MAX = 16 * 1024 * 1024 };
 
+struct zygote_link {
+	struct worker_pool *pool;
+	struct channel *channel; /* NULL: there is none */
+	bool is_new;             /* no worker of it has come yet */
+};
+
 struct pool_worker {
 	struct list node;
 	struct worker_pool *pool;
+	struct zygote_link *zygote;
 	struct channel *channel; /* NULL: it has closed, its death is awaited */
 	uint64_t number;
 	struct scan *scan; /* NULL: idle, or its asker has gone (then is_busy) */
 	uint64_t scan_id;
-	bool is_busy, is_leaving;
+	bool is_busy, is_leaving, is_ready;
+	bool is_retired; /* it is to end as soon as it has nothing in hand */
 	struct timer *pickup;
 	uint64_t known[WORKER_POLICIES]; /* versions it has, as it keeps them itself */
 	unsigned next_known;
@@ -30,7 +38,7 @@ struct policy_version {
 
 struct worker_pool {
 	struct loop *loop;
-	struct channel *zygote;
+	struct zygote_link zygotes[2], *zygote; /* the one connected last, and the one before */
 	struct list workers, waiting;
 	size_t n_workers;
 	struct list policies; /* the current one last, before it those that sessions hold */
@@ -111,8 +119,8 @@ scan_lost(struct worker_pool *p, struct scan *s, int filter)
 static void
 kill_worker(struct pool_worker *w)
 {
-	if (w->pool->zygote != NULL)
-		channel_send(w->pool->zygote, FILTER_KILL, w->number, (struct span){0}, NULL);
+	if (w->zygote->channel != NULL)
+		channel_send(w->zygote->channel, FILTER_KILL, w->number, (struct span){0}, NULL);
 }
 
 static void
@@ -175,6 +183,36 @@ on_result(struct pool_worker *w, struct message *m)
 	scan_end(s, &result, s->request.skip);
 }
 
+/*
+ * As many workers of the zygote before are kept as the new one's are on their way.  Before one of those
+ * is ready, all: it may still fail to start any.
+ */
+static void
+retire_old(struct worker_pool *p)
+{
+	size_t n_ready = 0, n_starting = 0;
+
+	LIST_FOR (it, &p->workers) {
+		const struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+
+		n_ready += w->zygote == p->zygote && w->is_ready;
+		n_starting += w->zygote == p->zygote && !w->is_ready;
+	}
+	LIST_FOR (it, &p->workers) {
+		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+
+		if (n_ready == 0 || w->zygote == p->zygote || w->is_leaving)
+			continue;
+		if (n_starting > 0) {
+			n_starting--;
+			continue;
+		}
+		w->is_retired = w->is_leaving = true;
+		if (!w->is_busy)
+			channel_free(&w->channel);
+	}
+}
+
 static void
 on_worker_message(void *arg, struct message *m)
 {
@@ -185,6 +223,11 @@ on_worker_message(void *arg, struct message *m)
 		on_result(w, m);
 	else if (m->type == WORKER_LEAVING)
 		w->is_leaving = true;
+	else if (m->type == WORKER_READY)
+		w->is_ready = true;
+	if (w->is_retired && !w->is_busy)
+		channel_free(&w->channel);
+	retire_old(p);
 	give_work(p);
 }
 
@@ -200,7 +243,7 @@ on_worker_close(void *arg)
 	struct scan *s = w->scan;
 
 	channel_free(&w->channel);
-	if (p->zygote != NULL) {
+	if (w->zygote->channel != NULL) {
 		kill_worker(w);
 		return;
 	}
@@ -256,14 +299,16 @@ current_policy(const struct worker_pool *p)
 }
 
 static void
-add_worker(struct worker_pool *p, struct message *m)
+add_worker(struct zygote_link *from, struct message *m)
 {
+	struct worker_pool *p = from->pool;
 	struct pool_worker *w;
 
 	if (m->fds[0] < 0 || p->n_workers >= POOL_WORKERS_MAX)
 		return;
 	w = mem_alloc(sizeof(*w));
 	w->pool = p;
+	w->zygote = from;
 	w->number = m->id;
 	w->channel = channel_new(p->loop, m->fds[0], &worker_events, w);
 	m->fds[0] = -1;
@@ -273,9 +318,21 @@ add_worker(struct worker_pool *p, struct message *m)
 		send_policy(w, current_policy(p));
 }
 
+/* What failed for want of signatures may work now. */
 static void
-worker_died(struct worker_pool *p, struct message *m)
+tell_new(struct zygote_link *from)
 {
+	struct worker_pool *p = from->pool;
+
+	if (from->is_new && p->events.on_works != NULL)
+		p->events.on_works(p->events.arg, NULL);
+	from->is_new = false;
+}
+
+static void
+worker_died(const struct zygote_link *from, struct message *m)
+{
+	struct worker_pool *p = from->pool;
 	struct worker_death death;
 
 	if (worker_death_get(m->payload, &death) < 0)
@@ -284,7 +341,7 @@ worker_died(struct worker_pool *p, struct message *m)
 		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
 		struct scan *s = w->scan;
 
-		if (w->number != m->id)
+		if (w->number != m->id || w->zygote != from)
 			continue;
 		if (w->is_busy || death.signal != 0 || death.exit_status != 0)
 			log_event(LOG_WARN, "worker died", KV_INT("worker", w->number),
@@ -304,26 +361,30 @@ worker_died(struct worker_pool *p, struct message *m)
 static void
 on_zygote_message(void *arg, struct message *m)
 {
-	struct worker_pool *p = arg;
+	struct zygote_link *from = arg;
 
-	if (m->type == FILTER_WORKER)
-		add_worker(p, m);
-	else if (m->type == FILTER_DIED)
-		worker_died(p, m);
-	else if (m->type == FILTER_FRESH && p->events.on_works != NULL)
-		p->events.on_works(p->events.arg, NULL);
-	give_work(p);
+	if (m->type == FILTER_WORKER) {
+		add_worker(from, m);
+		tell_new(from);
+	} else if (m->type == FILTER_DIED)
+		worker_died(from, m);
+	retire_old(from->pool);
+	give_work(from->pool);
 }
 
-/* The zygote has died and its workers with it: what they had waits for new ones. */
+/* A zygote has died and its workers with it: what they had waits for others. */
 static void
-forget_workers(struct worker_pool *p)
+forget_workers(struct zygote_link *z)
 {
-	channel_free(&p->zygote);
+	struct worker_pool *p = z->pool;
+
+	channel_free(&z->channel);
 	LIST_FOR_SAFE (it, &p->workers) {
 		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
 		struct scan *s = w->scan;
 
+		if (w->zygote != z)
+			continue;
 		worker_free(w);
 		if (s != NULL)
 			scan_wait_again(p, s);
@@ -333,10 +394,11 @@ forget_workers(struct worker_pool *p)
 static void
 on_zygote_close(void *arg)
 {
-	struct worker_pool *p = arg;
+	struct zygote_link *from = arg;
+	struct worker_pool *p = from->pool;
 
-	forget_workers(p);
-	if (p->on_lost != NULL)
+	forget_workers(from);
+	if (from == p->zygote && p->on_lost != NULL)
 		p->on_lost(p->lost_arg);
 }
 
@@ -353,6 +415,8 @@ pool_new(struct loop *loop)
 	list_init(&p->policies);
 	p->next_scan = 1;
 	p->breakers = breakers_new();
+	p->zygotes[0].pool = p->zygotes[1].pool = p;
+	p->zygote = &p->zygotes[0];
 	return p;
 }
 
@@ -363,7 +427,8 @@ pool_free(struct worker_pool **pool)
 
 	if (p == NULL)
 		return;
-	forget_workers(p);
+	forget_workers(&p->zygotes[0]);
+	forget_workers(&p->zygotes[1]);
 	must(list_is_empty(&p->waiting));
 	LIST_FOR_SAFE (it, &p->policies) {
 		struct policy_version *v = LIST_ENTRY(it, struct policy_version, node);
@@ -400,9 +465,11 @@ pool_watch(struct worker_pool *p, const struct conf_filter *filter)
 void
 pool_connect(struct worker_pool *p, int zygote_fd)
 {
-	if (p->zygote != NULL)
-		forget_workers(p);
-	p->zygote = channel_new(p->loop, zygote_fd, &zygote_events, p);
+	if (p->zygote->channel != NULL)
+		p->zygote = &p->zygotes[p->zygote == &p->zygotes[0]];
+	forget_workers(p->zygote);
+	p->zygote->channel = channel_new(p->loop, zygote_fd, &zygote_events, p->zygote);
+	p->zygote->is_new = true;
 }
 
 static void

@@ -6,6 +6,9 @@
  * the same filter ends a second one, that filter counts as failed for this message and the rest of
  * the chain runs without it.  When there is no worker at all for too long, all filters failed.
  * A filter that fails message after message is not asked for a while (breaker.h).
+ *
+ * A new zygote may come while the old one lives (new signatures).  Then the old one's workers go on until
+ * its own are ready, one for one; none is ended with a message in hand.
  */
 #ifndef FRONT_WORKER_POOL_H
 #define FRONT_WORKER_POOL_H
@@ -15,10 +18,10 @@
 #include "relay/ipc/front_filter.h"
 
 enum {
-	POOL_WAIT_MS = 30000,  /* beyond the filters' own deadlines: for a worker to be free */
-	POOL_PICKUP_MS = 3000, /* for a worker to begin: one that does not even read hangs */
-	POOL_DEATHS_MAX = 6,   /* workers that one message may cost */
-	POOL_WORKERS_MAX = 64
+	POOL_WAIT_MS = 30000,     /* beyond the filters' own deadlines: for a worker to be free */
+	POOL_PICKUP_MS = 3000,    /* for a worker to begin: one that does not even read hangs */
+	POOL_DEATHS_MAX = 6,      /* workers that one message may cost */
+	POOL_WORKERS_MAX = 2 * 64 /* of a zygote, and of the one that replaces it */
 };
 
 struct worker_pool;
@@ -46,13 +49,14 @@ struct scan {
 
 struct worker_pool *pool_new(struct loop *loop);
 void pool_free(struct worker_pool **p); /* no scan may be in it */
-/* Called when the zygote's channel closes by itself. */
+/* Called when the channel of the zygote that was connected last closes by itself. */
 void pool_on_lost(struct worker_pool *p, void (*on_lost)(void *arg), void *arg);
 /* Called when a filter is not asked any more, and when it works again; on_works when one that is
  * watched has worked, and (NULL) when workers with new databases are there. */
 void pool_on_breaker(struct worker_pool *p, const struct breakers_events *events);
 void pool_watch(struct worker_pool *p, const struct conf_filter *filter); /* see breakers_watch */
-void pool_connect(struct worker_pool *p, int zygote_fd);                  /* takes the fd */
+/* Takes the fd.  The zygote before stays until its channel closes, that before it is forgotten. */
+void pool_connect(struct worker_pool *p, int zygote_fd);
 /* The bundle of a new policy version, which is the current one from now on. */
 void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);
 /* A session needs this version as long as it lives, also when it is not the current one any more. */

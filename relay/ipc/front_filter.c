@@ -74,6 +74,7 @@ scan_request_put(struct buf *to, const struct scan_request *r)
 	put_u32(to, (uint32_t)r->n_rcpts);
 	for (size_t i = 0; i < r->n_rcpts; i++)
 		put_span(to, r->rcpts[i]);
+	put_u8(to, r->wants_hosts);
 	put_u8(to, r->is_inline);
 	if (r->is_inline)
 		put_span(to, r->body);
@@ -97,6 +98,7 @@ scan_request_get(struct span payload, struct scan_request *r, struct span *rcpts
 	for (size_t i = 0; i < r->n_rcpts; i++)
 		rcpts[i] = get_span(&w, SCAN_TEXT_MAX);
 	r->rcpts = rcpts;
+	r->wants_hosts = get_bool(&w);
 	r->is_inline = get_bool(&w);
 	if (r->is_inline)
 		r->body = get_span(&w, CHANNEL_INLINE_MAX);
@@ -158,6 +160,9 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 		put_span(to, r->marks[i].why);
 	}
 	put_span(to, r->truths);
+	put_u32(to, (uint32_t)r->n_hosts);
+	for (size_t i = 0; i < r->n_hosts; i++)
+		put_span(to, r->hosts[i]);
 }
 
 /* The index of a filter of this flow; anything else fails the reader. */
@@ -178,7 +183,8 @@ about_of(const struct conf_flow *flow, uint8_t filter)
 	return flow->filters[filter].filter->plugin;
 }
 
-static void
+/* Returns how long `uncut` is. */
+static size_t
 get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o)
 {
 	const struct pnf_outcome *known;
@@ -189,12 +195,13 @@ get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o
 	o->why = get_line(w, SCAN_WHY_MAX);
 	o->uncut = get_line(w, SCAN_UNCUT_MAX);
 	if (w->failed)
-		return;
+		return 0;
 	known = about_of(flow, o->filter)->outcomes;
 	while (known != NULL && known[n].name != NULL)
 		n++;
 	if (o->outcome < -1 || o->outcome >= n)
 		w->failed = true;
+	return o->uncut.n;
 }
 
 bool
@@ -303,11 +310,26 @@ get_marks(struct wire *w, const struct conf_flow *flow, struct scan_result *r, s
 	}
 }
 
+/* What a DNS list is asked for and a reply may hold: nothing but letters, digits, '.', ':', '-', '_'. */
+static struct span
+get_host(struct wire *w)
+{
+	struct span s = get_span(w, SCAN_HOST_MAX);
+
+	for (size_t i = 0; i < s.n; i++)
+		if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= '0' && s.p[i] <= '9') &&
+		    s.p[i] != '.' && s.p[i] != ':' && s.p[i] != '-' && s.p[i] != '_')
+			w->failed = true;
+	if (s.n == 0)
+		w->failed = true;
+	return s;
+}
+
 int
 scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r)
 {
 	struct wire w = wire_over(payload);
-	size_t bytes = 0;
+	size_t bytes = 0, uncut = 0;
 
 	*r = (struct scan_result){0};
 	r->not_run = get_u32(&w);
@@ -315,18 +337,21 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 		w.failed = true;
 	r->n_outcomes = get_count(&w, SCAN_OUTCOMES_MAX);
 	for (size_t i = 0; i < r->n_outcomes && !w.failed; i++)
-		get_outcome(&w, flow, &r->outcomes[i]);
+		uncut += get_outcome(&w, flow, &r->outcomes[i]);
 	r->n_tags = get_count(&w, SCAN_TAGS_MAX);
 	for (size_t i = 0; i < r->n_tags && !w.failed; i++)
 		get_tag(&w, flow, &r->tags[i]);
 	get_edits(&w, flow, r);
 	get_parts(&w, r, &bytes);
 	get_marks(&w, flow, r, &bytes);
-	if (bytes > SCAN_PARTS_BYTES)
+	if (bytes > SCAN_PARTS_BYTES || uncut > SCAN_UNCUT_BYTES)
 		w.failed = true;
 	r->truths = get_span(&w, SCAN_TRUTHS_MAX);
 	for (size_t i = 0; i < r->truths.n; i++)
 		if ((unsigned char)r->truths.p[i] > SCAN_TRUTH_LAST)
 			w.failed = true;
+	r->n_hosts = get_count(&w, SCAN_HOSTS_MAX);
+	for (size_t i = 0; i < r->n_hosts && !w.failed; i++)
+		r->hosts[i] = get_host(&w);
 	return wire_end(&w);
 }

@@ -16,16 +16,16 @@ enum filter_type {
 	FILTER_WORKER =
 	    1,       /* zygote: id = worker number, fds[0] = its channel; ready for messages */
 	FILTER_DIED, /* zygote: id = worker number, payload = struct worker_death */
-	FILTER_KILL, /* front: id = worker number; it is over its time */
-	FILTER_FRESH /* zygote: new databases are loaded; the workers from now on have them */
+	FILTER_KILL  /* front: id = worker number; it is over its time */
 };
 
 /* worker <-> front */
 enum worker_type {
 	WORKER_POLICY = 1, /* front: id = version, fds[0] = sealed policy text */
 	WORKER_SCAN, /* front: id = its own number for the message, payload = struct scan_request */
-	WORKER_RESULT, /* worker: same id, payload = struct scan_result */
-	WORKER_LEAVING /* worker: exits after the result that follows; no more messages, please */
+	WORKER_RESULT,  /* worker: same id, payload = struct scan_result */
+	WORKER_LEAVING, /* worker: exits after the result that follows; no more messages, please */
+	WORKER_READY /* worker: inside its sandbox, its filters started; it may have been sent work before */
 };
 
 /* A worker keeps the policies it has received last; front sends one again when it needs to. */
@@ -48,16 +48,21 @@ enum {
 	SCAN_TAG_NAME_MAX = 64,
 	SCAN_EDIT_MAX = 8192,     /* name and value */
 	SCAN_EDITS_BYTES = 65536, /* of all edits, so that a result always fits its packet */
-	SCAN_PARTS_MAX = 128,     /* parts that may be taken out */
-	SCAN_MARKS_MAX = 256,     /* what outcomes say of them */
+	SCAN_PARTS_MAX = 64,      /* parts that may be taken out */
+	SCAN_MARKS_MAX = 128,     /* what outcomes say of them */
 	SCAN_PART_NAME_MAX = 256,
 	SCAN_PART_TYPE_MAX = 128,
 	SCAN_PART_HEAD_MAX = 16384, /* a part's header section */
-	SCAN_PARTS_BYTES = 16384,   /* texts of all parts and marks, for the same reason as above */
+	SCAN_PARTS_BYTES = 8192,    /* texts of all parts and marks, for the same reason as above */
 	SCAN_UNCUT_MAX = 80,
-	SCAN_HASH_BYTES = 32, /* SHA-256 */
+	SCAN_UNCUT_BYTES = 12288, /* of all outcomes; so many that each can have a short one */
+	SCAN_HASH_BYTES = 32,     /* SHA-256 */
 	SCAN_TRUTHS_MAX = 4096,
-	SCAN_TRUTH_LAST = 3,    /* TRUTH_LIMIT of rules.h */
+	SCAN_TRUTH_LAST = 3,   /* TRUTH_LIMIT of rules.h */
+	SCAN_DOMAINS_MAX = 32, /* registered domains of a message's URLs that lists are asked for */
+	SCAN_HOSTS_OF_DOMAIN = 4,
+	SCAN_HOSTS_MAX = SCAN_DOMAINS_MAX * SCAN_HOSTS_OF_DOMAIN,
+	SCAN_HOST_MAX = 253,
 	HEADER_INDEX_MAX = 2000 /* HEADER_FIELDS_MAX of header.h */
 };
 
@@ -71,6 +76,7 @@ struct scan_request {
 	struct span host, helo, from;
 	const struct span *rcpts;
 	size_t n_rcpts;
+	bool wants_hosts; /* the policy asks lists about the hosts of URLs */
 	bool is_inline;
 	struct span body; /* when inline */
 };
@@ -130,6 +136,8 @@ struct scan_result {
 	struct scan_mark marks[SCAN_MARKS_MAX];
 	size_t n_marks;
 	struct span truths; /* one enum truth a byte, one for each predicate of the policy */
+	struct span hosts[SCAN_HOSTS_MAX]; /* of URLs: names in lower case and ASCII, addresses */
+	size_t n_hosts;
 };
 
 /* Of a tag: letters, digits, "-" and "_", at most SCAN_TAG_NAME_MAX of them. */

@@ -2,8 +2,11 @@
 #include "relay/base/err.h"
 
 enum {
-	COMMIT_NAME_MAX = 256,     /* id, flow, gateway */
-	COMMIT_WHY_MAX = 2048,     /* why a recipient is held */
+	COMMIT_NAME_MAX = 256,      /* id, flow, gateway */
+	COMMIT_WHY_MAX = 2048,      /* why a recipient is held */
+	COMMIT_ENVELOPE_HEAD = 128, /* beside flow, sender, ENVID and facts */
+	COMMIT_COPY_BYTES = 24,     /* beside why it is held, and for whom, and its cuts */
+	COMMIT_CUT_BYTES = 20,
 	COMMIT_BODY_MAX = 1 << 20, /* inline; the channel's own limits are far below */
 	REFUSAL_TEXT_MAX = 512
 };
@@ -121,6 +124,25 @@ get_rcpts(struct wire *w, struct commit *c, struct commit_rcpt *rcpts)
 		if (rcpts[i].address.n == 0 || rcpts[i].copy >= c->n_copies)
 			w->failed = true;
 	}
+}
+
+uint64_t
+commit_rcpt_size(const struct commit_rcpt *r)
+{
+	return COMMIT_RCPT_BYTES + r->address.n + r->gateway.n + r->orcpt.n;
+}
+
+uint64_t
+commit_envelope_size(const struct commit *c)
+{
+	uint64_t size = COMMIT_ENVELOPE_HEAD + c->flow.n + c->from.n + c->envid.n + c->facts.n;
+
+	for (size_t i = 0; i < c->n_copies; i++)
+		size += COMMIT_COPY_BYTES + c->copies[i].why.n + c->copies[i].waits_for.n +
+			COMMIT_CUT_BYTES * c->copies[i].n_cuts;
+	for (size_t i = 0; i < c->n_rcpts; i++)
+		size += commit_rcpt_size(&c->rcpts[i]);
+	return size;
 }
 
 uint64_t

@@ -30,7 +30,11 @@ enum {
 	COMMIT_CUTS_MAX = 512,                 /* of all copies together */
 	COMMIT_TEXT_MAX = 131072,              /* of one cut */
 	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024, /* of all copies together, with the texts of cuts */
-	COMMIT_FILTER_MAX = 256,               /* a filter's name */
+	/* What the spool writes down of sender, copies and recipients; of these alone. */
+	COMMIT_ENVELOPE_MAX = 8 * 1024 * 1024,
+	COMMIT_RCPTS_BYTES_MAX = 7 * 1024 * 1024,
+	COMMIT_RCPT_BYTES = 21,  /* beside address, gateway and ORCPT; 4 if it is moved later */
+	COMMIT_FILTER_MAX = 256, /* a filter's name */
 	HELD_FACTS_MAX = 131072
 };
 
@@ -119,6 +123,9 @@ void commit_put(struct buf *to, const struct commit *c);
 int commit_get(struct span payload, struct commit *c, struct commit_room *room);
 /* Bytes of all copies' header sections and of the texts of their cuts. */
 uint64_t commit_prefixes(const struct commit *c);
+/* Bytes of one recipient in an envelope, and of the whole of it at most. */
+uint64_t commit_rcpt_size(const struct commit_rcpt *r);
+uint64_t commit_envelope_size(const struct commit *c);
 void refusal_put(struct buf *to, const struct refusal *r);
 int refusal_get(struct span payload, struct refusal *r);
 

@@ -38,6 +38,8 @@ held_facts_put(struct buf *to, const struct held_facts *f)
 		put_span(to, f->lists[i].zone);
 		put_u8(to, f->lists[i].state);
 		put_u32(to, f->lists[i].address);
+		put_u8(to, f->lists[i].of);
+		put_span(to, f->lists[i].name);
 	}
 }
 
@@ -56,6 +58,8 @@ get_facts(struct wire *w, struct held_facts *f, struct held_list *lists)
 		lists[i].zone = get_span(w, HELD_NAME_MAX);
 		lists[i].state = (uint8_t)get_enum(w, HELD_LIST_STATE_LAST);
 		lists[i].address = get_u32(w);
+		lists[i].of = (uint8_t)get_enum(w, HELD_LIST_OF_LAST);
+		lists[i].name = get_span(w, HELD_NAME_MAX);
 	}
 }
 

@@ -13,14 +13,17 @@ enum {
 	HELD_LISTS_MAX = 64, /* POLICY_LISTS_MAX */
 	HELD_NAME_MAX = 1024,
 	HELD_LIST_STATE_LAST = 3, /* LIST_ERROR of rules.h */
+	HELD_LIST_OF_LAST = 4,    /* LIST_OF_URL of rules.h */
 	HELD_RECEIVED_MAX = 8192  /* our own Received */
 };
 
-/* What a DNS list had said of the client. */
+/* What a DNS list had said of the client or of a name. */
 struct held_list {
 	struct span zone;
+	uint8_t of;       /* enum list_of */
 	uint8_t state;    /* enum list_state */
 	uint32_t address; /* host byte order */
+	struct span name; /* of a list of domains: what was listed */
 };
 
 /* What was known of the session and can not be asked again. */

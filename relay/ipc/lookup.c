@@ -1,13 +1,26 @@
 #include "relay/ipc/lookup.h"
 
-enum { NAMES_MAX = sizeof(((struct dns_answer *)0)->names) / (LOOKUP_NAME_MAX + 1) };
-
 void
 dns_question_put(struct buf *to, const struct dns_question *q)
 {
 	put_u8(to, (uint8_t)q->type);
 	put_span(to, q->name);
 	put_u32(to, q->timeout_ms);
+	put_u8(to, (uint8_t)q->list);
+	put_span(to, q->zone);
+	put_u8(to, q->is_fresh);
+}
+
+/* A zone stands behind a dot at the end of the name, and only a list has one. */
+static bool
+is_zone_of(const struct dns_question *q)
+{
+	size_t n = q->zone.n;
+
+	if (q->list == DNS_LIST_NONE)
+		return n == 0;
+	return n > 0 && q->name.n > n + 1 && q->name.p[q->name.n - n - 1] == '.' &&
+	       span_eq_nocase(span_skip(q->name, q->name.n - n), q->zone);
 }
 
 int
@@ -15,9 +28,14 @@ dns_question_get(struct span payload, struct dns_question *q)
 {
 	struct wire w = wire_over(payload);
 
-	q->type = (enum dns_type)get_enum(&w, DNS_PTR);
+	q->type = (enum dns_type)get_enum(&w, DNS_MX);
 	q->name = get_span(&w, LOOKUP_NAME_MAX);
 	q->timeout_ms = get_u32(&w);
+	q->list = (enum dns_list_kind)get_enum(&w, DNS_LIST_DOMAIN);
+	q->zone = get_span(&w, LOOKUP_NAME_MAX);
+	q->is_fresh = get_enum(&w, 1);
+	if (!w.failed && !is_zone_of(q))
+		w.failed = true;
 	return wire_end(&w);
 }
 
@@ -25,7 +43,10 @@ void
 dns_answer_put(struct buf *to, const struct dns_answer *a)
 {
 	put_u8(to, (uint8_t)a->status);
+	put_u8(to, a->is_nxdomain);
+	put_u8(to, a->has_soa);
 	put_u32(to, a->ttl_s);
+	put_u8(to, (uint8_t)a->proof);
 	put_u32(to, (uint32_t)a->n_addresses);
 	for (size_t i = 0; i < a->n_addresses; i++)
 		put_span(to, span_of(a->addresses[i].bytes, sizeof(a->addresses[i].bytes)));
@@ -62,11 +83,14 @@ dns_answer_get(struct span payload, struct dns_answer *a)
 	struct wire w = wire_over(payload);
 
 	a->status = (enum dns_status)get_enum(&w, DNS_TIMEOUT);
+	a->is_nxdomain = get_bool(&w);
+	a->has_soa = get_bool(&w);
 	a->ttl_s = get_u32(&w);
+	a->proof = (enum dns_proof)get_enum(&w, DNS_PROOF_MISSING);
 	a->n_addresses = get_count(&w, LOOKUP_RECORDS_MAX);
 	for (size_t i = 0; i < a->n_addresses && !w.failed; i++)
 		get_address(&w, &a->addresses[i]);
-	a->n_names = get_count(&w, NAMES_MAX);
+	a->n_names = get_count(&w, LOOKUP_NAMES_MAX);
 	for (size_t i = 0; i < a->n_names && !w.failed; i++)
 		get_name(&w, a->names[i]);
 	if (w.failed)

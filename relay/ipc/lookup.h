@@ -17,12 +17,12 @@ enum lookup_type {
 	LOOKUP_RECIPIENT_ANSWER, /* struct recipient_answer */
 };
 
-enum { LOOKUP_NAME_MAX = 253, LOOKUP_RECORDS_MAX = 64, LOOKUP_WHY_MAX = 240 };
+enum { LOOKUP_NAME_MAX = 253, LOOKUP_RECORDS_MAX = 64, LOOKUP_NAMES_MAX = 8, LOOKUP_WHY_MAX = 240 };
 
 /* RFC 5321 section 4.5.3.1.3, and domains that grow when they become ASCII. */
 enum { LOOKUP_ADDRESS_MAX = 512 };
 
-enum dns_type { DNS_A, DNS_AAAA, DNS_PTR };
+enum dns_type { DNS_A, DNS_AAAA, DNS_PTR, DNS_MX };
 
 enum dns_status {
 	DNS_FOUND,
@@ -31,18 +31,38 @@ enum dns_status {
 	DNS_TIMEOUT
 };
 
+/* The name is an entry of a DNS list, by what the list has entries for (RFC 5782 sections 2, 3). */
+enum dns_list_kind { DNS_LIST_NONE, DNS_LIST_IPV4, DNS_LIST_IPV6, DNS_LIST_DOMAIN };
+
+/* Whether the list was caught listing what nobody can be, just after it has listed `name`. */
+enum dns_proof {
+	DNS_PROOF_NONE,   /* nothing to prove: no list was asked, or it does not list the name */
+	DNS_PROOF_GOOD,   /* it lists neither its canary nor a random address of 127/8 */
+	DNS_PROOF_BAD,    /* it lists one of them */
+	DNS_PROOF_MISSING /* no answer tells */
+};
+
 struct dns_question {
 	enum dns_type type;
 	struct span name; /* without a dot at the end */
 	uint32_t timeout_ms;
+	/* Of a DNS list: what it lists is DNS_FOUND only with DNS_PROOF_GOOD, else DNS_FAILED or
+	 * DNS_TIMEOUT. */
+	enum dns_list_kind list;
+	struct span zone; /* with `list`: the end of `name` */
+	bool is_fresh;    /* not from the cache; a list's proof is asked for whatever it says */
 };
 
 struct dns_answer {
 	enum dns_status status;
-	uint32_t ttl_s;                          /* how long it may be kept */
+	/* Of DNS_NONE: there is no such name at all; the SOA of the zone that says so came with it. */
+	bool is_nxdomain, has_soa;
+	uint32_t ttl_s; /* how long it may be kept */
+	enum dns_proof proof;
 	struct ip addresses[LOOKUP_RECORDS_MAX]; /* A and AAAA */
 	size_t n_addresses;
-	char names[8][LOOKUP_NAME_MAX + 1]; /* PTR */
+	char names[LOOKUP_NAMES_MAX]
+		  [LOOKUP_NAME_MAX + 1]; /* PTR; MX, "." is the null MX's (RFC 7505) */
 	size_t n_names;
 };
 

@@ -6,6 +6,7 @@ role_setup_put(struct buf *to, const struct role_setup *s)
 	put_span(to, s->config_file);
 	put_u8(to, s->is_json_log);
 	put_span(to, s->run_dir);
+	put_u8(to, s->is_successor);
 }
 
 int
@@ -16,6 +17,7 @@ role_setup_get(struct span payload, struct role_setup *s)
 	s->config_file = get_span(&w, SETUP_NAME_MAX);
 	s->is_json_log = get_bool(&w);
 	s->run_dir = get_span(&w, SETUP_NAME_MAX);
+	s->is_successor = get_bool(&w);
 	return wire_end(&w);
 }
 

@@ -18,7 +18,8 @@ enum supervision_type {
 	ROLE_READY, /* from the role: started, inside its sandbox; id = policy version in force */
 	ROLE_PEER_LOST, /* from the role: its channel to place `id` has closed */
 	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
-	ROLE_SECRETS    /* to key: id = generation, fds[0] = sealed bundle of keys and users */
+	ROLE_SECRETS,   /* to key: id = generation, fds[0] = sealed bundle of keys and users */
+	ROLE_RENEW /* from filter: another one beside me, please, to take over when it is ready */
 };
 
 enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };
@@ -28,6 +29,7 @@ struct role_setup {
 	bool is_json_log;
 	struct span
 	    run_dir; /* instead of the configuration's, for a role outside a relay; or empty */
+	bool is_successor; /* another one serves: ready with everything, or not at all */
 };
 
 struct role_problem_report {

@@ -13,7 +13,8 @@ struct known_server {
 	const struct conf_server *conf;
 	struct trust_server *trust;
 	int64_t rest_until_ms, probe_at_ms;
-	bool takes_all;
+	bool takes_all, has_failed; /* has_failed: since it last answered */
+	struct host_memory memory;
 };
 
 struct callout_gateway;
@@ -135,6 +136,7 @@ server_failed(struct call *c, struct span said)
 	struct known_server *s = &c->gateway->servers[c->server];
 
 	s->rest_until_ms = clock_mono_ms() + CALLOUT_REST_MS;
+	s->has_failed = true;
 	c->tried |= (uint64_t)1 << c->server;
 	say(c, said);
 	next_server(c);
@@ -178,7 +180,7 @@ send_query(struct call *c)
 		mail.is_utf8 = mail.is_utf8 || (unsigned char)address.p[i] >= 0x80;
 	c->has_probe = now_ms >= s->probe_at_ms;
 	if (c->has_probe) {
-		s->probe_at_ms = now_ms + CALLOUT_PROBE_MS;
+		s->probe_at_ms = now_ms + c->gateway->callout->config->callout.keep.probe_ms;
 		(void)snprintf(c->probe, sizeof(c->probe), "no-such-%016llx%.*s",
 		    (unsigned long long)rng_u64(),
 		    SPAN_ARG(domain)); /* shorter than LOOKUP_ADDRESS_MAX */
@@ -194,6 +196,7 @@ on_ready(void *arg)
 {
 	struct call *c = arg;
 
+	c->gateway->servers[c->server].has_failed = false;
 	if (c->query == NULL)
 		next_query(c);
 	if (c->client == NULL || !client_is_idle(c->client))
@@ -237,9 +240,9 @@ on_end(void *arg, const struct client_end *end)
 		c->states[0] = RECIPIENT_UNKNOWN; /* it will not hear us at all */
 		say(c, end->reply);
 	} else if (c->states[0] == RECIPIENT_EXISTS) {
-		say(c, c->gateway->servers[c->server].takes_all
-			   ? SPAN("the server takes every address")
-			   : SPAN("the server takes it"));
+		c->query->takes_all = c->gateway->servers[c->server].takes_all;
+		say(c, c->query->takes_all ? SPAN("the server takes every address")
+					   : SPAN("the server takes it"));
 	}
 	call_end(c, c->states[0]);
 	/* on_ready follows when the connection goes on */
@@ -329,7 +332,8 @@ next_server(struct call *c)
 	c->search.on_done = on_addresses;
 	c->search.arg = c;
 	host_search_start(&c->search, g->callout->loop, g->callout->resolver,
-	    span_str(g->servers[i].conf->host), (uint32_t)g->timeouts.connect_ms);
+	    span_str(g->servers[i].conf->host), (uint32_t)g->timeouts.connect_ms,
+	    g->servers[i].has_failed, &g->servers[i].memory);
 }
 
 /* Takes the next question, over the connection that is there or a new one. */
@@ -360,6 +364,7 @@ on_deadline(void *arg)
 		if (c->query != q)
 			continue;
 		g->servers[c->server].rest_until_ms = clock_mono_ms() + CALLOUT_REST_MS;
+		g->servers[c->server].has_failed = true;
 		host_search_cancel(&c->search);
 		client_free(&c->client);
 		say(c, SPAN("the gateway did not answer in time"));

@@ -14,10 +14,9 @@
 #include "relay/lookup/source.h"
 
 enum {
-	CALLOUT_CONNECTIONS = 2,     /* to each gateway */
-	CALLOUT_WAITING_MAX = 1000,  /* questions that wait for a connection to one gateway */
-	CALLOUT_REST_MS = 10 * 1000, /* a server that failed is asked last for so long */
-	CALLOUT_PROBE_MS = 24 * 3600 * 1000 /* between random addresses */
+	CALLOUT_CONNECTIONS = 2,    /* to each gateway */
+	CALLOUT_WAITING_MAX = 1000, /* questions that wait for a connection to one gateway */
+	CALLOUT_REST_MS = 10 * 1000 /* a server that failed is asked last for so long */
 };
 
 struct callout;

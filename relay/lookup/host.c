@@ -7,8 +7,13 @@ static void
 on_soon(void *arg)
 {
 	struct host_search *h = arg;
+	struct host_memory *m = h->memory;
 
-	h->on_done(h->arg, h->found, h->n_found);
+	if (h->n_found > 0) {
+		m->n_found = h->n_found;
+		memcpy(m->found, h->found, sizeof(m->found));
+	}
+	h->on_done(h->arg, m->found, m->n_found);
 }
 
 static void
@@ -44,8 +49,10 @@ on_ipv6(void *arg, const struct dns_answer *a)
 static void
 ask(struct host_search *h, enum dns_type type)
 {
-	struct dns_question q = {
-	    .type = type, .name = span_str(h->name), .timeout_ms = h->timeout_ms};
+	struct dns_question q = {.type = type,
+	    .name = span_str(h->name),
+	    .timeout_ms = h->timeout_ms,
+	    .is_fresh = h->is_fresh};
 	struct waiter *w = resolver_ask(h->resolver, &q, type == DNS_A ? on_ipv4 : on_ipv6, h);
 
 	if (w != NULL) /* else it has been answered, and the next one may be under way */
@@ -54,8 +61,10 @@ ask(struct host_search *h, enum dns_type type)
 
 void
 host_search_start(struct host_search *h, struct loop *loop, struct resolver *r, struct span name,
-    uint32_t timeout_ms)
+    uint32_t timeout_ms, bool is_fresh, struct host_memory *memory)
 {
+	h->is_fresh = is_fresh;
+	h->memory = memory;
 	h->loop = loop;
 	h->resolver = r;
 	h->timeout_ms = timeout_ms;

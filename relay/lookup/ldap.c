@@ -22,10 +22,12 @@ struct ldap_source {
 	size_t n_asked;
 	struct ldap_link *link;
 	bool has_answered; /* the link, at least once */
+	bool is_doubtful;  /* all servers have failed since one has answered */
 	struct host_search search;
 	bool is_searching;
-	size_t server;   /* the one in use */
-	size_t n_failed; /* in a row, since an answer came */
+	struct host_memory *memories; /* of conf->servers */
+	size_t server;                /* the one in use */
+	size_t n_failed;              /* in a row, since an answer came */
 	int64_t rest_until_ms;
 	char why[LDAP_LINK_WHY_MAX + 128];
 };
@@ -50,6 +52,7 @@ give_up(struct ldap_source *s)
 	struct list given_up;
 
 	s->n_failed = 0;
+	s->is_doubtful = true;
 	s->rest_until_ms = clock_mono_ms() + LDAP_REST_MS;
 	list_init(&given_up);
 	while (!list_is_empty(&s->waiting)) {
@@ -101,7 +104,7 @@ send_waiting(struct ldap_source *s)
 {
 	while (!list_is_empty(&s->waiting) && s->n_asked < LDAP_ASKED_MAX) {
 		struct source_query *q = LIST_ENTRY(s->waiting.next, struct source_query, node);
-		int msgid = ldap_link_search(s->link, span_str(q->address));
+		int msgid = ldap_link_search(s->link, span_str(q->address), q->is_ending);
 
 		if (msgid == -E_SYNTAX) {
 			settle(
@@ -134,6 +137,7 @@ on_result(void *arg, int msgid, enum recipient_state state, const char *why)
 
 	if (state != RECIPIENT_UNKNOWN) {
 		s->n_failed = 0;
+		s->is_doubtful = false;
 		s->has_answered = true;
 	}
 	LIST_FOR (it, &s->asked) {
@@ -215,8 +219,8 @@ connect_next(struct ldap_source *s)
 	s->is_searching = true;
 	s->search.on_done = on_addresses;
 	s->search.arg = s;
-	host_search_start(
-	    &s->search, s->loop, s->resolver, span_str(server->host), (uint32_t)patience_ms(s));
+	host_search_start(&s->search, s->loop, s->resolver, span_str(server->host),
+	    (uint32_t)patience_ms(s), s->is_doubtful, &s->memories[s->server]);
 }
 
 /* The question's own time is over, or it was never asked because everybody rests. */
@@ -307,6 +311,7 @@ ldap_source_new(
 	s->loop = loop;
 	s->resolver = resolver;
 	s->conf = conf;
+	s->memories = mem_array(conf->n_servers, sizeof(*s->memories));
 	list_init(&s->waiting);
 	list_init(&s->asked);
 	if (read_password(s, err) < 0 || load_trust(s, err) < 0) {
@@ -343,6 +348,7 @@ ldap_source_free(struct ldap_source **source)
 	ldap_link_free(&s->link);
 	tls_server_free(&s->tls);
 	mem_free(s->password);
+	mem_free(s->memories);
 	mem_free(s);
 	*source = NULL;
 }

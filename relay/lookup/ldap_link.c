@@ -446,7 +446,7 @@ ldap_link_is_ready(const struct ldap_link *l)
 }
 
 int
-ldap_link_search(struct ldap_link *l, struct span address)
+ldap_link_search(struct ldap_link *l, struct span address, bool is_ending)
 {
 	static const int scopes[] = {[DIRECTORY_SUB] = LDAP_SCOPE_SUBTREE,
 	    [DIRECTORY_ONE] = LDAP_SCOPE_ONELEVEL,
@@ -457,7 +457,7 @@ ldap_link_search(struct ldap_link *l, struct span address)
 	struct buf filter = BUF_INIT(FILTER_BYTES_MAX);
 	int msgid = 0, r = LDAP_FILTER_ERROR;
 
-	if (ldap_filter_expand(span_str(conf->filter), address, &filter) == 0 &&
+	if (ldap_filter_expand(span_str(conf->filter), address, is_ending, &filter) == 0 &&
 	    buf_add_char(&filter, '\0') == 0)
 		r = ldap_search_ext(l->ld, conf->base, scopes[conf->scope], filter.p, attributes, 1,
 		    NULL, NULL, NULL, 1, &msgid);
@@ -487,10 +487,12 @@ add_escaped(struct buf *to, struct span address)
 }
 
 int
-ldap_filter_expand(struct span filter, struct span address, struct buf *to)
+ldap_filter_expand(struct span filter, struct span address, bool is_ending, struct buf *to)
 {
 	while (filter.n > 0) {
 		if (span_starts(filter, SPAN("%s"))) {
+			if (is_ending)
+				(void)buf_add_char(to, '*'); /* sticky: tested below */
 			add_escaped(to, address);
 			filter = span_skip(filter, 2);
 		} else {

@@ -47,14 +47,14 @@ struct ldap_link *ldap_link_new(struct loop *loop, int fd, const struct ldap_lin
     const struct ldap_link_events *events, void *arg);
 void ldap_link_free(struct ldap_link **l); /* NULL is fine; no more calls */
 bool ldap_link_is_ready(const struct ldap_link *l);
-/* The number of the search, > 0; -E_SYNTAX: no such filter; -E_CLOSED: the connection has
+/* For the address, or for anybody whose address ends in it.  The number of the search, > 0; -E_SYNTAX: no such filter; -E_CLOSED: the connection has
  * broken, on_gone follows. */
-int ldap_link_search(struct ldap_link *l, struct span address);
+int ldap_link_search(struct ldap_link *l, struct span address, bool is_ending);
 
 /*
  * The filter with each %s replaced by the address, whose special bytes are escaped (RFC 4515
- * section 3).  0, or -E_LIMIT when `to` is full.
+ * section 3); is_ending: by anything that ends in it.  0, or -E_LIMIT when `to` is full.
  */
-int ldap_filter_expand(struct span filter, struct span address, struct buf *to);
+int ldap_filter_expand(struct span filter, struct span address, bool is_ending, struct buf *to);
 
 #endif

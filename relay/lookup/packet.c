@@ -7,14 +7,15 @@ enum {
 	TYPE_CNAME = 5,
 	TYPE_SOA = 6,
 	TYPE_PTR = 12,
+	TYPE_MX = 15,
 	TYPE_AAAA = 28,
 	CLASS_IN = 1,
 	RCODE_NXDOMAIN = 3,
 	HEADER_BYTES = 12,
 	LABEL_MAX = 63,
 	WIRE_NAME_MAX = 255,
-	NAME_TEXT_MAX = 4 * WIRE_NAME_MAX, /* every byte as \DDD */
-	NAMES_MAX = sizeof(((struct dns_answer *)0)->names) / (LOOKUP_NAME_MAX + 1)
+	PREFERENCE_BYTES = 2,
+	NAME_TEXT_MAX = 4 * WIRE_NAME_MAX /* every byte as \DDD */
 };
 
 /* A name in the text form of RFC 1035 section 5.1, so that names with odd bytes compare too. */
@@ -173,12 +174,15 @@ smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* The name that fills the data of `r` exactly; false: the record is malformed. */
+/* The name that fills the data of `r` behind its first `skip` bytes exactly; false: the record is
+ * malformed. */
 static bool
-data_name(const struct cursor *c, const struct record *r, struct name *name)
+data_name(const struct cursor *c, const struct record *r, size_t skip, struct name *name)
 {
-	struct cursor data = {.packet = c->packet, .at = r->data_at};
+	struct cursor data = {.packet = c->packet, .at = r->data_at + skip};
 
+	if (r->data_n < skip)
+		return false;
 	read_name(&data, name);
 	return !data.failed && data.at == r->data_at + r->data_n;
 }
@@ -196,7 +200,7 @@ follow_once(struct cursor c, const struct header *hdr, struct name *target, stru
 		if (r.type != TYPE_CNAME || r.class != CLASS_IN || !name_is(&r.owner, target))
 			continue;
 		out->ttl_s = smaller(out->ttl_s, r.ttl_s);
-		return data_name(&c, &r, target) ? 1 : -E_CORRUPT;
+		return data_name(&c, &r, 0, target) ? 1 : -E_CORRUPT;
 	}
 	return 0;
 }
@@ -218,12 +222,16 @@ add_record(
 	const char *data = c->packet.p + r->data_at;
 	struct name name;
 
-	if (type == DNS_PTR) {
-		if (!data_name(c, r, &name))
+	if (type == DNS_PTR || type == DNS_MX) {
+		if (!data_name(c, r, type == DNS_MX ? PREFERENCE_BYTES : 0, &name))
 			return -E_CORRUPT;
+		if (type == DNS_MX && name.n == 0) {
+			name.text[name.n++] = '.';
+			name.text[name.n] = '\0';
+		}
 		/* A name with blanks, dots or controls inside its labels is no host's. */
 		if (name.is_odd || name.n == 0 || name.n > LOOKUP_NAME_MAX ||
-		    out->n_names == NAMES_MAX)
+		    out->n_names == LOOKUP_NAMES_MAX)
 			return 0;
 		memcpy(out->names[out->n_names++], name.text, name.n + 1);
 		return 0;
@@ -312,6 +320,8 @@ settle_negative(struct cursor *c, const struct header *hdr, struct dns_answer *o
 		return 0;
 	}
 	out->status = DNS_NONE;
+	out->is_nxdomain = (hdr->flags & 0x0f) == RCODE_NXDOMAIN;
+	out->has_soa = has_soa;
 	out->ttl_s = has_soa ? smaller(out->ttl_s, ttl_s) : 0;
 	return 0;
 }
@@ -367,7 +377,9 @@ static void
 set_failed(struct dns_answer *out)
 {
 	out->status = DNS_FAILED;
+	out->is_nxdomain = out->has_soa = false;
 	out->ttl_s = 0;
+	out->proof = DNS_PROOF_NONE;
 	out->n_addresses = out->n_names = 0;
 }
 
@@ -426,6 +438,8 @@ packet_type_number(enum dns_type type)
 		return TYPE_AAAA;
 	case DNS_PTR:
 		return TYPE_PTR;
+	case DNS_MX:
+		return TYPE_MX;
 	}
 	must_failed("type is a dns_type", __FILE__, __LINE__);
 }

@@ -20,7 +20,8 @@ enum {
  * Reads the answer to `q`.  0 with `out` filled:
  *   DNS_FOUND   addresses or names of the asked type at the end of the CNAME chain, at most as
  *               many as fit; ttl_s is the smallest of chain and records;
- *   DNS_NONE    NXDOMAIN, or no such record; ttl_s by RFC 2308 section 5, 0 without a SOA;
+ *   DNS_NONE    NXDOMAIN (is_nxdomain), or no such record; has_soa, and ttl_s by RFC 2308
+ *               section 5, 0 without a SOA;
  *   DNS_FAILED  any other response code, or a referral instead of an answer; ttl_s is 0.
  * -E_LIMIT: cut off (TC), to be asked again over TCP.  -E_CORRUPT: not an answer to `q` at all, or
  * one that breaks the format; `out` is DNS_FAILED then.
@@ -31,7 +32,7 @@ int packet_read(struct span packet, const struct dns_question *q, struct dns_ans
  * read it as an escape), at most LOOKUP_NAME_MAX in all, no dot at either end. */
 bool packet_name_is_askable(struct span name);
 
-/* The number of a type in the protocol: 1, 28 or 12. */
+/* The number of a type in the protocol: 1, 28, 12 or 15. */
 uint16_t packet_type_number(enum dns_type type);
 
 #endif

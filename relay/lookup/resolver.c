@@ -57,6 +57,7 @@ struct resolver {
 	struct cache *cache;
 	struct map *by_key;
 	struct list queries;
+	size_t n_queries;
 	struct resolver_stats stats;
 	bool is_closing;
 };
@@ -289,16 +290,26 @@ query_free(struct query *q)
 	if (map_get(q->resolver->by_key, query_key(q)) == q)
 		(void)map_remove(q->resolver->by_key, query_key(q)); /* the same q */
 	list_remove(&q->node);
+	q->resolver->n_queries--;
 	mem_free(q->early);
 	mem_free(q);
+}
+
+/* Of a list: a listing that nothing has proved yet is no knowledge, nor is a probe. */
+static bool
+is_worth_keeping(const struct dns_question *q, const struct dns_answer *a)
+{
+	return q->list == DNS_LIST_NONE || (!q->is_fresh && a->status != DNS_FOUND);
 }
 
 /* Ends the query with this answer.  A waiter's callback may ask, cancel and be asked again. */
 static void
 query_settle(struct query *q, const struct dns_answer *a)
 {
-	cache_put(q->resolver->cache, &q->key, clock_mono_ms(), a);
-	(void)map_remove(q->resolver->by_key, query_key(q)); /* no one joins from here on */
+	if (is_worth_keeping(&q->question, a))
+		cache_put(q->resolver->cache, &q->key, clock_mono_ms(), a);
+	if (map_get(q->resolver->by_key, query_key(q)) == q)
+		(void)map_remove(q->resolver->by_key, query_key(q)); /* no one joins from here */
 	while (!list_is_empty(&q->waiters))
 		waiter_settle(LIST_ENTRY(q->waiters.next, struct waiter, node), a);
 	query_free(q);
@@ -403,23 +414,44 @@ query_new(struct resolver *r, const struct cache_key *key, const struct dns_ques
 	(void)span_copy(asked->name, q->name, sizeof(q->name)); /* askable, so it fits */
 	q->question.name = span_str(q->name);
 	list_init(&q->waiters);
+	q->question.zone = (struct span){0}; /* the caller's */
 	list_append(&r->queries, &q->node);
-	(void)map_set(r->by_key, query_key(q), q); /* the caller found none */
+	r->n_queries++;
+	if (!asked->is_fresh)
+		(void)map_set(r->by_key, query_key(q), q); /* the caller found none */
 	return q;
 }
 
 /* --- the outside ------------------------------------------------------------------------------- */
 
+/* Lists have entries of their own: only they may keep what they were told with its proof. */
+static struct cache_key
+key_of(const struct dns_question *q)
+{
+	struct cache_key key = cache_key(q->type, q->name);
+
+	if (q->list != DNS_LIST_NONE)
+		key.bytes[0] = (char)(key.bytes[0] | 0x40);
+	return key;
+}
+
+/* The query under way that may be joined. */
+static struct query *
+joinable(const struct resolver *r, const struct dns_question *asked, const struct cache_key *key)
+{
+	return asked->is_fresh ? NULL : map_get(r->by_key, span_of(key->bytes, key->n));
+}
+
 /* An answer that needs no query; false: none. */
 static bool
-answer_at_once(struct resolver *r, const struct cache_key *key, struct dns_answer *a)
+answer_at_once(struct resolver *r, const struct dns_question *asked, const struct cache_key *key,
+    struct dns_answer *a)
 {
-	if (cache_get(r->cache, key, clock_mono_ms(), a)) {
+	if (!asked->is_fresh && cache_get(r->cache, key, clock_mono_ms(), a)) {
 		r->stats.cache_hits++;
 		return true;
 	}
-	if (map_get(r->by_key, span_of(key->bytes, key->n)) != NULL ||
-	    map_count(r->by_key) < RESOLVER_QUERIES_MAX)
+	if (joinable(r, asked, key) != NULL || r->n_queries < RESOLVER_QUERIES_MAX)
 		return false;
 	*a = (struct dns_answer){.status = DNS_FAILED};
 	r->stats.failures++;
@@ -442,18 +474,26 @@ resolver_ask(struct resolver *r, const struct dns_question *asked,
 		done(arg, &failed);
 		return NULL;
 	}
-	key = cache_key(asked->type, asked->name);
-	if (answer_at_once(r, &key, &a)) {
+	key = key_of(asked);
+	if (answer_at_once(r, asked, &key, &a)) {
 		done(arg, &a);
 		return NULL;
 	}
-	q = map_get(r->by_key, span_of(key.bytes, key.n));
+	q = joinable(r, asked, &key);
 	if (q != NULL)
 		return waiter_new(q, asked->timeout_ms, done, arg);
 	q = query_new(r, &key, asked);
 	w = waiter_new(q, asked->timeout_ms, done, arg);
 	query_start(q);
 	return w;
+}
+
+void
+resolver_keep(struct resolver *r, const struct dns_question *q, const struct dns_answer *a)
+{
+	struct cache_key key = key_of(q);
+
+	cache_put(r->cache, &key, clock_mono_ms(), a);
 }
 
 void

@@ -44,6 +44,8 @@ void resolver_free(struct resolver **r);
 struct waiter *resolver_ask(struct resolver *r, const struct dns_question *q,
     void (*done)(void *arg, const struct dns_answer *a), void *arg);
 void resolver_cancel(struct waiter **w); /* NULL is fine */
+/* Keeps what a list has said and proved: of a list's question, resolver_ask keeps only DNS_NONE. */
+void resolver_keep(struct resolver *r, const struct dns_question *q, const struct dns_answer *a);
 
 struct resolver_stats resolver_stats(const struct resolver *r);
 size_t resolver_cached(const struct resolver *r);

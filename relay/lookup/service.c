@@ -3,12 +3,14 @@
 #include "relay/base/list.h"
 #include "relay/base/log.h"
 #include "relay/ipc/channel.h"
+#include "relay/lookup/listing.h"
 
 enum { ANSWER_BYTES_MAX = 8192 };
 
 struct service {
 	struct loop *loop;
 	struct resolver *resolver;
+	struct listings *listings;
 	struct verify *verify;
 	struct list peers;
 	size_t n_pending;
@@ -27,6 +29,7 @@ struct ask {
 	struct list node;
 	struct peer *peer;
 	struct waiter *waiter;           /* of the resolver, or */
+	struct listing_waiter *listing;  /* of a DNS list, or */
 	struct verify_waiter *recipient; /* of a source */
 	uint64_t id;
 };
@@ -35,6 +38,7 @@ static void
 ask_free(struct ask *a)
 {
 	resolver_cancel(&a->waiter);
+	listing_cancel(&a->listing);
 	verify_cancel(&a->recipient);
 	list_remove(&a->node);
 	a->peer->n_asks--;
@@ -58,7 +62,8 @@ on_answer(void *arg, const struct dns_answer *answer)
 {
 	struct ask *a = arg;
 
-	a->waiter = NULL; /* it ends with this call */
+	a->waiter = NULL; /* they end with this call */
+	a->listing = NULL;
 	send_answer(a->peer, a->id, answer);
 	ask_free(a);
 }
@@ -129,6 +134,7 @@ static void
 take_question(struct peer *p, uint64_t id, const struct dns_question *q)
 {
 	static const struct dns_answer failed = {.status = DNS_FAILED};
+	struct listing_waiter *l;
 	struct waiter *w;
 	struct ask *a;
 
@@ -137,6 +143,12 @@ take_question(struct peer *p, uint64_t id, const struct dns_question *q)
 		return;
 	}
 	a = ask_new(p, id);
+	if (q->list != DNS_LIST_NONE) {
+		l = listing_ask(p->service->listings, q, on_answer, a);
+		if (l != NULL) /* else a is gone */
+			a->listing = l;
+		return;
+	}
 	w = resolver_ask(p->service->resolver, q, on_answer, a);
 	if (w != NULL) /* else a is gone */
 		a->waiter = w;
@@ -190,8 +202,10 @@ service_new(struct loop *loop, const struct config *config, const struct source_
 	list_init(&s->peers);
 	s->scratch = BUF_INIT(ANSWER_BYTES_MAX);
 	s->resolver = resolver_new(loop, &config->dns, err);
-	if (s->resolver != NULL)
+	if (s->resolver != NULL) {
+		s->listings = listings_new(loop, s->resolver);
 		s->verify = verify_new(loop, config, s->resolver, report, err);
+	}
 	if (s->verify == NULL)
 		service_free(&s);
 	return s;
@@ -211,6 +225,7 @@ service_free(struct service **s)
 	LIST_FOR_SAFE (it, &(*s)->peers)
 		peer_free(LIST_ENTRY(it, struct peer, node));
 	verify_free(&(*s)->verify); /* its searches are the resolver's */
+	listings_free(&(*s)->listings);
 	resolver_free(&(*s)->resolver);
 	buf_free(&(*s)->scratch);
 	mem_free(*s);

@@ -13,11 +13,13 @@
 struct source_query {
 	char address[LOOKUP_ADDRESS_MAX + 1];
 	const struct conf_domain *domain;
+	bool is_ending; /* directories only: does anybody's address end in `address`? */
 	/* Called once, from the loop, never from inside *_ask; `why` is one printable line, valid
 	 * during the call. */
 	void (*on_answer)(struct source_query *q, enum recipient_state state, const char *why);
 	void *arg;
 
+	bool takes_all; /* with the answer: the source was found to say yes to everybody */
 	struct list node;
 	struct timer *deadline;
 	void *source; /* who has it; NULL: nobody */

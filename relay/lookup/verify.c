@@ -2,9 +2,11 @@
 #include "relay/base/clock.h"
 #include "relay/base/map.h"
 #include "relay/base/mem.h"
+#include "relay/base/rng.h"
 #include "relay/lookup/callout.h"
 #include "relay/lookup/known.h"
 #include "relay/lookup/ldap.h"
+#include "relay/lookup/witness.h"
 
 #include <stdio.h>
 
@@ -16,7 +18,7 @@ struct asking {
 	char key[LOOKUP_ADDRESS_MAX + 1]; /* lower case */
 	char address[LOOKUP_ADDRESS_MAX + 1];
 	struct source_query query;
-	bool is_canary; /* the query is, for the denial in `why` */
+	struct witness_waiter witness; /* of the denial in `why` */
 	char why[LOOKUP_WHY_MAX + 1];
 	struct list waiters;
 };
@@ -32,10 +34,15 @@ struct source_state {
 	struct verify *verify;
 	const struct conf_domain *domain;
 	bool is_away;
-	int64_t canary_until_ms; /* the canary was found */
+	struct witness *witness;
 	int64_t pause_ms;
 	struct timer *again;
 	char address[LOOKUP_ADDRESS_MAX + 1]; /* what it could not say */
+	/* Whether it says yes to everybody: a random address is asked for, and while it does, again. */
+	struct source_query random;
+	struct timer *random_again;
+	int64_t random_due_ms;
+	bool takes_all;
 };
 
 struct verify {
@@ -68,11 +75,25 @@ keep_of(const struct verify *v, const struct conf_domain *d)
 	return d->ldap != NULL ? &d->ldap->keep : &v->config->callout.keep;
 }
 
+static void
+send_query(struct verify *v, struct source_query *q)
+{
+	const struct conf_domain *d = q->domain;
+
+	v->n_asked++;
+	if (d->ldap != NULL)
+		ldap_source_ask(v->ldaps[d->ldap - v->config->ldaps], q);
+	else
+		callout_ask(v->callout, q);
+}
+
 /* --- alarms ------------------------------------------------------------------------------------- */
 
 static struct asking *ask_source(
     struct verify *v, const struct conf_domain *d, struct span address);
 static struct asking *find_asking(const struct verify *v, struct span address);
+
+static void on_random_again(void *arg);
 
 static void
 report(struct source_state *s, const char *why)
@@ -158,6 +179,76 @@ tell(struct asking *a, const struct recipient_answer *answer)
 	asking_free(a);
 }
 
+/* --- those who say yes to everybody -------------------------------------------------------------- */
+
+static void
+note_takes_all(struct source_state *s, bool takes_all)
+{
+	char name[320], source[160], what[600];
+
+	if (s->takes_all == takes_all)
+		return;
+	s->takes_all = takes_all;
+	if (s->domain->ldap == NULL)
+		return; /* callout.c says it, for the server */
+	source_name(s->domain, source, sizeof(source));
+	(void)snprintf(name, sizeof(name), "recipients-all %s", s->domain->name); /* fits */
+	(void)snprintf(what, sizeof(what),
+	    "%s finds addresses of %s that nobody has; its answers tell nothing", source,
+	    s->domain->name); /* cut is fine */
+	source_tell(&s->verify->report, name, what,
+	    takes_all ? "see to its filter: it should find one entry by its address" : NULL);
+}
+
+static void
+on_random(struct source_query *q, enum recipient_state state, const char *why)
+{
+	struct source_state *s = q->arg;
+
+	(void)why; /* nobody has asked */
+	if (state != RECIPIENT_UNKNOWN)
+		note_takes_all(s, state == RECIPIENT_EXISTS);
+	if (s->takes_all)
+		loop_timer(s->verify->loop, &s->random_again,
+		    keep_of(s->verify, s->domain)->probe_ms, on_random_again, s);
+}
+
+static void
+ask_random(struct source_state *s)
+{
+	struct source_query *q = &s->random;
+
+	s->random_due_ms = clock_mono_ms() + keep_of(s->verify, s->domain)->probe_ms;
+	if (q->source != NULL)
+		return; /* it is being asked */
+	*q = (struct source_query){.domain = s->domain, .on_answer = on_random, .arg = s};
+	list_init(&q->node);
+	(void)snprintf(q->address, sizeof(q->address), "no-such-%016llx@%s",
+	    (unsigned long long)rng_u64(), s->domain->name); /* fits */
+	send_query(s->verify, q);
+}
+
+static void
+on_random_again(void *arg)
+{
+	ask_random(arg);
+}
+
+/* The source has found somebody. */
+static void
+look_for_everybody(struct source_state *s, const struct source_query *q)
+{
+	if (q->takes_all && !s->takes_all) {
+		s->takes_all = true;
+		loop_timer(s->verify->loop, &s->random_again,
+		    keep_of(s->verify, s->domain)->probe_ms, on_random_again, s);
+	} else if (s->domain->ldap != NULL && clock_mono_ms() >= s->random_due_ms) {
+		ask_random(s);
+	}
+}
+
+/* --- denials and the rest ------------------------------------------------------------------------ */
+
 static void
 settle(struct asking *a, enum recipient_state state, const char *why)
 {
@@ -185,56 +276,31 @@ settle(struct asking *a, enum recipient_state state, const char *why)
 }
 
 static void
-send_query(struct asking *a, struct span address)
+on_witness(void *arg, bool is_believed, const char *why)
 {
-	struct verify *v = a->verify;
+	struct asking *a = arg;
 
-	must(span_copy(address, a->query.address, sizeof(a->query.address)));
-	v->n_asked++;
-	if (a->domain->ldap != NULL)
-		ldap_source_ask(v->ldaps[a->domain->ldap - v->config->ldaps], &a->query);
-	else
-		callout_ask(v->callout, &a->query);
-}
-
-static void
-on_canary(struct asking *a, enum recipient_state state, const char *why)
-{
-	char text[LOOKUP_WHY_MAX + 1];
-
-	if (state == RECIPIENT_EXISTS) {
-		state_of(a->verify, a->domain)->canary_until_ms =
-		    clock_mono_ms() + VERIFY_CANARY_MS;
-		settle(a, RECIPIENT_NONE, a->why);
-		return;
-	}
-	if (state == RECIPIENT_NONE)
-		(void)snprintf(text, sizeof(text),
-		    "it is not believed, since it denies %.120s, too", a->domain->canary); /* cut */
-	else
-		(void)snprintf(text, sizeof(text), "its canary: %.200s", why); /* cut */
-	settle(a, RECIPIENT_UNKNOWN, text);
+	settle(a, is_believed ? RECIPIENT_NONE : RECIPIENT_UNKNOWN, is_believed ? a->why : why);
 }
 
 static void
 on_answer(struct source_query *q, enum recipient_state state, const char *why)
 {
 	struct asking *a = q->arg;
-	const char *canary = a->domain->canary;
+	struct source_state *s = state_of(a->verify, a->domain);
 
-	if (a->is_canary) {
-		on_canary(a, state, why);
-	} else if (state != RECIPIENT_NONE || canary == NULL ||
-		   state_of(a->verify, a->domain)->canary_until_ms > clock_mono_ms()) {
-		settle(a, state, why);
-	} else if (span_eq_nocase(span_str(canary), span_str(a->address))) {
-		on_canary(a, state, why);
-	} else {
-		a->is_canary = true;
+	if (state == RECIPIENT_NONE) {
 		(void)span_copy(span_take(span_str(why), LOOKUP_WHY_MAX), a->why,
 		    sizeof(a->why)); /* cut to fit */
-		send_query(a, span_str(canary));
+		witness_ask(s->witness, &a->witness, span_str(a->address));
+		return;
 	}
+	if (state == RECIPIENT_EXISTS) {
+		if (!q->takes_all && !s->takes_all)
+			witness_confirmed(s->witness, span_str(a->address));
+		look_for_everybody(s, q);
+	}
+	settle(a, state, why);
 }
 
 /* --- questions ---------------------------------------------------------------------------------- */
@@ -270,7 +336,10 @@ ask_source(struct verify *v, const struct conf_domain *d, struct span address)
 	(void)map_set(v->by_key, span_str(a->key), a); /* find_asking has found none */
 	a->query = (struct source_query){.domain = d, .on_answer = on_answer, .arg = a};
 	list_init(&a->query.node);
-	send_query(a, address);
+	must(span_copy(address, a->query.address, sizeof(a->query.address)));
+	a->witness = (struct witness_waiter){.done = on_witness, .arg = a};
+	list_init(&a->witness.node);
+	send_query(v, &a->query);
 	return a;
 }
 
@@ -367,6 +436,9 @@ verify_show(struct verify *v, struct span address, struct buf *to)
 size_t
 verify_clear(struct verify *v, struct span address)
 {
+	for (size_t i = 0; i < v->config->n_domains; i++)
+		if (v->sources[i].witness != NULL)
+			witness_forget(v->sources[i].witness, address);
 	if (address.n == 0)
 		return known_drop_all(v->known);
 	return address.n <= LOOKUP_ADDRESS_MAX && known_drop(v->known, address);
@@ -385,6 +457,12 @@ verify_add_status(const struct verify *v, struct json *j)
 
 /* --- its life ----------------------------------------------------------------------------------- */
 
+static void
+ask_for_witness(void *arg, struct source_query *q)
+{
+	send_query(arg, q);
+}
+
 static int
 open_sources(struct verify *v, struct resolver *resolver, struct err *err)
 {
@@ -400,6 +478,8 @@ open_sources(struct verify *v, struct resolver *resolver, struct err *err)
 	for (size_t i = 0; i < c->n_domains; i++) {
 		v->sources[i].verify = v;
 		v->sources[i].domain = &c->domains[i];
+		if (config_asks_recipients(&c->domains[i]))
+			v->sources[i].witness = witness_new(&c->domains[i], ask_for_witness, v);
 		if (c->domains[i].recipients != RECIPIENTS_CALLOUT || v->callout != NULL)
 			continue;
 		v->callout = callout_new(v->loop, resolver, c, &v->report, err);
@@ -433,11 +513,15 @@ verify_free(struct verify **verify)
 
 	if (v == NULL)
 		return;
-	for (size_t i = 0; v->sources != NULL && i < v->config->n_domains; i++)
+	for (size_t i = 0; v->sources != NULL && i < v->config->n_domains; i++) {
 		timer_cancel(&v->sources[i].again);
+		timer_cancel(&v->sources[i].random_again);
+	}
 	callout_free(&v->callout); /* lets go of the queries that the askings hold */
 	for (size_t i = 0; v->ldaps != NULL && i < v->config->n_ldaps; i++)
 		ldap_source_free(&v->ldaps[i]);
+	for (size_t i = 0; v->sources != NULL && i < v->config->n_domains; i++)
+		witness_free(&v->sources[i].witness);
 	LIST_FOR_SAFE (it, &v->askings)
 		asking_free(LIST_ENTRY(it, struct asking, node));
 	map_free(&v->by_key);

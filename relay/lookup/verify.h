@@ -4,8 +4,8 @@
  *
  * Same questions at the same time are one.  A source that cannot say is an alarm, is asked again by
  * itself until it can, and meanwhile what it said before counts (known.h); nothing it fails to say
- * is ever RECIPIENT_NONE.  A domain with a canary does not believe a denial while its source denies
- * the canary, too.
+ * is ever RECIPIENT_NONE.  A denial is believed only with a witness (witness.h).  A source that says
+ * yes to everybody hurts nobody; an alarm names it.
  */
 #ifndef LOOKUP_VERIFY_H
 #define LOOKUP_VERIFY_H
@@ -14,9 +14,8 @@
 #include "relay/lookup/source.h"
 
 enum {
-	VERIFY_ASKING_MAX = 10000,    /* addresses at a time; more are RECIPIENT_UNKNOWN */
-	VERIFY_CANARY_MS = 60 * 1000, /* so long a canary that was found vouches for its source */
-	VERIFY_AGAIN_MIN_MS = 1000,   /* a source that is away is asked again, first after this, */
+	VERIFY_ASKING_MAX = 10000,  /* addresses at a time; more are RECIPIENT_UNKNOWN */
+	VERIFY_AGAIN_MIN_MS = 1000, /* a source that is away is asked again, first after this, */
 	VERIFY_AGAIN_MAX_MS = 60 * 1000 /* then after twice as long each time, up to this */
 };
 

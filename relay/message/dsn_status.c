@@ -1,4 +1,5 @@
 #include "relay/message/dsn_status.h"
+#include "relay/smtp/reply.h"
 
 enum { REPLY_CODE_DIGITS = 3 };
 
@@ -16,25 +17,6 @@ dsn_is_smtp_reply(struct span reply)
 			return false;
 	return reply.n == REPLY_CODE_DIGITS || reply.p[3] == ' ' || reply.p[3] == '-' ||
 	       reply.p[3] == '\n';
-}
-
-/* RFC 3463 section 2: one digit, and two numbers of up to three. */
-static bool
-is_status(struct span text)
-{
-	size_t parts = 0;
-	uint64_t number;
-
-	if (text.n == 0 || text.p[text.n - 1] == '.')
-		return false;
-	while (text.n > 0) {
-		struct span part = span_cut(&text, '.');
-
-		parts++;
-		if (part.n > (parts == 1 ? 1U : 3U) || !span_to_u64(part, &number))
-			return false;
-	}
-	return parts == 3;
 }
 
 static bool
@@ -104,8 +86,9 @@ dsn_status(struct span reply, enum dsn_action action)
 			       ? span_skip(reply, REPLY_CODE_DIGITS + 1)
 			       : reply;
 
-	found = span_word(&rest);
-	if (is_status(found) && class_fits(found.p[0], action))
+	/* Words of our own have no code; a server's two must agree. */
+	found = smtp_enhanced_code(rest, is_smtp ? reply.p[0] : rest.n > 0 ? rest.p[0] : '\0');
+	if (found.n > 0 && class_fits(found.p[0], action))
 		return found;
 	if (!is_smtp)
 		return status_of_silence(reply.n > 0, action);

@@ -1,7 +1,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
-#include "relay/process/supervisor.h"
+#include "relay/process/successor.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,7 +16,9 @@ enum {
 	RESTART_MAX_MS = 30000,
 	STEADY_MS = 10000, /* up that long: the delay begins anew */
 	PAIR_AGAIN_MS = 1000,
-	STOP_MS = 15000 /* asked to end and still there: killed */
+	STOP_MS = 15000,   /* asked to end and still there: killed */
+	LEAVE_MS = 120000, /* the same for one whose successor serves: its messages may take long */
+	LOAD_MS = 900000   /* a successor that is not ready by then never will be */
 };
 
 void
@@ -83,8 +85,9 @@ send_config(struct child *c)
 	bool has_plugins = s->plugins.bytes.n > 0;
 	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"),
 	    has_plugins ? channel_seal(buf_span(&s->plugins.bytes), "plugins") : -1};
-	struct role_setup setup = {
-	    .config_file = span_str(s->config_file), .is_json_log = s->is_json_log};
+	struct role_setup setup = {.config_file = span_str(s->config_file),
+	    .is_json_log = s->is_json_log,
+	    .is_successor = successor_is_other(c)};
 	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
 
 	if (fds[0] < 0 || (has_plugins && fds[1] < 0)) {
@@ -208,7 +211,8 @@ child_pair(struct child *a, struct child *b)
 {
 	int ends[2], for_a[CHANNEL_FDS], for_b[CHANNEL_FDS];
 
-	if (a == b || a->channel == NULL || b->channel == NULL || !are_peers(a->role, b->role))
+	if (a == b || a->channel == NULL || b->channel == NULL || !are_peers(a->role, b->role) ||
+	    successor_is_other(a) || successor_is_other(b))
 		return;
 	channel_pair(ends);
 	for_a[0] = ends[0];
@@ -272,6 +276,15 @@ on_close(void *arg)
 
 static const struct channel_events child_events = {on_message, on_close};
 
+static void
+kill_now(void *arg)
+{
+	struct child *c = arg;
+
+	log_event(LOG_WARN, "role does not end", KV_STR("role", place_name(c->place)));
+	(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
+}
+
 void
 child_start(struct child *c)
 {
@@ -301,6 +314,8 @@ child_start(struct child *c)
 	for (int i = 0; i < PLACES; i++)
 		child_pair(c, &c->supervisor->children[i]);
 	channel_send(c->channel, ROLE_GO, 0, (struct span){0}, NULL);
+	if (successor_is_other(c))
+		loop_timer(c->supervisor->loop, &c->kill, LOAD_MS, kill_now, c);
 	supervisor_child_changed(c->supervisor, c);
 }
 
@@ -310,25 +325,22 @@ restart_now(void *arg)
 	child_start(arg);
 }
 
-static void
-kill_now(void *arg)
-{
-	struct child *c = arg;
-
-	log_event(LOG_WARN, "role does not end", KV_STR("role", place_name(c->place)));
-	(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
-}
-
 void
 child_stop(struct child *c)
 {
+	bool is_leaving;
+
 	timer_cancel(&c->restart);
 	if (c->pid < 0)
 		return;
+	is_leaving = successor_is_other(c) && c->state == CHILD_UP;
+	/* One that was to take over has nothing in hand, and loading it would hear us late. */
+	if (successor_is_other(c) && c->state == CHILD_STARTING)
+		(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
 	c->state = CHILD_STOPPING;
 	if (c->channel != NULL)
 		channel_send(c->channel, ROLE_STOP, 0, (struct span){0}, NULL);
-	loop_timer(c->supervisor->loop, &c->kill, STOP_MS, kill_now, c);
+	loop_timer(c->supervisor->loop, &c->kill, is_leaving ? LEAVE_MS : STOP_MS, kill_now, c);
 }
 
 /* Ending well or not, this process may have spoilt what its successor gets. */
@@ -364,7 +376,9 @@ child_died(struct child *c, int wait_status)
 	c->state = CHILD_DOWN;
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;
-	if (!was_asked) {
+	if (before == CHILD_STARTING && successor_is_other(c)) {
+		successor_refused(c->supervisor, wait_status);
+	} else if (!was_asked) {
 		log_event(LOG_ERROR, "role died", KV_STR("role", place_name(c->place)),
 		    KV_INT("signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
 		    KV_INT("status", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0),

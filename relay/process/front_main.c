@@ -2,6 +2,7 @@
  * The front role: accepts clients, speaks SMTP, decides.  It opens no file, connects nowhere, and
  * parses nothing of a message but its header section.
  */
+#include "policy/dnsbl/domain.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/journal.h"
@@ -212,6 +213,7 @@ take_policy(struct role *role, struct policy_built *built)
 	load_recipients(&front);
 	load_certificates(&front);
 	list_watch_follow(front.lists, front.snapshot);
+	list_watch_follow(front.domain_lists, front.snapshot);
 	pool_set_policy(front.workers, built->generation, buf_span(&built->content));
 	buf_free(&built->content);
 	log_event(LOG_INFO, "policy", KV_INT("generation", built->generation),
@@ -317,6 +319,7 @@ front_prepare(struct role *role, struct err *err)
 	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
+	domain_prepare();
 	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
 		return -err->code;
 	front.tickets = tls_tickets_new();
@@ -348,7 +351,9 @@ front_start(struct role *role)
 	front.config = role->config;
 	front.dns = dns_client_new(role->loop);
 	front.lists = list_watch_new(
-	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_problem, role);
+	    role->loop, front.dns, LIST_OF_ADDRESSES, &role->config->dns, report_problem, role);
+	front.domain_lists = list_watch_new(
+	    role->loop, front.dns, LIST_OF_DOMAINS, &role->config->dns, report_problem, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);
@@ -436,6 +441,7 @@ static void
 front_request(struct role *role, uint64_t id, const struct control_request *r)
 {
 	struct buf b = BUF_INIT(FRONT_STATUS_MAX);
+	struct json lists = {.to = &b};
 
 	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
 		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
@@ -454,7 +460,10 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
 	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
 	    (unsigned long long)content_held(), (unsigned long long)front.n_limits);
-	list_watch_counts(front.lists, &b);
+	json_open(&lists, NULL, '{');
+	list_watch_counts(front.lists, &lists);
+	list_watch_counts(front.domain_lists, &lists);
+	json_close(&lists, '}');
 	(void)buf_add_char(&b, '}'); /* bounded: POLICY_LISTS_MAX */
 	role_reply(role, id, buf_span(&b));
 	role_reply_end(role, id, EXIT_OK, (struct span){0});

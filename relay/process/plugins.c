@@ -1,8 +1,10 @@
 #include "relay/process/plugins.h"
 #include "filters/chain/plugin.h"
+#include "filters/worker/stamp.h"
 #include "policy/config/complain.h"
 #include "relay/base/clock.h"
 #include "relay/process/place.h"
+#include "relay/process/settings.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -249,6 +251,38 @@ look_at_all(struct look *l, struct buf *bytes)
 	buf_free(&plugins);
 }
 
+/* An option with a file's name is one that its filter reads in load; folders are watched by the filter
+ * role itself. */
+static uint64_t
+stamp_options(const struct conf_filter *f)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < f->n_options; i++) {
+		const struct conf_option *o = &f->options[i];
+
+		if (o->about->type == PNF_OPTION_TEXT && o->n_values > 0 && o->values[0][0] == '/')
+			sum = sum * 31 + stamp_file(o->values[0]);
+	}
+	return sum;
+}
+
+/* Changes where a filter would read something else, or be something else, though its words stay. */
+static uint64_t
+stamp_files(const struct catalog *catalog, const struct config *c)
+{
+	char path[PATH_MAX];
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < catalog->n; i++)
+		if (snprintf(path, sizeof(path), "%s/%s", catalog->folder,
+			catalog->plugins[i].file) < (int)sizeof(path))
+			sum = sum * 31 + stamp_file(path);
+	for (size_t i = 0; i < c->n_filters; i++)
+		sum = sum * 31 + stamp_options(&c->filters[i]);
+	return sum;
+}
+
 struct config *
 plugins_parse_config(
     struct span text, const char *file, struct plugins *plugins, struct config_errors *errors)
@@ -265,10 +299,12 @@ plugins_parse_config(
 	plugins->catalog = catalog_get(buf_span(&plugins->bytes));
 	must(plugins->catalog != NULL); /* each of its plugins was one, no two have one name */
 	config = config_parse(text, file, plugins->catalog->abouts, errors);
-	if (l.has_failed)
+	if (l.has_failed || (config != NULL && settings_try(config, file, errors) < 0))
 		config_free(&config);
 	if (config == NULL)
 		plugins_free(plugins);
+	else
+		plugins->stamp = stamp_files(plugins->catalog, config);
 	return config;
 }
 

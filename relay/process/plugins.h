@@ -13,6 +13,7 @@
 struct plugins {
 	struct catalog *catalog;
 	struct buf bytes; /* of the catalog, for those who are told of it */
+	uint64_t stamp;   /* of the plugins' files and of those that filters' options name */
 };
 
 /* Looks into the plugin folder that the text names, if any, and parses the text.  NULL with every

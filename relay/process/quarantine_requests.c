@@ -39,6 +39,7 @@ struct request {
 	uint64_t at;
 	/* delete */
 	char who[64];
+	bool is_gone;
 };
 
 static const struct shelf *
@@ -271,6 +272,7 @@ delete_run(struct task *t)
 	struct request *r = (struct request *)t;
 
 	r->result = shelf_remove(shelf_of(r), span_str(r->letter), true);
+	r->is_gone = r->result == 0 || !shelf_has(shelf_of(r), span_str(r->letter));
 }
 
 static void
@@ -280,12 +282,13 @@ delete_done(struct task *t)
 	struct buf text = BUF_INIT(JOURNAL_EVENT_MAX);
 	struct json j = {.to = &text};
 
+	if (r->is_gone)
+		quarantine_gone(r->d->quarantine, span_str(r->letter));
 	if (r->result < 0) {
 		buf_free(&text);
 		end_unread(r);
 		return;
 	}
-	quarantine_gone(r->d->quarantine, span_str(r->letter));
 	json_open(&j, NULL, '{');
 	json_str(&j, "id", r->letter);
 	json_time(&j, "time", clock_wall_ms());
@@ -303,8 +306,14 @@ static void
 delete_letter(
     struct role *role, struct delivery *d, uint64_t id, struct span letter, struct span who)
 {
-	struct request *r = request_new(role, d, id, letter);
+	struct request *r;
 
+	if (release_is_under_way(d, letter)) {
+		role_reply_end(role, id, EXIT_TEMPFAIL,
+		    SPAN("it is being released; look at it again in a moment"));
+		return;
+	}
+	r = request_new(role, d, id, letter);
 	(void)span_copy(who, r->who, sizeof(r->who)); /* cut is enough to know */
 	r->task = (struct task){.run = delete_run, .done = delete_done};
 	push(r);

@@ -49,12 +49,16 @@ place_of_front(unsigned instance)
 enum role_id
 place_role(unsigned place)
 {
+	if (place == PLACE_FILTER_2)
+		return ROLE_FILTER;
 	return place < ROLE_COUNT ? (enum role_id)place : ROLE_FRONT;
 }
 
 unsigned
 place_instance(unsigned place)
 {
+	if (place == PLACE_FILTER_2)
+		return 1;
 	return place < ROLE_COUNT ? 0 : place - ROLE_COUNT + 1;
 }
 
@@ -65,9 +69,9 @@ place_name(unsigned place)
 	    "front-2", "front-3", "front-4", "front-5", "front-6", "front-7", "front-8"};
 
 	_Static_assert(sizeof(fronts) / sizeof(fronts[0]) == CONFIG_FRONTS_MAX - 1, "one each");
-	return place < ROLE_COUNT ? role_names[place]
-	       : place < PLACES   ? fronts[place - ROLE_COUNT]
-				  : "unknown";
+	if (place < ROLE_COUNT || place == PLACE_FILTER_2)
+		return role_names[place_role(place)];
+	return place < PLACES ? fronts[place - ROLE_COUNT] : "unknown";
 }
 
 static int
@@ -96,6 +100,7 @@ take_config(struct role *role, struct start *start, struct message *m)
 	if (role->catalog == NULL)
 		die("the supervisor sent plugins that cannot be");
 	channel_unmap(&plugins);
+	role->is_successor = setup.is_successor;
 	/* The place stands in the message's id; outside a relay there is none. */
 	if (m->id >= ROLE_COUNT && m->id < PLACES)
 		role->instance = place_instance((unsigned)m->id);
@@ -181,6 +186,12 @@ void
 role_policy_live(struct role *role, uint64_t version)
 {
 	channel_send(role->control, ROLE_READY, version, (struct span){0}, NULL);
+}
+
+void
+role_renew(struct role *role)
+{
+	channel_send(role->control, ROLE_RENEW, 0, (struct span){0}, NULL);
 }
 
 static void

@@ -28,9 +28,10 @@ enum { ROLE_COUNT = ROLE_KEY + 1 };
 
 /*
  * A place is one process: of most roles there is one, and its place is the role itself; fronts there
- * may be several, and the second has the place ROLE_COUNT.
+ * may be several, and the second has the place ROLE_COUNT.  The filter role has two, since it is
+ * renewed beside itself (successor.h): it serves at either.
  */
-enum { PLACES = ROLE_COUNT + CONFIG_FRONTS_MAX - 1 };
+enum { PLACE_FILTER_2 = ROLE_COUNT + CONFIG_FRONTS_MAX - 1, PLACES };
 
 const char *role_name(enum role_id id);
 unsigned place_of_front(unsigned instance); /* from 0 on */
@@ -43,7 +44,9 @@ struct catalog;
 
 struct role {
 	const struct role_ops *ops;
-	unsigned instance; /* of several fronts, from 0 on */
+	unsigned
+	    instance; /* of several fronts, from 0 on; of the filter role, which of its places */
+	bool is_successor; /* another one serves until this one is ready */
 	struct loop *loop;
 	struct catalog *catalog; /* of plugins; the configuration points into it */
 	struct config *config;
@@ -85,6 +88,9 @@ int role_main(const struct role_ops *ops, int argc, char **argv);
 
 /* From now on, or from the next session on, the policy of this version decides. */
 void role_policy_live(struct role *, uint64_t version);
+/* Asks the supervisor for another process of this role beside this one, to take over when it is
+ * ready; then this one is told to stop.  Of the filter role only. */
+void role_renew(struct role *);
 void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
 void role_reply_end(struct role *, uint64_t id, int status, struct span text);
 /* The channel to the peer at this place has closed.  When the peer lives (the channel broke), a new one comes;

@@ -5,6 +5,7 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/successor.h"
 #include "relay/process/trial.h"
 #include "relay/process/secrets.h"
 
@@ -30,6 +31,8 @@ supervisor_wants(const struct supervisor *s, unsigned place)
 		return place_instance(place) < s->config->fronts;
 	if (role == ROLE_KEY)
 		return config_needs_key(s->config);
+	if (role == ROLE_FILTER)
+		return place == s->filter_place;
 	return role != ROLE_WEB || s->config->web.is_on;
 }
 
@@ -37,7 +40,7 @@ supervisor_wants(const struct supervisor *s, unsigned place)
 static bool
 is_up(const struct supervisor *s, enum role_id role)
 {
-	const struct child *c = &s->children[role];
+	const struct child *c = role == ROLE_FILTER ? successor_filter(s) : &s->children[role];
 
 	return !c->is_wanted || c->state == CHILD_UP;
 }
@@ -158,6 +161,7 @@ renew_next(struct supervisor *s)
 		if (stop_next(s))
 			return;
 		s->renewal = RENEWAL_STARTING;
+		successor_reset(s);
 		for (unsigned i = ROLE_FRONT; i < PLACES; i++)
 			s->children[i].is_wanted = supervisor_wants(s, i);
 		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_fronts, s);
@@ -229,6 +233,7 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 			loop_stop(s->loop);
 		return;
 	}
+	successor_changed(s, c);
 	if (s->renewal != RENEWAL_NONE)
 		renew_next(s);
 	else
@@ -240,6 +245,20 @@ supervisor_child_changed(struct supervisor *s, struct child *c)
 		    KV_STR("do", "the line above says why it ended"));
 		supervisor_stop(s, EXIT_NO);
 	}
+}
+
+/* The filter role that serves is meant, wherever it is by now. */
+static unsigned
+peer_of(const struct supervisor *s, unsigned place)
+{
+	return place_role(place) == ROLE_FILTER ? s->filter_place : place;
+}
+
+/* What one filter role has reported its successor may call over. */
+static unsigned
+problem_place(const struct child *c)
+{
+	return c->role == ROLE_FILTER ? (unsigned)ROLE_FILTER : c->place;
 }
 
 void
@@ -260,11 +279,15 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		break;
 	case ROLE_PEER_LOST:
 		if (m->id < PLACES)
-			child_pair_later(c, (unsigned)m->id);
+			child_pair_later(c, peer_of(s, (unsigned)m->id));
 		break;
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)
-			problem_report(&s->problems, c->place, p.name, p.what, p.do_this);
+			problem_report(&s->problems, problem_place(c), p.name, p.what, p.do_this);
+		break;
+	case ROLE_RENEW:
+		if (c->role == ROLE_FILTER)
+			successor_ask(s, c);
 		break;
 	case CONTROL_REQUEST:
 		control_from_role(s->control, c, m);
@@ -347,7 +370,8 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 		return -E_CONFIG;
 	}
 	has_new_config = !is_same(&l.config_text, &s->config_text) ||
-			 !is_same(&l.plugins.bytes, &s->plugins.bytes);
+			 !is_same(&l.plugins.bytes, &s->plugins.bytes) ||
+			 l.plugins.stamp != s->plugins.stamp;
 	has_new_policy = !is_same(&l.bundle, &s->bundle);
 	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
 		(void)buf_addf(errors, "%s\n", err.text); /* bounded */

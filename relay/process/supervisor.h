@@ -49,6 +49,8 @@ struct supervisor {
 	uint64_t live_generation; /* what all fronts that run have confirmed */
 	int secrets; /* the key role's bundle, sealed and never mapped here; -1: there are none */
 	bool policy_waits_for_key; /* front may have a certificate when key has its key */
+	unsigned filter_place; /* of its two, where the filter role that serves is (successor.h) */
+	bool is_filter_due;    /* it has asked to be renewed */
 	struct listener_set listeners;
 	struct child children[PLACES]; /* by place: the one of a role at its number */
 	struct problem_set problems;

@@ -8,6 +8,7 @@
 #include "relay/process/policy_source.h"
 #include "relay/process/sandbox.h"
 #include "relay/process/secrets.h"
+#include "relay/process/successor.h"
 #include "relay/process/supervisor.h"
 #include "relay/process/trial.h"
 
@@ -159,6 +160,7 @@ offer_console(struct supervisor *s)
 static void
 start_roles(struct supervisor *s)
 {
+	successor_reset(s);
 	for (unsigned i = ROLE_FRONT; i < PLACES; i++) {
 		child_init(&s->children[i], s, i);
 		s->children[i].is_wanted = supervisor_wants(s, i);

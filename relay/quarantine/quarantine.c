@@ -5,6 +5,7 @@
 #include "relay/base/map.h"
 #include "relay/base/mem.h"
 #include "relay/quarantine/lister.h"
+#include "relay/spool/plant.h"
 
 enum {
 	SCAN_SLICE = 128,  /* letters whose heads are read in one task */
@@ -46,6 +47,7 @@ struct quarantine {
 	struct heap by_age;
 	uint64_t bytes, n_damaged;
 	size_t n_puts;
+	struct list puts;
 	struct scan *scan;
 	bool is_closing, has_failed;
 	int64_t full_until_ms; /* monotonic; 0: not shown */
@@ -183,6 +185,7 @@ scan_begin(struct quarantine *q)
 
 struct put {
 	struct task task;
+	struct list node; /* in puts */
 	struct quarantine *q;
 	struct quarantine_source from;
 	struct draft draft;
@@ -238,6 +241,7 @@ put_end(struct put *p)
 	else
 		know(q, span_str(p->draft.name), p->stored_ms, p->size);
 	q->n_puts--;
+	list_remove(&p->node);
 	if (!q->is_closing) {
 		if (p->result == 0 || is_ours)
 			say_state(q, p->result < 0 ? &err : NULL);
@@ -300,6 +304,7 @@ quarantine_put(struct quarantine *q, const struct quarantine_source *from, const
 	p->size = p->draft.head.n + l->size;
 	p->chunk = mem_alloc(l->size < SHELF_CHUNK ? (size_t)l->size + 1 : SHELF_CHUNK);
 	q->n_puts++;
+	list_append(&q->puts, &p->node);
 	put_next(p);
 	return 0;
 }
@@ -371,26 +376,46 @@ say_full(struct quarantine *q, bool is_full)
 	}
 }
 
+/* What a crash has left half done is done again, under the same name: the letter that was there may
+ * be too old by now, the one that takes its place is not. */
+static bool
+is_being_put(const struct quarantine *q, struct span id)
+{
+	LIST_FOR (it, &q->puts)
+		if (span_eq(span_str(LIST_ENTRY(it, const struct put, node)->draft.name), id))
+			return true;
+	return false;
+}
+
+static bool
+may_expire(const struct quarantine *q, const struct kept *k)
+{
+	struct span id = span_str(k->id);
+
+	return PLANTED(PLANT_LETTER_EXPIRES_IN_USE) ||
+	       (!is_being_put(q, id) && !q->events->is_in_use(q->arg, id));
+}
+
 static void
 on_tick(void *arg)
 {
 	struct quarantine *q = arg;
 	int64_t wall_ms = clock_wall_ms();
-	struct heap_node *first;
 	bool is_full = false;
 
 	/* Until all are counted nobody knows which is the oldest. */
 	for (int i = 0; q->scan == NULL && i < EXPIRE_SLICE; i++) {
-		bool is_old;
+		struct heap_node *first = heap_first(&q->by_age);
+		struct kept *k = first != NULL ? HEAP_ENTRY(first, struct kept, stored) : NULL;
+		bool is_old = k != NULL && first->ms + q->options.keep_ms <= wall_ms;
 
-		first = heap_first(&q->by_age);
-		if (first == NULL)
+		if (k == NULL || (!is_old && q->bytes <= q->options.max))
 			break;
-		is_old = first->ms + q->options.keep_ms <= wall_ms;
-		if (!is_old && q->bytes <= q->options.max)
+		/* It is given back, or gone, in a moment; the younger ones wait that long too. */
+		if (!may_expire(q, k))
 			break;
 		is_full = is_full || !is_old;
-		expire(q, HEAP_ENTRY(first, struct kept, stored), !is_old);
+		expire(q, k, !is_old);
 	}
 	say_full(q, is_full);
 	loop_timer(q->loop, &q->tick, QUARANTINE_TICK_MS, on_tick, q);
@@ -413,6 +438,7 @@ quarantine_open(const struct quarantine_options *options, struct loop *loop,
 	q->shelf.dir = q->options.dir = mem_dup(span_str(options->dir));
 	q->shelf.min_free = options->min_free;
 	q->by_id = map_new();
+	list_init(&q->puts);
 	r = shelf_open(&q->shelf);
 	if (r < 0) {
 		(void)err_set(err, -r,

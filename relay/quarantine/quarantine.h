@@ -33,6 +33,8 @@ struct quarantine_events {
 	/* err NULL: the letter is durable under `id`; else nothing of it is left. */
 	void (*on_stored)(
 	    void *arg, const struct quarantine_source *from, struct span id, const struct err *err);
+	/* Whether somebody is at work on this letter: it does not expire before that is over. */
+	bool (*is_in_use)(void *arg, struct span id);
 	/* is_early: younger than `keep`, since there is no room. */
 	void (*on_expired)(void *arg, struct span id, bool is_early);
 	/* As spool_events.on_problem. */

@@ -68,6 +68,8 @@ void shelf_taken_free(const struct shelf *s, struct taken *t);
 int shelf_rewrite(const struct shelf *s, const struct taken *t, const struct letter *l);
 /* The name is gone, is_durable: for good.  0, -E_NOT_FOUND or -E_IO. */
 int shelf_remove(const struct shelf *s, struct span id, bool is_durable);
+/* Whether there is a letter under the name: one whose removal has failed may be gone all the same. */
+bool shelf_has(const struct shelf *s, struct span id);
 
 /* What the file of this id says of it; its message is not looked at.  0, -E_NOT_FOUND, -E_CORRUPT
  * or -E_IO. */

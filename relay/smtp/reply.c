@@ -96,7 +96,7 @@ smtp_reply_line(const struct smtp_reply *r, size_t i, struct span *line)
 	}
 }
 
-/* One to three digits at `at`, and how many. */
+/* One to three digits at `at`, without a zero that leads; how many. */
 static size_t
 digits_at(struct span s, size_t at)
 {
@@ -104,18 +104,18 @@ digits_at(struct span s, size_t at)
 
 	while (n < 4 && at + n < s.n && is_digit(s.p[at + n]))
 		n++;
-	return n <= 3 ? n : 0;
+	return n <= 3 && (n < 2 || s.p[at] != '0') ? n : 0;
 }
 
 struct span
-smtp_reply_enhanced(const struct smtp_reply *r)
+smtp_enhanced_code(struct span text, char class)
 {
-	struct span text = span_of(r->text, r->text_n), none = span_of(r->text, 0);
+	struct span none = span_take(text, 0);
 	size_t subject, detail, end;
 
-	if (text.n < 5 || text.p[0] != '0' + r->code / 100 || text.p[1] != '.')
+	if (text.n < 5 || text.p[0] != class || text.p[1] != '.')
 		return none;
-	if (text.p[0] != '2' && text.p[0] != '4' && text.p[0] != '5')
+	if (class != '2' && class != '4' && class != '5')
 		return none;
 	subject = digits_at(text, 2);
 	if (subject == 0 || 2 + subject >= text.n || text.p[2 + subject] != '.')
@@ -125,6 +125,12 @@ smtp_reply_enhanced(const struct smtp_reply *r)
 	if (detail == 0 || (end < text.n && text.p[end] != ' ' && text.p[end] != '\n'))
 		return none;
 	return span_take(text, end);
+}
+
+struct span
+smtp_reply_enhanced(const struct smtp_reply *r)
+{
+	return smtp_enhanced_code(span_of(r->text, r->text_n), (char)('0' + r->code / 100));
 }
 
 static void

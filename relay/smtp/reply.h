@@ -31,6 +31,9 @@ struct smtp_reply {
 ssize_t smtp_reply_push(struct smtp_reply *r, struct span input);
 /* Line `i` of the text, false past the end; for EHLO keywords. */
 bool smtp_reply_line(const struct smtp_reply *r, size_t i, struct span *line);
+/* The enhanced status code (RFC 3463 section 2) that `text` begins with, empty when there is none or
+ * when its class is not that of the reply code: `class` is its first digit. */
+struct span smtp_enhanced_code(struct span text, char class);
 /* The enhanced status code ("5.1.1") at the start of the text, empty when there is none or when its
  * class is not the code's (RFC 2034 section 4). */
 struct span smtp_reply_enhanced(const struct smtp_reply *r);

@@ -421,6 +421,26 @@ tell_gaps(struct fsck *f, bool is_accepted, const char *what)
 	}
 }
 
+#define TORN                                                                                   \
+	"were torn by a crash before they were answered; if there was no crash, the disk has " \
+	"lost "                                                                                \
+	"the newest mail"
+
+/* A record was begun behind the last good one.  That an answered one looks the same once the disk has
+ * spoilt it, nothing on the disk can tell apart. */
+static void
+tell_tail(struct fsck *f, const struct segment *seg, uint64_t end)
+{
+	struct fsck_finding about = {.kind = FSCK_TORN, .file = seg->name, .offset = end};
+	unsigned char nonce[8], found[8];
+
+	record_store_u64(nonce, seg->header.nonce);
+	if (io_read_all(f->io, seg->fd, found, sizeof(found), end) == 0 &&
+	    memcmp(found, nonce, sizeof(nonce)) == 0)
+		say(f, &about, false, "%s: bytes from %llu on " TORN, seg->name,
+		    (unsigned long long)end);
+}
+
 static void
 check_messages(struct fsck *f, struct segment *seg)
 {
@@ -443,8 +463,11 @@ check_messages(struct fsck *f, struct segment *seg)
 		is_accepted = false;
 	}
 	tell_gaps(f, is_accepted,
-	    is_accepted ? "were torn by a crash before they were answered"
-			: "hold no record, and should");
+	    seal != NULL && is_accepted ? "were torn by a crash before they were answered"
+	    : is_accepted               ? TORN
+					: "hold no record, and should");
+	if (seal == NULL && is_accepted)
+		tell_tail(f, seg, scan.end);
 }
 
 static void

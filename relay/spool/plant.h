@@ -28,6 +28,15 @@ enum plant {
 	PLANT_MARKS_RETIRED_EARLY, /* marks go before the segment they speak of */
 	PLANT_NOTE_RETIRED_EARLY,  /* a segment of marks goes before newer notes are durable */
 	PLANT_RECOVERY_UNSYNCED,   /* what recovery found in the page cache counts as durable */
+	PLANTS_OF_SPOOL,
+	PLANT_LETTER_GONE_EARLY = PLANTS_OF_SPOOL, /* a letter goes before its release is durable */
+	PLANT_LETTER_GONE_UNSYNCED,  /* a released letter's name is removed, not for good */
+	PLANT_LETTER_STAYERS_GONE,   /* a release for some takes the others with it */
+	PLANT_LETTER_EXPIRES_IN_USE, /* a letter expires while a part of it is released */
+	PLANT_LETTER_NAME_TAKEN,     /* a released message gets the name of another's letter */
+	PLANT_LETTER_UNSYNCED,       /* recipients are settled before their letter is durable */
+	PLANT_LETTER_DIR_UNSYNCED,   /* … before the letter's name is */
+	PLANT_LETTER_ERROR_IGNORED,  /* a letter that cannot be written counts as written */
 	PLANTS
 };
 

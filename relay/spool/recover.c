@@ -226,6 +226,13 @@ on_mark(void *arg, const struct record *r, uint64_t offset, struct span peek)
 	}
 	if (m == NULL)
 		return;
+	/* A copy that was durable before anybody heard of it: the mark does not name its home, and
+	 * must outlive it all the same. */
+	if (r->type == RECORD_DONE) {
+		segment_refer(p->seg, m->home->header.number);
+		if (m->former != 0)
+			segment_refer(p->seg, m->former);
+	}
 	if (PLANTED(PLANT_OLDEST_NOTE) && r->type == RECORD_NOTE && m->note_home != NULL)
 		return;
 	message_drop_note(m);

@@ -5,6 +5,7 @@
  */
 #include "relay/base/log.h"
 #include "relay/smtp/proxy.h"
+#include "relay/walk/domain_round.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
@@ -43,10 +44,11 @@ decide(struct session *s)
 	accept_cancel(s);
 	/* A list that was found out meanwhile is not believed, whatever it has answered. */
 	for (size_t i = 0; s->answers != NULL && i < facts.n_answers; i++)
-		if (list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
+		if (snapshot_list(s->snapshot, i)->of == LIST_OF_CLIENT &&
+		    list_watch_is_off(s->front->lists, snapshot_list(s->snapshot, i)->zone))
 			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
 	if (s->answers != NULL)
-		list_watch_count(s->front->lists, s->snapshot, s->answers);
+		list_watch_count(s->front->lists, s->snapshot, LIST_OF_CLIENT, s->answers);
 	session_decide(s, STAGE_CONNECT, &facts, &v);
 	session_keep_verdict(&s->connected, &v);
 	session_keep_verdict(&s->verdict, &v);
@@ -71,7 +73,7 @@ on_banner_wait(void *arg)
 
 	for (size_t i = 0; i < snapshot_list_count(s->snapshot); i++)
 		if (s->checks->questions[i].client != NULL) /* it still waits */
-			list_watch_heard(s->front->lists, zone_of(s, i), DNS_TIMEOUT);
+			list_watch_late(s->front->lists, zone_of(s, i));
 	decide(s);
 }
 
@@ -87,7 +89,7 @@ on_answer(struct dns_request *r, const struct dns_answer *answer)
 {
 	struct session *s = r->arg;
 
-	list_watch_heard(s->front->lists, zone_of(s, r->index), answer->status);
+	list_watch_answer(s->front->lists, zone_of(s, r->index), answer);
 	s->answers[r->index] = findings_type_list(s->snapshot, r->index, answer);
 	if (s->answers[r->index].state == LIST_ERROR)
 		list_watch_error(s->front->lists, zone_of(s, r->index));
@@ -95,26 +97,17 @@ on_answer(struct dns_request *r, const struct dns_answer *answer)
 }
 
 static void
-on_canary(struct dns_request *r, const struct dns_answer *answer)
+ask_list(struct session *s, size_t list)
 {
-	struct session *s = r->arg;
+	struct dns_request *r = &s->checks->questions[list];
+	struct buf name = BUF_INIT(LOOKUP_NAME_MAX);
+	struct dns_question q =
+	    findings_list_question(s->snapshot, list, &s->client, &s->front->config->dns, &name);
 
-	list_watch_canary(s->front->lists, zone_of(s, r->index), answer);
-	answer_came(s);
-}
-
-static void
-ask(struct session *s, struct dns_request *r, size_t list, struct buf *name,
-    void (*on_reply)(struct dns_request *r, const struct dns_answer *answer))
-{
-	struct dns_question q = {
-	    .type = DNS_A, .timeout_ms = (uint32_t)s->front->config->dns.timeout_ms};
-
-	q.name = name->failed ? (struct span){0} : buf_span(name); /* empty: lookup fails it */
-	*r = (struct dns_request){.on_answer = on_reply, .arg = s, .index = list};
+	*r = (struct dns_request){.on_answer = on_answer, .arg = s, .index = list};
 	s->checks->n_waiting++;
 	dns_ask(s->front->dns, r, &q);
-	buf_free(name);
+	buf_free(&name);
 }
 
 static void
@@ -124,18 +117,31 @@ ask_lists(struct session *s)
 
 	if (n > 0)
 		s->answers = mem_array(n, sizeof(*s->answers));
-	for (size_t i = 0; i < n; i++) {
-		struct buf name = BUF_INIT(LOOKUP_NAME_MAX), canary = BUF_INIT(LOOKUP_NAME_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (snapshot_list(s->snapshot, i)->of == LIST_OF_CLIENT &&
+		    !list_watch_is_off(s->front->lists, zone_of(s, i)))
+			ask_list(s, i);
+}
 
-		if (list_watch_is_off(s->front->lists, zone_of(s, i)))
-			continue;
-		findings_list_name(s->snapshot, i, &s->client, &name);
-		ask(s, &s->checks->questions[i], i, &name, on_answer);
-		if (!list_watch_is_unproved(s->front->lists, zone_of(s, i)))
-			continue;
-		list_watch_canary_name(zone_of(s, i), &canary);
-		ask(s, &s->checks->canaries[i], i, &canary, on_canary);
-	}
+static void
+on_host_lists(void *arg)
+{
+	struct session *s = arg;
+
+	domain_round_take(s->checks->host_round, s->answers);
+	answer_came(s);
+}
+
+static void
+ask_host_lists(struct session *s)
+{
+	struct span host = span_str(s->host);
+
+	if (!s->has_host)
+		return;
+	s->checks->host_round = inquire_lists(s, LIST_OF_HOST, &host, 1, on_host_lists, s);
+	if (s->checks->host_round != NULL)
+		s->checks->n_waiting++;
 }
 
 static void
@@ -146,6 +152,7 @@ on_host(struct host_lookup *h, struct span host, bool is_known)
 	(void)is_known; /* without a verified name the fact is unknown either way */
 	s->has_host = host.n > 0;
 	(void)span_copy(host, s->host, sizeof(s->host)); /* as long */
+	ask_host_lists(s);
 	answer_came(s);
 }
 
@@ -175,10 +182,9 @@ accept_cancel(struct session *s)
 	timer_cancel(&c->banner_wait);
 	timer_cancel(&c->greet_wait);
 	host_lookup_cancel(&c->host_lookup);
-	for (size_t i = 0; i < POLICY_LISTS_MAX; i++) {
+	domain_round_free(&c->host_round);
+	for (size_t i = 0; i < POLICY_LISTS_MAX; i++)
 		dns_cancel(&c->questions[i]);
-		dns_cancel(&c->canaries[i]);
-	}
 	mem_free(c);
 	s->checks = NULL;
 }
@@ -247,6 +253,8 @@ accept_begin(struct session *s)
 		ask_lists(s);
 	if ((s->listen->flow->connect & CONNECT_PTR) && s->front->needs_host && !s->is_host_told)
 		ask_host(s);
+	else if (s->is_host_told)
+		ask_host_lists(s);
 	if (conduct_needs_patience(s)) {
 		s->checks->n_waiting++;
 		loop_timer(s->front->loop, &s->checks->greet_wait, s->listen->flow->greet_wait_ms,

@@ -28,21 +28,13 @@ offer_extensions(struct session *s)
 	buf_free(&b);
 }
 
+/* The lists have said what they know of the name. */
 static void
-hello(struct session *s, const struct smtp_command *c)
+decide(struct session *s)
 {
-	struct facts facts;
-	struct verdict v;
+	struct facts facts = session_facts(s);
+	struct verdict v = session_verdict(s->connected);
 
-	if (!smtp_helo_is_valid(c->argument)) {
-		session_mistake(s, 501, "5.5.4", "Say EHLO with the name of your host");
-		return;
-	}
-	session_end_transaction(s);
-	(void)span_copy(c->argument, s->helo, sizeof(s->helo)); /* valid: it fits */
-	s->is_esmtp = c->verb == SMTP_EHLO;
-	facts = session_facts(s);
-	v = session_verdict(s->connected);
 	session_decide(s, STAGE_HELO, &facts, &v);
 	session_keep_verdict(&s->verdict, &v);
 	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
@@ -54,6 +46,28 @@ hello(struct session *s, const struct smtp_command *c)
 	} else {
 		session_reply(s, 250, NULL, s->front->config->hostname);
 	}
+}
+
+static void
+on_inquired(struct session *s)
+{
+	session_await_command(s);
+	decide(s);
+	session_go_on(s);
+}
+
+static void
+hello(struct session *s, const struct smtp_command *c)
+{
+	if (!smtp_helo_is_valid(c->argument)) {
+		session_mistake(s, 501, "5.5.4", "Say EHLO with the name of your host");
+		return;
+	}
+	session_end_transaction(s);
+	(void)span_copy(c->argument, s->helo, sizeof(s->helo)); /* valid: it fits */
+	s->is_esmtp = c->verb == SMTP_EHLO;
+	if (!inquire_helo(s, on_inquired))
+		decide(s);
 }
 
 /* The session begins anew, as the client that a trusted peer speaks for. */

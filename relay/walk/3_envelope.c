@@ -81,6 +81,26 @@ may_begin(struct session *s)
 	return false;
 }
 
+/* The DNS has said what it knows of the sender's domain. */
+static void
+decide_sender(struct session *s)
+{
+	struct facts facts = session_facts(s);
+
+	facts.rate = conduct_mail(s);
+	facts.sender = s->transaction->sender;
+	session_decide(s, STAGE_MAIL, &facts, &s->transaction->verdict);
+	session_reply(s, 250, "2.1.0", "Sender OK");
+}
+
+static void
+on_inquired(struct session *s)
+{
+	session_await_command(s);
+	decide_sender(s);
+	session_go_on(s);
+}
+
 void
 envelope_mail(struct session *s, const struct smtp_command *c)
 {
@@ -88,7 +108,6 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	struct smtp_mail_params params;
 	const struct smtp_fault *fault;
 	struct span from;
-	struct facts facts;
 
 	if (!may_begin(s))
 		return;
@@ -110,15 +129,23 @@ envelope_mail(struct session *s, const struct smtp_command *c)
 	}
 	s->n_mails++;
 	begin_transaction(s, from, &params);
-	facts = session_facts(s);
-	facts.rate = conduct_mail(s);
-	session_decide(s, STAGE_MAIL, &facts, &s->transaction->verdict);
-	session_reply(s, 250, "2.1.0", "Sender OK");
+	if (!inquire_sender(s, on_inquired))
+		decide_sender(s);
+}
+
+static uint64_t
+bytes_of(const struct rcpt *r)
+{
+	struct commit_rcpt in_envelope = {
+	    .address = r->address, .gateway = span_str(r->gateway->name), .orcpt = r->orcpt};
+
+	return commit_rcpt_size(&in_envelope);
 }
 
 static void
 add_rcpt(struct transaction *t, const struct rcpt *r)
 {
+	t->rcpts_bytes += bytes_of(r);
 	if (t->n_rcpts == t->rcpts_size) {
 		t->rcpts_size = t->rcpts_size ? t->rcpts_size * 2 : RCPTS_FIRST;
 		t->rcpts = mem_grow(t->rcpts, t->rcpts_size * sizeof(*t->rcpts));
@@ -152,6 +179,12 @@ decide_rcpt(struct session *s, struct rcpt *r)
 	return true;
 }
 
+static void
+say_too_many(struct session *s)
+{
+	session_refuse(s, 452, SPAN("4.5.3"), SPAN("Too many recipients; send the others apart"));
+}
+
 /* Whether this is the moment for RCPT, and there is room; replies when not. */
 static bool
 may_add(struct session *s)
@@ -165,8 +198,7 @@ may_add(struct session *s)
 	} else if (t->n_rcpts >= s->listen->flow->max_recipients ||
 		   arena_left(&t->memory) < RCPT_MEMORY) {
 		t->had_rcpt = true;
-		session_refuse(
-		    s, 452, SPAN("4.5.3"), SPAN("Too many recipients; send the others apart"));
+		say_too_many(s);
 	} else {
 		t->had_rcpt = true;
 		return true;
@@ -288,6 +320,11 @@ take_rcpt(struct session *s, struct span address, struct span orcpt, unsigned no
 	r.orcpt = arena_copy(&t->memory, orcpt);
 	r.gateway = route.gateway;
 	r.is_postmaster = route.is_postmaster;
+	/* What the spool cannot hold is refused while the client can still send it apart. */
+	if (t->rcpts_bytes + bytes_of(&r) > COMMIT_RCPTS_BYTES_MAX) {
+		say_too_many(s);
+		return;
+	}
 	/* Whom the rules refuse costs no question and learns nothing of our recipients. */
 	if (!decide_rcpt(s, &r))
 		return;

@@ -10,23 +10,56 @@
 static bool
 needs_worker(const struct session *s)
 {
-	return s->listen->flow->n_filters > 0 || snapshot_predicate_count(s->snapshot) > 0;
+	return s->listen->flow->n_filters > 0 || snapshot_predicate_count(s->snapshot) > 0 ||
+	       inquire_needs_hosts(s);
+}
+
+static struct scan_result found; /* large; used within one call only */
+
+static void
+take_kept(struct session *s)
+{
+	/* Whoever sends the same is read the same. */
+	must(scan_result_get(buf_span(&s->transaction->kept), s->listen->flow, &found) == 0);
+}
+
+static void
+on_inquired(struct session *s)
+{
+	take_kept(s);
+	commit_begin(s, &found);
+}
+
+/* The result lives in the worker's answer: while lists are asked about the hosts it is kept. */
+static bool
+asks_lists(struct session *s)
+{
+	struct buf *kept = &s->transaction->kept;
+
+	if (found.n_hosts == 0 || !inquire_needs_hosts(s))
+		return false;
+	*kept = BUF_INIT(CHANNEL_PAYLOAD_MAX);
+	scan_result_put(kept, &found);
+	must(!kept->failed);
+	take_kept(s);
+	return inquire_urls(s, found.hosts, found.n_hosts, on_inquired);
 }
 
 static void
 on_done(struct scan *scan, const struct scan_result *result, uint32_t failed)
 {
-	static struct scan_result found; /* large; used within this call only */
 	struct session *s = scan->arg;
 
-	s->transaction->is_unseen = result == NULL && snapshot_predicate_count(s->snapshot) > 0;
+	s->transaction->is_unseen =
+	    result == NULL && (snapshot_predicate_count(s->snapshot) > 0 || inquire_needs_hosts(s));
 	if (result != NULL)
 		found = *result;
 	else
 		memset(&found, 0, sizeof(found));
 	/* A filter that was skipped or that nobody could run has the outcome `failure`. */
 	findings_add_failures(&found, scan->flow, failed);
-	commit_begin(s, &found);
+	if (!asks_lists(s))
+		commit_begin(s, &found);
 }
 
 static void
@@ -52,6 +85,7 @@ fill_request(struct session *s)
 		.from = t->from,
 		.rcpts = addresses,
 		.n_rcpts = t->n_rcpts,
+		.wants_hosts = inquire_needs_hosts(s),
 		.is_inline = t->content.fd < 0,
 		.body = t->content.fd < 0 ? content_inline(&t->content) : (struct span){0},
 	    }};

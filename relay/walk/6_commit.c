@@ -491,8 +491,9 @@ add_groups(struct session *s, const struct scan_result *result, struct making *m
 		if (r == 0)
 			r = add_copy(s, result, g, &about, m);
 	}
-	if (r == 0 &&
-	    (commit_prefixes(&m->commit) > COMMIT_PREFIXES_MAX || m->n_cuts > COMMIT_CUTS_MAX))
+	if (r == 0 && (commit_prefixes(&m->commit) > COMMIT_PREFIXES_MAX ||
+			  commit_envelope_size(&m->commit) > COMMIT_ENVELOPE_MAX ||
+			  m->n_cuts > COMMIT_CUTS_MAX))
 		r = -E_FULL;
 	return r;
 }

@@ -17,7 +17,9 @@
 
 enum {
 	TURN_LEGS = 500,
-	AGAIN_LEGS = 100 /* these are looked at each time, busy server or not */
+	TURN_MS = 10, /* and for so long: one that sleeps is read from a disk, which may be slow */
+	AGAIN_LEGS = 100,   /* these are looked at each time, busy server or not */
+	AGES_MS = 60 * 1000 /* how often those that wait are looked at for their age */
 };
 
 static struct gateway *
@@ -219,6 +221,12 @@ deliver_now(struct delivery *d, struct queue_entry *e)
 
 /* --- the end of a turn ------------------------------------------------------------------------- */
 
+static bool
+is_spent(int64_t began_ms)
+{
+	return clock_mono_ms() - began_ms >= TURN_MS;
+}
+
 /* A leg comes out of the heap: to be sent, or since its sender is still to be told. */
 static void
 take_due(struct delivery *d, int64_t now_ms)
@@ -226,11 +234,12 @@ take_due(struct delivery *d, int64_t now_ms)
 	struct queue_leg *leg;
 
 	for (unsigned n = 0; n < TURN_LEGS && queue_wake_due(d->queue, now_ms) != NULL; n++)
-		continue;
+		if (is_spent(now_ms))
+			break;
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		struct gateway *g;
 
-		leg = queue_take_due(d->queue, now_ms);
+		leg = n == 0 || !is_spent(now_ms) ? queue_take_due(d->queue, now_ms) : NULL;
 		if (leg == NULL)
 			return;
 		g = leg->is_unreachable ? way_of(d, leg) : NULL;
@@ -339,6 +348,8 @@ dispatch_parked(struct delivery *d, struct gateway *g, int64_t now_ms)
 static void
 dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 {
+	int64_t began_ms = clock_mono_ms(); /* what was woken before is not to be its loss */
+
 	dispatch_again(d, g, now_ms);
 	for (unsigned n = 0; n < TURN_LEGS; n++) {
 		bool is_found =
@@ -349,8 +360,52 @@ dispatch(struct delivery *d, struct gateway *g, int64_t now_ms)
 		if (!is_found)
 			return;
 		g->is_parked_next = !g->is_parked_next;
+		if (is_spent(began_ms))
+			break;
 	}
 	d->has_changed = true; /* there may be more */
+}
+
+/* False: that is enough for one turn. */
+static bool
+look_at_ages(struct delivery *d, struct list *legs)
+{
+	unsigned n = 0;
+
+	for (struct list *it = legs->next; it != legs;) {
+		struct list *next = it->next;
+
+		/* What ends takes others of its message along: from the beginning, then. */
+		if (settle_ready(d, LIST_ENTRY(it, struct queue_leg, node))) {
+			if (++n == AGAIN_LEGS)
+				return false;
+			next = legs->next;
+		}
+		it = next;
+	}
+	return true;
+}
+
+/* What waits for a busy server is in no heap: a notice and its end come all the same.  While the
+ * oldest of all mail is young that costs nothing. */
+static void
+look_at_all_ages(struct delivery *d, int64_t now_ms)
+{
+	const struct conf_queue *conf = &d->config->queue;
+	int64_t first_ms = conf->expire_after_ms, oldest_ms = queue_oldest_ms(d->queue);
+
+	if (conf->warn_after_ms > 0 && conf->warn_after_ms < first_ms)
+		first_ms = conf->warn_after_ms;
+	if (now_ms < d->ages_ms || oldest_ms < 0 || clock_wall_ms() - oldest_ms < first_ms)
+		return;
+	d->ages_ms = now_ms + AGES_MS;
+	for (size_t i = 0; i < d->n_gateways; i++)
+		if (!look_at_ages(d, &d->gateways[i]->ready) ||
+		    !look_at_ages(d, &d->gateways[i]->again)) {
+			d->ages_ms = now_ms;
+			d->has_changed = true;
+			return;
+		}
 }
 
 static void
@@ -376,18 +431,24 @@ on_turn_end(void *arg)
 {
 	struct delivery *d = arg;
 	int64_t now_ms = clock_mono_ms(), wake_ms = -1;
+	bool is_any_waiting = false;
 
 	if (d->is_stopping)
 		return;
 	d->has_changed = false;
 	take_due(d, now_ms);
+	look_at_all_ages(d, now_ms);
 	hold_run(d);
 	for (size_t i = 0; i < d->n_gateways; i++) {
 		sooner(&wake_ms, resolve_refresh(d->resolver, d->gateways[i], now_ms));
 		try_servers(d, d->gateways[i], now_ms);
 		dispatch(d, d->gateways[i], now_ms);
 		sooner(&wake_ms, gateway_next_trial_ms(d->gateways[i]));
+		is_any_waiting |= !list_is_empty(&d->gateways[i]->ready) ||
+				  !list_is_empty(&d->gateways[i]->again);
 	}
+	if (is_any_waiting)
+		sooner(&wake_ms, d->ages_ms > now_ms ? d->ages_ms : now_ms + AGES_MS);
 	sooner(&wake_ms, queue_next_ms(d->queue));
 	if (d->has_changed)
 		wake_ms = now_ms;

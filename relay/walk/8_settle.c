@@ -473,6 +473,27 @@ is_delayed(const struct delivery *d, const struct queue_entry *e)
 	return false;
 }
 
+bool
+settle_ready(struct delivery *d, struct queue_leg *leg)
+{
+	struct queue_entry *e = leg->entry;
+
+	if (e->transit != NULL) /* its client waits, and not for long */
+		return false;
+	if (settle_time_left(d, e) <= 0) {
+		list_remove(&leg->node);
+		leg->state = LEG_IDLE;
+		if (leg->reply == NULL)
+			leg_set_reply(
+			    leg, SPAN("no server of its gateway had room for it in time"), NULL);
+		end_attempt(d, leg, NULL);
+		return true;
+	}
+	if (is_delayed(d, e) && !e->is_notice_in_flight)
+		settle_entry(d, e); /* it waits on, since a leg of it is READY */
+	return false;
+}
+
 void
 settle_write_note(struct delivery *d, struct queue_entry *e)
 {

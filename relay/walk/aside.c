@@ -108,7 +108,8 @@ defer(struct delivery *d, struct queue_entry *e, int64_t wait_ms)
 	/* If all its legs are busy with others: whoever ends settles the entry, and this goes on. */
 }
 
-static void
+/* False: another of this name is just being released. */
+static bool
 put_letter(struct delivery *d, struct queue_entry *e, const struct queue_rcpt *first)
 {
 	const struct queue_leg *leg = &e->legs[first->leg];
@@ -129,6 +130,8 @@ put_letter(struct delivery *d, struct queue_entry *e, const struct queue_rcpt *f
 	    .section = copy->prefix_n,
 	    .size = leg_size(leg)};
 
+	if (release_is_under_way(d, l.id))
+		return false;
 	l.subject = subject_of(d, e, copy, &subject);
 	l.rcpts = mem_array(e->n_rcpts, sizeof(*l.rcpts));
 	l.n_rcpts = mark_in_letter(e, first, l.rcpts);
@@ -138,6 +141,7 @@ put_letter(struct delivery *d, struct queue_entry *e, const struct queue_rcpt *f
 	e->is_letter_in_flight = true;
 	mem_free(l.rcpts);
 	buf_free(&subject);
+	return true;
 }
 
 void
@@ -147,9 +151,7 @@ aside_begin(struct delivery *d, struct queue_entry *e)
 
 	if (first == NULL || e->is_letter_in_flight || e->msg == NULL || d->is_stopping)
 		return;
-	if (quarantine_has_room(d->quarantine))
-		put_letter(d, e, first);
-	else
+	if (!quarantine_has_room(d->quarantine) || !put_letter(d, e, first))
 		defer(d, e, ASIDE_WAIT_MS);
 }
 
@@ -269,6 +271,12 @@ on_stored(void *arg, const struct quarantine_source *from, struct span id, const
 		deliver_rest(d, e);
 }
 
+static bool
+is_in_use(void *arg, struct span id)
+{
+	return release_is_under_way(arg, id);
+}
+
 static void
 on_expired(void *arg, struct span id, bool is_early)
 {
@@ -297,5 +305,8 @@ on_problem(void *arg, const char *name, const char *what, const char *do_this)
 	d->on_problem(d->arg, name, what, do_this);
 }
 
-const struct quarantine_events aside_events = {
-    .on_read = on_read, .on_stored = on_stored, .on_expired = on_expired, .on_problem = on_problem};
+const struct quarantine_events aside_events = {.on_read = on_read,
+    .on_stored = on_stored,
+    .is_in_use = is_in_use,
+    .on_expired = on_expired,
+    .on_problem = on_problem};

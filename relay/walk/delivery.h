@@ -26,6 +26,7 @@ struct delivery {
 	struct hold_work *hold;  /* what is held to be filtered again */
 	struct channel *journal; /* NULL while the role is away */
 	struct timer *wake;
+	int64_t ages_ms;  /* monotonic: when legs that wait for a busy server are looked at next */
 	bool has_changed; /* since the end of the last turn */
 	bool is_stopping;
 	/* An admin must know, or (do_this NULL) need not any more. */
@@ -95,6 +96,8 @@ struct release_order {
 typedef void release_done(void *arg, uint64_t request, int status, struct span text);
 void release_begin(
     struct delivery *d, const struct release_order *o, release_done *on_done, void *arg);
+/* Whether an order for the letter of this id is under way: it neither expires nor is it deleted. */
+bool release_is_under_way(const struct delivery *d, struct span id);
 void release_arrived(struct delivery *d, struct arrival *a, const struct err *err);
 
 /* 8_settle.c */
@@ -106,6 +109,9 @@ void settle_carriage(void *arg, const struct carriage *carriage, const struct cl
 bool settle_tried(struct delivery *d, struct queue_leg *leg);
 /* No server of its gateway can be had: this round is over, or goes on as it was (parked). */
 void settle_unreachable(struct delivery *d, struct queue_leg *leg, struct gateway *g);
+/* A leg that is READY, behind a server that is busy: its sender may be to be told of the delay, or it
+ * is too old by now.  True: so it is, and others of its message may be gone with it. */
+bool settle_ready(struct delivery *d, struct queue_leg *leg);
 void settle_held(struct delivery *d, struct queue_leg *leg, struct span why);
 /* The same for the recipients alone: settle_entry is still to be called. */
 void settle_hold(struct delivery *d, struct queue_leg *leg, struct span why);

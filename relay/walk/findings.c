@@ -1,12 +1,47 @@
 #include "relay/walk/findings.h"
+#include "policy/dnsbl/domain.h"
 
-void
-findings_list_name(const struct snapshot *s, size_t i, const struct ip *client, struct buf *to)
+struct dns_question
+findings_list_question(const struct snapshot *s, size_t i, const struct ip *client,
+    const struct conf_dns *conf, struct buf *name)
 {
-	/* Sticky: the caller tests to->failed. */
-	(void)ip_add_reversed(to, client);
-	(void)buf_add_char(to, '.');
-	(void)buf_add_span(to, snapshot_list(s, i)->zone);
+	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)conf->timeout_ms};
+
+	(void)ip_add_reversed(name, client);
+	(void)buf_add_char(name, '.');
+	(void)buf_add_span(name, snapshot_list(s, i)->zone); /* sticky: tested here */
+	if (name->failed)
+		return q; /* no name: lookup fails it */
+	q.name = buf_span(name);
+	q.list = ip_is_v4(client) ? DNS_LIST_IPV4 : DNS_LIST_IPV6;
+	q.zone = snapshot_list(s, i)->zone;
+	return q;
+}
+
+struct dns_question
+findings_domain_question(const struct snapshot *s, size_t i, struct span host,
+    const struct conf_dns *conf, struct span *asked, struct buf *name)
+{
+	const struct dns_list *list = snapshot_list(s, i);
+	struct dns_question q = {.type = DNS_A, .timeout_ms = (uint32_t)conf->timeout_ms};
+	struct ip ip;
+
+	q.list = DNS_LIST_DOMAIN;
+	if (ip_parse(host, &ip)) {
+		*asked = list->has_addresses ? host : (struct span){0};
+		q.list = ip_is_v4(&ip) ? DNS_LIST_IPV4 : DNS_LIST_IPV6;
+		(void)ip_add_reversed(name, &ip); /* sticky, as all below */
+	} else {
+		*asked = list->is_whole ? domain_host(host) : domain_registrable(host);
+		(void)buf_add_span(name, *asked);
+	}
+	(void)buf_add_char(name, '.');
+	(void)buf_add_span(name, list->zone);
+	if (name->failed)
+		*asked = (struct span){0}; /* longer than a name may be: nobody could list it */
+	q.name = buf_span(name);
+	q.zone = list->zone;
+	return q;
 }
 
 struct list_answer

@@ -16,9 +16,14 @@ struct findings {
 	struct span truths;
 };
 
-/* The name that list `i` of the snapshot is asked with for this client. */
-void findings_list_name(
-    const struct snapshot *s, size_t i, const struct ip *client, struct buf *to);
+/* What list `i` of the snapshot is asked for this client; `name`, empty, holds the question's name:
+ * room for LOOKUP_NAME_MAX, and what has no name as long as that gets no answer. */
+struct dns_question findings_list_question(const struct snapshot *s, size_t i,
+    const struct ip *client, const struct conf_dns *conf, struct buf *name);
+/* What list `i` of domains is asked for `host`, a name or an address; likewise.  `asked` is the part of
+ * `host` that it is asked about; empty: it is not to be asked. */
+struct dns_question findings_domain_question(const struct snapshot *s, size_t i, struct span host,
+    const struct conf_dns *conf, struct span *asked, struct buf *name);
 /* The typed answer of list `i`: DNS_FOUND or DNS_NONE, else unknown. */
 struct list_answer findings_type_list(
     const struct snapshot *s, size_t i, const struct dns_answer *answer);

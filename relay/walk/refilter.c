@@ -32,6 +32,7 @@ refilter_free(struct refilter *r)
 	struct session *s = &r->session;
 
 	list_remove(&r->node);
+	inquire_cancel(s);
 	session_end_transaction(s);
 	pool_release_policy(s->front->workers, snapshot_version(s->snapshot));
 	snapshot_release(&s->snapshot);
@@ -60,14 +61,18 @@ set_answers(struct session *s, const struct held_facts *facts)
 		return;
 	s->answers = mem_array(n, sizeof(*s->answers)); /* LIST_UNKNOWN */
 	for (size_t i = 0; i < n; i++) {
-		struct span zone = snapshot_list(s->snapshot, i)->zone;
+		const struct dns_list *list = snapshot_list(s->snapshot, i);
 
-		for (size_t k = 0; k < facts->n_lists; k++)
-			if (span_eq(facts->lists[k].zone, zone) &&
-			    !list_watch_is_off(s->front->lists, zone))
+		for (size_t k = 0; k < facts->n_lists; k++) {
+			const struct held_list *kept = &facts->lists[k];
+
+			if (kept->of == (uint8_t)list->of && span_eq(kept->zone, list->zone) &&
+			    !list_watch_is_off(s->front->lists, list->zone))
 				s->answers[i] =
-				    (struct list_answer){(enum list_state)facts->lists[k].state,
-					facts->lists[k].address};
+				    (struct list_answer){.state = (enum list_state)kept->state,
+					.address = kept->address,
+					.name = arena_copy(&s->transaction->memory, kept->name)};
+		}
 	}
 }
 
@@ -89,7 +94,6 @@ set_session(struct refilter *r, struct front *f, const struct held *h)
 	(void)span_copy(facts->host, s->host, sizeof(s->host)); /* as long as it was */
 	(void)span_copy(facts->helo, s->helo, sizeof(s->helo));
 	s->user = facts->user.n > 0 ? mem_dup(facts->user) : NULL;
-	set_answers(s, facts);
 }
 
 static struct rcpt
@@ -201,6 +205,7 @@ refilter_begin(struct front *f, uint64_t job, struct span payload, int fd)
 	list_append(&f->refilters, &r->node);
 	set_session(r, f, &h);
 	set_transaction(r, &h, fd);
+	set_answers(&r->session, &h.facts);
 	if (read_section(&r->session.transaction->content) < 0) {
 		refilter_free(r);
 		put_back(f, job);
@@ -300,7 +305,11 @@ refilter_facts(const struct session *s, struct buf *to)
 	size_t n = s->answers != NULL ? snapshot_list_count(s->snapshot) : 0;
 
 	for (size_t i = 0; i < n && i < HELD_LISTS_MAX; i++)
-		lists[facts.n_lists++] = (struct held_list){snapshot_list(s->snapshot, i)->zone,
-		    (uint8_t)s->answers[i].state, s->answers[i].address};
+		lists[facts.n_lists++] =
+		    (struct held_list){.zone = snapshot_list(s->snapshot, i)->zone,
+			.of = (uint8_t)snapshot_list(s->snapshot, i)->of,
+			.state = (uint8_t)s->answers[i].state,
+			.address = s->answers[i].address,
+			.name = s->answers[i].name};
 	held_facts_put(to, &facts);
 }

@@ -12,6 +12,7 @@
 #include "relay/base/mem.h"
 #include "relay/ipc/journal.h"
 #include "relay/message/edit.h"
+#include "relay/spool/plant.h"
 #include "relay/walk/delivery.h"
 
 #include <fcntl.h>
@@ -32,6 +33,7 @@ struct release {
 	struct letter_rcpt *leaving, *staying;
 	size_t n_leaving, n_staying;
 	int result;
+	bool is_gone; /* its file */
 	uint64_t request;
 	release_done *on_done;
 	void *arg;
@@ -125,9 +127,71 @@ part(struct release *r)
 			r->staying[r->n_staying++] = l->rcpts[i];
 }
 
+/* The message that a letter was made of: its id, without the -N of a later letter. */
+static struct span
+origin_of(struct span id)
+{
+	size_t n = id.n;
+
+	while (n > 0 && id.p[n - 1] >= '0' && id.p[n - 1] <= '9')
+		n--;
+	return n > 1 && n < id.n && id.p[n - 1] == '-' ? span_take(id, n - 1) : id;
+}
+
+static bool
+is_leaving(const struct release *r, struct span address)
+{
+	for (size_t i = 0; i < r->n_leaving; i++)
+		if (span_eq_nocase(r->leaving[i].address, address))
+			return true;
+	return false;
+}
+
+/* Whether the spool still has those who leave, or is about to write a letter of this name: so it is
+ * for a moment after each letter, after a crash, and while the disk refuses letters. */
+static bool
+is_unsettled_in(struct release *r, struct span id)
+{
+	struct queue_entry *e = queue_find(r->d->queue, id);
+	bool is_so = e != NULL ? e->is_letter_in_flight : queue_has(r->d->queue, id);
+
+	for (size_t i = 0; e != NULL && i < e->n_rcpts && !is_so; i++)
+		is_so = rcpt_is_open(&e->rcpts[i]) && is_leaving(r, e->rcpts[i].address);
+	if (e != NULL)
+		deliver_rest(r->d, e);
+	return is_so;
+}
+
+static bool
+is_unsettled(struct release *r)
+{
+	struct span id = span_str(r->id), origin = origin_of(id);
+
+	return is_unsettled_in(r, id) || (origin.n < id.n && is_unsettled_in(r, origin));
+}
+
 /* --- into the spool ---------------------------------------------------------------------------- */
 
-/* ID-RN with the first N that is not in use; what was released before loses its own -RN. */
+static bool
+is_letter(const struct release *r, struct span id)
+{
+	return span_eq(id, span_str(r->id)) ||
+	       (!PLANTED(PLANT_LETTER_NAME_TAKEN) && quarantine_has(r->d->quarantine, id));
+}
+
+/* What follows the last -R of an id; 0: nothing does. */
+static unsigned
+number_of(struct span mark)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < mark.n && mark.p[i] >= '0' && mark.p[i] <= '9' && n < COUNT_MAX; i++)
+		n = n * 10 + (unsigned)(mark.p[i] - '0');
+	return n;
+}
+
+/* ID-RN with the first N that is not in use; what was released before loses its own -RN and goes on
+ * counting from there. */
 static bool
 name_message(struct release *r)
 {
@@ -135,8 +199,10 @@ name_message(struct release *r)
 	const char *mark = memmem(base.p, base.n, "-R", 2);
 	unsigned n = (unsigned)r->taken.letter.releases % COUNT_MAX;
 
-	if (mark != NULL)
+	if (mark != NULL) {
+		n += number_of(span_skip(base, (size_t)(mark - base.p) + 2));
 		base = span_take(base, (size_t)(mark - base.p));
+	}
 	for (unsigned i = 1; i <= COUNT_MAX; i++) {
 		int length = snprintf(
 		    r->spooled_id, sizeof(r->spooled_id), "%.*s-R%u", SPAN_ARG(base), n + i);
@@ -144,8 +210,10 @@ name_message(struct release *r)
 
 		if (length >= (int)sizeof(r->spooled_id))
 			return false;
-		if (!span_eq(id, span_str(r->id)) && !queue_has(r->d->queue, id) &&
-		    !intake_has(r->d->intake, id))
+		/* Should it come back into quarantine, its letter has this name: one that lies
+		 * there already would be written over. */
+		if (!queue_has(r->d->queue, id) && !intake_has(r->d->intake, id) &&
+		    !is_letter(r, id))
 			return true;
 	}
 	return false;
@@ -205,11 +273,36 @@ spool_it(struct release *r)
 }
 
 static void
+leave_run(struct task *t)
+{
+	struct release *r = (struct release *)t;
+	const struct shelf *s = quarantine_shelf(r->d->quarantine);
+	struct letter left = r->taken.letter;
+
+	if (r->n_staying == 0 || PLANTED(PLANT_LETTER_STAYERS_GONE)) {
+		r->result = shelf_remove(s, span_str(r->id), !PLANTED(PLANT_LETTER_GONE_UNSYNCED));
+		r->is_gone = r->result == 0 || !shelf_has(s, span_str(r->id));
+		return;
+	}
+	left.rcpts = r->staying;
+	left.n_rcpts = r->n_staying;
+	left.releases++;
+	r->result = shelf_rewrite(s, &r->taken, &left);
+}
+
+static void
 take_run(struct task *t)
 {
 	struct release *r = (struct release *)t;
 
 	r->result = shelf_take(quarantine_shelf(r->d->quarantine), span_str(r->id), &r->taken);
+}
+
+/* Until the start's count knows all names: each time round, the helper counts some more. */
+static void
+wait_run(struct task *t)
+{
+	(void)t;
 }
 
 static void
@@ -219,6 +312,12 @@ take_done(struct task *t)
 	const char *unknown;
 	int rc;
 
+	if (r->result == 0 && quarantine_totals(r->d->quarantine).is_counting &&
+	    !r->d->is_stopping) {
+		r->task.run = wait_run;
+		helper_push(quarantine_helper(r->d->quarantine), &r->task);
+		return;
+	}
 	if (r->result < 0) {
 		end_unread(r);
 		return;
@@ -232,34 +331,24 @@ take_done(struct task *t)
 		return;
 	}
 	part(r);
+	if (is_unsettled(r)) {
+		end(r, EXIT_TEMPFAIL,
+		    "%s is still on its way into quarantine; try again in a minute", r->id);
+		return;
+	}
 	if (r->d->is_stopping || !spool_has_room(r->d->spool, r->taken.letter.size) ||
 	    queue_count(r->d->queue) + intake_count(r->d->intake) >= QUEUE_MESSAGES_MAX) {
 		end(r, EXIT_TEMPFAIL, "no room in the queue; free disk space and try again");
 		return;
 	}
 	rc = name_message(r) ? spool_it(r) : -E_LIMIT;
+	if (rc == 0 && PLANTED(PLANT_LETTER_GONE_EARLY))
+		leave_run(&r->task);
 	if (rc < 0)
 		end(r, EXIT_TEMPFAIL, "%s cannot be put into the queue: %s", r->id, err_name(-rc));
 }
 
 /* --- out of quarantine ------------------------------------------------------------------------- */
-
-static void
-leave_run(struct task *t)
-{
-	struct release *r = (struct release *)t;
-	const struct shelf *s = quarantine_shelf(r->d->quarantine);
-	struct letter left = r->taken.letter;
-
-	if (r->n_staying == 0) {
-		r->result = shelf_remove(s, span_str(r->id), true);
-		return;
-	}
-	left.rcpts = r->staying;
-	left.n_rcpts = r->n_staying;
-	left.releases++;
-	r->result = shelf_rewrite(s, &r->taken, &left);
-}
 
 static void
 tell_journal(const struct release *r)
@@ -292,10 +381,15 @@ leave_done(struct task *t)
 {
 	struct release *r = (struct release *)t;
 
-	if (r->result == 0 && r->n_staying == 0)
+	if (r->is_gone)
 		quarantine_gone(r->d->quarantine, span_str(r->id));
 	if (r->result == 0 || r->result == -E_NOT_FOUND)
 		end(r, EXIT_OK, "%s", "");
+	else if (r->n_staying > 0)
+		end(r, EXIT_TEMPFAIL,
+		    "%s is on its way to those asked for as %s, but still names them in "
+		    "quarantine: %s; release it with --to for others only",
+		    r->id, r->spooled_id, err_name(-r->result));
 	else
 		end(r, EXIT_TEMPFAIL,
 		    "%s is on its way to its recipients as %s, but could not be taken out of "
@@ -321,8 +415,8 @@ release_arrived(struct delivery *d, struct arrival *a, const struct err *err)
 
 /* --- the order --------------------------------------------------------------------------------- */
 
-static bool
-is_under_way(const struct delivery *d, struct span id)
+bool
+release_is_under_way(const struct delivery *d, struct span id)
 {
 	LIST_FOR (it, &d->releases)
 		if (span_eq(span_str(LIST_ENTRY(it, const struct release, node)->id), id))
@@ -340,7 +434,7 @@ release_begin(struct delivery *d, const struct release_order *o, release_done *o
 		    SPAN("that is no id; `postern quarantine list` shows those that are there"));
 		return;
 	}
-	if (is_under_way(d, o->id)) {
+	if (release_is_under_way(d, o->id)) {
 		on_done(arg, o->request, EXIT_TEMPFAIL, SPAN("it is being released already"));
 		return;
 	}

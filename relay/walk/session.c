@@ -218,6 +218,9 @@ session_end_transaction(struct session *s)
 	if (t == NULL)
 		return;
 	envelope_cancel(s);
+	inquire_cancel(s);
+	inquire_forget(s, LIST_OF_FROM); /* these point into the transaction */
+	inquire_forget(s, LIST_OF_URL);
 	filter_cancel(s);
 	commit_cancel(s);
 	data_stop(s);
@@ -229,6 +232,7 @@ session_end_transaction(struct session *s)
 	mem_free(t->groups);
 	mem_free((void *)(uintptr_t)t->addresses);
 	content_free(&t->content);
+	buf_free(&t->kept);
 	arena_free(&t->memory);
 	mem_free(t);
 	s->transaction = NULL;
@@ -269,6 +273,7 @@ session_free(struct session *s)
 	struct front *f = s->front;
 
 	accept_cancel(s);
+	inquire_cancel(s);
 	secure_leave(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
@@ -297,6 +302,7 @@ void
 session_finish(struct session *s)
 {
 	accept_cancel(s);
+	inquire_cancel(s);
 	authenticate_cancel(s);
 	session_end_transaction(s);
 	data_stop(s);

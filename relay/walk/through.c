@@ -9,6 +9,7 @@
  */
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/smtp/reply.h"
 #include "relay/walk/delivery.h"
 
 enum { REPLY_TEXT_MAX = 400 };
@@ -152,16 +153,16 @@ static void
 answer_refused(struct delivery *d, struct queue_entry *e)
 {
 	char room[REPLY_TEXT_MAX];
-	struct span text = rcpt_reply(e, &e->rcpts[0]), code = span_word(&text), rest = text;
-	struct span enhanced = span_word(&rest);
+	struct span text = rcpt_reply(e, &e->rcpts[0]), code = span_word(&text);
+	struct refusal refusal = {.code = 550, .enhanced = SPAN("5.0.0"), .text = span_trim(text)};
+	struct span enhanced = smtp_enhanced_code(refusal.text, '5');
 	uint64_t number;
-	struct refusal refusal = {.code = 550, .enhanced = SPAN("5.0.0"), .text = text};
 
 	if (span_to_u64(code, &number) && number >= 500 && number <= 599)
 		refusal.code = (uint16_t)number;
-	if (enhanced.n >= 5 && enhanced.n <= 9 && enhanced.p[0] == '5' && enhanced.p[1] == '.') {
+	if (enhanced.n > 0) {
 		refusal.enhanced = enhanced;
-		refusal.text = rest;
+		refusal.text = span_trim(span_skip(refusal.text, enhanced.n));
 	}
 	if (refusal.text.n == 0)
 		refusal.text = SPAN("Refused by the mail server behind this one");

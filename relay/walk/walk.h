@@ -51,7 +51,7 @@ struct front {
 	struct buf bundle;
 	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
-	struct list_watch *lists;
+	struct list_watch *lists, *domain_lists;
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
@@ -71,12 +71,16 @@ struct front {
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
+	bool is_denied;    /* the resolver denies the canary of senders' domains; it is reported */
 	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
 	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *report_arg;
 	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;
 };
+
+struct domain_round;
+struct inquiry; /* inquire.c */
 
 struct rcpt {
 	struct span address; /* in the transaction's arena */
@@ -116,6 +120,7 @@ struct transaction {
 	struct verdict verdict; /* session's, then what MAIL has added */
 	struct rcpt *rcpts;
 	size_t n_rcpts, rcpts_size;
+	uint64_t rcpts_bytes;          /* of them in the spool's envelope */
 	struct rcpt_question question; /* in SESSION_ASKING */
 	uint64_t announced;            /* SIZE of MAIL, 0: not given */
 	struct reader_data data;
@@ -127,7 +132,9 @@ struct transaction {
 	const struct span *addresses; /* of rcpts, for the scan */
 	struct group *groups;
 	size_t n_groups;
-	int64_t data_end_ms;           /* monotonic */
+	int64_t data_end_ms; /* monotonic */
+	enum sender_fact sender;
+	struct buf kept;               /* the scan's result, while lists are asked about its URLs */
 	const struct verdict *refusal; /* every group refuses: the strongest of them; else NULL */
 	struct spool_request commit;
 };
@@ -141,8 +148,9 @@ struct pace {
 
 /* What the banner waits for; gone when it is spoken. */
 struct checks {
-	struct dns_request questions[POLICY_LISTS_MAX], canaries[POLICY_LISTS_MAX];
+	struct dns_request questions[POLICY_LISTS_MAX];
 	struct host_lookup host_lookup;
+	struct domain_round *host_round; /* NULL: no list is asked about the name */
 	struct timer *banner_wait, *greet_wait;
 	size_t n_waiting;
 };
@@ -151,7 +159,7 @@ enum session_state {
 	SESSION_PROXY,    /* 1: the balancer's header comes first */
 	SESSION_CHECKING, /* 1: the banner waits for the connection's checks */
 	SESSION_COMMAND,  /* 2 and 3 */
-	SESSION_ASKING,   /* 3: RCPT waits for an answer of the lookup role */
+	SESSION_ASKING,   /* 2 and 3: a command waits for an answer of the lookup role */
 	SESSION_DATA,     /* 4 */
 	SESSION_CHUNK,    /* 4: the bytes behind a BDAT, wanted or not */
 	SESSION_WAITING,  /* 5 and 6 */
@@ -187,6 +195,7 @@ struct session {
 	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
 	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
 	struct checks *checks;        /* NULL: none are running */
+	struct inquiry *inquiry;      /* NULL: no question about names is under way */
 	struct timer *drain, *delay;
 	struct pace pace;
 	struct reader_chunks chunks; /* of the transaction's message, or of nobody's */
@@ -276,6 +285,20 @@ enum rate_fact conduct_mail(struct session *s);
 void conduct_rcpt(struct session *s, struct facts *facts);
 void conduct_error(struct session *s);
 void conduct_sent(struct session *s); /* the transaction's message was taken */
+
+/* inquire.c: the lists of domains, and the DNS about the sender's domain.  True: go_on is called when the
+ * answers are there; false: there is nothing to wait for, and it is not. */
+bool inquire_helo(struct session *s, void (*go_on)(struct session *s));
+bool inquire_sender(struct session *s, void (*go_on)(struct session *s));
+bool inquire_needs_hosts(const struct session *s);
+bool inquire_urls(
+    struct session *s, const struct span *hosts, size_t n_hosts, void (*go_on)(struct session *s));
+void inquire_cancel(struct session *s);
+/* What the lists of `of` have said counts no more. */
+void inquire_forget(struct session *s, enum list_of of);
+/* As domain_round_start, for this session: NULL when there is nothing to ask. */
+struct domain_round *inquire_lists(struct session *s, enum list_of of, const struct span *hosts,
+    size_t n_hosts, void (*on_done)(void *arg), void *arg);
 
 void greet_command(struct session *s, const struct smtp_command *c); /* 2_greet.c */
 

@@ -2,15 +2,18 @@
  * smtp_load - sends many equal messages over many sessions as fast as they are taken.
  *
  *     smtp_load --to 127.0.0.1:PORT [--sessions N] [--messages N] [--size BYTES] [--reuse]
- *               [--pipeline] [--from ADDRESS] [--rcpt ADDRESS]
+ *               [--pipeline] [--from ADDRESS] [--rcpt ADDRESS] [--corpus FILE]
  *
  * --reuse: a session sends one message after the other; without it, each message has a connection
- * of its own.  --pipeline: MAIL, RCPT and DATA in one write (RFC 2920).  A closed loop: a session
+ * of its own.  --pipeline: MAIL, RCPT and DATA in one write (RFC 2920).  --corpus: not
+ * one message many times, but those of a file (length in decimal, line end, bytes; scan_corpus.py)
+ * one after the other, again from the first when there are fewer.  A closed loop: a session
  * begins its next message when the last one is answered.  A message that is not taken counts under
  * its reply's code (0: the connection broke) and is sent again after RETRY_MS.
  *
  * Ends with one line of JSON: messages, started_ns (CLOCK_MONOTONIC), seconds, rate, the latency from
- * MAIL to the final 250 as p50_ms and p99_ms, and others {code: count}.  Status 1 when more than
+ * MAIL to the final 250 as p50_ms and p99_ms, the longest time between two of those 250 as gap_ms, and
+ * others {code: count}.  Status 1 when more than
  * OTHERS_MAX attempts failed.
  */
 #include "relay/base/buf.h"
@@ -18,6 +21,7 @@
 #include "relay/base/ip.h"
 #include "relay/base/loop.h"
 #include "relay/base/mem.h"
+#include "tests/lib/corpus.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -48,6 +52,7 @@ struct session {
 	int fd;              /* -1: no connection */
 	enum step step;      /* whose reply comes next */
 	bool has_message;    /* one of the messages to send is this session's */
+	uint64_t number;     /* of that message, from 0 on */
 	int64_t begun_ns;
 	struct span out; /* what is left to write of one of the texts below */
 	struct buf in;
@@ -60,7 +65,9 @@ static bool is_reusing, is_pipelining;
 static uint64_t n_sessions = 20, n_messages = 1000, size = 4096;
 static uint64_t n_begun, n_done, n_others, n_open;
 static uint32_t *latencies_us, others[CODES];
-static int64_t last_ns;
+static int64_t last_ns, gap_ns;
+static struct span *texts; /* of the corpus, ready to be sent; NULL: `message` alone */
+static size_t n_texts;
 static struct buf mail, rcpt, message; /* mail: with RCPT and DATA behind it when pipelining */
 
 static void begin(struct session *s);
@@ -132,7 +139,7 @@ static bool
 take_message(struct session *s)
 {
 	if (!s->has_message && n_begun < n_messages) {
-		n_begun++;
+		s->number = n_begun++;
 		s->has_message = true;
 	}
 	return s->has_message;
@@ -141,7 +148,10 @@ take_message(struct session *s)
 static void
 finish_message(struct session *s)
 {
-	last_ns = now_ns();
+	int64_t now = now_ns();
+	if (last_ns > 0 && now - last_ns > gap_ns)
+		gap_ns = now - last_ns;
+	last_ns = now;
 	latencies_us[n_done++] = (uint32_t)((last_ns - s->begun_ns) / 1000);
 	s->has_message = false;
 	if (is_reusing && take_message(s))
@@ -179,7 +189,7 @@ on_reply(struct session *s, unsigned code)
 		say(s, is_pipelining ? s->out : SPAN("DATA\r\n"), STEP_DATA);
 		break;
 	case STEP_DATA:
-		say(s, buf_span(&message), STEP_DOT);
+		say(s, texts != NULL ? texts[s->number % n_texts] : buf_span(&message), STEP_DOT);
 		break;
 	case STEP_DOT:
 		finish_message(s);
@@ -279,6 +289,31 @@ write_message(const char *from, const char *to)
 		die_with(EXIT_USAGE, "address too long");
 }
 
+/* The message with its dots doubled (RFC 5321 4.5.2) and the final one. */
+static struct span
+stuff(struct span bytes)
+{
+	struct buf b = BUF_INIT(2 * bytes.n + 8);
+	while (bytes.n > 0) {
+		size_t at = span_find(bytes, '\n');
+		if (bytes.p[0] == '.')
+			buf_add_char(&b, '.');
+		buf_add_span(&b, span_take(bytes, at + 1));
+		bytes = span_skip(bytes, at + 1);
+	}
+	buf_add_str(&b, ".\r\n");
+	must(!b.failed);
+	return buf_span(&b);
+}
+
+static void
+read_corpus(const char *path)
+{
+	n_texts = corpus_read(path, &texts);
+	for (size_t i = 0; i < n_texts; i++)
+		texts[i] = stuff(texts[i]);
+}
+
 static int
 compare(const void *a, const void *b)
 {
@@ -292,9 +327,10 @@ report(int64_t started_ns)
 	double seconds = (double)(last_ns - started_ns) / 1e9;
 	qsort(latencies_us, n_done, sizeof *latencies_us, compare);
 	printf("{\"messages\":%" PRIu64 ",\"started_ns\":%" PRId64
-	       ",\"seconds\":%.6f,\"rate\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"others\":{",
+	       ",\"seconds\":%.6f,\"rate\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"gap_ms\":%.3f,"
+	       "\"others\":{",
 	    n_done, started_ns, seconds, (double)n_done / seconds, latencies_us[n_done / 2] / 1e3,
-	    latencies_us[n_done * 99 / 100] / 1e3);
+	    latencies_us[n_done * 99 / 100] / 1e3, (double)gap_ns / 1e6);
 	const char *comma = "";
 	for (unsigned i = 0; i < CODES; i++) {
 		if (others[i] > 0) {
@@ -329,7 +365,8 @@ parse_options(int argc, char **argv)
 	    {"sessions", required_argument, NULL, 's'}, {"messages", required_argument, NULL, 'm'},
 	    {"size", required_argument, NULL, 'b'}, {"reuse", no_argument, NULL, 'r'},
 	    {"pipeline", no_argument, NULL, 'p'}, {"from", required_argument, NULL, 'F'},
-	    {"rcpt", required_argument, NULL, 'R'}, {NULL, 0, NULL, 0}};
+	    {"rcpt", required_argument, NULL, 'R'}, {"corpus", required_argument, NULL, 'C'},
+	    {NULL, 0, NULL, 0}};
 	const char *from = "sender@load.example", *to = "user@example.org";
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 't')
@@ -348,6 +385,8 @@ parse_options(int argc, char **argv)
 			from = optarg;
 		else if (c == 'R')
 			to = optarg;
+		else if (c == 'C')
+			read_corpus(optarg);
 		else
 			die_with(EXIT_USAGE, "see the head of smtp_load_main.c");
 	}

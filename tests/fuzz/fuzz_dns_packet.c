@@ -13,8 +13,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (n == 0)
 		return 0;
-	q.type = (enum dns_type)(data[0] % 3);
-	q.name = names[data[0] / 3 % 3];
+	q.type = data[0] & 0x80 ? DNS_MX : (enum dns_type)(data[0] % 3);
+	q.name = names[(data[0] & 0x7f) / 3 % 3];
 	rc = packet_read(span_of(data + 1, n - 1), &q, &a);
 	must(rc == 0 || a.status == DNS_FAILED);
 	must(
@@ -22,6 +22,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	must(a.n_addresses <= LOOKUP_RECORDS_MAX);
 	for (size_t i = 0; i < a.n_names; i++)
 		must(strnlen(a.names[i], LOOKUP_NAME_MAX + 1) <= LOOKUP_NAME_MAX &&
-		     packet_name_is_askable(span_str(a.names[i])));
+		     (packet_name_is_askable(span_str(a.names[i])) ||
+			 (q.type == DNS_MX && strcmp(a.names[i], ".") == 0)));
+	must(a.status == DNS_NONE || !a.is_nxdomain);
 	return 0;
 }

@@ -22,7 +22,8 @@ on_ready(void *arg)
 {
 	struct ldap_link **l = arg;
 
-	must(ldap_link_search(*l, SPAN("a@example.org")) != 0);
+	must(ldap_link_search(*l, SPAN("a@example.org"), false) != 0);
+	must(ldap_link_search(*l, SPAN("@example.org"), true) != 0);
 }
 
 static void

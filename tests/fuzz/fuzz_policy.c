@@ -77,6 +77,7 @@ check(const struct snapshot *s, const struct snapshot *again, struct span rest)
 		uint32_t address = 0x7f000000u + (uint32_t)(facts.host.n + i) % 16;
 
 		answers[i] = list_type_answer(s, i, &address, facts.from.n % 2);
+		answers[i].name = facts.helo;
 	}
 	for (size_t i = 0; i < snapshot_predicate_count(s); i++)
 		(void)matcher_match(snapshot_predicate(s, i)->matcher, rest); /* must return */

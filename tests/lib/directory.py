@@ -85,7 +85,7 @@ def result(msgid, operation, code, text=b""):
     return _tlv(0x30, _tlv(2, bytes([msgid])), _tlv(operation, _tlv(10, bytes([code])), _tlv(4), _tlv(4, text)))
 
 
-SEARCH, SEARCH_DONE = 0x63, 0x65
+SEARCH, SEARCH_ENTRY, SEARCH_DONE, SUBSTRINGS = 0x63, 0x64, 0x65, 0xA4
 
 
 class FakeDirectory:
@@ -142,6 +142,19 @@ class FakeDirectory:
         self.clients = []
 
 
-def search_answer(code):
-    """An answer() that ends each search with this result code; a search's message id has one byte here."""
-    return lambda message: result(message[4], SEARCH_DONE, code) if SEARCH in message[:8] else None
+def found(msgid):
+    """One entry and the end of the search that found it."""
+    entry = _tlv(0x30, _tlv(2, bytes([msgid])), _tlv(SEARCH_ENTRY, _tlv(4, f"cn=p0,{BASE}".encode()), _tlv(0x30)))
+    return entry + result(msgid, SEARCH_DONE, 0)
+
+
+def search_answer(code, knows_others=False):
+    """An answer() that ends each search with this result code; a search's message id has one byte here.
+    `knows_others`: one for anybody whose address ends in something finds somebody."""
+    def answer(message):
+        if SEARCH not in message[:8]:
+            return None
+        if knows_others and SUBSTRINGS in message:
+            return found(message[4])
+        return result(message[4], SEARCH_DONE, code)
+    return answer

@@ -39,9 +39,11 @@ def query(port, name, kind=TYPE_A, patience_s=1.0):
 
 
 class Rbldnsd:
-    """`zones`: {"zen.test": {"203.0.113.7": "127.0.0.2", …}}; each also lists 127.0.0.2, as RFC 5782 asks."""
+    """`zones`: {"zen.test": {"203.0.113.7": "127.0.0.2", …}}; each also lists 127.0.0.2, as RFC 5782 asks.
+    `domains`: {"dbl.test": {"bad.example": "127.0.1.2", …}}, with all below them; each also lists TEST."""
 
-    def __init__(self, folder, zones):
+    def __init__(self, folder, zones, domains=None):
+        self.domains = domains or {}
         self.folder = folder
         self.port = free_port(socket.SOCK_DGRAM)
         self.zones = zones
@@ -57,16 +59,26 @@ class Rbldnsd:
         os.chmod(path, 0o644)
         return f"{zone}:ip4set:{zone}.zone"
 
+    def _write_domains(self, zone, entries):
+        path = os.path.join(self.folder, zone + ".domains")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("$TTL 60\n$SOA 60 ns.test.example. hostmaster.test.example. 0 60 60 60 60\n")
+            for name, answer in {"test": "127.0.0.2", **entries}.items():
+                f.write(f".{name} :{answer}:listed by {zone}\n")
+        os.chmod(path, 0o644)
+        return f"{zone}:dnset:{zone}.domains"
+
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
         os.chmod(self.folder, 0o755)
         specs = [self._write(zone, entries) for zone, entries in self.zones.items()]
+        specs += [self._write_domains(zone, entries) for zone, entries in self.domains.items()]
         with open(os.path.join(self.folder, "rbldnsd.log"), "ab") as log:
             self.process = subprocess.Popen(
                 ["/usr/sbin/rbldnsd", "-n", "-b", f"127.0.0.1/{self.port}", *specs],
                 stdout=log, stderr=log, cwd=self.folder, **tree.plain_user(), **self.popen)
-        first = next(iter(self.zones))
-        wait_until(lambda: query(self.port, f"2.0.0.127.{first}", patience_s=0.3), "rbldnsd to answer", 15)
+        first = f"2.0.0.127.{next(iter(self.zones))}" if self.zones else f"test.{next(iter(self.domains))}"
+        wait_until(lambda: query(self.port, first, patience_s=0.3), "rbldnsd to answer", 15)
         return self
 
     def stop(self):

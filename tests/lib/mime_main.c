@@ -4,8 +4,9 @@
 #include "relay/message/mime.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
-enum { FILE_MOST = 64 * 1024 * 1024, ARENA_MOST = 640 * 1024 * 1024 };
+enum { ARENA_MOST = 640 * 1024 * 1024 };
 
 static void
 print_parts(const struct mime_message *m)
@@ -26,21 +27,22 @@ look(const char *path, bool is_verbose)
 	struct arena arena;
 	struct buf text = BUF_INIT(1000);
 	FILE *file = fopen(path, "rbe");
-	char *bytes = mem_alloc(FILE_MOST);
+	struct stat st;
+	char *bytes;
 	size_t n;
 
-	if (file == NULL) {
+	if (file == NULL || fstat(fileno(file), &st) < 0) {
 		perror(path);
-		mem_free(bytes);
 		return 1;
 	}
-	n = fread(bytes, 1, FILE_MOST, file);
+	bytes = mem_alloc((size_t)st.st_size + 1);
+	n = fread(bytes, 1, (size_t)st.st_size, file);
 	(void)fclose(file); /* only read */
 	arena_init(&arena, ARENA_MOST);
 	mime_parse(span_of(bytes, n), NULL, &arena, &m);
 	mime_anomalies(m.anomalies, &text);
-	printf("%s: %s%zu parts; %.*s\n", path, mime_is_malformed(&m) ? "MALFORMED " : "",
-	    m.n_parts, SPAN_ARG(buf_span(&text)));
+	printf("%s: %s%s%zu parts; %.*s\n", path, mime_is_malformed(&m) ? "MALFORMED " : "",
+	    mime_is_truncated(&m) ? "UNSCANNABLE " : "", m.n_parts, SPAN_ARG(buf_span(&text)));
 	if (is_verbose)
 		print_parts(&m);
 	buf_free(&text);

@@ -129,6 +129,7 @@ class Relay:
         self.silent_port = free_port()
         self.settings = settings or Settings()
         self.process = None
+        self.program = tree.POSTERN
         self.popen = {}  # further keywords for Popen: another user, another session
         self.write()
 
@@ -142,7 +143,7 @@ class Relay:
         """Starts `postern run` without waiting for `ready`."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [tree.POSTERN, "run", "-c", self.conf, "--log=json"],
+                [self.program, "run", "-c", self.conf, "--log=json"],
                 stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), **self.popen)
         return self
 

@@ -5,6 +5,7 @@ import os
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 POSTERN = os.path.join(BUILD, "postern")
+TROUBLED = os.path.join(BUILD, "troubled", "postern")  # its filters fail when a message asks for it
 SINK = os.path.join(BUILD, "tests", "sink")
 PYTHON = "/usr/bin/python3"
 IS_ROOT = os.geteuid() == 0

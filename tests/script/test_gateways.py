@@ -74,11 +74,13 @@ TLS_CASES = [
     Case("may: offered", HERE, "--tls", "{stranger}", words=MAY),
     Case("may: not offered", HERE, words=MAY),
     Case("may: 454", HERE, "--tls", "{good}", "--reply-at", "starttls=454", words=MAY),
+    Case("may: 421", NEXT, "--tls", "{good}", "--reply-at", "starttls=421", words=MAY, why="^421 "),
     Case("may: closes in the handshake", HERE, "--tls", "{good}", "--close-at", "tls", words=MAY),
     Case("may: mute in the handshake", HERE, "--tls", "{good}", "--mute-at", "tls", words=MAY),
     Case("require: offered", HERE, "--tls", "{stranger}", words=REQUIRE),
     Case("require: not offered", NEXT, words=REQUIRE, why="^TLS: the server does not offer STARTTLS"),
     Case("require: 454", NEXT, "--tls", "{good}", "--reply-at", "starttls=454", words=REQUIRE, why="^TLS: 454 "),
+    Case("require: 421", NEXT, "--tls", "{good}", "--reply-at", "starttls=421", words=REQUIRE, why="^(TLS: )?421 "),
     Case("require: closes in the handshake", NEXT, "--tls", "{good}", "--close-at", "tls", words=REQUIRE,
          why="^TLS: (connection closed|Connection reset)"),
     Case("require: mute in the handshake", NEXT, "--tls", "{good}", "--mute-at", "tls", words=REQUIRE,
@@ -300,6 +302,29 @@ class Recipients(MatrixCase):
 
     def test_one_of_three_refused_for_now(self):
         self.check_three(450, "delivered", [["two@two-0.example"]])
+
+    def test_takes_one_of_three(self):
+        """Refused for now, the two others are the next server's; with no other they are tried again.  Refused for
+        good, they are nobody's."""
+        cases = [Case(f"takes one of three, {code} for the others", HERE, *(
+            option for kind in ("two", "only") for who in ("one", "three")
+            for option in ("--reject-rcpt", f"{who}@{kind}-{i}.example={code}"))) for i, code in enumerate((450, 550))]
+        self.matrix(cases)
+        for i, (case, others) in enumerate(zip(cases, ({"two": "delivered", "only": "deferred"},
+                                                       {"two": "bounced", "only": "bounced"}))):
+            for kind, end in others.items():
+                with self.subTest(case=case, kind=kind):
+                    domain, began = f"{kind}-{i}.example", time.time()
+                    reply = smtp.send(self.mx.port, mail.plain(f"one of three {domain}"),
+                                      to=[f"{who}@{domain}" for who in ("one", "two", "three")])
+                    wait_until(lambda m=reply.id: len(self.ends(m)) == 3, lambda m=reply.id: self.ends(m))
+                    self.assertEqual(self.ends(reply.id), {f"one@{domain}": {end}, f"two@{domain}": {"delivered"},
+                                                           f"three@{domain}": {end}})
+                    print(f"    {case}, {'first of two' if kind == 'two' else 'only server'}: "
+                          f"all {end} or taken after {(time.time() - began) * 1000:.0f} ms")
+                    self.assertEqual([m.to for m in case.sink.kept() if f"two@{domain}" in m.to], [[f"two@{domain}"]])
+                    self.assertEqual([m.to for m in self.good.kept() if f"one@{domain}" in m.to],
+                                     [[f"one@{domain}", f"three@{domain}"]] if end == "delivered" else [])
 
     def check_three(self, code, end_of_two, with_next):
         """Each recipient has an end of its own."""

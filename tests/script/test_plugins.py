@@ -80,6 +80,105 @@ class Guide(FolderCase):
         self.assertTrue(gateway.wait_subject("before"))
 
 
+LATE = """
+#include <postern_filter.h>
+#include <stdio.h>
+static const struct pnf_host *host;
+static int64_t most;
+static const struct pnf_outcome outcomes[] = {{"many", "reject", "more recipients than `most`"}, {0}};
+static const struct pnf_option options[] = {{"most", PNF_OPTION_NUMBER, "3", "recipients a mail may have"}, {0}};
+static const struct pnf_about about = {.name = "many", .version = "1", .summary = "x", .outcomes = outcomes, .options = options};
+static unsigned n;
+static int load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t size)
+{
+    (void)self;
+    host = h;
+    most = h->option_number(c, "most");
+    if (most > 0)
+        return PNF_LOADED;
+    snprintf(why, size, "most = 0 lets nothing through; write 1 or more");
+    return PNF_BROKEN;
+}
+static void start(void *self, struct pnf_msg *m, const struct pnf_client *c) { (void)self, (void)m, (void)c; n = 0; }
+static void rcpt(void *self, struct pnf_msg *m, struct pnf_span to) { (void)self, (void)m, (void)to; n++; }
+static void eom(void *self, struct pnf_msg *m, struct pnf_span raw)
+{
+    (void)self, (void)raw;
+    if (n > most)
+        (void)host->outcome(m, "REPORTED", (struct pnf_span){"WHY", sizeof("WHY") - 1});
+}
+PNF_PLUGIN(.about = &about, .load = load, .connect = start, .rcpt = rcpt, .eom = eom);
+"""
+
+
+def late(why="so it is", reported="many"):
+    return LATE.replace("WHY", why).replace("REPORTED", reported)
+
+
+class Changed(FolderCase):
+    """What a filter's author does next: compiles it again, mistypes a word, gives settings that cannot work."""
+
+    TO = ("a@example.org", "b@example.org", "c@example.org")
+
+    def pair_of(self, most=2):
+        self.plugin_folder = plugins.build(self.folder, "many", late())
+        return self.pair(filters=("many", "header"), sections=f'plugins = "{self.plugin_folder}"\nfilter "many" {{ most = {most} }}')
+
+    def build(self, relay, source):
+        os.unlink(os.path.join(self.plugin_folder, "many.so"))  # as install does: what is mapped stays whole
+        plugins.build(self.folder, "many", source)
+        self.assertEqual(relay.reload().status, 0)
+
+    def test_same_words_other_code(self):
+        relay, _ = self.pair_of()
+        self.assertIn("so it is", smtp.send(relay.port, mail.plain(), to=self.TO).text)
+        self.build(relay, late(why="quite another reason"))
+        wait_until(lambda: "quite another reason" in smtp.send(relay.port, mail.plain(), to=self.TO).text, "the new code")
+        # Nothing has changed: nothing is started anew.
+        roles = relay.roles()
+        self.assertEqual(relay.reload().status, 0)
+        self.assertEqual(relay.roles(), roles)
+
+    def test_outcome_that_is_not_declared(self):
+        relay, gateway = self.pair_of()
+        self.build(relay, late(reported="mayn"))
+        wait_until(lambda: smtp.send(relay.port, mail.plain("too many"), to=self.TO).code == 451, "a failure")
+        event = relay.events("filter overreaches")[0]
+        self.assertEqual((event["filter"], event["name"]), ("many", "mayn"))
+        self.assertEqual(smtp.send(relay.port, mail.plain("few")).code, 250)
+        gateway.wait_subject("few")
+
+    def test_settings_that_cannot_work(self):
+        """The relay stays up and says why; each message fails at once, and with the next good settings all is well."""
+        relay, gateway = self.pair_of()
+        good = relay.settings.sections
+        relay.settings.sections = good.replace("most = 2", "most = 0")
+        relay.write()
+        self.assertEqual(relay.reload().status, 0)
+        wait_until(lambda: "most = 0 lets nothing through" in relay.command("status").out, "status to say why")
+        self.assertIn("write 1 or more", relay.command("status").out)
+        self.assertEqual(smtp.send(relay.port, mail.plain("unseen")).code, 451)
+        relay.settings.sections = good
+        relay.write()
+        self.assertEqual(relay.reload().status, 0)
+        wait_until(lambda: smtp.send(relay.port, mail.plain("seen")).code == 250, "the filter to work again")
+        gateway.wait_subject("seen")
+        self.assertFalse([m for m in gateway.kept() if "unseen" in m.header("Subject")])
+
+    def test_pattern_that_does_not_compile(self):
+        """Of the built-in filters that need nothing else settings are tried before they are put in force."""
+        relay, gateway = self.pair(filters=("content", "header"), sections='filter "content" { subject = {"/bad/"}  matched = "reject" }')
+        relay.settings.sections = 'filter "content" { subject = {"/(/"} }\nfilter "header" { match = {"no colon"} }'
+        relay.write()
+        for done in (relay.command("check"), relay.reload()):
+            self.assertEqual(done.status, 78, done)
+            self.assertIn('filter "content": /(/: missing', done.out + done.err)
+            self.assertIn('filter "header": no colon', done.out + done.err)
+        self.assertEqual(smtp.send(relay.port, mail.plain("bad")).code, 550)
+        self.assertEqual(smtp.send(relay.port, mail.plain("good")).code, 250)
+        gateway.wait_subject("good")
+
+
 class Refused(FolderCase):
     """`check` says what is wrong with each, by file and line, and ends with 78."""
 
@@ -117,6 +216,8 @@ class Refused(FolderCase):
         self.alone("name", quiet(NAME="Has Blanks"), "no good name")
         self.alone("outcome", quiet(OUTCOME="failure"), "outcome 1")
         self.alone("builtin", quiet(NAME="clamav"), "built in", "rename")
+        self.alone("missing", quiet(BEGIN="extern int nowhere(void); __attribute__((used)) static int (*use)(void) = nowhere;"),
+                   "undefined symbol: nowhere", "name the libraries")
         self.alone("crash", quiet(BEGIN=crash), "dies when it is loaded", "crash.so")
         self.alone("net", quiet(BEGIN=net), "dies when it is loaded", "net.so")
         folder = self.alone("nothing", quiet(SYMBOL="other_symbol"), "nothing.so")
@@ -143,6 +244,9 @@ class Refused(FolderCase):
         self.check("file", folder, "quiet.so", "0666", "chmod go-w")
         os.chmod(path, 0o664)
         self.check("group", folder, "0664")
+        if os.geteuid() == 0:
+            os.chmod(path, 0o600)
+            self.check("unreadable", folder, "quiet.so", "cannot be read", "chmod a+r")
         os.chmod(path, 0o644)
         os.chmod(folder, 0o777)
         self.check("folder", folder, "0777")

@@ -11,7 +11,8 @@ from gateway import Gateway
 from ports import free_port
 from waiting import wait_until
 
-PEOPLE = ("bob@staff.example", "alice@staff.example", '"a(b)*"@staff.example', "real@staff.example")
+PEOPLE = ("bob@staff.example", "alice@staff.example", '"a(b)*"@staff.example', "real@staff.example",
+          "real@second.example")
 ENVELOPE = ("MAIL FROM:<s@sender.example>", 250)
 
 
@@ -158,7 +159,7 @@ class Ldap(Case):
     def test_only_success_without_an_entry_is_a_denial(self):
         for code, wanted in ((0, 550), (32, 451), (10, 451), (50, 451), (1, 451), (51, 451), (53, 451), (80, 451)):
             with self.subTest(code=code):
-                fake = directory.FakeDirectory(directory.search_answer(code)).start()
+                fake = directory.FakeDirectory(directory.search_answer(code, knows_others=True)).start()
                 relay, gateway = self.pair(domains=domain(), sections=section(fake.uri))
                 self.assertEqual([c for c, _ in self.codes(relay, "bob@staff.example")], [wanted])
                 relay.stop()

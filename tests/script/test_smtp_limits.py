@@ -164,6 +164,28 @@ class Times(FolderCase):
         self.assertIn("too slowly", self.trickle(self.begun(relay)).text)
 
 
+class LongEnvelope(RelayCase):
+    DOMAIN = f"{'d' * 63}.{'e' * 63}.{'f' * 63}.example.org"
+    SETTINGS = {"max_recipients": 10000, "domains": f'domain "{DOMAIN}" {{ gateway = "inside" }}'}
+
+    def test_more_than_the_spool_can_hold(self):
+        """Whom it cannot hold is refused at RCPT, so that the client sends the rest apart; the others are taken."""
+        client = self.greeted()
+        client.say(FROM, 250)
+        orcpt = "rfc822;" + "o" * 493
+        n, codes = 9500, []
+        for first in range(0, n, 500):
+            client.send("".join(f"RCPT TO:<{i:05}{'x' * 59}@{self.DOMAIN}> ORCPT={orcpt}\r\n"
+                                for i in range(first, first + 500)))
+            codes += [client.reply() for _ in range(500)]
+        taken = [r for r in codes if r.code == 250]
+        self.assertEqual({(r.code, r.enhanced) for r in codes[len(taken):]}, {(452, "4.5.3")})
+        self.assertEqual([r.code for r in codes[:len(taken)]], [250] * len(taken))
+        self.assertTrue(9000 < len(taken) < n, len(taken))
+        client.say("DATA", 354)
+        client.expect(250, client.body(mail.plain("many")))
+
+
 class Hops(RelayCase):
     def test_loops(self):
         for n, code in ((50, 250), (51, 554)):

@@ -46,7 +46,7 @@ on_problem(void *arg, const char *name, const char *what, const char *do_this)
 
 /* What on_through said last: 250, or the refusal's code; 0: nothing yet. */
 static int answer;
-static char answer_text[512];
+static char answer_text[512], answer_enhanced[16];
 
 static inline void
 on_through(void *arg, const struct arrival *a, const struct refusal *refusal)
@@ -55,8 +55,10 @@ on_through(void *arg, const struct arrival *a, const struct refusal *refusal)
 	assert_int_equal(a->front_id, 7);
 	assert_int_equal(answer, 0); /* once */
 	answer = refusal != NULL ? refusal->code : 250;
-	if (refusal != NULL)
+	if (refusal != NULL) {
 		(void)span_copy(refusal->text, answer_text, sizeof(answer_text));
+		(void)span_copy(refusal->enhanced, answer_enhanced, sizeof(answer_enhanced));
+	}
 }
 
 static inline void

@@ -49,8 +49,10 @@ random_policy(struct buf *text, uint32_t rules)
 	    "observe reject", "observe tag one"};
 	static const char *const list_lines[] = {"dnsbl a.example reject\n",
 	    "dnsbl b.example tag listed\n", "dnsbl c.example score 2\n", "dnswl w.example accept\n",
-	    "observe dnsbl d.example tempfail\n", "observe dnswl o.example accept\n", "# nothing\n",
-	    "\n", "  # indented\t\n"};
+	    "dnsbl h.example of helo reject\n", "dnsbl f.example of from whole tag two\n",
+	    "dnsbl u.example of url addresses answers 127.0.0.&6 quarantine\n",
+	    "dnswl v.example of host accept\n", "observe dnsbl d.example tempfail\n",
+	    "observe dnswl o.example accept\n", "# nothing\n", "\n", "  # indented\t\n"};
 	static const char *const ends[] = {
 	    "", "", "", " text t", " until 2026-11-21", " note \"n \\\" # c\"", "  # why"};
 
@@ -95,7 +97,9 @@ random_facts(struct world *w)
 	for (size_t i = 0; i < COUNT(w->truths); i++)
 		w->truths[i] = (uint8_t)rng_below(4);
 	for (size_t i = 0; i < COUNT(w->answers); i++)
-		w->answers[i].state = (enum list_state)rng_below(4);
+		w->answers[i] = (struct list_answer){.state = (enum list_state)rng_below(4),
+		    .name = rng_below(2) == 0 ? SPAN("listed.example") : (struct span){0}};
+	w->facts.sender = (enum sender_fact)rng_below(SENDER_PRIVATE + 1);
 	w->facts.n_outcomes = rng_below(3);
 	for (size_t i = 0; i < w->facts.n_outcomes; i++)
 		w->outcomes[i] = (struct filter_outcome){.filter = &w->flow.filters[i],

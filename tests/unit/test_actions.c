@@ -115,6 +115,63 @@ test_strongest(void **state)
 	config_free(&c);
 }
 
+/* What is tagged has a name, whoever said that it is: the filter, its flow or the domain. */
+static void
+test_tag_names(void **state)
+{
+	static const struct {
+		const char *flow, *to;
+		int filter, outcome;
+		const char *tag; /* NULL: none */
+	} rows[] = {
+	    {"a", "x@plain.example", ANTIVIRUS, FAILURE, "unscanned"},
+	    {"a", "x@plain.example", ANTIVIRUS, MALFORMED, "malformed"},
+	    {"a", "x@plain.example", ANTIVIRUS, INFECTED, NULL},
+	    {"a", "x@lab.example", ANTIVIRUS, INFECTED, "infected"},
+	    {"a", "x@lab.example", ANTIVIRUS, FAILURE, NULL},
+	    {"a", "x@deep.lab.example", ANTIVIRUS, MALFORMED, NULL},
+	    {"a", "x@deep.lab.example", CONTENT, MATCHED, NULL},
+	    {"b", "x@plain.example", ANTIVIRUS, FAILURE, "unscanned"},
+	    {"b", "x@strict.example", ANTIVIRUS, FAILURE, NULL},
+	    {"b", "x@lenient.example", ANTIVIRUS, FAILURE, "unscanned"},
+	    {"b", "x@lenient.example", ANTIVIRUS, MALFORMED, "malformed"},
+	};
+	struct config *c = config_of(SPAN(
+	    WORLD "domain \"strict.example\" { gateway = \"gw\"  filter \"antivirus\" { failure = "
+		  "\"tempfail\" } }\n"
+		  "domain \"lenient.example\" { gateway = \"gw\"  filter \"antivirus\" { failure = "
+		  "\"tag\"  malformed = \"tag\" } }\n"));
+	struct policy_errors errors;
+	struct snapshot *policy =
+	    snapshot_parse(SPAN("tempfail tag *\n"), "p", NULL, NULL, &errors);
+
+	(void)state;
+	buf_free(&errors.lines);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct conf_flow *flow = config_flow(c, span_str(rows[i].flow));
+		struct filter_outcome outcome = {
+		    .filter = &flow->filters[rows[i].filter], .outcome = rows[i].outcome};
+		struct facts facts = {.to = span_str(rows[i].to),
+		    .flow = flow,
+		    .domain = config_domain_of(c, span_str(rows[i].to)),
+		    .outcomes = &outcome,
+		    .n_outcomes = 1,
+		    .hostname = "mx1.example.org"};
+		struct verdict v = {0};
+		struct span tag;
+
+		decide_stage(policy, STAGE_DATA, &facts, &v, NULL, NULL);
+		tag = v.n_tags > 0 ? v.tags[0].name : SPAN("");
+		if (!span_eq(tag, rows[i].tag != NULL ? span_str(rows[i].tag) : SPAN("")))
+			fail_msg("row %zu: tag '%.*s'", i, SPAN_ARG(tag));
+		/* The rules see the same: one of them puts off what is tagged. */
+		if (rows[i].tag != NULL && v.action != ACTION_TEMPFAIL)
+			fail_msg("row %zu: no rule saw the tag", i);
+	}
+	snapshot_release(&policy);
+	config_free(&c);
+}
+
 static void
 test_errors(void **state)
 {
@@ -207,8 +264,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_outcome),
-	    cmocka_unit_test(test_strongest), cmocka_unit_test(test_errors),
-	    cmocka_unit_test(test_plugins_folder)};
+	    cmocka_unit_test(test_strongest), cmocka_unit_test(test_tag_names),
+	    cmocka_unit_test(test_errors), cmocka_unit_test(test_plugins_folder)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -208,7 +208,6 @@ report_seen(struct pnf_msg *m)
 {
 	assert_int_equal(host->outcome(m, "seen", to_pnf("a\r\nb\x01\xff")), 0);
 	assert_int_equal(host->outcome(m, "seen", to_pnf("again")), 0);
-	assert_int_equal(host->outcome(m, "unknown", to_pnf("")), -1);
 	assert_int_equal(host->tag(m, "ok-tag", 1500, to_pnf("why")), 0);
 	assert_int_equal(host->tag(m, "not ok", 0, to_pnf("")), -1);
 	assert_int_equal(host->tag(m, "", 0, to_pnf("")), -1);
@@ -400,6 +399,29 @@ test_not_loaded_is_a_failure(void **state)
 }
 
 static void
+report_undeclared(struct pnf_msg *m)
+{
+	assert_int_equal(host->outcome(m, "sene", to_pnf("a slip of the pen")), -1);
+	assert_int_equal(host->outcome(m, "sene", to_pnf("again")), -1);
+}
+
+/* What a filter has found and cannot say does not look as if it had found nothing. */
+static void
+test_undeclared_outcome_is_a_failure(void **state)
+{
+	struct fixture *f = new_loaded("\"looks\"", "");
+	const struct scan_result *r;
+
+	(void)state;
+	on_eom = report_undeclared;
+	r = fixture_scan(f, mail, NULL);
+	assert_int_equal(r->n_outcomes, 1);
+	assert_int_equal(r->outcomes[0].outcome, -1);
+	assert_true(chain_was_rough(f->run));
+	fixture_free(f);
+}
+
+static void
 test_broken_settings_and_other_abi(void **state)
 {
 	struct fixture *f =
@@ -408,6 +430,16 @@ test_broken_settings_and_other_abi(void **state)
 	(void)state;
 	assert_int_equal(chain_load(f->chain, &f->err), -E_CONFIG);
 	assert_string_equal(f->err.text, "filter looks: mode is wrong; say another");
+	/* Again: what the first attempt has made is freed, and the message meets a failure. */
+	assert_int_equal(chain_load(f->chain, &f->err), -E_CONFIG);
+	assert_int_equal(fixture_scan(f, mail, NULL)->outcomes[0].outcome, -1);
+	fixture_free(f);
+	/* It stops nobody else. */
+	f = fixture_new(
+	    "\"looks\", \"edits\"", "filter \"looks\" { mode = \"broken\" }", abouts, plugins);
+	assert_int_equal(chain_load(f->chain, &f->err), -E_CONFIG);
+	assert_false(f->chain->filters[0].is_loaded);
+	assert_true(f->chain->filters[1].is_loaded);
 	fixture_free(f);
 	f = fixture_new("\"alien\"", "", abouts, plugins);
 	assert_int_equal(chain_load(f->chain, &f->err), -E_CONFIG);
@@ -490,6 +522,7 @@ main(void)
 	    cmocka_unit_test_setup(test_notes_reach_later_filters, setup),
 	    cmocka_unit_test_setup(test_skipped_is_a_failure, setup),
 	    cmocka_unit_test_setup(test_not_loaded_is_a_failure, setup),
+	    cmocka_unit_test_setup(test_undeclared_outcome_is_a_failure, setup),
 	    cmocka_unit_test_setup(test_broken_settings_and_other_abi, setup),
 	    cmocka_unit_test_setup(test_unknown_flow, setup),
 	    cmocka_unit_test_setup(test_predicates, setup),

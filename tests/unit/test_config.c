@@ -6,7 +6,8 @@ static const char full[] =
     "state_dir = /srv/state/ run_dir = \"/srv/run\"\n"
     "listen \"a\" { address = {\"127.0.0.1:25\", \"[::1]:25\"} flow = \"inbound\" tls = \"off\" }\n"
     "listen b { address = \"127.0.0.1:26\" flow = out xclient = {\"127.0.0.1\", \"10.0.0.0/8\"} }\n"
-    "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s }\n"
+    "dns { servers = {\"127.0.0.1:53\", \"[::1]:5353\"} timeout = 300ms banner_wait = 0s probe = "
+    "1s }\n"
     "geoip { country = \"/srv/country.mmdb\" asn = /srv/asn.mmdb }\n"
     "flow \"inbound\" {\n"
     "  relay = domains refuse_at = banner connect = {dnsbl} filters = {antivirus, av2, content}\n"
@@ -99,6 +100,7 @@ test_defaults(void **state)
 	assert_int_equal(c->dns.n_servers, 0);
 	assert_int_equal(c->dns.timeout_ms, 5000);
 	assert_int_equal(c->dns.banner_wait_ms, 3000);
+	assert_int_equal(c->dns.probe_ms, 60000);
 	assert_int_equal(f->relay, RELAY_DOMAINS);
 	assert_int_equal(f->refuse_at, REFUSE_AT_RCPT);
 	assert_int_equal(f->connect, CONNECT_ACCESS | CONNECT_DNSBL | CONNECT_PTR | CONNECT_RATE);
@@ -156,6 +158,7 @@ test_dns_and_queue(void **state)
 	assert_int_equal(c->dns.servers[1].port, 5353);
 	assert_int_equal(c->dns.timeout_ms, 300);
 	assert_int_equal(c->dns.banner_wait_ms, 0);
+	assert_int_equal(c->dns.probe_ms, 1000);
 	assert_string_equal(c->geoip.country, "/srv/country.mmdb");
 	assert_string_equal(c->geoip.asn, "/srv/asn.mmdb");
 	assert_int_equal(c->queue.n_retry, 2);
@@ -427,7 +430,9 @@ test_plugins_that_do_not_fit(void **state)
 					      "for \"bad\" is not in this version; "
 					      "set bad in filter \"odd\" { }\n"},
 	    {"filter broken { limit = 5M }\n",
-		"t.conf:1: limit = \"many\" is not a size; write one like 500K, 10M or 2G\n"},
+		"t.conf:6: plugin \"broken\" has a wrong fallback of an option: limit = \"many\" "
+		"is "
+		"not a size; write one like 500K, 10M or 2G; have it corrected\n"},
 	};
 
 	(void)state;

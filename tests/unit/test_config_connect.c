@@ -28,6 +28,11 @@ test_defaults(void **state)
 	assert_int_equal(f->greylist.window_ms, 2LL * 86400000);
 	assert_int_equal(f->greylist.keep_ms, 35LL * 86400000);
 	assert_int_equal(f->greylist.clients, 5);
+	assert_int_equal(f->sender.missing, ACTION_REJECT);
+	assert_int_equal(f->sender.null_mx, ACTION_REJECT);
+	assert_int_equal(f->sender.unreachable, ACTION_TAG);
+	assert_int_equal(f->sender.private, ACTION_TAG);
+	assert_string_equal(f->sender.canary, "com");
 	config_free(&c);
 }
 
@@ -35,15 +40,18 @@ static void
 test_all_words(void **state)
 {
 	struct config *c = config_of(SPAN(BASE FLOW(
-	    "connect = {\"greet\", \"rate\", \"greylist\"}\n"
+	    "connect = {\"greet\", \"rate\", \"greylist\", \"sender\"}\n"
 	    "greet { wait = 300ms }\n"
 	    "rate { connections = 20 messages = \"100/1m\" recipients = \"500/10s\" errors = "
 	    "\"1000000/1d\" }\n"
-	    "greylist { delay = 1s window = 2s keep = 365d clients = 0 }")));
+	    "greylist { delay = 1s window = 2s keep = 365d clients = 0 }\n"
+	    "sender { missing = \"tempfail\" null_mx = \"pass\" unreachable = \"pass\" private = "
+	    "\"pass\" canary = \"isp.example\" }")));
 	const struct conf_flow *f = flow_of(c);
 
 	(void)state;
-	assert_int_equal(f->connect, CONNECT_GREET | CONNECT_RATE | CONNECT_GREYLIST);
+	assert_int_equal(
+	    f->connect, CONNECT_GREET | CONNECT_RATE | CONNECT_GREYLIST | CONNECT_SENDER);
 	assert_int_equal(f->greet_wait_ms, 300);
 	assert_int_equal(f->rate.connections, 20);
 	assert_int_equal(f->rate.messages.n, 100);
@@ -57,6 +65,11 @@ test_all_words(void **state)
 	assert_int_equal(f->greylist.window_ms, 2000);
 	assert_int_equal(f->greylist.keep_ms, 365LL * 86400000);
 	assert_int_equal(f->greylist.clients, 0);
+	assert_int_equal(f->sender.missing, ACTION_TEMPFAIL);
+	assert_int_equal(f->sender.null_mx, ACTION_PASS);
+	assert_int_equal(f->sender.unreachable, ACTION_PASS);
+	assert_int_equal(f->sender.private, ACTION_PASS);
+	assert_string_equal(f->sender.canary, "isp.example");
 	config_free(&c);
 }
 
@@ -95,6 +108,18 @@ test_errors(void **state)
 	    {FLOW("connect = \"greylist\"\ngreylist { delay = 1h window = 1h }"),
 		"t.conf:7: greylist: the window closes before the delay is over, so no mail ever "
 		"passes; make window longer than delay\n"},
+	    {FLOW("sender { missing = \"tag\" }"),
+		"t.conf:6: sender { } does nothing while connect of flow \"b\" leaves out "
+		"\"sender\"; add it there, or remove this\n"},
+	    {FLOW("connect = {\"sender\", \"sender\"}"),
+		"t.conf:6: connect has \"sender\" twice; keep one\n"},
+	    {FLOW("connect = \"sender\" sender { missing = \"keep\" }"),
+		"t.conf:6: unknown value \"keep\" of missing; did you mean \"pass\"?\n"},
+	    {FLOW("connect = \"sender\" sender { private = \"reject\" }"),
+		"t.conf:6: unknown value \"reject\" of private; did you mean \"pass\"?\n"},
+	    {FLOW("connect = \"sender\" sender { canary = \"not a name\" }"),
+		"t.conf:6: canary = \"not a name\" is no name; write one that surely exists, like "
+		"\"com\"\n"},
 	    {FLOW("connect = {\"rate\", \"greylits\"}"),
 		"t.conf:6: unknown value \"greylits\" of connect; did you mean \"greylist\"?\n"},
 	};

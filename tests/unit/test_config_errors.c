@@ -309,6 +309,8 @@ test_sections(void **state)
 		"t.conf:6: timeout = \"2h\" is out of range; it goes from 1ms to 1m\n"},
 	    {"dns { banner_wait = 61s }\n",
 		"t.conf:6: banner_wait = \"61s\" is out of range; it goes from 0s to 1m\n"},
+	    {"dns { probe = 999ms }\n",
+		"t.conf:6: probe = \"999ms\" is out of range; it goes from 1s to 1h\n"},
 	    {"dns { server = 1 }\n",
 		"t.conf:6: unknown word \"server\" in dns; did you mean \"servers\"?\n"},
 	    {"dns \"x\" { }\n",
@@ -507,7 +509,8 @@ test_filters(void **state)
 	    {"flow \"b\" { filters = {\"content\", \"content\"} }\n",
 		"t.conf:6: filters has \"content\" twice; keep one\n"},
 	    {"flow \"b\" { filters = {\"clamav\", \"antivirus\"} }\n", ""},
-	    {"filter \"x\" { }\n", "t.conf:6: unknown filter \"x\"; did you mean \"tag\"?\n"},
+	    {"filter \"x\" { }\n", "t.conf:6: unknown filter \"x\" (not built in, and no plugin of "
+				   "the folder that \"plugins\" names); did you mean \"tag\"?\n"},
 	    {"filter \"x\" { plugin = \"clamva\" }\n",
 		"t.conf:6: unknown plugin \"clamva\"; did you mean \"clamav\"?\n"},
 	    {"filter \"x\" { plugin = \"clamav\" infected = \"refuse\" }\n",
@@ -573,10 +576,12 @@ test_filters(void **state)
 		"t.conf:6: \"filter\" is a section with a title; write filter \"NAME\" { ... }\n"},
 	    {"flow \"b\" { filters = {\"nonesuch\"} filter \"nonesuch\" { infected = \"pass\" } "
 	     "}\n",
-		"t.conf:6: unknown filter \"nonesuch\"; did you mean \"content\"?\n"},
+		"t.conf:6: unknown filter \"nonesuch\" (not built in, and no plugin of the folder "
+		"that \"plugins\" names); did you mean \"content\"?\n"},
 	    {"filter \"x\" { plugin = \"nonesuch\" whatever = 1 failure = \"pass\" }\nflow \"b\" { "
 	     "filters = \"x\" filter \"x\" { whatever = 2 } }\n",
-		"t.conf:6: unknown plugin \"nonesuch\"; did you mean \"content\"?\nt.conf:6: "
+		"t.conf:6: unknown plugin \"nonesuch\" (not built in, and no plugin of the folder "
+		"that \"plugins\" names); did you mean \"content\"?\nt.conf:6: "
 		"failure = \"pass\": a filter may not fail open; write tempfail, tag, "
 		"hold or quarantine\n"},
 	    {"filter \"content\" { }\nfilter \"content\" { }\n",

@@ -36,6 +36,7 @@ test_defaults(void **state)
 	assert_int_equal(l->keep.positive_ms, 3600 * 1000);
 	assert_int_equal(l->keep.negative_ms, 5 * 60 * 1000);
 	assert_int_equal(l->keep.stale_ms, 7LL * 24 * 3600 * 1000);
+	assert_int_equal(l->keep.probe_ms, 3600 * 1000);
 	d = config_domain(c, SPAN("c.example"));
 	assert_int_equal(d->recipients, RECIPIENTS_CALLOUT);
 	assert_null(d->ldap);
@@ -43,6 +44,7 @@ test_defaults(void **state)
 	assert_int_equal(c->callout.keep.positive_ms, 7LL * 24 * 3600 * 1000);
 	assert_int_equal(c->callout.keep.negative_ms, 2 * 3600 * 1000);
 	assert_int_equal(c->callout.keep.stale_ms, 7LL * 24 * 3600 * 1000);
+	assert_int_equal(c->callout.keep.probe_ms, 3600 * 1000);
 	config_free(&c);
 	(void)state;
 }
@@ -56,8 +58,9 @@ test_all_words(void **state)
 	    "filter = "
 	    "\"(&(mail=%s)(!(x=%s)))\" scope = one bind = \"cn=p\" password = \"file:/etc/p\" "
 	    "starttls "
-	    "= true ca = \"/etc/ca.pem\" timeout = 7s positive = 1m negative = 0s stale = 1d }\n"
-	    "callout { timeout = 2m positive = 1d negative = 1m stale = 0s }\n"
+	    "= true ca = \"/etc/ca.pem\" timeout = 7s positive = 1m negative = 0s stale = 1d probe "
+	    "= 2d }\n"
+	    "callout { timeout = 2m positive = 1d negative = 1m stale = 0s probe = 100ms }\n"
 	    "domain \".b.example\" { gateway = \"gw\" recipients = \"ldap:staff\" unknown = accept "
 	    "canary = "
 	    "\"Known@deep.B.example\" }\n"));
@@ -86,8 +89,10 @@ test_all_words(void **state)
 	assert_string_equal(l->ca, "/etc/ca.pem");
 	assert_int_equal(l->timeout_ms, 7000);
 	assert_int_equal(l->keep.negative_ms, 0);
+	assert_int_equal(l->keep.probe_ms, 2 * 24 * 3600 * 1000);
 	assert_int_equal(c->callout.timeout_ms, 120 * 1000);
 	assert_int_equal(c->callout.keep.stale_ms, 0);
+	assert_int_equal(c->callout.keep.probe_ms, 100);
 	assert_true(d->takes_unknown);
 	assert_string_equal(d->canary, "Known@deep.B.example");
 	config_free(&c);

@@ -81,7 +81,7 @@ test_end(void **state)
 static void
 test_setup(void **state)
 {
-	struct role_setup in = {SPAN("/etc/postern.conf"), true, SPAN("/run/x")}, out;
+	struct role_setup in = {SPAN("/etc/postern.conf"), true, SPAN("/run/x"), true}, out;
 	struct buf b = BUF_INIT(1000);
 
 	role_setup_put(&b, &in);

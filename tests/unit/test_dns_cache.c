@@ -173,6 +173,7 @@ test_codec(void **state)
 	assert_false(b.failed);
 	assert_int_equal(dns_answer_get(buf_span(&b), &back), 0);
 	assert_int_equal(back.ttl_s, 77);
+	assert_false(back.is_nxdomain || back.has_soa);
 	assert_int_equal(back.n_addresses, LOOKUP_RECORDS_MAX);
 	assert_memory_equal(back.addresses, a.addresses, sizeof(a.addresses));
 	assert_memory_equal(back.names, a.names, sizeof(a.names));
@@ -189,7 +190,7 @@ test_codec(void **state)
 	assert_true(span_eq(q2.name, q.name));
 	for (size_t n = 0; n < b.n; n++)
 		assert_int_equal(dns_question_get(span_of(b.p, n), &q2), -E_CORRUPT);
-	b.p[0] = DNS_PTR + 1;
+	b.p[0] = DNS_MX + 1;
 	assert_int_equal(dns_question_get(buf_span(&b), &q2), -E_CORRUPT);
 	buf_free(&b);
 }

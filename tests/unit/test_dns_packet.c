@@ -173,6 +173,48 @@ test_ptr(void **state)
 }
 
 static void
+add_mx(uint16_t preference, const char *name)
+{
+	add_record_head(NULL, 15, 50);
+	add_u16((unsigned)strlen(name) + (name[0] != '\0' ? 4 : 3));
+	add_u16(preference);
+	if (name[0] != '\0')
+		add_name(name);
+	else
+		assert_int_equal(buf_add_char(&packet, '\0'), 0); /* the root */
+}
+
+static void
+test_mx(void **state)
+{
+	(void)state;
+	begin(0x8180, "a.example", 15, 2, 0);
+	add_mx(10, "mx1.a.example");
+	add_mx(20, "mx2.a.example");
+	assert_int_equal(read_it(DNS_MX, "a.example"), 0);
+	assert_int_equal(answer.status, DNS_FOUND);
+	assert_int_equal(answer.ttl_s, 50);
+	assert_int_equal(answer.n_names, 2);
+	assert_string_equal(answer.names[1], "mx2.a.example");
+	begin(0x8180, "a.example", 15, 1, 0);
+	add_mx(0, "");
+	assert_int_equal(read_it(DNS_MX, "a.example"), 0);
+	assert_int_equal(answer.n_names, 1);
+	assert_string_equal(answer.names[0], "."); /* RFC 7505 */
+	begin(0x8180, "a.example", 15, LOOKUP_NAMES_MAX + 1, 0);
+	for (int i = 0; i <= LOOKUP_NAMES_MAX; i++)
+		add_mx(1, "m.a.example");
+	assert_int_equal(read_it(DNS_MX, "a.example"), 0);
+	assert_int_equal(answer.n_names, LOOKUP_NAMES_MAX);
+	begin(0x8180, "a.example", 15, 1, 0);
+	add_record_head(NULL, 15, 50);
+	add_u16(1); /* not even a preference */
+	assert_int_equal(buf_add_char(&packet, 'x'), 0);
+	assert_int_equal(read_it(DNS_MX, "a.example"), -E_CORRUPT);
+	assert_int_equal(answer.status, DNS_FAILED);
+}
+
+static void
 test_chain(void **state)
 {
 	(void)state;
@@ -233,11 +275,15 @@ test_negative(void **state)
 		assert_int_equal(read_it(DNS_A, "no.example"), 0);
 		assert_int_equal(answer.status, DNS_NONE);
 		assert_int_equal(answer.ttl_s, rows[i].ttl_s);
+		assert_int_equal(answer.is_nxdomain, rows[i].flags == 0x8183);
+		assert_true(answer.has_soa);
 	}
 	begin(0x8183, "no.example", 1, 0, 0);
 	assert_int_equal(read_it(DNS_A, "no.example"), 0);
 	assert_int_equal(answer.status, DNS_NONE);
 	assert_int_equal(answer.ttl_s, 0);
+	assert_true(answer.is_nxdomain);
+	assert_false(answer.has_soa); /* nobody vouches for it */
 }
 
 static void
@@ -367,6 +413,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_more_than_fit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ptr, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_mx, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_chain_length, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_negative, setup, teardown),

@@ -28,7 +28,9 @@ test_lists(void **state)
 	};
 	struct snapshot *s = parse("dnsbl a.example answers 127.0.0.4 reject\n");
 	struct dns_answer *a = mem_alloc(sizeof(*a));
+	static const struct conf_dns dns = {.timeout_ms = 700};
 	struct buf name = BUF_INIT(100);
+	struct dns_question q;
 	struct ip client;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -41,8 +43,20 @@ test_lists(void **state)
 			fail_msg("row %zu: %d", i, findings_type_list(s, 0, a).state);
 	}
 	assert_true(ip_parse(SPAN("192.0.2.99"), &client));
-	findings_list_name(s, 0, &client, &name);
-	assert_true(span_eq(buf_span(&name), SPAN("99.2.0.192.a.example")));
+	q = findings_list_question(s, 0, &client, &dns, &name);
+	assert_true(span_eq(q.name, SPAN("99.2.0.192.a.example")));
+	assert_true(span_eq(q.zone, SPAN("a.example")));
+	assert_int_equal(q.type, DNS_A);
+	assert_int_equal(q.list, DNS_LIST_IPV4);
+	assert_int_equal(q.timeout_ms, 700);
+	assert_false(q.is_fresh);
+	buf_clear(&name);
+	assert_true(ip_parse(SPAN("2001:db8::1"), &client));
+	assert_int_equal(findings_list_question(s, 0, &client, &dns, &name).list, DNS_LIST_IPV6);
+	buf_free(&name);
+	name = BUF_INIT(8); /* no name as long as that can be asked for */
+	q = findings_list_question(s, 0, &client, &dns, &name);
+	assert_true(q.name.n == 0 && q.list == DNS_LIST_NONE && q.zone.n == 0);
 	buf_free(&name);
 	mem_free(a);
 	snapshot_release(&s);

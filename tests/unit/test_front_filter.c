@@ -75,6 +75,9 @@ fill(struct scan_result *r)
 	r->n_marks = 1;
 	r->marks[0] = (struct scan_mark){1, 1, SPAN("name a.exe")};
 	r->truths = span_of("\0\1\2", 3);
+	r->n_hosts = 2;
+	r->hosts[0] = SPAN("www.a-b_c.example");
+	r->hosts[1] = SPAN("2001:db8::1");
 }
 
 static void
@@ -109,6 +112,9 @@ test_result_travels(void **state)
 	assert_int_equal(s->out.marks[0].outcome, 1);
 	assert_int_equal(s->out.marks[0].part, 1);
 	assert_true(span_eq(s->out.marks[0].why, SPAN("name a.exe")));
+	assert_int_equal(s->out.n_hosts, 2);
+	assert_true(span_eq(s->out.hosts[0], SPAN("www.a-b_c.example")));
+	assert_true(span_eq(s->out.hosts[1], SPAN("2001:db8::1")));
 }
 
 static void
@@ -302,6 +308,26 @@ test_limits_at_their_edge(void **state)
 }
 
 static void
+test_hostile_hosts(void **state)
+{
+	static const char *const rows[] = {
+	    "", "A.example", "a b", "a\r\nb", "a/b", "[::1]", "a@b", "a\"b", "m\xc3\xbc.example"};
+	static char text[SCAN_HOST_MAX + 1];
+	struct state *s = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		s->in = (struct scan_result){.n_hosts = 1, .hosts = {span_str(rows[i])}};
+		if (pass_result(s) != -E_CORRUPT)
+			fail_msg("taken: %s", rows[i]);
+	}
+	memset(text, 'a', sizeof(text));
+	s->in = (struct scan_result){.n_hosts = 1, .hosts = {span_of(text, sizeof(text))}};
+	assert_int_equal(pass_result(s), -E_CORRUPT);
+	s->in.hosts[0].n--;
+	assert_int_equal(pass_result(s), 0);
+}
+
+static void
 test_largest_result_fits_its_packet(void **state)
 {
 	static char text[SCAN_EDIT_MAX], truths[SCAN_TRUTHS_MAX];
@@ -311,8 +337,8 @@ test_largest_result_fits_its_packet(void **state)
 	memset(text, 'a', sizeof(text));
 	s->in.n_outcomes = SCAN_OUTCOMES_MAX;
 	for (size_t i = 0; i < SCAN_OUTCOMES_MAX; i++)
-		s->in.outcomes[i] = (struct scan_outcome){
-		    0, 0, span_of(text, SCAN_WHY_MAX), span_of(text, SCAN_UNCUT_MAX)};
+		s->in.outcomes[i] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX),
+		    span_of(text, SCAN_UNCUT_BYTES / SCAN_OUTCOMES_MAX)};
 	s->in.n_parts = SCAN_PARTS_MAX;
 	for (size_t i = 0; i < SCAN_PARTS_MAX; i++)
 		s->in.parts[i] = (struct scan_part){
@@ -331,6 +357,9 @@ test_largest_result_fits_its_packet(void **state)
 		left -= n;
 	}
 	s->in.truths = span_of(truths, sizeof(truths));
+	s->in.n_hosts = SCAN_HOSTS_MAX;
+	for (size_t i = 0; i < SCAN_HOSTS_MAX; i++)
+		s->in.hosts[i] = span_of(text, SCAN_HOST_MAX);
 	assert_int_equal(pass_result(s), 0);
 	assert_true(s->buf.n + 64 <= CHANNEL_PACKET_MAX); /* a worker makes no memory files */
 	s->in.marks[0].why = SPAN("x");
@@ -350,6 +379,7 @@ test_request_travels(void **state)
 	    .from = SPAN("x@y.example"),
 	    .rcpts = rcpts,
 	    .n_rcpts = 2,
+	    .wants_hosts = true,
 	    .is_inline = true,
 	    .body = SPAN("A: b\r\n\r\ntext\r\n")};
 	struct state *s = *state;
@@ -366,6 +396,7 @@ test_request_travels(void **state)
 	assert_true(ip_eq(&out.client, &in.client));
 	assert_true(span_eq(out.rcpts[1], rcpts[1]));
 	assert_true(out.is_inline);
+	assert_true(out.wants_hosts);
 	assert_true(span_eq(out.body, in.body));
 	assert_int_equal(scan_request_get(all, &out, got, 1), -E_CORRUPT);
 	for (size_t n = 0; n < all.n; n++)
@@ -400,6 +431,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_result_cut_anywhere_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lies_are_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_limits_at_their_edge, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_hostile_hosts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_largest_result_fits_its_packet, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_request_travels, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_death_travels, setup, teardown),

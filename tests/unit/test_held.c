@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 static const struct held_list lists[] = {
-    {{"zen.example.net", 15}, 2, 0x7f000002}, {{"slow.example.net", 16}, 0, 0}};
+    {.zone = {"zen.example.net", 15}, .state = 2, .address = 0x7f000002},
+    {.zone = {"dbl.example.net", 15}, .of = 3, .name = {"sender.example", 14}}};
 static const struct commit_rcpt rcpts[] = {{.address = {"b@example.org", 13},
 					       .gateway = {"exchange", 8},
 					       .notify = NOTIFY_FAILURE,
@@ -86,6 +87,8 @@ test_held(void **state)
 		assert_true(span_eq(out.facts.lists[i].zone, lists[i].zone));
 		assert_int_equal(out.facts.lists[i].state, lists[i].state);
 		assert_int_equal(out.facts.lists[i].address, lists[i].address);
+		assert_int_equal(out.facts.lists[i].of, lists[i].of);
+		assert_true(span_eq(out.facts.lists[i].name, lists[i].name));
 		assert_true(span_eq(out.rcpts[i].address, rcpts[i].address));
 		assert_true(span_eq(out.rcpts[i].gateway, rcpts[i].gateway));
 		assert_true(span_eq(out.rcpts[i].orcpt, rcpts[i].orcpt));
@@ -126,7 +129,8 @@ static void
 test_facts_refused(void **state)
 {
 	struct held_facts in = some_facts(), out;
-	struct held_list list = {SPAN("zen.example.net"), HELD_LIST_STATE_LAST + 1, 0};
+	struct held_list list = {
+	    .zone = SPAN("zen.example.net"), .state = HELD_LIST_STATE_LAST + 1};
 	struct held_list room[HELD_LISTS_MAX];
 	struct buf b = BUF_INIT(1 << 20);
 

@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 enum { NOW_MS = 1000000, POSITIVE_MS = 60000, NEGATIVE_MS = 5000, STALE_MS = 100000 };
-static const struct conf_keep keep = {POSITIVE_MS, NEGATIVE_MS, STALE_MS};
+static const struct conf_keep keep = {
+    .positive_ms = POSITIVE_MS, .negative_ms = NEGATIVE_MS, .stale_ms = STALE_MS};
 
 static void
 test_times(void **state)

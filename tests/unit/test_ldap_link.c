@@ -151,7 +151,7 @@ test_results(void **state)
 			int msgid;
 
 			assert_int_equal(w->n_ready, 1);
-			msgid = ldap_link_search(w->link, SPAN("bob@example.org"));
+			msgid = ldap_link_search(w->link, SPAN("bob@example.org"), false);
 			assert_true(msgid > 0);
 			expect_sent(w, "bob@example.org");
 			say(w, msgid, rows[i].first, rows[i].code, step);
@@ -168,7 +168,8 @@ static void
 test_side_by_side(void **state)
 {
 	struct world *w = world_new(&plain);
-	int a = ldap_link_search(w->link, SPAN("a@x")), b = ldap_link_search(w->link, SPAN("b@x"));
+	int a = ldap_link_search(w->link, SPAN("a@x"), false),
+	    b = ldap_link_search(w->link, SPAN("b@x"), false);
 
 	(void)state;
 	assert_true(a > 0 && b > 0 && a != b);
@@ -241,7 +242,7 @@ test_ends(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct world *w = world_new(&plain);
 
-		assert_true(ldap_link_search(w->link, SPAN("a@x")) > 0);
+		assert_true(ldap_link_search(w->link, SPAN("a@x"), false) > 0);
 		if (rows[i].bytes != NULL)
 			assert_int_equal(
 			    send(w->server, rows[i].bytes, rows[i].n, MSG_NOSIGNAL), rows[i].n);
@@ -276,7 +277,7 @@ test_notice_and_silence(void **state)
 	clock_fake(w->now_ms, 1);
 	turn(w);
 	assert_int_equal(w->n_gone, 0);
-	assert_true(ldap_link_search(w->link, SPAN("a@x")) > 0);
+	assert_true(ldap_link_search(w->link, SPAN("a@x"), false) > 0);
 	w->now_ms += PATIENCE_MS;
 	clock_fake(w->now_ms, 1);
 	turn(w);
@@ -291,7 +292,7 @@ test_broken_while_it_is_asked(void **state)
 
 	(void)state;
 	(void)close(w->server);
-	assert_int_equal(ldap_link_search(w->link, SPAN("a@x")), -E_CLOSED);
+	assert_int_equal(ldap_link_search(w->link, SPAN("a@x"), false), -E_CLOSED);
 	assert_int_equal(w->n_gone, 0); /* not from inside */
 	w->server = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	turn(w);
@@ -320,18 +321,23 @@ test_filter(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		buf_clear(&b);
-		assert_int_equal(
-		    ldap_filter_expand(span_str(rows[i].filter), span_str(rows[i].address), &b), 0);
+		assert_int_equal(ldap_filter_expand(span_str(rows[i].filter),
+				     span_str(rows[i].address), false, &b),
+		    0);
 		if (!span_eq(buf_span(&b), span_str(rows[i].wanted)))
 			fail_msg("%s: %.*s", rows[i].wanted, (int)b.n, b.p);
 	}
 	buf_clear(&b);
-	assert_int_equal(ldap_filter_expand(SPAN("(m=%s)"), span_of("a\0b", 3), &b), 0);
+	assert_int_equal(ldap_filter_expand(SPAN("(m=%s)"), span_of("a\0b", 3), false, &b), 0);
 	assert_true(span_eq(buf_span(&b), SPAN("(m=a\\00b)")));
+	buf_clear(&b);
+	assert_int_equal(
+	    ldap_filter_expand(SPAN("(|(m=%s)(p=smtp:%s))"), SPAN("@*.org"), true, &b), 0);
+	assert_true(span_eq(buf_span(&b), SPAN("(|(m=*@\\2a.org)(p=smtp:*@\\2a.org))")));
 	b.max = 5;
 	buf_free(&b);
 	b = BUF_INIT(5);
-	assert_int_equal(ldap_filter_expand(SPAN("(m=%s)"), SPAN("a@b"), &b), -E_LIMIT);
+	assert_int_equal(ldap_filter_expand(SPAN("(m=%s)"), SPAN("a@b"), false, &b), -E_LIMIT);
 	buf_free(&b);
 }
 

@@ -153,6 +153,47 @@ test_delay_as_asked(void **state)
 	    fake_spool.messages[1].bytes.p, fake_spool.messages[1].bytes.n, "rfc822; ok@", 11));
 }
 
+/* Behind a server that is busy for a day, and never asked for. */
+static void
+test_busy_warns_and_expires(void **state)
+{
+	char id[] = "ID_";
+
+	(void)state;
+	fakes[0].banner = fakes[1].banner = ""; /* takes the connection, and keeps silent */
+	gateways[0].timeouts.greeting_ms = 100 * HOUR_MS;
+	for (int i = 0; i < 2 * CONNECTIONS; i++) {
+		id[2] = (char)('A' + i);
+		accept_one(span_str(id), SENDER, false, good, 1);
+	}
+	accept_mail(SENDER, false, good, 1);
+	for (int i = 0; i < 200; i++)
+		loop_turn(loop, 1);
+	assert_int_equal(mail()->legs[0].state, LEG_READY);
+	for (int64_t ms = 0; ms <= 4 * HOUR_MS - 1; ms += HOUR_MS - 1) {
+		set_clock(ms);
+		loop_turn(loop, 1);
+	}
+	assert_false(mail()->is_warned);
+	set_clock(4 * HOUR_MS + MINUTE_MS);
+	for (int i = 0; i < 5; i++)
+		loop_turn(loop, 1);
+	assert_true(mail()->is_warned);
+	assert_int_equal(mail()->legs[0].state, LEG_READY); /* it waits on */
+	assert_true(mail()->is_notice_in_flight);
+	set_clock(24 * HOUR_MS - 1);
+	commit(true);
+	loop_turn(loop, 1);
+	assert_non_null(mail());
+	set_clock(24 * HOUR_MS + MINUTE_MS);
+	for (int i = 0; i < 5; i++) {
+		loop_turn(loop, 1);
+		commit(true);
+	}
+	assert_null(mail()); /* reported */
+	gateways[0].timeouts = conf_timeouts_default;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -165,6 +206,7 @@ main(void)
 	    TEST(test_no_success_report),
 	    TEST(test_unwanted_failure_is_put_aside),
 	    TEST(test_delay_as_asked),
+	    TEST(test_busy_warns_and_expires),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

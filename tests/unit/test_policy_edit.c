@@ -19,11 +19,15 @@ test_query(void **state)
 	    {"from", "", "5 "},
 	    {"header", "Bulk", "6 "},
 	    {"host", "x", ""},
+	    {"dnsbl", "A.example.", "7 8 "},
+	    {"dnsbl", "b.example", ""},
+	    {"dnswl", "a.example", "9 "},
 	};
 	struct snapshot *s =
 	    parse("reject client 192.0.2.0/24\nreject client !192.0.2.0/24\n"
 		  "tag x client * until 2020-01-01\nreject from @news.example\n"
-		  "tag y from <> from *\ntag z header X-A bulk\ndnsbl a.example reject\n");
+		  "tag y from <> from *\ntag z header X-A bulk\ndnsbl a.example reject\n"
+		  "dnsbl a.example of from reject\ndnswl a.example of host accept\n");
 	struct err err = {0};
 
 	(void)state;

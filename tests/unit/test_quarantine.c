@@ -49,6 +49,15 @@ on_stored(void *arg, const struct quarantine_source *from, struct span id, const
 		n_failed++;
 }
 
+static char in_use[LETTER_ID_MAX + 1];
+
+static bool
+is_in_use(void *arg, struct span id)
+{
+	(void)arg;
+	return span_eq(id, span_str(in_use));
+}
+
 static void
 on_expired(void *arg, struct span id, bool is_early)
 {
@@ -66,7 +75,8 @@ on_problem(void *arg, const char *name, const char *what, const char *do_this)
 	(void)span_copy(span_str(do_this != NULL ? name : ""), problem, sizeof(problem));
 }
 
-static const struct quarantine_events events = {on_read, on_stored, on_expired, on_problem};
+static const struct quarantine_events events = {
+    on_read, on_stored, is_in_use, on_expired, on_problem};
 
 static void
 set_clock(int64_t ms)
@@ -234,7 +244,12 @@ test_age(void **state)
 	UNTIL(n_stored == 2);
 	tick(KEEP_MS - 1);
 	assert_int_equal(quarantine_totals(q).messages, 2);
+	must(span_copy(SPAN("A"), in_use, sizeof(in_use)));
 	tick(KEEP_MS + 1000);
+	tick(KEEP_MS + 3000);
+	assert_int_equal(quarantine_totals(q).messages, 2); /* a release has hold of it */
+	in_use[0] = '\0';
+	tick(KEEP_MS + 5000);
 	UNTIL(n_expired == 1);
 	assert_string_equal(last_expired, "A");
 	assert_int_equal(quarantine_totals(q).messages, 1);

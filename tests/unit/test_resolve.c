@@ -20,6 +20,7 @@ static struct gateway *g;
 static struct resolve *names;
 static uint64_t asked[8];
 static enum dns_type types[8];
+static bool is_fresh[8];
 static size_t n_asked, n_changed;
 
 static void
@@ -40,6 +41,7 @@ on_question(void *arg, struct message *m)
 	assert_true(span_eq(q.name, SPAN("mx.example")));
 	assert_true(n_asked < 8);
 	asked[n_asked] = m->id;
+	is_fresh[n_asked] = q.is_fresh;
 	types[n_asked++] = q.type;
 }
 
@@ -187,6 +189,37 @@ test_lookup_restarts(void **state)
 	assert_string_equal(g->targets[0].text, "10.0.0.2:25");
 }
 
+/* The DNS has lied, with a long life: it is asked again while nobody answers there, past our cache. */
+static void
+test_a_name_that_leads_nowhere(void **state)
+{
+	(void)state;
+	resolve_attach(names, ours);
+	(void)resolve_refresh(names, g, 1000);
+	turns();
+	answer(asked[0], DNS_FOUND, "10.0.0.1", 86400);
+	answer(asked[1], DNS_NONE, NULL, 0);
+	assert_false(is_fresh[0] || is_fresh[1]);
+	assert_false(gateway_is_lost(g, 0));
+	assert_true(resolve_refresh(names, g, 1000) == 1000 + 86400 * 1000);
+	(void)target_down(&g->targets[0], 1000);
+	assert_true(gateway_is_lost(g, 0));
+	assert_true(resolve_refresh(names, g, 1000) == 1000 + GATEWAY_DOUBT_MS);
+	(void)resolve_refresh(names, g, 1000 + GATEWAY_DOUBT_MS);
+	turns();
+	assert_int_equal(n_asked, 4);
+	assert_true(is_fresh[2] && is_fresh[3]);
+	answer(asked[2], DNS_NONE, NULL, 0); /* what was known is better than nothing */
+	answer(asked[3], DNS_NONE, NULL, 0);
+	assert_false(g->targets[0].is_gone);
+	(void)resolve_refresh(names, g, 1000 + 2 * GATEWAY_DOUBT_MS);
+	turns();
+	answer(asked[4], DNS_FOUND, "10.0.0.2", 86400);
+	answer(asked[5], DNS_NONE, NULL, 0);
+	assert_true(g->targets[0].is_gone);
+	assert_false(gateway_is_lost(g, 0));
+}
+
 int
 main(void)
 {
@@ -195,6 +228,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_one_family_is_enough, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_no_answer, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_lookup_restarts, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_a_name_that_leads_nowhere, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,6 +186,15 @@ test_taken(void **state)
 	    "dnsbl A.Example. reject",
 	    "dnsbl a.example answers 127.0.0.2,127.0.0.4-127.0.0.9 tempfail",
 	    "dnsbl a.example answers 127.0.0.2, 127.0.0.4 tempfail",
+	    "dnsbl a.example of client reject",
+	    "dnsbl a.example of host tag x",
+	    "dnsbl a.example of helo whole answers 127.0.1.* tempfail",
+	    "dnsbl a.example of from answers 127.0.1.2-127.0.1.99 reject",
+	    "dnsbl a.example of url answers 127.0.0.&8 score 3",
+	    "dnsbl a.example of url addresses quarantine",
+	    "dnsbl a.example of url whole addresses keep until 2027-01-31",
+	    "observe dnsbl a.example of url reject",
+	    "dnswl a.example of host accept",
 	    "dnsbl a.example reject text \"See https://a.example\" note \"n\" until 2027-01-31",
 	    "dnswl a.example accept",
 	    "score 3 header Subject x",
@@ -313,6 +322,18 @@ test_errors(void **state)
 	    {"dnsbl a.example accept", "cannot accept; use a dnswl line"},
 	    {"dnsbl a.example anwsers 127.0.0.2 reject", "did you mean `answers`?"},
 	    {"dnsbl a.example reject client *", "behind the options"},
+	    {"dnsbl a.example of", "`of` needs what the list is asked about; write client, host"},
+	    {"dnsbl a.example of form reject", "did you mean `from`?"},
+	    {"dnsbl a.example of to reject", "use one of client host helo from url"},
+	    {"dnsbl a.example of !from reject", "`of` needs what the list is asked about"},
+	    {"dnsbl a.example of client whole reject", "leave `whole` out"},
+	    {"dnsbl a.example of from addresses reject", "write `of url addresses`"},
+	    {"dnsbl a.example of url addresses whole reject", "`whole` is no word of a dnsbl line"},
+	    {"dnsbl a.example answers 127.0.0.2 of from reject", "`of` stands behind the zone"},
+	    {"dnsbl a.example of from accept", "cannot accept; use a dnswl line"},
+	    {"dnswl a.example of from accept", "a dnswl line is of client or host"},
+	    {"dnswl a.example of url accept", "a dnswl line is of client or host"},
+	    {"dnsbl a.example of from", "what to do is missing"},
 	    {"dnswl a.example reject", "can only accept"},
 	    {"dnswl a.example tag x", "can only accept"},
 	    {"reject subject \xff", "not UTF-8"},
@@ -522,6 +543,44 @@ test_list_answers(void **state)
 	snapshot_release(&s);
 }
 
+static void
+test_subjects(void **state)
+{
+	static const struct {
+		enum list_of of;
+		enum rule_stage stage;
+		bool is_whole, has_addresses;
+	} rows[] = {{LIST_OF_CLIENT, RULE_AT_CONNECT, false, false},
+	    {LIST_OF_CLIENT, RULE_AT_CONNECT, false, false},
+	    {LIST_OF_HOST, RULE_AT_CONNECT, false, false},
+	    {LIST_OF_HELO, RULE_AT_HELO, true, false}, {LIST_OF_FROM, RULE_AT_MAIL, false, false},
+	    {LIST_OF_URL, RULE_AT_DATA, true, true}};
+	struct snapshot *s = parse("dnsbl z.example reject\ndnsbl z.example of client reject\n"
+				   "dnswl z.example of host accept\n"
+				   "dnsbl z.example of helo whole reject\n"
+				   "dnsbl z.example of from reject\n"
+				   "dnsbl z.example of url whole addresses reject\n");
+
+	(void)state;
+	assert_int_equal(snapshot_list_count(s), COUNT(rows));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct dns_list *list = snapshot_list(s, i);
+
+		assert_int_equal(list->of, rows[i].of);
+		assert_int_equal(list->is_whole, rows[i].is_whole);
+		assert_int_equal(list->has_addresses, rows[i].has_addresses);
+		assert_true(span_eq(list->zone, SPAN("z.example")));
+		assert_int_equal(snapshot_rule(s, list->rule)->stage, rows[i].stage);
+		assert_true(snapshot_has_list(s, rows[i].of));
+	}
+	assert_true(snapshot_needs(s, FACET_HOST)); /* so that it is looked up */
+	snapshot_release(&s);
+	s = parse("dnsbl z.example of from reject\n");
+	assert_false(snapshot_has_list(s, LIST_OF_CLIENT));
+	assert_false(snapshot_needs(s, FACET_HOST));
+	snapshot_release(&s);
+}
+
 int
 main(void)
 {
@@ -539,6 +598,7 @@ main(void)
 	    cmocka_unit_test(test_many_errors_are_counted),
 	    cmocka_unit_test(test_references),
 	    cmocka_unit_test(test_list_answers),
+	    cmocka_unit_test(test_subjects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

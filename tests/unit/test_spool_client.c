@@ -296,6 +296,56 @@ test_forgotten(void **state)
 	assert_int_equal(w->n_done, 0);
 }
 
+static struct {
+	unsigned n;
+	uint16_t type;
+	uint64_t id;
+	bool has_fd;
+} heard;
+
+static void
+on_held(void *arg, struct message *m)
+{
+	(void)arg;
+	heard.n++;
+	heard.type = m->type;
+	heard.id = m->id;
+	heard.has_fd = m->fds[0] >= 0;
+}
+
+/* What the spool wants of front, and what front says of itself. */
+static void
+test_held(void **state)
+{
+	struct world *w = *state;
+	int fds[CHANNEL_FDS] = {channel_seal(SPAN("message"), "m"), -1};
+	struct message m;
+
+	heard.n = 0;
+	say(w, SPOOL_AWAITS, 0, SPAN("av")); /* nobody listens yet */
+	spool_client_on_held(w->client, on_held, NULL);
+	assert_int_equal(channel_send_now(w->spool, SPOOL_REFILTER, 5, SPAN("payload"), fds), 0);
+	(void)close(fds[0]);
+	pass_time(w, 0);
+	assert_int_equal(heard.n, 1);
+	assert_int_equal(heard.type, SPOOL_REFILTER);
+	assert_int_equal(heard.id, 5);
+	assert_true(heard.has_fd);
+	say(w, SPOOL_AWAITS, 0, SPAN("av"));
+	assert_int_equal(heard.n, 2);
+	assert_int_equal(heard.type, SPOOL_AWAITS);
+	spool_client_tell(w->client, SPOOL_WORKS, 1, SPAN("av"));
+	pass_time(w, 0);
+	assert_int_equal(channel_receive(w->spool, &m, &w->buf, 0), 0);
+	assert_int_equal(m.type, SPOOL_WORKS);
+	assert_int_equal(m.id, 1);
+	assert_true(span_eq(m.payload, SPAN("av")));
+	(void)close(w->spool);
+	w->spool = -1;
+	pass_time(w, 0);
+	spool_client_tell(w->client, SPOOL_WORKS, 0, SPAN("av")); /* it is away: nothing */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 static void
@@ -331,6 +381,7 @@ main(void)
 	    TEST(test_spool_is_replaced),
 	    TEST(test_room),
 	    TEST(test_forgotten),
+	    TEST(test_held),
 	    cmocka_unit_test_setup_teardown(test_abilities, setup, teardown),
 	};
 

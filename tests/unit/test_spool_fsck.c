@@ -282,6 +282,21 @@ test_torn_tail(void **state)
 	assert_int_equal(f->l->n_found, MESSAGES - MESSAGES / 3 - 1);
 }
 
+/* The very last record: nothing follows that would show a gap, and it is told all the same. */
+static void
+test_torn_last(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t at;
+	struct memfs_file *file = place_of(f, MESSAGES - 1, false, &at);
+
+	memfs_damage(file, "x", 1, at);
+	f->l->entries[MESSAGES - 1].is_spoilt = true;
+	assert_int_equal(check(f, true), 0);
+	assert_int_equal(f->sum.damaged, 0);
+	assert_int_equal(f->found[FSCK_TORN], 1);
+}
+
 /* Every call of a repair fails once: it says so or does it all, and done again it is done. */
 static void
 test_each_call_of_a_repair_fails(void **state)
@@ -352,6 +367,7 @@ main(void)
 	    TEST(test_header_makes_no_sense),
 	    TEST(test_number_twice),
 	    TEST(test_torn_tail),
+	    TEST(test_torn_last),
 	    TEST(test_each_call_of_a_repair_fails),
 	    TEST(test_folders),
 	};

@@ -18,7 +18,7 @@ enum { POINTS = 60000, NONE_POINTS = 2000 };
 
 enum plant plant_chosen = PLANT_NONE;
 
-static const char *const names[PLANTS] = {
+static const char *const names[PLANTS_OF_SPOOL] = {
     [PLANT_NONE] = "none",
     [PLANT_ACK_BEFORE_SYNC] = "answered before the sync",
     [PLANT_SYNC_ERROR_IGNORED] = "error of a sync ignored",
@@ -83,7 +83,7 @@ test_each_planted_fault_is_found(void **state)
 	unsigned missed = 0;
 
 	(void)state;
-	for (int plant = PLANT_NONE + 1; plant < PLANTS; plant++) {
+	for (int plant = PLANT_NONE + 1; plant < PLANTS_OF_SPOOL; plant++) {
 		struct sim_result result = run((enum plant)plant, points());
 
 		missed += result.wrong[0] == '\0';

@@ -61,10 +61,40 @@ changes(void **state)
 	assert_int_equal(stamp_folder(folder), 0);
 }
 
+static void
+one_file(void **state)
+{
+	char folder[] = "/tmp/postern-stamp-XXXXXX", path[128];
+	uint64_t one;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(path, sizeof(path), "%s/sums", folder);
+	assert_int_equal(stamp_file(path), 0);
+	put(folder, "sums", "x");
+	one = stamp_file(path);
+	assert_true(one != 0 && one == stamp_file(path));
+	put(folder, "other", "x");
+	assert_int_equal(rename(path, path), 0);
+	assert_true(one == stamp_file(path));
+	put(folder, "sums", "longer");
+	assert_true(one != stamp_file(path));
+	one = stamp_file(path);
+	/* Another of the same size, put in its place. */
+	put(folder, "sums.new", "LONGER");
+	drop(folder, "sums");
+	(void)snprintf(path, sizeof(path), "%s/sums.new", folder);
+	assert_true(one != stamp_file(path));
+	drop(folder, "sums.new");
+	drop(folder, "other");
+	assert_int_equal(stamp_file(folder), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(changes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(changes), cmocka_unit_test(one_file)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,35 @@ test_refused_by_all(void **state)
 	assert_int_equal(fake_spool.n, 0); /* neither kept nor bounced: the client has the answer */
 }
 
+/* What stands where an enhanced status code belongs is only passed on as one if it is one. */
+static void
+test_refused_with_a_code(void **state)
+{
+	static const struct commit_rcpt one[] = {RCPT("odd@example.org", "exchange")};
+	static const struct {
+		const char *reply, *enhanced, *text;
+	} rows[] = {
+	    {"550 5.1.1 nobody\r\n", "5.1.1", "nobody"},
+	    {"550 5.7.509 no\r\n", "5.7.509", "no"},
+	    {"550 4.1.1 nobody\r\n", "5.0.0", "4.1.1 nobody"},
+	    {"550 5.x\x01.1 nobody\r\n", "5.0.0", "5.x?.1 nobody"},
+	    {"550 5.1.1234 nobody\r\n", "5.0.0", "5.1.1234 nobody"},
+	    {"550 5.01.1 nobody\r\n", "5.0.0", "5.01.1 nobody"},
+	    {"550 5.1.1\r\n", "5.1.1", "Refused by the mail server behind this one"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		answer = 0;
+		fakes[0].rcpt = rows[i].reply;
+		begin(one, 1);
+		run();
+		assert_int_equal(answer, 550);
+		assert_string_equal(answer_enhanced, rows[i].enhanced);
+		assert_string_equal(answer_text, rows[i].text);
+	}
+}
+
 /* One recipient is refused, the other not: what was taken is settled, the sender is told of the rest. */
 static void
 test_unequal_answers(void **state)
@@ -297,10 +326,10 @@ main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up_through, tear_down)
 	const struct CMUnitTest tests[] = {TEST(test_fit), TEST(test_taken),
-	    TEST(test_taken_from_a_file), TEST(test_refused_by_all), TEST(test_unequal_answers),
-	    TEST(test_deferred_is_kept), TEST(test_dead_gateway), TEST(test_late_reply),
-	    TEST(test_reply_while_stored), TEST(test_disk_fails), TEST(test_disk_fails_meanwhile),
-	    TEST(test_hurry), TEST(test_end)};
+	    TEST(test_taken_from_a_file), TEST(test_refused_by_all), TEST(test_refused_with_a_code),
+	    TEST(test_unequal_answers), TEST(test_deferred_is_kept), TEST(test_dead_gateway),
+	    TEST(test_late_reply), TEST(test_reply_while_stored), TEST(test_disk_fails),
+	    TEST(test_disk_fails_meanwhile), TEST(test_hurry), TEST(test_end)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -329,6 +329,101 @@ archives(void **state)
 	buf_free(&outer);
 }
 
+/* `content` behind gzip, or as it is. */
+static void
+make_gzip(struct buf *to, struct span content)
+{
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+	size_t used = 0, max = content.n + 100000;
+	char *room = mem_alloc(max);
+
+	assert_int_equal(archive_write_set_format_raw(a), ARCHIVE_OK);
+	assert_int_equal(archive_write_add_filter_gzip(a), ARCHIVE_OK);
+	(void)archive_write_set_bytes_in_last_block(a, 1);
+	assert_int_equal(archive_write_open_memory(a, room, max, &used), ARCHIVE_OK);
+	archive_entry_set_filetype(e, AE_IFREG);
+	assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+	assert_int_equal(archive_write_data(a, content.p, content.n), content.n);
+	assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+	archive_entry_free(e);
+	(void)archive_write_free(a);
+	(void)buf_add(to, room, used);
+	mem_free(room);
+}
+
+/* Zeros read as an empty tar: the file behind gzip is looked at all the same. */
+static void
+zeros_first(void **state)
+{
+	struct buf zip = BUF_INIT(100000), file = BUF_INIT(100000), packed = BUF_INIT(100000);
+	struct unpack u;
+	struct arena arena;
+
+	(void)state;
+	make_archive(&zip, ARCHIVE_FORMAT_ZIP, "inside.exe", SPAN("x"));
+	put_zeros(&file, 10240);
+	(void)buf_add_span(&file, buf_span(&zip));
+	make_gzip(&packed, buf_span(&file));
+	unpack(buf_span(&packed), &arena, &u);
+	assert_true(has_name(&u, "inside.exe"));
+	assert_int_equal(u.flags & (UNPACK_LIMIT | UNPACK_BROKEN), 0);
+	arena_free(&arena);
+	buf_free(&zip);
+	buf_free(&file);
+	buf_free(&packed);
+}
+
+/* It begins like an archive, and nothing reads it as one: nobody has looked inside. */
+static void
+unreadable(void **state)
+{
+	static const char *const texts[] = {"no archive at all", "0707012345 is my number\r\n",
+	    "BZh is how it begins\r\n", "MSCF is a cab\r\n", "a-lh5- is what lha says\r\n"};
+	static const struct span files[] = {{"]\0\0\0\x40 more", 10}, {"\x1f\x8b\x08 no gzip", 11},
+	    {"Rar!\x1a\x07\x07", 7}, {"7z\xbc\xaf\x27\x1c", 6}, {"PK\x03\x04", 4}};
+	struct unpack u;
+	struct arena arena;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		unpack(files[i], &arena, &u);
+		if (!(u.flags & UNPACK_BROKEN))
+			fail_msg("file %zu: flags %x", i, u.flags);
+		arena_free(&arena);
+	}
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		unpack(span_str(texts[i]), &arena, &u);
+		if (u.flags != 0)
+			fail_msg("%s: flags %x", texts[i], u.flags);
+		arena_free(&arena);
+	}
+}
+
+/* Nothing unpacks more than a message may: not one file behind gzip, nor what stands before others. */
+static void
+endless(void **state)
+{
+	enum { STREAM = 16 * 1024 * 1024, STREAMS = 40 };
+	struct buf one = BUF_INIT(1000000), bomb = BUF_INIT(10000000);
+	char *zeros = mem_alloc(STREAM);
+	struct unpack u;
+	struct arena arena;
+
+	(void)state;
+	make_gzip(&one, span_of(zeros, STREAM));
+	for (int i = 0; i < STREAMS; i++)
+		assert_int_equal(buf_add_span(&bomb, buf_span(&one)), 0);
+	unpack(buf_span(&bomb), &arena, &u);
+	assert_int_equal(u.n, 2);
+	assert_true(u.items[1].flags & UNPACK_LIMIT);
+	assert_true(u.items[0].flags & UNPACK_LIMIT);
+	arena_free(&arena);
+	buf_free(&one);
+	buf_free(&bomb);
+	mem_free(zeros);
+}
+
 /* Nested deeper than is looked into: said so, and nothing below. */
 static void
 deep(void **state)
@@ -463,6 +558,9 @@ main(void)
 	    cmocka_unit_test(ole),
 	    cmocka_unit_test(tnef),
 	    cmocka_unit_test(archives),
+	    cmocka_unit_test(zeros_first),
+	    cmocka_unit_test(unreadable),
+	    cmocka_unit_test(endless),
 	    cmocka_unit_test(deep),
 	    cmocka_unit_test(large),
 	    cmocka_unit_test(kinds),

@@ -562,6 +562,49 @@ test_breaker(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static const struct conf_filter *works[4];
+static unsigned n_works;
+
+static void
+on_works(void *arg, const struct conf_filter *filter)
+{
+	(void)arg;
+	works[n_works++] = filter;
+}
+
+/* Whoever has mail held for a filter hears when a message has come through it, and when there are new
+ * databases; a zygote cannot make it say more. */
+static void
+test_works_again(void **state)
+{
+	struct world *w = *state;
+	int before;
+
+	n_works = 0;
+	pool_on_breaker(w->pool, &(struct breakers_events){.on_works = on_works});
+	pool_watch(w->pool, &looks);
+	worker_comes(w, 0);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	assert_int_equal(n_works, 2);
+	assert_null(works[0]); /* the zygote's first worker: its databases are new */
+	assert_ptr_equal(works[1], &looks);
+	pool_scan(w->pool, &w->scan);
+	settle(w);
+	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_comes(w, 1);
+	assert_int_equal(n_works, 2); /* once */
+	before = w->zygote;
+	new_zygote(w);
+	settle(w);
+	assert_int_equal(n_works, 2);
+	worker_comes(w, 2);
+	assert_int_equal(n_works, 3);
+	assert_null(works[2]);
+	(void)close(before);
+}
+
 int
 main(void)
 {
@@ -595,6 +638,7 @@ main(void)
 	    TEST(test_old_policies_live_with_their_sessions),
 	    TEST(test_hostile_zygote),
 	    TEST(test_breaker),
+	    TEST(test_works_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,8 @@ setup(void **state)
 	assert_int_equal(channel_receive(s->front, &m, &s->buf, PATIENCE_MS), 0);
 	assert_int_equal(m.type, FILTER_WORKER);
 	s->worker = m.fds[0];
+	assert_int_equal(channel_receive(s->worker, &m, &s->buf, PATIENCE_MS), 0);
+	assert_int_equal(m.type, WORKER_READY);
 	assert_int_equal(
 	    channel_send_now(s->worker, WORKER_POLICY, 1, SPAN("tag a body /x/\n"), NULL), 0);
 	*state = s;

@@ -1,0 +1,26 @@
+/*
+ * successor.h - a filter role that is renewed beside itself: who loads takes seconds and another
+ * copy of the signatures, and mail shall not wait for either.
+ *
+ * The one that serves asks.  A second process starts at the other of the two places, loads, tries
+ * itself, and only when it is ready do fronts get channels to it; the first ends when its workers
+ * have finished what they have.  One that does not come up changes nothing but `status`.
+ */
+#ifndef PROCESS_SUCCESSOR_H
+#define PROCESS_SUCCESSOR_H
+#include "relay/process/supervisor.h"
+
+/* The one that serves. */
+struct child *successor_filter(const struct supervisor *s);
+/* Whether c is a filter role beside the one that serves: on its way in or out. */
+bool successor_is_other(const struct child *c);
+/* `from` asks to be renewed; done when the other place is free. */
+void successor_ask(struct supervisor *s, const struct child *from);
+/* c has come up (ready) or died; the first before fronts are told of anything else. */
+void successor_changed(struct supervisor *s, struct child *c);
+/* The one that was to take over has died before it could. */
+void successor_refused(struct supervisor *s, int wait_status);
+/* Before the roles are started, all down: the first place serves, nothing is asked. */
+void successor_reset(struct supervisor *s);
+
+#endif

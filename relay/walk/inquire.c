@@ -1,0 +1,209 @@
+/*
+ * inquire.c - questions about names, between the banner and the decision on a message: the lists of
+ * domains, and what the DNS says of the sender's domain.  The session waits for the answers, for
+ * dns.timeout at the most; commands behind wait with it and are answered in their order.
+ */
+#include "policy/dnsbl/domain.h"
+#include "relay/base/log.h"
+#include "relay/front/sender_lookup.h"
+#include "relay/smtp/address.h"
+#include "relay/walk/domain_round.h"
+#include "relay/walk/walk.h"
+
+#include <stdio.h>
+
+struct inquiry {
+	struct session *session;
+	struct domain_round *round;   /* NULL: none is asked */
+	struct sender_lookup *sender; /* NULL: not asked for */
+	size_t n_waiting;
+	void (*go_on)(struct session *s);
+};
+
+struct domain_round *
+inquire_lists(struct session *s, enum list_of of, const struct span *hosts, size_t n_hosts,
+    void (*on_done)(void *arg), void *arg)
+{
+	const struct domain_round_about about = {.loop = s->front->loop,
+	    .dns = s->front->dns,
+	    .watch = s->front->domain_lists,
+	    .snapshot = s->snapshot,
+	    .conf = &s->front->config->dns};
+
+	if (!(s->listen->flow->connect & CONNECT_DNSBL) || !snapshot_has_list(s->snapshot, of))
+		return NULL;
+	if (s->answers == NULL)
+		s->answers = mem_array(snapshot_list_count(s->snapshot), sizeof(*s->answers));
+	inquire_forget(s, of);
+	return domain_round_start(&about, of, hosts, n_hosts, on_done, arg);
+}
+
+void
+inquire_forget(struct session *s, enum list_of of)
+{
+	for (size_t i = 0; s->answers != NULL && i < snapshot_list_count(s->snapshot); i++)
+		if (snapshot_list(s->snapshot, i)->of == of)
+			s->answers[i] = (struct list_answer){.state = LIST_UNKNOWN};
+}
+
+/* --- whoever waits ------------------------------------------------------------------------------ */
+
+static void
+answer_came(void *arg)
+{
+	struct inquiry *q = arg;
+	struct session *s = q->session;
+	void (*go_on)(struct session *) = q->go_on;
+
+	if (--q->n_waiting > 0)
+		return;
+	if (q->round != NULL)
+		domain_round_take(q->round, s->answers);
+	if (q->sender != NULL)
+		s->transaction->sender = sender_lookup_fact(q->sender);
+	inquire_cancel(s);
+	go_on(s);
+}
+
+static struct inquiry *
+begin(struct session *s, void (*go_on)(struct session *s))
+{
+	must(s->inquiry == NULL);
+	s->inquiry = mem_alloc(sizeof(*s->inquiry));
+	*s->inquiry = (struct inquiry){.session = s, .go_on = go_on};
+	return s->inquiry;
+}
+
+/* Whether anything is asked; else the inquiry is over at once. */
+static bool
+waits(struct session *s)
+{
+	struct inquiry *q = s->inquiry;
+
+	q->n_waiting = (q->round != NULL ? 1U : 0U) + (q->sender != NULL ? 1U : 0U);
+	if (q->n_waiting == 0)
+		inquire_cancel(s);
+	return s->inquiry != NULL;
+}
+
+void
+inquire_cancel(struct session *s)
+{
+	if (s->inquiry == NULL)
+		return;
+	domain_round_free(&s->inquiry->round);
+	sender_lookup_free(&s->inquiry->sender);
+	mem_free(s->inquiry);
+	s->inquiry = NULL;
+}
+
+/* Whom a rule has refused already costs no more questions. */
+static bool
+is_refused(const struct verdict *v)
+{
+	return v->action >= ACTION_REJECT;
+}
+
+static bool
+wait_for_command(struct session *s)
+{
+	if (!waits(s))
+		return false;
+	s->state = SESSION_ASKING;
+	connection_expect(&s->connection, 0);
+	return true;
+}
+
+/* --- HELO --------------------------------------------------------------------------------------- */
+
+bool
+inquire_helo(struct session *s, void (*go_on)(struct session *s))
+{
+	struct inquiry *q = begin(s, go_on);
+	struct span helo = span_str(s->helo);
+
+	inquire_forget(s, LIST_OF_HELO);
+	if (s->connected == NULL || !is_refused(s->connected))
+		q->round = inquire_lists(s, LIST_OF_HELO, &helo, 1, answer_came, q);
+	return wait_for_command(s);
+}
+
+/* --- the sender --------------------------------------------------------------------------------- */
+
+static void
+note_canary(struct front *f, enum sender_canary state, const char *canary)
+{
+	char what[400];
+	bool is_denied = state == CANARY_DENIED;
+
+	if (state == CANARY_UNASKED || state == CANARY_SILENT || is_denied == f->is_denied)
+		return;
+	f->is_denied = is_denied;
+	(void)snprintf(what, sizeof(what),
+	    is_denied ? "the resolver denies %.200s, which exists: what it denies of senders' "
+			"domains is not believed"
+		      : "the resolver knows %.200s again",
+	    canary); /* fits */
+	if (f->report != NULL)
+		f->report(f->report_arg, "sender-canary", what,
+		    is_denied ? "see to dns.servers, or name what exists for it: sender { canary = "
+				"\"…\" }"
+			      : NULL);
+}
+
+static void
+on_sender(void *arg)
+{
+	struct inquiry *q = arg;
+	struct session *s = q->session;
+
+	note_canary(s->front, sender_lookup_canary(q->sender), s->listen->flow->sender.canary);
+	answer_came(q);
+}
+
+static void
+ask_sender(struct session *s, struct inquiry *q, struct span domain)
+{
+	const struct conf_flow *flow = s->listen->flow;
+
+	s->transaction->sender = sender_presumed(s->front->config, domain);
+	if ((flow->connect & CONNECT_SENDER) && s->transaction->sender == SENDER_UNKNOWN)
+		q->sender = sender_lookup_start(s->front->loop, s->front->dns, domain,
+		    span_str(flow->sender.canary), (uint32_t)s->front->config->dns.timeout_ms,
+		    on_sender, q);
+}
+
+bool
+inquire_sender(struct session *s, void (*go_on)(struct session *s))
+{
+	struct transaction *t = s->transaction;
+	struct inquiry *q = begin(s, go_on);
+	struct span domain = smtp_address_domain(t->from);
+
+	inquire_forget(s, LIST_OF_FROM);
+	if (domain.n > 0 && !is_refused(&t->verdict)) {
+		q->round = inquire_lists(s, LIST_OF_FROM, &domain, 1, answer_came, q);
+		ask_sender(s, q, domain);
+	}
+	return wait_for_command(s);
+}
+
+/* --- URLs --------------------------------------------------------------------------------------- */
+
+bool
+inquire_needs_hosts(const struct session *s)
+{
+	return (s->listen->flow->connect & CONNECT_DNSBL) &&
+	       snapshot_has_list(s->snapshot, LIST_OF_URL);
+}
+
+bool
+inquire_urls(
+    struct session *s, const struct span *hosts, size_t n_hosts, void (*go_on)(struct session *s))
+{
+	struct inquiry *q = begin(s, go_on);
+
+	inquire_forget(s, LIST_OF_URL);
+	q->round = inquire_lists(s, LIST_OF_URL, hosts, n_hosts, answer_came, q);
+	return waits(s);
+}

@@ -1,0 +1,66 @@
+/*
+ * What is released from quarantine, and what goes into it, under power losses (tests/lib/release_sim.h),
+ * twice: made-up work with failures now and then, and the same work with the n-th file call of the
+ * spool or of the quarantine failing, for every n.  `make test` takes a share of the points; `make
+ * fault` sets FAULT_POINTS and takes them all.
+ */
+#include "relay/base/log.h"
+#include "tests/lib/release_sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+enum { POINTS = 6000 };
+
+/* Of all points the half; a build with sanitizers is slow, and looks for other things. */
+static uint64_t
+share(void)
+{
+	const char *points = getenv("FAULT_POINTS");
+	uint64_t n = RSIM_IS_SLOW ? POINTS / 10 : POINTS;
+
+	if (points != NULL && !span_to_u64(span_str(points), &n))
+		fail_msg("FAULT_POINTS=%s is no number", points);
+	return n / 2;
+}
+
+static void
+run(const char *what, void (*campaign)(struct rsim_result *to, uint64_t points))
+{
+	struct rsim_result result = {0};
+
+	campaign(&result, share());
+	if (result.wrong[0] != '\0')
+		fail_msg("%s", result.wrong);
+	assert_true(result.n_points >= share());
+	assert_true(result.n_released > result.n_points / 100); /* it was about something */
+	(void)printf("# %s: %llu points, %llu recipients released, nothing wrong\n", what,
+	    (unsigned long long)result.n_points, (unsigned long long)result.n_released);
+}
+
+static void
+test_power_fails_at_any_call(void **state)
+{
+	(void)state;
+	run("power loss and kill -9 at any call", rsim_any_call);
+}
+
+static void
+test_nth_call_fails(void **state)
+{
+	(void)state;
+	run("the nth call fails, for each n", rsim_nth_call);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_power_fails_at_any_call),
+	    cmocka_unit_test(test_nth_call_fails),
+	};
+
+	log_setup("test", false, (enum log_level)(LOG_ERROR + 1));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,173 @@
+/* The filter role's two places: who serves, who takes over when, and what a failure changes (nothing). */
+#include "relay/process/successor.h"
+#include "relay/base/mem.h"
+#include "relay/ipc/supervision.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { SOME_PID = 0x7ffffff0 }; /* no process has it: what is sent to it goes nowhere */
+
+static int
+setup(void **state)
+{
+	struct supervisor *s = mem_alloc(sizeof(*s));
+
+	s->loop = loop_new();
+	successor_reset(s);
+	for (unsigned i = ROLE_FRONT; i < PLACES; i++)
+		child_init(&s->children[i], s, i);
+	s->children[ROLE_FILTER].state = CHILD_UP;
+	s->children[ROLE_FILTER].is_wanted = true;
+	*state = s;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct supervisor *s = *state;
+
+	for (unsigned i = ROLE_FRONT; i < PLACES; i++)
+		timer_cancel(&s->children[i].kill);
+	problem_report(&s->problems, ROLE_FILTER, SPAN("signatures"), SPAN(""), SPAN(""));
+	assert_int_equal(s->problems.n, 0);
+	loop_free(&s->loop);
+	mem_free(s);
+	return 0;
+}
+
+static void
+test_places(void **state)
+{
+	const struct supervisor *s = *state;
+
+	assert_int_equal(place_role(PLACE_FILTER_2), ROLE_FILTER);
+	assert_int_equal(place_instance(PLACE_FILTER_2), 1);
+	assert_int_equal(place_instance(ROLE_FILTER), 0);
+	assert_string_equal(place_name(PLACE_FILTER_2), "filter");
+	assert_string_equal(place_name(PLACE_FILTER_2 - 1), "front-8");
+	assert_ptr_equal(successor_filter(s), &s->children[ROLE_FILTER]);
+	assert_true(successor_is_other(&s->children[PLACE_FILTER_2]));
+	assert_false(successor_is_other(&s->children[ROLE_FILTER]));
+	assert_false(successor_is_other(&s->children[ROLE_FRONT]));
+}
+
+static void
+test_takes_over_when_ready(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER], *second = &s->children[PLACE_FILTER_2];
+
+	problem_report(&s->problems, ROLE_FILTER, SPAN("signatures"), SPAN("old"), SPAN("wait"));
+	second->state = CHILD_STARTING;
+	successor_changed(s, second);
+	assert_ptr_equal(successor_filter(s), first);
+	second->state = CHILD_UP;
+	successor_changed(s, second);
+	assert_ptr_equal(successor_filter(s), second);
+	assert_true(second->is_wanted);
+	assert_false(first->is_wanted);
+	assert_int_equal(s->problems.n, 0);
+	successor_changed(s, second); /* ready said again: it serves already */
+	assert_ptr_equal(successor_filter(s), second);
+	/* And back to the first place, the next time. */
+	first->state = CHILD_UP;
+	successor_changed(s, first);
+	assert_ptr_equal(successor_filter(s), first);
+}
+
+static void
+test_not_while_all_are_renewed_or_stopped(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *second = &s->children[PLACE_FILTER_2];
+
+	second->state = CHILD_UP;
+	s->renewal = RENEWAL_STOPPING;
+	successor_changed(s, second);
+	assert_int_equal(s->filter_place, ROLE_FILTER);
+	successor_ask(s, &s->children[ROLE_FILTER]);
+	assert_true(second->pid < 0);
+	s->renewal = RENEWAL_NONE;
+	s->is_stopping = true;
+	successor_changed(s, second);
+	assert_int_equal(s->filter_place, ROLE_FILTER);
+	second->state = CHILD_DOWN;
+	successor_changed(s, second);
+	assert_true(second->pid < 0);
+	assert_true(s->is_filter_due);
+	successor_reset(s);
+	assert_false(s->is_filter_due);
+}
+
+/* The place is taken by one that finishes: the next one starts when that has gone, and is not forgotten. */
+static void
+test_asked_while_the_other_place_is_taken(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *second = &s->children[PLACE_FILTER_2];
+
+	second->pid = SOME_PID;
+	second->state = CHILD_STOPPING;
+	successor_ask(s, &s->children[ROLE_FILTER]);
+	assert_true(s->is_filter_due);
+	assert_int_equal(second->state, CHILD_STOPPING);
+	successor_reset(s);
+	successor_ask(s, second); /* who leaves has no say */
+	assert_false(s->is_filter_due);
+	second->pid = -1;
+}
+
+static void
+test_one_that_dies_while_it_loads(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *second = &s->children[PLACE_FILTER_2];
+
+	s->is_stopping = true; /* so that nobody is started in this test */
+	second->state = CHILD_STARTING;
+	child_died(second, W_EXITCODE(0, SIGSEGV));
+	assert_ptr_equal(successor_filter(s), &s->children[ROLE_FILTER]);
+	assert_int_equal(second->restarts, 0);
+	assert_int_equal(second->failed_starts, 0);
+	assert_null(second->restart);
+	assert_int_equal(s->problems.n, 1);
+	assert_string_equal(
+	    s->problems.items[0].what, "new signatures cannot be loaded, the old ones stay");
+}
+
+/* Of one that leaves, nothing is said and nothing is started again. */
+static void
+test_one_that_leaves(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *second = &s->children[PLACE_FILTER_2];
+
+	second->state = CHILD_STOPPING;
+	s->is_stopping = true;
+	child_died(second, 0);
+	assert_int_equal(s->problems.n, 0);
+	assert_null(second->restart);
+	assert_int_equal(second->state, CHILD_DOWN);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_places, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_takes_over_when_ready, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_not_while_all_are_renewed_or_stopped, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_asked_while_the_other_place_is_taken, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_that_dies_while_it_loads, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_that_leaves, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

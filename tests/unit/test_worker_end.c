@@ -1,0 +1,173 @@
+/* How workers end in good order: after so many messages, after a suspicious one, with their zygote. */
+#include "tests/unit/worker_world.h"
+
+static void
+test_answers_then_leaves(void **state)
+{
+	struct state *s = *state;
+	struct arrival w, died, next;
+
+	start(s, 1);
+	w = expect(s, FILTER_WORKER);
+	send_policy(w.fd, 1);
+	for (uint64_t id = 1; id <= MESSAGES_MAX; id++) {
+		send_scan(w.fd, id, fine, id % 2 == 0);
+		if (id == MESSAGES_MAX) /* told before front could send it another */
+			assert_int_equal(read_one(s, w.fd).type, WORKER_LEAVING);
+		assert_result(s, w.fd, id, 0);
+	}
+	died = expect(s, FILTER_DIED);
+	assert_int_equal(died.id, w.id);
+	assert_int_equal(died.death.signal, 0);
+	assert_int_equal(died.death.exit_status, 0);
+	assert_int_equal(died.death.scan, 0);
+	next = expect(s, FILTER_WORKER);
+	assert_true(next.id > w.id);
+	(void)close(w.fd);
+	(void)close(next.fd);
+}
+
+/* A message that is not to be trusted, or a worker that is not: a fresh one takes the next. */
+static void
+test_suspicious_messages_end_a_worker(void **state)
+{
+	static const struct {
+		const char *mail;
+		int outcome;
+	} rows[] = {{"Subject: x\r\n\r\nfail", -1}, {"Subject: x\r\n\r\nunscannable", UNSCANNABLE},
+	    {"Subject: x\r\n\r\nmalformed", MALFORMED}};
+	struct state *s = *state;
+
+	start(s, 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arrival w = expect(s, FILTER_WORKER);
+
+		send_policy(w.fd, 1);
+		send_scan(w.fd, 6, fine, true); /* it would go on after this one */
+		assert_result(s, w.fd, 6, SEEN);
+		send_scan(w.fd, 7, rows[i].mail, true);
+		assert_int_equal(read_one(s, w.fd).type, WORKER_LEAVING);
+		assert_result(s, w.fd, 7, rows[i].outcome);
+		assert_int_equal(expect(s, FILTER_DIED).death.exit_status, 0);
+		(void)close(w.fd);
+	}
+}
+
+/* What the zygote has does not count: a large engine leaves a message as much as a small one. */
+static void
+test_memory_limit(void **state)
+{
+	struct state *s = *state;
+	const struct zygote_settings settings = {.memory_fd = limits_memory_open(),
+	    .n_workers = 1,
+	    .folder = s->f->folder,
+	    .messages_max = MESSAGES_MAX};
+	struct arrival w;
+	int ends[2];
+
+	assert_true(settings.memory_fd >= 0);
+	assert_true(has_memory(WORKER_MEMORY_MAX)); /* here there is no such limit */
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
+	w = expect(s, FILTER_WORKER);
+	send_policy(w.fd, 1);
+	send_scan(w.fd, 1, "Subject: x\r\n\r\ngreedy", true);
+	assert_result(s, w.fd, 1, SEEN);
+	(void)close(w.fd);
+	(void)close(settings.memory_fd);
+}
+
+static void
+count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+/* No birth any more, neither for one that ends nor for one that was late; the busy one finishes. */
+static void
+test_drain(void **state)
+{
+	struct state *s = *state;
+	struct arrival a, b;
+	int n_drained = 0;
+
+	start(s, 2);
+	a = expect(s, FILTER_WORKER);
+	b = expect(s, FILTER_WORKER);
+	zygote_drain(s->zygote, count_call, &n_drained);
+	assert_int_equal(n_drained, 0);
+	(void)close(b.fd); /* front has no more work for it */
+	assert_int_equal(expect(s, FILTER_DIED).id, b.id);
+	assert_int_equal(n_drained, 0);
+	send_policy(a.fd, 1);
+	send_scan(a.fd, 1, fine, true);
+	assert_result(s, a.fd, 1, 0);
+	(void)close(a.fd);
+	assert_int_equal(expect(s, FILTER_DIED).id, a.id);
+	assert_int_equal(n_drained, 1);
+	assert_false(is_readable(s->front));
+}
+
+static void
+test_drain_of_nothing(void **state)
+{
+	struct state *s = *state;
+	int n_drained = 0;
+
+	start(s, 1);
+	(void)close(expect(s, FILTER_WORKER).fd);
+	(void)close(s->front); /* the relay ends: its worker is killed with it */
+	s->front = -1;
+	zygote_drain(s->zygote, count_call, &n_drained);
+	for (int64_t end = clock_mono_ms() + PATIENCE_MS; n_drained == 0 && clock_mono_ms() < end;)
+		loop_turn(s->loop, 20);
+	assert_int_equal(n_drained, 1);
+	zygote_drain(s->zygote, count_call, &n_drained); /* there is none: at once */
+	assert_int_equal(n_drained, 2);
+}
+
+/* Two zygotes at one folder, as when one follows the other: neither empties what the other's work in. */
+static void
+test_folders_of_two_zygotes(void **state)
+{
+	struct state *s = *state;
+	char path[128];
+	struct stat st;
+	const struct zygote_settings settings = {.memory_fd = -1,
+	    .n_workers = 1,
+	    .folder = s->f->folder,
+	    .first_folder = ZYGOTE_WORKERS_MAX};
+	int ends[2];
+
+	(void)snprintf(path, sizeof(path), "%s/0", s->f->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/0/in-use", s->f->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
+	(void)close(expect(s, FILTER_WORKER).fd);
+	assert_int_equal(stat(path, &st), 0);
+	(void)snprintf(path, sizeof(path), "%s/%d", s->f->folder, ZYGOTE_WORKERS_MAX);
+	assert_int_equal(stat(path, &st), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_answers_then_leaves),
+	    TEST(test_suspicious_messages_end_a_worker),
+	    TEST(test_memory_limit),
+	    TEST(test_drain),
+	    TEST(test_drain_of_nothing),
+	    TEST(test_folders_of_two_zygotes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

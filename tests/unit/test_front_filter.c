@@ -344,6 +344,7 @@ test_largest_result_fits_its_packet(void **state)
 		s->in.parts[i] = (struct scan_part){
 		    .at = i, .n = 1, .name = span_of(text, SCAN_PARTS_BYTES / SCAN_PARTS_MAX)};
 	s->in.n_marks = SCAN_MARKS_MAX;
+	s->in.marks[0].why = span_of(text, SCAN_PARTS_BYTES % SCAN_PARTS_MAX);
 	s->in.n_tags = SCAN_TAGS_MAX;
 	for (size_t i = 0; i < SCAN_TAGS_MAX; i++)
 		s->in.tags[i] = (struct scan_tag){
@@ -362,7 +363,7 @@ test_largest_result_fits_its_packet(void **state)
 		s->in.hosts[i] = span_of(text, SCAN_HOST_MAX);
 	assert_int_equal(pass_result(s), 0);
 	assert_true(s->buf.n + 64 <= CHANNEL_PACKET_MAX); /* a worker makes no memory files */
-	s->in.marks[0].why = SPAN("x");
+	s->in.marks[0].why.n++;
 	assert_int_equal(pass_result(s), -E_CORRUPT);
 }
 

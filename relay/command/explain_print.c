@@ -29,18 +29,32 @@ explain_is_delivered(const struct verdict *v)
 	return action_delivers(v->action);
 }
 
-/* What the client is told in the end: the strongest refusal, or what the delivered ones get. */
+static size_t
+count_taken(const struct explanation *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->options.n_to; i++)
+		n += !e->outcomes[i].is_turned_away;
+	return n;
+}
+
+/* What the client is told in the end: the strongest refusal, or what the delivered ones get.  Who was
+ * turned away by name counts only where nobody else is left. */
 static const struct verdict *
 overall(const struct explanation *e)
 {
 	const struct verdict *best = e->options.n_to > 0 ? NULL : &e->verdict;
+	size_t n_taken = count_taken(e);
 
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		const struct verdict *v = &e->outcomes[i].verdict;
+		bool is_taken = explain_is_delivered(v);
 
-		if (best == NULL || (explain_is_delivered(v) && !explain_is_delivered(best)) ||
-		    (explain_is_delivered(v) == explain_is_delivered(best) &&
-			v->action > best->action))
+		if (n_taken > 0 && e->outcomes[i].is_turned_away)
+			continue;
+		if (best == NULL || (is_taken && !explain_is_delivered(best)) ||
+		    (is_taken == explain_is_delivered(best) && v->action > best->action))
 			best = v;
 	}
 	return best;

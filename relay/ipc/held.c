@@ -33,6 +33,7 @@ held_facts_put(struct buf *to, const struct held_facts *f)
 	put_span(to, f->helo);
 	put_span(to, f->user);
 	put_span(to, f->tls);
+	put_u8(to, f->sender);
 	put_u32(to, (uint32_t)f->n_lists);
 	for (size_t i = 0; i < f->n_lists; i++) {
 		put_span(to, f->lists[i].zone);
@@ -52,6 +53,7 @@ get_facts(struct wire *w, struct held_facts *f, struct held_list *lists)
 	f->helo = get_span(w, HELD_NAME_MAX);
 	f->user = get_span(w, HELD_NAME_MAX);
 	f->tls = get_span(w, HELD_NAME_MAX);
+	f->sender = (uint8_t)get_enum(w, HELD_SENDER_LAST);
 	f->n_lists = get_count(w, HELD_LISTS_MAX);
 	f->lists = lists;
 	for (size_t i = 0; i < f->n_lists && !w->failed; i++) {

@@ -14,6 +14,7 @@ enum {
 	HELD_NAME_MAX = 1024,
 	HELD_LIST_STATE_LAST = 3, /* LIST_ERROR of rules.h */
 	HELD_LIST_OF_LAST = 4,    /* LIST_OF_URL of rules.h */
+	HELD_SENDER_LAST = 6,     /* SENDER_PRIVATE of decide.h */
 	HELD_RECEIVED_MAX = 8192  /* our own Received */
 };
 
@@ -32,6 +33,7 @@ struct held_facts {
 	bool has_host;    /* verified both ways */
 	struct span host; /* empty when it has none */
 	struct span helo, user, tls;
+	uint8_t sender; /* enum sender_fact */
 	const struct held_list *lists;
 	size_t n_lists;
 };

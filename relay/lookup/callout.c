@@ -151,6 +151,7 @@ note_takes_all(struct call *c, bool takes_all)
 	struct callout *o = c->gateway->callout;
 	char name[300], what[600];
 
+	s->probe_at_ms = clock_mono_ms() + o->config->callout.keep.probe_ms;
 	if (s->takes_all == takes_all)
 		return;
 	s->takes_all = takes_all;
@@ -172,15 +173,13 @@ send_query(struct call *c)
 	struct span address = span_str(c->query->address);
 	struct span domain = span_skip(address, span_rfind(address, '@'));
 	struct client_mail mail = {.rcpts = c->rcpts, .n_rcpts = 1, .is_probe = true};
-	int64_t now_ms = clock_mono_ms();
 
 	c->rcpts[0] = (struct client_rcpt){.address = address};
 	c->states[0] = c->states[1] = RECIPIENT_EXISTS; /* until it is refused */
 	for (size_t i = 0; i < address.n; i++)
 		mail.is_utf8 = mail.is_utf8 || (unsigned char)address.p[i] >= 0x80;
-	c->has_probe = now_ms >= s->probe_at_ms;
+	c->has_probe = clock_mono_ms() >= s->probe_at_ms;
 	if (c->has_probe) {
-		s->probe_at_ms = now_ms + c->gateway->callout->config->callout.keep.probe_ms;
 		(void)snprintf(c->probe, sizeof(c->probe), "no-such-%016llx%.*s",
 		    (unsigned long long)rng_u64(),
 		    SPAN_ARG(domain)); /* shorter than LOOKUP_ADDRESS_MAX */

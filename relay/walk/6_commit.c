@@ -76,6 +76,20 @@ keep_tags(struct transaction *t, struct verdict *v)
 	v->by = arena_copy(&t->memory, v->by);
 }
 
+/* A rule that is only observed makes no copy of its own. */
+static void
+add_observed(struct verdict *to, const struct verdict *from)
+{
+	for (size_t i = 0; i < from->n_observed; i++) {
+		size_t k = 0;
+
+		while (k < to->n_observed && to->observed[k] != from->observed[i])
+			k++;
+		if (k == to->n_observed && k < VERDICT_OBSERVED_MAX)
+			to->observed[to->n_observed++] = from->observed[i];
+	}
+}
+
 static void
 add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 {
@@ -90,6 +104,8 @@ add_to_group(struct transaction *t, const struct verdict *v, uint32_t rcpt)
 		*g = (struct group){
 		    .verdict = *v, .rcpts = mem_array(t->n_rcpts, sizeof(*g->rcpts))};
 		keep_tags(t, &g->verdict);
+	} else {
+		add_observed(&g->verdict, v);
 	}
 	g->rcpts[g->n_rcpts++] = rcpt;
 }

@@ -113,3 +113,9 @@ findings_spare_postmaster(struct verdict *v)
 	if (v->action >= ACTION_TEMPFAIL)
 		v->action = v->n_tags > 0 ? ACTION_TAG : ACTION_PASS;
 }
+
+int
+findings_banner_code(const struct verdict *v)
+{
+	return v->action == ACTION_TEMPFAIL ? 421 : 554;
+}

@@ -1,6 +1,7 @@
 """DNS for tests: the real rbldnsd with a zone of our own, and a small server that can misbehave."""
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -59,6 +60,11 @@ class Rbldnsd:
         os.chmod(path, 0o644)
         return f"{zone}:ip4set:{zone}.zone"
 
+    def change(self, zone, entries):
+        """Serves these entries of the zone from now on."""
+        self._write(zone, entries)
+        self.process.send_signal(signal.SIGHUP)
+
     def _write_domains(self, zone, entries):
         path = os.path.join(self.folder, zone + ".domains")
         with open(path, "w", encoding="ascii") as f:
@@ -94,10 +100,58 @@ class Rbldnsd:
         self.stop()
 
 
+class Unbound:
+    """The real resolver, which asks the server on port `upstream` for everything in `zones`."""
+
+    CONF = """server:
+    interface: 127.0.0.1@{port}
+    port: {port}
+    do-daemonize: no
+    username: ""
+    chroot: ""
+    directory: "{folder}"
+    pidfile: ""
+    use-syslog: no
+    logfile: ""
+    num-threads: 1
+    do-not-query-localhost: no
+    module-config: "iterator"
+    local-zone: "test." nodefault
+    do-ip6: no
+remote-control:
+    control-enable: no
+"""
+
+    def __init__(self, folder, upstream, zones):
+        self.folder = folder
+        self.port = free_port(socket.SOCK_DGRAM)
+        self.upstream = upstream
+        self.zones = list(zones)
+        self.process = None
+
+    def start(self):
+        os.makedirs(self.folder, exist_ok=True)
+        os.chmod(self.folder, 0o755)
+        stubs = "".join(f"stub-zone:\n    name: {zone}.\n    stub-addr: 127.0.0.1@{self.upstream}\n" for zone in self.zones)
+        conf = os.path.join(self.folder, "unbound.conf")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write(self.CONF.format(port=self.port, folder=self.folder) + stubs)
+        with open(os.path.join(self.folder, "unbound.log"), "ab") as log:
+            self.process = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", conf], stdout=log, stderr=log)
+        wait_until(lambda: query(self.port, f"2.0.0.127.{self.zones[0]}", patience_s=0.3), "unbound to answer", 15)
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+
 class Nameserver:
     """A server of our own: answers(name, kind) gives addresses or PTR names (empty: NXDOMAIN), None for
-    silence, "servfail", "refused", "garbage" (no DNS packet) or "mismatch" (the answer to another question);
-    `delay_s` is waited before each answer."""
+    silence, "servfail", "refused", "garbage" (no DNS packet), "mismatch" (the answer to another question),
+    "wrong id" or "truncated" (nobody answers over TCP); `delay_s` is waited before each answer."""
 
     def __init__(self, answers, delay_s=0.0, port=None, ttl=60):
         self.answers = answers
@@ -134,6 +188,11 @@ class Nameserver:
         if found == "mismatch":
             other = self._name("other.example") + struct.pack(">HH", kind, 1)
             self._send(packet[:2] + struct.pack(">HHHHH", 0x8480, 1, 0, 0, 0) + other, sender)
+            return
+        if found in ("wrong id", "truncated"):
+            flags = 0x8480 if found == "wrong id" else 0x8680
+            first = bytes([packet[0] ^ 0x55]) if found == "wrong id" else packet[:1]
+            self._send(first + packet[1:2] + struct.pack(">HHHHH", flags, 1, 0, 0, 0) + packet[12:end], sender)
             return
         codes = {"servfail": 2, "refused": 5}
         is_error = isinstance(found, str)

@@ -38,6 +38,7 @@ class Settings:
         self.dns_port = None    # None: a port where nobody answers
         self.dns_timeout = "2s"
         self.banner_wait = "1s"
+        self.dns = ""           # further words of dns
         self.antivirus = ""     # further words of the filter "antivirus"
         self.retry = "1s, 1s, 2s"
         self.expire = "5d"
@@ -59,7 +60,7 @@ postmaster = "postmaster@example.org"
 state_dir  = "{relay.state}"
 run_dir    = "{relay.run}"
 listen "internet" {{ address = {{"127.0.0.1:{relay.port}"}}  flow = "inbound"  xclient = {{"{self.xclient}"}} {self.listen} }}
-dns {{ servers = {{"127.0.0.1:{self.dns_port or relay.silent_port}"}}  timeout = {self.dns_timeout}  banner_wait = {self.banner_wait} }}
+dns {{ servers = {{"127.0.0.1:{self.dns_port or relay.silent_port}"}}  timeout = {self.dns_timeout}  banner_wait = {self.banner_wait} {self.dns} }}
 flow "inbound" {{
     relay     = "domains"
     refuse_at = "{self.refuse_at}"

@@ -54,7 +54,7 @@ usage(FILE *to)
 	      "  --delay-at STAGE=MS    answer late\n"
 	      "  --delay-ms MS          answer everything late\n"
 	      "  --stall                read nothing of a message\n"
-	      "  --reject-rcpt ADDRESS[=CODE]\n"
+	      "  --reject-rcpt ADDRESS[=CODE]    START* for all that begin so\n"
 	      "  --lenient              a bare LF ends a line, too\n",
 	    to);
 }

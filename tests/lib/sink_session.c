@@ -209,7 +209,10 @@ refused_by_address(struct session *s, struct span path)
 {
 	for (size_t i = 0; i < s->rules->n_rcpts; i++) {
 		const struct sink_rcpt_rule *r = &s->rules->rcpts[i];
-		if (!span_eq_nocase(path, span_str(r->address)))
+		struct span wanted = span_str(r->address);
+		bool is_start = wanted.n > 0 && wanted.p[wanted.n - 1] == '*';
+		if (is_start ? !span_starts_nocase(path, span_take(wanted, wanted.n - 1))
+			     : !span_eq_nocase(path, wanted))
 			continue;
 		char line[80];
 		snprintf(line, sizeof line, "%d %d.1.1 sink does not want this recipient\r\n",

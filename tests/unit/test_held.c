@@ -30,6 +30,7 @@ some_facts(void)
 	    .helo = SPAN("mail"),
 	    .user = SPAN("bob"),
 	    .tls = SPAN("TLSv1.3"),
+	    .sender = 4,
 	    .lists = lists,
 	    .n_lists = 2};
 
@@ -81,6 +82,7 @@ test_held(void **state)
 	assert_true(ip_eq(&out.facts.client, &facts.client) && out.facts.has_host);
 	assert_true(span_eq(out.facts.host, facts.host) && span_eq(out.facts.helo, facts.helo));
 	assert_true(span_eq(out.facts.user, facts.user) && span_eq(out.facts.tls, facts.tls));
+	assert_int_equal(out.facts.sender, 4);
 	assert_int_equal(out.facts.n_lists, 2);
 	assert_int_equal(out.n_rcpts, 2);
 	for (size_t i = 0; i < 2; i++) {
@@ -129,8 +131,9 @@ static void
 test_facts_refused(void **state)
 {
 	struct held_facts in = some_facts(), out;
-	struct held_list list = {
-	    .zone = SPAN("zen.example.net"), .state = HELD_LIST_STATE_LAST + 1};
+	static const struct held_list bad[] = {
+	    {.zone = {"zen.example.net", 15}, .state = HELD_LIST_STATE_LAST + 1},
+	    {.zone = {"zen.example.net", 15}, .of = HELD_LIST_OF_LAST + 1}};
 	struct held_list room[HELD_LISTS_MAX];
 	struct buf b = BUF_INIT(1 << 20);
 
@@ -140,9 +143,16 @@ test_facts_refused(void **state)
 	assert_int_equal(held_facts_get((struct span){0}, &out, room), -E_CORRUPT);
 	assert_int_equal(buf_add_char(&b, 'x'), 0);
 	assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
+	for (size_t i = 0; i < 2; i++) {
+		buf_clear(&b);
+		in.lists = &bad[i];
+		in.n_lists = 1;
+		held_facts_put(&b, &in);
+		assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
+	}
 	buf_clear(&b);
-	in.lists = &list;
-	in.n_lists = 1;
+	in.n_lists = 0;
+	in.sender = HELD_SENDER_LAST + 1;
 	held_facts_put(&b, &in);
 	assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
 	buf_free(&b);

@@ -216,7 +216,8 @@ test_a_name_that_leads_nowhere(void **state)
 	turns();
 	answer(asked[4], DNS_FOUND, "10.0.0.2", 86400);
 	answer(asked[5], DNS_NONE, NULL, 0);
-	assert_true(g->targets[0].is_gone);
+	assert_string_equal(g->targets[0].text, "10.0.0.2:25"); /* in the old one's slot */
+	assert_int_equal(g->n_targets, 1);
 	assert_false(gateway_is_lost(g, 0));
 }
 

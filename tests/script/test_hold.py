@@ -90,7 +90,7 @@ class Hold(HoldCase, RelayCase):
         self.inside.wait_subject("asked")
         events = [e["event"] for e in self.mx.command("trace", id_, "--json").lines]
         self.assertEqual(events[0], "held")
-        self.assertIn("filtered again", events)
+        self.assertIn("refiltered", events)
         self.assertEqual(events[-1], "delivered")
 
     def test_outcome_and_score(self):

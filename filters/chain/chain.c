@@ -98,9 +98,9 @@ chain_load(struct chain *c, struct err *err)
 		struct chain_filter *f = &c->filters[i];
 		int r = f->is_loaded ? PNF_LOADED : filter_load(c, f);
 
-		if (r == PNF_BROKEN && result != -E_CONFIG)
+		if (r == PNF_BROKEN && result == 0)
 			result = err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
-		if (r != PNF_LOADED && result == 0)
+		if (r != PNF_LOADED && r != PNF_BROKEN && result != -E_AGAIN)
 			result = err_set(err, E_AGAIN, "filter %s: %s", f->conf->name, f->why);
 	}
 	return result;

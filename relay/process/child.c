@@ -376,6 +376,7 @@ child_died(struct child *c, int wait_status)
 	channel_free(&c->channel);
 	c->pid = -1;
 	c->state = CHILD_DOWN;
+	problem_forget(&c->supervisor->problems, c->place);
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;
 	if (before == CHILD_STARTING && successor_is_other(c)) {

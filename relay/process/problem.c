@@ -31,3 +31,17 @@ problem_report(struct problem_set *set, unsigned place, struct span name, struct
 	set->items[set->n++] =
 	    (struct problem){mem_dup(name), mem_dup(what), mem_dup(do_this), places};
 }
+
+void
+problem_forget(struct problem_set *set, unsigned place)
+{
+	for (size_t i = set->n; i-- > 0;) {
+		struct problem *p = &set->items[i];
+
+		p->places &= ~(1U << place);
+		if (p->places != 0)
+			continue;
+		problem_clear(p);
+		*p = set->items[--set->n];
+	}
+}

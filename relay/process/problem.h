@@ -19,5 +19,7 @@ struct problem_set {
  * says who speaks.  Past PROBLEMS_MAX new ones are dropped. */
 void problem_report(struct problem_set *set, unsigned place, struct span name, struct span what,
     struct span do_this);
+/* The process at this place has ended: its next one says what is still so. */
+void problem_forget(struct problem_set *set, unsigned place);
 
 #endif

@@ -60,6 +60,11 @@ class Rbldnsd:
         os.chmod(path, 0o644)
         return f"{zone}:ip4set:{zone}.zone"
 
+    def change(self, zone, entries):
+        """Serves these entries of the zone from now on."""
+        self._write(zone, entries)
+        self.process.send_signal(signal.SIGHUP)
+
     def _write_domains(self, zone, entries):
         path = os.path.join(self.folder, zone + ".domains")
         with open(path, "w", encoding="ascii") as f:
@@ -68,11 +73,6 @@ class Rbldnsd:
                 f.write(f".{name} :{answer}:listed by {zone}\n")
         os.chmod(path, 0o644)
         return f"{zone}:dnset:{zone}.domains"
-
-    def change(self, zone, entries):
-        """Serves these entries of the zone from now on."""
-        self._write(zone, entries)
-        self.process.send_signal(signal.SIGHUP)
 
     def start(self):
         os.makedirs(self.folder, exist_ok=True)

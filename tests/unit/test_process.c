@@ -98,6 +98,29 @@ test_problems(void **state)
 	(void)state;
 }
 
+/* A process that has ended has no problems: what is still so, its next one says. */
+static void
+test_problems_of_the_dead(void **state)
+{
+	struct problem_set *set = mem_alloc(sizeof(*set));
+
+	problem_forget(set, 1); /* it had none */
+	problem_report(set, 1, SPAN("a"), SPAN("x"), SPAN("y"));
+	problem_report(set, 2, SPAN("b"), SPAN("x"), SPAN("y"));
+	problem_report(set, 1, SPAN("both"), SPAN("x"), SPAN("y"));
+	problem_report(set, 2, SPAN("both"), SPAN("x"), SPAN("y"));
+	problem_report(set, 1, SPAN("c"), SPAN("x"), SPAN("y"));
+	problem_forget(set, 1);
+	assert_int_equal(set->n, 2);
+	problem_report(set, 2, SPAN("both"), SPAN(""), SPAN(""));
+	assert_int_equal(set->n, 1);
+	assert_string_equal(set->items[0].name, "b");
+	problem_forget(set, 2);
+	assert_int_equal(set->n, 0);
+	mem_free(set);
+	(void)state;
+}
+
 /* What two have is over when both say so. */
 static void
 test_problem_of_two(void **state)
@@ -262,6 +285,7 @@ main(void)
 	    cmocka_unit_test(test_console),
 	    cmocka_unit_test(test_console_is_full),
 	    cmocka_unit_test(test_problems),
+	    cmocka_unit_test(test_problems_of_the_dead),
 	    cmocka_unit_test(test_problem_of_two),
 	    cmocka_unit_test(test_counts_of_fronts),
 	    cmocka_unit_test(test_listeners),

@@ -20,7 +20,7 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-are
 	libpsl-dev publicsuffix
 PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd nsd unbound
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd unbound
 PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
 
 comma := ,

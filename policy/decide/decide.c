@@ -114,6 +114,26 @@ mark(struct decide_walk *w, const struct rule *r)
 }
 
 static void
+count(const struct decide_walk *w, const struct rule *r)
+{
+	if (w->facts->count != NULL)
+		w->facts->count(w->facts->count_arg, r->id);
+}
+
+/* For the journal; once, however often it is looked at. */
+static void
+observe(struct decide_walk *w, const struct rule *r)
+{
+	struct verdict *v = w->v;
+
+	for (size_t i = 0; i < v->n_observed; i++)
+		if (v->observed[i] == r->id)
+			return;
+	if (v->n_observed < VERDICT_OBSERVED_MAX)
+		v->observed[v->n_observed++] = r->id;
+}
+
+static void
 mark_all(struct decide_walk *w, const struct rule_row *marks)
 {
 	const struct rule *r;
@@ -125,7 +145,10 @@ mark_all(struct decide_walk *w, const struct rule_row *marks)
 
 		if (!is_match(w, r, &j))
 			continue;
-		if (!r->is_observed)
+		count(w, r);
+		if (r->is_observed)
+			observe(w, r);
+		else
 			mark(w, r);
 		walk_trace(w, j.fact, j.value, r->id,
 		    r->is_observed ? "observed" : rule_verb_name(r->verb));
@@ -198,6 +221,7 @@ spare_lists(struct decide_walk *w)
 		if (!w->snapshot->lists[i].is_white || r->is_observed || !is_match(w, r, &j))
 			continue;
 		w->v->spares_lists = true;
+		count(w, r);
 		walk_trace(w, j.fact, j.value, r->id, "accept");
 	}
 }
@@ -214,7 +238,11 @@ look_at(struct decide_walk *w, const struct rule *r)
 		walk_trace(w, j.fact, j.value, r->id, "skipped: dnswl");
 		return false;
 	}
-	walk_trace(w, j.fact, j.value, r->id, rule_verb_name(r->verb));
+	/* An accept spares what comes behind it; it does not lift what an earlier stage has decided. */
+	walk_trace(w, j.fact, j.value, r->id,
+	    r->verb == RULE_ACCEPT && w->v->action > ACTION_TAG ? "accept: from here on"
+								: rule_verb_name(r->verb));
+	count(w, r);
 	if (r->verb == RULE_TAG || r->verb == RULE_SCORE) {
 		mark(w, r);
 		return false;
@@ -232,7 +260,6 @@ search(struct decide_walk *w, const struct rule_row *deciders)
 	if (w->v->is_accepted && w->tracer == NULL)
 		return; /* nothing but steps to come */
 	candidates_start(&c, w, deciders);
-	/* An accept ends the search; it does not lift what an earlier stage has decided. */
 	while ((r = candidates_next(&c, w)) != NULL) {
 		bool is_white = r->list != RULE_NO_LIST && w->snapshot->lists[r->list].is_white;
 
@@ -240,10 +267,6 @@ search(struct decide_walk *w, const struct rule_row *deciders)
 			continue;
 		if (w->v->is_accepted)
 			walk_trace(w, "rule", r->condition, r->id, "skipped: accepted");
-		else if (w->v->action > ACTION_TAG && r->verb == RULE_ACCEPT)
-			walk_trace(w, "rule", r->condition, r->id,
-			    w->v->action >= ACTION_TEMPFAIL ? "skipped: refused before"
-							    : "skipped: decided before");
 		else if (look_at(w, r))
 			return;
 	}

@@ -14,13 +14,23 @@
 
 enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA };
 
-enum { VERDICT_TAGS_MAX = 48, VERDICT_REPLY_MAX = 400, VERDICT_WHY_MAX = 200 };
+enum {
+	VERDICT_TAGS_MAX = 48,
+	VERDICT_REPLY_MAX = 400,
+	VERDICT_WHY_MAX = 200,
+	VERDICT_OUTCOMES_MAX = 256, /* of the facts */
+	VERDICT_OBSERVED_MAX = 16   /* rules; further ones are counted, but not named */
+};
+
+/* Called for each rule that matched and was not passed over: `observe` rules too. */
+typedef void decide_counter(void *arg, uint32_t rule);
 
 /* What a filter reported, resolved against its about. `outcome` < 0 is `failure`. */
 struct filter_outcome {
 	const struct conf_flow_filter *filter;
 	int outcome;
 	struct span why;
+	struct span uncut; /* why the parts it is about cannot be taken out; empty: they can */
 };
 
 struct filter_tag {
@@ -73,8 +83,10 @@ struct facts {
 	size_t n_filter_tags;
 	const struct conf_flow *flow;
 	const struct conf_domain
-	    *domain;          /* of `to`, for the filters' actions; NULL: none of ours */
-	const char *hostname; /* ours, for texts */
+	    *domain;           /* of `to`, for the filters' actions; NULL: none of ours */
+	const char *hostname;  /* ours, for texts */
+	decide_counter *count; /* no fact: who counts the rules' hits; NULL: nobody */
+	void *count_arg;
 };
 
 struct verdict_tag {
@@ -101,6 +113,10 @@ struct verdict {
 	int64_t score_milli; /* sum of tags' scores */
 	bool is_spam;        /* score >= score.tag: X-Spam-Flag */
 	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
+	uint32_t observed[VERDICT_OBSERVED_MAX]; /* `observe` rules that matched */
+	size_t n_observed;
+	/* With ACTION_STRIP: bit i % 64 of word i / 64: outcome i of the facts takes its parts out. */
+	uint64_t strips[VERDICT_OUTCOMES_MAX / 64];
 };
 
 /* One line of the trace: which rule saw which fact, and what came of it. */
@@ -127,5 +143,7 @@ void decide_stage(const struct snapshot *snapshot, enum stage stage, const struc
     struct verdict *v, decide_tracer *tracer, void *tracer_arg);
 
 const char *stage_name(enum stage stage);
+/* Whether the parts that this outcome of the facts is about are to be taken out. */
+bool verdict_strips(const struct verdict *v, size_t outcome);
 
 #endif

@@ -273,6 +273,32 @@ greylist_see(struct greylist *g, const struct conf_greylist *conf, const struct 
 	return wait(g, conf, mail, &triplet, now_ms, left_ms);
 }
 
+enum greylist_fact
+greylist_look(const struct greylist *g, const struct conf_greylist *conf,
+    const struct greylist_mail *mail, int64_t now_ms, int64_t *left_ms)
+{
+	struct key triplet = triplet_key(mail), network = network_key(&mail->client);
+	struct key sender = address_key(mail->from);
+	const struct greylist_entry *e;
+
+	*left_ms = 0;
+	if (mail->from.n > 0 && find(g->known, &sender, now_ms) != NULL)
+		return GREYLIST_CORRESPONDENT;
+	e = conf->clients > 0 ? find(g->known, &network, now_ms) : NULL;
+	if (e != NULL && e->passes >= conf->clients)
+		return GREYLIST_CLIENT;
+	if (find(g->known, &triplet, now_ms) != NULL)
+		return GREYLIST_PASSED;
+	e = find(g->waiting, &triplet, now_ms);
+	*left_ms = conf->delay_ms;
+	if (e != NULL && e->first_ms <= now_ms)
+		*left_ms -= now_ms - e->first_ms;
+	if (*left_ms > 0)
+		return GREYLIST_WAIT;
+	*left_ms = 0;
+	return e != NULL ? GREYLIST_PASSED : GREYLIST_WAIT;
+}
+
 void
 greylist_know(struct greylist *g, struct span address, int64_t keep_ms, int64_t now_ms)
 {

@@ -55,6 +55,9 @@ void greylist_free(struct greylist **g);
  * how long until it may pass. */
 enum greylist_fact greylist_see(struct greylist *g, const struct conf_greylist *conf,
     const struct greylist_mail *mail, int64_t now_ms, int64_t *left_ms);
+/* The same, but nothing is learnt. */
+enum greylist_fact greylist_look(const struct greylist *g, const struct conf_greylist *conf,
+    const struct greylist_mail *mail, int64_t now_ms, int64_t *left_ms);
 /* One of ours has written to this address. */
 void greylist_know(struct greylist *g, struct span address, int64_t keep_ms, int64_t now_ms);
 /* An entry that was written down; the one that lasts longer stands.  Expired ones and garbage are

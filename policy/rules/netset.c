@@ -51,11 +51,42 @@ build_v4(struct netset *set)
 	set->v4[HALVES] = (uint32_t)at;
 }
 
+/* Whether the place where we write IPv4 (::ffff:a.b.c.d) lies inside, which is none of its own. */
+static bool
+is_around_v4(const struct net *net)
+{
+	for (unsigned i = 0; i < net->bits && i < V4_AT * 8; i++)
+		if ((net->base.bytes[i / 8] >> (7 - i % 8) & 1) != (i >= (V4_AT - 2) * 8))
+			return false;
+	return net->bits < V4_AT * 8;
+}
+
+/* Those that have others inside which are not theirs; the widest has what the others have. */
+static void
+take_around_v4(struct netset *set)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct net *net = &set->items[i];
+
+		if (!is_around_v4(net)) {
+			set->items[n++] = *net;
+			continue;
+		}
+		if (!set->has_around || net->bits < set->around.bits)
+			set->around = *net;
+		set->has_around = true;
+	}
+	set->n = n;
+}
+
 void
 netset_seal(struct netset *set)
 {
 	size_t kept = 0;
 
+	take_around_v4(set);
 	if (set->n == 0)
 		return;
 	qsort(set->items, set->n, sizeof(*set->items), net_order);
@@ -71,6 +102,8 @@ netset_has(const struct netset *set, const struct ip *ip)
 {
 	size_t low = 0, high = set->n;
 
+	if (set->has_around && net_has(&set->around, ip))
+		return true;
 	if (set->v4 != NULL && ip_is_v4(ip)) {
 		low = set->v4[half_of(ip)];
 		high = set->v4[half_of(ip) + 1];

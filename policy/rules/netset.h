@@ -12,6 +12,8 @@ struct netset {
 	struct net *items;
 	size_t n, cap;
 	uint32_t *v4; /* where each first half of an IPv4 address begins; NULL: a small set */
+	bool has_around;
+	struct net around; /* of IPv6, and so wide that it lies around IPv4, which it has not */
 };
 
 void netset_add(struct netset *set, const struct net *net);

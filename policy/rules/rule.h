@@ -102,7 +102,8 @@ struct snapshot {
 	struct span text;
 	struct rule *rules;
 	size_t n_rules, cap_rules;
-	uint32_t facets;        /* bit FACET_: a rule looks at it */
+	uint32_t *by_id; /* indexes of rules by rising id; NULL: as they are listed, from 1 */
+	uint32_t facets; /* bit FACET_: a rule looks at it */
 	bool reads_client_text; /* a glob or a regex looks at the client's address */
 	struct rule_order stages[RULE_STAGES];
 	struct dns_list lists[POLICY_LISTS_MAX];

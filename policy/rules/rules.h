@@ -62,7 +62,14 @@ void snapshot_release(struct snapshot **s); /* frees at the last release */
 uint64_t snapshot_version(const struct snapshot *s);
 void snapshot_set_version(struct snapshot *s, uint64_t version); /* once, before it is shared */
 size_t snapshot_rule_count(const struct snapshot *s);
-/* Text of the rule with this id, as it was written; ids count rule lines from 1. */
+/*
+ * Ids count rule lines from 1, unless the store says otherwise: four bytes (wire.h) for each rule, in
+ * listed order, before the snapshot is shared.  False: not one for each, a zero, or one twice; nothing
+ * has changed then.
+ */
+bool snapshot_set_ids(struct snapshot *s, struct span ids);
+uint32_t snapshot_rule_id(const struct snapshot *s, size_t i); /* of the i-th, from 0 on */
+/* Text of the rule with this id, as it was written. */
 struct span snapshot_rule_text(const struct snapshot *s, uint32_t id);
 /* Wall milliseconds from which the rule never matches; INT64_MAX: it has no `until`. */
 int64_t snapshot_rule_expires_ms(const struct snapshot *s, uint32_t id);

@@ -2,8 +2,10 @@
 #include "policy/rules/compiler.h"
 #include "policy/rules/index.h"
 #include "relay/base/utf8.h"
+#include "relay/base/wire.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Arena bytes that a byte of policy text may need (the shortest rule with a facet, `tag a to b`,
  * needs about 250 for its ten and the line's end), and what an empty text needs. */
@@ -56,6 +58,7 @@ snapshot_free(struct snapshot *s)
 		row_free(&s->stages[i].deciders);
 	}
 	mem_free(s->rules);
+	mem_free(s->by_id);
 	mem_free(s->predicates);
 	arena_free(&s->memory);
 	mem_free(s);
@@ -199,10 +202,83 @@ snapshot_rule_count(const struct snapshot *s)
 	return s->n_rules;
 }
 
+uint32_t
+snapshot_rule_id(const struct snapshot *s, size_t i)
+{
+	must(i < s->n_rules);
+	return s->rules[i].id;
+}
+
+struct place {
+	uint32_t id, index;
+};
+
+static int
+by_rising_id(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* The rules' places by rising id; NULL: not one id for each. */
+static struct place *
+read_places(struct span ids, size_t n)
+{
+	struct place *places = mem_array(n, sizeof(*places));
+	struct wire w = wire_over(ids);
+	bool is_good = ids.n == n * sizeof(uint32_t);
+
+	for (size_t i = 0; is_good && i < n; i++)
+		places[i] = (struct place){get_u32(&w), (uint32_t)i};
+	if (is_good)
+		qsort(places, n, sizeof(*places), by_rising_id);
+	for (size_t i = 0; is_good && i < n; i++)
+		is_good = places[i].id != (i == 0 ? 0 : places[i - 1].id);
+	if (!is_good)
+		mem_free(places);
+	return is_good ? places : NULL;
+}
+
+bool
+snapshot_set_ids(struct snapshot *s, struct span ids)
+{
+	struct place *places = read_places(ids, s->n_rules);
+
+	if (places == NULL)
+		return false;
+	mem_free(s->by_id);
+	s->by_id = mem_array(s->n_rules, sizeof(*s->by_id));
+	for (size_t i = 0; i < s->n_rules; i++) {
+		s->by_id[i] = places[i].index;
+		s->rules[places[i].index].id = places[i].id;
+	}
+	for (size_t i = 0; i < s->n_rules; i++)
+		if (s->rules[i].list != RULE_NO_LIST)
+			s->lists[s->rules[i].list].rule = s->rules[i].id;
+	mem_free(places);
+	return true;
+}
+
 const struct rule *
 snapshot_rule(const struct snapshot *s, uint32_t id)
 {
-	return id >= 1 && id <= s->n_rules ? &s->rules[id - 1] : NULL;
+	size_t low = 0, high = s->n_rules;
+
+	if (s->by_id == NULL)
+		return id >= 1 && id <= s->n_rules ? &s->rules[id - 1] : NULL;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct rule *r = &s->rules[s->by_id[middle]];
+
+		if (r->id == id)
+			return r;
+		if (r->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
 }
 
 struct span

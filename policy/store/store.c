@@ -1,19 +1,14 @@
-#include "policy/store/store.h"
+#include "policy/store/inside.h"
 #include "policy/default/default_policy.h"
 #include "relay/base/clock.h"
 #include "relay/base/mem.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_MAX_BYTES = 4096, SCHEMA = 1 };
-
-struct store {
-	sqlite3 *db; /* NULL: read-only and there is none, so it is empty */
-	bool may_write;
-};
 
 static const char setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
 static const char schema[] =
@@ -22,11 +17,15 @@ static const char schema[] =
     " wall_ms INTEGER NOT NULL, author TEXT NOT NULL, comment TEXT NOT NULL, text BLOB NOT NULL);"
     "CREATE TABLE IF NOT EXISTS trials (version INTEGER NOT NULL, back_to INTEGER NOT NULL,"
     " until_ms INTEGER NOT NULL);" /* one row at most; unknown to older programs, which is fine */
+    "CREATE TABLE IF NOT EXISTS rule_ids (version INTEGER PRIMARY KEY, first_id INTEGER NOT NULL,"
+    " next_id INTEGER NOT NULL, ids BLOB NOT NULL);" /* ids from first_id on are its own rules' */
+    "CREATE TABLE IF NOT EXISTS hits (rule INTEGER PRIMARY KEY, hits INTEGER NOT NULL,"
+    " last_ms INTEGER NOT NULL);"
     "PRAGMA user_version = 1;"
     "COMMIT;";
 
-static int
-fail(struct store *s, struct err *err, const char *what)
+int
+store_fail(struct store *s, struct err *err, const char *what)
 {
 	int rc = sqlite3_errcode(s->db);
 	bool is_corrupt = rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
@@ -35,10 +34,12 @@ fail(struct store *s, struct err *err, const char *what)
 	    err, is_corrupt ? E_CORRUPT : E_IO, "policy.db: %s: %s", what, sqlite3_errmsg(s->db));
 }
 
-static int
-run(struct store *s, const char *sql, struct err *err)
+int
+store_run(struct store *s, const char *sql, struct err *err)
 {
-	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, err, "write");
+	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK
+		   ? 0
+		   : store_fail(s, err, "write");
 }
 
 /* The one integer of a query; -1 when it cannot be had. */
@@ -55,6 +56,16 @@ ask_number(struct store *s, const char *sql)
 	return number;
 }
 
+bool
+store_has_table(struct store *s, const char *name)
+{
+	char sql[80];
+
+	(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM sqlite_master WHERE name = '%s'",
+	    name); /* ours, and short */
+	return ask_number(s, sql) > 0;
+}
+
 static int
 prepare(struct store *s, struct err *err)
 {
@@ -66,14 +77,28 @@ prepare(struct store *s, struct err *err)
 		return err_set(err, E_UNSUPPORTED,
 		    "policy.db was written by a newer Postern (schema %lld)", (long long)found);
 	if (found < 0)
-		return fail(s, err, "read");
+		return store_fail(s, err, "read");
 	if (s->may_write)
-		return run(s, setup, err) < 0 || run(s, schema, err) < 0 ? -err->code : 0;
+		return store_run(s, setup, err) < 0 || store_run(s, schema, err) < 0 ? -err->code
+										     : 0;
 	if (found == 0) { /* made, but no table yet: another process is at it */
 		(void)sqlite3_close_v2(s->db); /* nothing is open on it */
 		s->db = NULL;
 	}
 	return 0;
+}
+
+/* It belongs to whom state_dir belongs, also when root makes it. */
+static void
+give_to_owner(const char *dir, const char *path)
+{
+	struct stat folder, file;
+
+	if (geteuid() != 0 || stat(dir, &folder) < 0 || stat(path, &file) < 0 ||
+	    file.st_uid == folder.st_uid)
+		return;
+	if (chown(path, folder.st_uid, folder.st_gid) < 0)
+		return; /* root still writes it; who cannot is told so when he tries */
 }
 
 struct store *
@@ -98,6 +123,8 @@ store_open(const char *dir, bool may_write, struct err *err)
 		store_close(&s);
 	} else if (prepare(s, err) < 0) {
 		store_close(&s);
+	} else if (may_write) {
+		give_to_owner(dir, path);
 	}
 	return s;
 }
@@ -133,7 +160,7 @@ take_one(struct store *s, const char *sql, uint64_t wanted, struct buf *text, ui
 	int rc;
 
 	if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
-		return fail(s, err, "read");
+		return store_fail(s, err, "read");
 	if (wanted != 0)
 		(void)sqlite3_bind_int64(q, 1, (int64_t)wanted); /* the index exists */
 	switch (sqlite3_step(q)) {
@@ -144,7 +171,7 @@ take_one(struct store *s, const char *sql, uint64_t wanted, struct buf *text, ui
 		rc = -E_NOT_FOUND;
 		break;
 	default:
-		rc = fail(s, err, "read");
+		rc = store_fail(s, err, "read");
 		break;
 	}
 	(void)sqlite3_finalize(q); /* tells the step's error again */
@@ -191,7 +218,7 @@ insert(struct store *s, struct span text, struct span author, struct span commen
 	if (sqlite3_prepare_v2(s->db,
 		"INSERT INTO versions (wall_ms, author, comment, text) VALUES (?1, ?2, ?3, ?4)", -1,
 		&q, NULL) != SQLITE_OK)
-		return fail(s, err, "write");
+		return store_fail(s, err, "write");
 	is_done = sqlite3_bind_int64(q, 1, clock_wall_ms()) == SQLITE_OK &&
 		  sqlite3_bind_text(q, 2, author.n > 0 ? author.p : "", (int)author.n,
 		      SQLITE_STATIC) == SQLITE_OK &&
@@ -201,8 +228,8 @@ insert(struct store *s, struct span text, struct span author, struct span commen
 		      SQLITE_OK &&
 		  sqlite3_step(q) == SQLITE_DONE;
 	if (!is_done)
-		(void)fail(s, err, "write"); /* before finalize changes the message */
-	(void)sqlite3_finalize(q);           /* tells the step's error again */
+		(void)store_fail(s, err, "write"); /* before finalize changes the message */
+	(void)sqlite3_finalize(q);                 /* tells the step's error again */
 	return is_done ? 0 : -err->code;
 }
 
@@ -217,10 +244,9 @@ store_trial(struct store *s, struct store_trial *t, struct err *err)
 	int rc = -E_NOT_FOUND;
 
 	/* A store that was only ever read by this program may have no such table. */
-	if (s->db != NULL &&
-	    ask_number(s, "SELECT count(*) FROM sqlite_master WHERE name = 'trials'") > 0) {
+	if (s->db != NULL && store_has_table(s, "trials")) {
 		if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
-			return fail(s, err, "read");
+			return store_fail(s, err, "read");
 		if (sqlite3_step(q) == SQLITE_ROW) {
 			*t = (struct store_trial){(uint64_t)sqlite3_column_int64(q, 0),
 			    (uint64_t)sqlite3_column_int64(q, 1), sqlite3_column_int64(q, 2)};
@@ -237,21 +263,21 @@ set_trial(struct store *s, const struct store_trial *t, struct err *err)
 	sqlite3_stmt *q = NULL;
 	bool is_done;
 
-	if (run(s, "DELETE FROM trials", err) < 0)
+	if (store_run(s, "DELETE FROM trials", err) < 0)
 		return -err->code;
 	if (t == NULL)
 		return 0;
 	if (sqlite3_prepare_v2(s->db,
 		"INSERT INTO trials (version, back_to, until_ms) VALUES (?1, ?2, ?3)", -1, &q,
 		NULL) != SQLITE_OK)
-		return fail(s, err, "write");
+		return store_fail(s, err, "write");
 	is_done = sqlite3_bind_int64(q, 1, (int64_t)t->version) == SQLITE_OK &&
 		  sqlite3_bind_int64(q, 2, (int64_t)t->back_to) == SQLITE_OK &&
 		  sqlite3_bind_int64(q, 3, t->until_ms) == SQLITE_OK &&
 		  sqlite3_step(q) == SQLITE_DONE;
 	if (!is_done)
-		(void)fail(s, err, "write"); /* before finalize changes the message */
-	(void)sqlite3_finalize(q);           /* tells the step's error again */
+		(void)store_fail(s, err, "write"); /* before finalize changes the message */
+	(void)sqlite3_finalize(q);                 /* tells the step's error again */
 	return is_done ? 0 : -err->code;
 }
 
@@ -287,34 +313,36 @@ import_locked(
 	bool is_equal = rc == 0 && span_eq(buf_span(&now), o->text);
 	uint64_t replaced = *version;
 
-	buf_free(&now);
+	*is_new = false;
 	if (rc == 0 && o->base != NULL && *version != *o->base)
-		return err_set(err, E_AGAIN, "somebody else has changed the policy meanwhile");
-	if (rc < 0 || is_equal)
-		return rc;
-	(void)store_trial(s, &before, NULL); /* none: all zeros */
-	rc = insert(s, o->text, o->author, o->comment, err);
-	if (rc < 0)
-		return rc;
-	*version = (uint64_t)sqlite3_last_insert_rowid(s->db);
-	*is_new = true;
-	return put_on_trial(s, o, &before, replaced, *version, err);
+		rc = err_set(err, E_AGAIN, "somebody else has changed the policy meanwhile");
+	if (rc == 0 && !is_equal) {
+		(void)store_trial(s, &before, NULL); /* none: all zeros */
+		rc = insert(s, o->text, o->author, o->comment, err);
+		*is_new = rc == 0;
+	}
+	if (*is_new) {
+		*version = (uint64_t)sqlite3_last_insert_rowid(s->db);
+		rc = store_number(s, replaced, buf_span(&now), *version, o->text, err);
+	}
+	buf_free(&now);
+	return rc == 0 && *is_new ? put_on_trial(s, o, &before, replaced, *version, err) : rc;
 }
 
-static int
-begin(struct store *s, struct err *err)
+int
+store_begin(struct store *s, struct err *err)
 {
 	if (!s->may_write)
 		return err_set(err, E_DENIED, "policy.db is open for reading only");
-	return run(s, "BEGIN IMMEDIATE", err);
+	return store_run(s, "BEGIN IMMEDIATE", err);
 }
 
 /* On disk when this returns, or nothing has changed. */
-static int
-end(struct store *s, int rc, struct err *err)
+int
+store_end(struct store *s, int rc, struct err *err)
 {
 	if (rc == 0)
-		rc = run(s, "COMMIT", err);
+		rc = store_run(s, "COMMIT", err);
 	if (rc < 0)
 		(void)sqlite3_exec(
 		    s->db, "ROLLBACK", NULL, NULL, NULL); /* the first error counts */
@@ -333,10 +361,10 @@ import(struct store *s, const struct order *o, uint64_t *version, bool *is_new, 
 	    o->comment.n > STORE_WORD_MAX)
 		return err_set(err, E_LIMIT, "a policy is at most %d bytes, author and comment %d",
 		    STORE_TEXT_MAX, STORE_WORD_MAX);
-	rc = begin(s, err);
+	rc = store_begin(s, err);
 	if (rc < 0)
 		return rc;
-	rc = end(s, import_locked(s, o, version, is_new, err), err);
+	rc = store_end(s, import_locked(s, o, version, is_new, err), err);
 	if (rc < 0)
 		*is_new = false;
 	return rc;
@@ -376,11 +404,11 @@ store_confirm(struct store *s, struct store_trial *t, struct err *err)
 	int rc;
 
 	err = err != NULL ? err : &own;
-	rc = begin(s, err);
+	rc = store_begin(s, err);
 	if (rc < 0)
 		return rc;
 	rc = store_trial(s, t, err);
-	return end(s, rc < 0 ? rc : set_trial(s, NULL, err), err);
+	return store_end(s, rc < 0 ? rc : set_trial(s, NULL, err), err);
 }
 
 /* Inside the transaction. */
@@ -421,8 +449,8 @@ store_go_back(
 	int rc;
 
 	err = err != NULL ? err : &own;
-	rc = begin(s, err);
-	return rc < 0 ? rc : end(s, go_back_locked(s, now_ms, t, version, err), err);
+	rc = store_begin(s, err);
+	return rc < 0 ? rc : store_end(s, go_back_locked(s, now_ms, t, version, err), err);
 }
 
 static struct span
@@ -446,7 +474,7 @@ store_history(struct store *s, void (*on_version)(void *arg, const struct store_
 		"SELECT version, wall_ms, author, comment, length(text) FROM versions "
 		"ORDER BY version DESC",
 		-1, &q, NULL) != SQLITE_OK)
-		return fail(s, err, "read");
+		return store_fail(s, err, "read");
 	while ((step = sqlite3_step(q)) == SQLITE_ROW) {
 		struct store_version v = {.version = (uint64_t)sqlite3_column_int64(q, 0),
 		    .wall_ms = sqlite3_column_int64(q, 1),
@@ -457,8 +485,8 @@ store_history(struct store *s, void (*on_version)(void *arg, const struct store_
 		on_version(arg, &v);
 	}
 	if (step != SQLITE_DONE)
-		(void)fail(s, err, "read"); /* returned below */
-	(void)sqlite3_finalize(q);          /* tells the step's error again */
+		(void)store_fail(s, err, "read"); /* returned below */
+	(void)sqlite3_finalize(q);                /* tells the step's error again */
 	return step == SQLITE_DONE ? 0 : -E_IO;
 }
 

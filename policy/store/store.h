@@ -14,7 +14,8 @@
 enum {
 	STORE_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one policy, as POLICY_TEXT_MAX */
 	STORE_WORD_MAX = 1000,             /* bytes of author and comment */
-	STORE_WAIT_MS = 5000               /* for another writer to finish */
+	STORE_WAIT_MS = 5000,              /* for another writer to finish */
+	STORE_HITS_WAIT_MS = 20            /* the same, of store_add_hits: its caller tries again */
 };
 
 struct store;
@@ -68,6 +69,40 @@ int store_confirm(struct store *s, struct store_trial *t, struct err *err);
  * time has not come. */
 int store_go_back(
     struct store *s, int64_t now_ms, struct store_trial *t, uint64_t *version, struct err *err);
+/*
+ * Every rule has an id, four bytes (wire.h) of a list in the order of the text.  A line that stood in
+ * the policy before keeps its id; one that comes back with the whole text of an older version has
+ * the one it had there; no other rule ever has it.
+ *
+ * The ids of a version, whose text is given; version 0 is the default. 0 or -E_IO, -E_CORRUPT.
+ */
+int store_ids(
+    struct store *s, uint64_t version, struct span text, struct buf *ids, struct err *err);
+/* The ids that the rules of a text would have if it were imported now. 0, or as store_ids. */
+int store_foresee_ids(struct store *s, struct span text, struct buf *ids, struct err *err);
+/* The rules with these ids have come in with that version. */
+struct store_origin {
+	uint32_t first_id, next_id; /* next_id: the first that has not */
+	uint64_t version;
+	int64_t wall_ms;
+	struct span author;
+};
+/* Oldest first; the spans live during the call only. 0 or -E_IO. */
+int store_origins(struct store *s, void (*on_origin)(void *arg, const struct store_origin *o),
+    void *arg, struct err *err);
+
+/* How often a rule has matched, and when last (wall). */
+struct store_hit {
+	uint32_t rule;
+	uint64_t hits;
+	int64_t last_ms;
+};
+/* Adds to what is there, in one transaction; not synced: the last ones may be lost with the power.
+ * 0, or -E_DENIED, -E_IO; then nothing is changed. */
+int store_add_hits(struct store *s, const struct store_hit *hits, size_t n, struct err *err);
+/* By their ids; of rules that are gone, too. 0 or -E_IO. */
+int store_hits(struct store *s, void (*on_hit)(void *arg, const struct store_hit *h), void *arg,
+    struct err *err);
 /* Newest first; the spans live during the call only. 0 or -E_IO. */
 int store_history(struct store *s, void (*on_version)(void *arg, const struct store_version *v),
     void *arg, struct err *err);

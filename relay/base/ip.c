@@ -148,6 +148,9 @@ net_has(const struct net *net, const struct ip *ip)
 {
 	unsigned whole = net->bits / 8, rest = net->bits % 8;
 
+	/* Ours to write IPv4 as ::ffff:a.b.c.d: ::/0 is all of IPv6, and nothing else. */
+	if (net->bits < sizeof(v4_prefix) * 8 && ip_is_v4(ip))
+		return false;
 	if (memcmp(net->base.bytes, ip->bytes, whole) != 0)
 		return false;
 	return rest == 0 ||

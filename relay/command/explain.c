@@ -3,8 +3,10 @@
  * are gathered here (DNS, filters) instead of by front; the deciding functions are the same.
  */
 #include "policy/recipient/route.h"
+#include "policy/store/store.h"
 #include "relay/base/clock.h"
 #include "relay/command/explain.h"
+#include "relay/command/explain_conduct.h"
 #include "relay/command/filter_once.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/front/host_lookup.h"
@@ -16,82 +18,6 @@
 #include <stdio.h>
 
 enum { MESSAGE_MAX = 100 * 1024 * 1024 };
-
-/* As rules and tables know it: front turns a domain beyond ASCII into its ASCII form at once. */
-static int
-check_address(const char *value)
-{
-	if (!smtp_address_is_valid(span_str(value)))
-		return command_fail(EXIT_USAGE, "\"%.80s\" is no mail address", value);
-	if (smtp_address_is_utf8(smtp_address_domain(span_str(value))))
-		return command_fail(EXIT_USAGE,
-		    "\"%.80s\": write the domain in ASCII (xn--...), as rules see it", value);
-	return EXIT_OK;
-}
-
-static int
-parse_option(struct options *o, const char *name, const char *value)
-{
-	int status = EXIT_OK;
-
-	if (value == NULL)
-		return command_fail(EXIT_USAGE, "%s needs a value", name);
-	if (strcmp(name, "--client") == 0) {
-		o->has_client = ip_parse(span_str(value), &o->client);
-		return o->has_client
-			   ? EXIT_OK
-			   : command_fail(EXIT_USAGE, "\"%.60s\" is no IP address", value);
-	}
-	if (strcmp(name, "--helo") == 0) {
-		o->helo = value;
-	} else if (strcmp(name, "--from") == 0) {
-		o->from = strcmp(value, "<>") == 0 ? "" : value;
-		if (o->from[0] != '\0')
-			status = check_address(o->from);
-	} else if (strcmp(name, "--policy") == 0) {
-		o->policy = value;
-	} else if (strcmp(name, "--to") == 0) {
-		if (!span_eq_nocase(span_str(value), SPAN("postmaster")))
-			status = check_address(value);
-		if (o->n_to == TO_MAX)
-			return command_fail(EXIT_USAGE, "at most %d recipients", TO_MAX);
-		o->to[o->n_to++] = value;
-	} else {
-		return command_fail(EXIT_USAGE, "explain does not know %.40s", name);
-	}
-	return status;
-}
-
-static int
-parse_options(struct options *o, const struct command_line *line)
-{
-	o->from = "";
-	o->is_json = line->is_json;
-	for (size_t i = 0; i < line->n_words; i++) {
-		const char *word = line->words[i];
-		int status;
-
-		if (strcmp(word, "--offline") == 0) {
-			o->is_offline = true;
-			continue;
-		}
-		if (word[0] != '-' || word[1] != '-') {
-			if (o->message != NULL)
-				return command_fail(EXIT_USAGE, "explain takes one message");
-			o->message = word;
-			continue;
-		}
-		status = parse_option(o, word, i + 1 < line->n_words ? line->words[i + 1] : NULL);
-		i++;
-		if (status != EXIT_OK)
-			return status;
-	}
-	if (!o->has_client)
-		return command_fail(EXIT_USAGE, "say --client IP: whose mail it would be");
-	if (o->message != NULL && o->n_to == 0)
-		return command_fail(EXIT_USAGE, "a message needs --to ADDRESS");
-	return EXIT_OK;
-}
 
 static void
 add_step(struct explanation *e, const char *stage, const char *fact, struct span value,
@@ -123,7 +49,14 @@ add_step(struct explanation *e, const char *stage, const char *fact, struct span
 static void
 trace(void *arg, const struct step *s)
 {
-	add_step(arg, stage_name(s->stage), s->fact, s->value, s->rule, s->result);
+	const struct explanation *e = arg;
+	const char *result = s->result;
+
+	/* What only the running relay knows. */
+	if (strcmp(result, "unknown") == 0 &&
+	    (strcmp(s->fact, "rate") == 0 || strcmp(s->fact, "greylist") == 0))
+		result = e->conduct.why;
+	add_step(arg, stage_name(s->stage), s->fact, s->value, s->rule, result);
 }
 
 /* --- facts --- */
@@ -168,7 +101,7 @@ on_recipient(struct recipient_request *r, const struct recipient_answer *a)
 static void
 ask_recipients(struct explanation *e, struct dns_client *dns)
 {
-	static struct recipient_request requests[TO_MAX];
+	static struct recipient_request requests[EXPLAIN_TO_MAX];
 
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		struct span to = span_str(e->options.to[i]);
@@ -264,6 +197,20 @@ facts_of(struct explanation *e)
 	};
 }
 
+/* A candidate's rules are called as they would be if it were imported. */
+static void
+add_ids(struct explanation *e, struct span text)
+{
+	struct store *store = store_open(e->config->state_dir, false, NULL);
+	struct buf ids = BUF_INIT(0);
+
+	/* Without a store they count from 1. */
+	if (store != NULL && store_foresee_ids(store, text, &ids, NULL) == 0)
+		bundle_add(&e->bundle, BUNDLE_RULE_IDS, SPAN(""), buf_span(&ids));
+	store_close(&store);
+	buf_free(&ids);
+}
+
 static int
 load_policy(struct explanation *e)
 {
@@ -280,6 +227,8 @@ load_policy(struct explanation *e)
 	} else {
 		r = policy_source_bundle(
 		    e->config, buf_span(&text), e->options.policy, 0, &e->bundle, &errors);
+		if (r == 0)
+			add_ids(e, buf_span(&text));
 	}
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
 	buf_free(&text);
@@ -358,7 +307,7 @@ static int
 run_filters(struct explanation *e)
 {
 	static struct filter_job job;
-	struct span addresses[TO_MAX];
+	struct span addresses[EXPLAIN_TO_MAX];
 	struct err err = {0};
 	int status = load_content(e);
 
@@ -393,6 +342,7 @@ run_filters(struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL, "the filters cannot be run: %s", err.text);
 	findings_add_failures(&job.result, e->flow, job.failed);
 	findings_gather(&e->findings, e->flow, &job.result);
+	e->result = &job.result;
 	e->n_hosts = job.result.n_hosts;
 	memcpy(e->hosts, job.result.hosts, sizeof(e->hosts));
 	return EXIT_OK;
@@ -404,6 +354,7 @@ static void
 refuse(struct explanation *e, struct outcome *o, enum route_result found)
 {
 	o->verdict = e->verdict;
+	o->is_turned_away = true;
 	o->verdict.action = found == ROUTE_UNKNOWN ? ACTION_TEMPFAIL : ACTION_REJECT;
 	o->verdict.stage = STAGE_RCPT;
 	o->verdict.rule = 0;
@@ -424,6 +375,7 @@ ask_result(struct explanation *e, struct outcome *o, const struct route *route)
 	struct verdict v = e->verdict;
 
 	facts.to = route->address;
+	conduct_set(&e->conduct, (size_t)(o - e->outcomes), &facts);
 	decide_stage(e->snapshot, STAGE_RCPT, &facts, &v, NULL, NULL);
 	if (v.action >= ACTION_TEMPFAIL)
 		return ROUTE_FOUND;
@@ -451,28 +403,62 @@ walk_recipient(struct explanation *e, struct outcome *o)
 	o->gateway = route.gateway;
 	o->verdict = e->verdict;
 	facts.to = route.address;
+	conduct_set(&e->conduct, (size_t)(o - e->outcomes), &facts);
 	facts.domain = config_domain_of(e->config, route.address);
 	if (route.is_postmaster)
 		findings_spare_postmaster(&o->verdict);
 	else
 		decide_stage(e->snapshot, STAGE_RCPT, &facts, &o->verdict, trace, e);
-	if (action_refuses_at_once(o->verdict.action) || e->options.message == NULL)
+	o->is_turned_away = action_refuses_at_once(o->verdict.action);
+	if (o->is_turned_away)
 		return;
-	findings_set(&e->findings, &facts);
+	/* Without a message its content is unknown, but not what was found before it. */
+	if (e->options.message != NULL)
+		findings_set(&e->findings, &facts);
 	decide_stage(e->snapshot, STAGE_DATA, &facts, &o->verdict, trace, e);
+}
+
+/* Whether the session ends with what was decided at this stage, as in 1_accept.c and 2_greet.c. */
+static bool
+is_end(const struct explanation *e, enum stage stage)
+{
+	const struct verdict *v = &e->verdict;
+
+	return (stage == STAGE_CONNECT && v->code == 421) ||
+	       (action_refuses_at_once(v->action) && e->flow->refuse_at == REFUSE_AT_BANNER);
+}
+
+static void
+walk_client(struct explanation *e)
+{
+	struct facts facts = facts_of(e);
+
+	facts.rate = e->conduct.connect;
+	decide_stage(e->snapshot, STAGE_CONNECT, &facts, &e->verdict, trace, e);
+	e->is_ended = is_end(e, STAGE_CONNECT);
+	if (e->is_ended) {
+		e->verdict.code = findings_banner_code(&e->verdict);
+		return;
+	}
+	decide_stage(e->snapshot, STAGE_HELO, &facts, &e->verdict, trace, e);
+	e->is_ended = is_end(e, STAGE_HELO);
+	if (e->is_ended)
+		return;
+	facts.rate = e->conduct.mail;
+	decide_stage(e->snapshot, STAGE_MAIL, &facts, &e->verdict, trace, e);
 }
 
 static void
 walk(struct explanation *e)
 {
-	struct facts facts = facts_of(e);
-
-	decide_stage(e->snapshot, STAGE_CONNECT, &facts, &e->verdict, trace, e);
-	decide_stage(e->snapshot, STAGE_HELO, &facts, &e->verdict, trace, e);
-	decide_stage(e->snapshot, STAGE_MAIL, &facts, &e->verdict, trace, e);
+	walk_client(e);
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		e->outcomes[i].to = e->options.to[i];
-		walk_recipient(e, &e->outcomes[i]);
+		e->outcomes[i].is_turned_away = e->is_ended;
+		if (e->is_ended)
+			e->outcomes[i].verdict = e->verdict;
+		else
+			walk_recipient(e, &e->outcomes[i]);
 	}
 }
 
@@ -505,6 +491,7 @@ explain(struct explanation *e)
 	}
 	load_recipients(e);
 	status = e->options.is_offline ? EXIT_OK : gather_answers(e);
+	conduct_ask(e->config, e->flow, &e->options, &e->conduct);
 	if (status == EXIT_OK && e->options.message != NULL)
 		status = run_filters(e);
 	if (status != EXIT_OK)
@@ -522,7 +509,7 @@ int
 command_explain(const struct command_line *line)
 {
 	static struct explanation e; /* large, and once a process */
-	int status = parse_options(&e.options, line);
+	int status = explain_options_parse(&e.options, line);
 
 	if (status != EXIT_OK)
 		return status;

@@ -9,20 +9,12 @@
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
 #include "relay/base/json.h"
-#include "relay/command/command.h"
+#include "relay/command/conduct_told.h"
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
 #include "relay/walk/findings.h"
 
-enum { TO_MAX = 100, OUTPUT_MAX = 16 * 1024 * 1024 };
-
-struct options {
-	struct ip client;
-	bool has_client, is_offline, is_json;
-	const char *helo, *from, *policy, *message;
-	const char *to[TO_MAX];
-	size_t n_to;
-};
+enum { OUTPUT_MAX = 16 * 1024 * 1024 };
 
 struct explanation;
 
@@ -30,12 +22,13 @@ struct outcome {
 	struct explanation *explanation;
 	const char *to;
 	struct verdict verdict;
+	bool is_turned_away; /* at RCPT or before: the reply after DATA is not to it */
 	const struct conf_gateway *gateway;
 	struct recipient_answer known; /* RECIPIENT_UNKNOWN: not asked for, or nobody could say */
 };
 
 struct explanation {
-	struct options options;
+	struct explain_options options;
 	const struct command_line *line;
 	struct buf config_text, bundle, steps;
 	struct json steps_json;
@@ -56,8 +49,11 @@ struct explanation {
 	enum sender_fact sender;
 	struct content content;
 	struct findings findings;
+	const struct scan_result *result; /* NULL: no filter has run */
+	struct conduct conduct;
 	struct verdict verdict; /* of the session and the sender */
-	struct outcome outcomes[TO_MAX];
+	bool is_ended;          /* the client hears of it before it can name a sender */
+	struct outcome outcomes[EXPLAIN_TO_MAX];
 };
 
 /* explain_names.c: asks the lists of domains, and the DNS about the sender's domain; waits. */

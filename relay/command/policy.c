@@ -6,6 +6,7 @@
 #include "relay/base/diff.h"
 #include "relay/base/json.h"
 #include "relay/command/policy_change.h"
+#include "relay/command/policy_list.h"
 #include "relay/process/policy_source.h"
 
 #include <stdio.h>
@@ -37,27 +38,6 @@ export_policy(const struct config *config, const struct command_line *line)
 	return status;
 }
 
-static void
-print_rule(const struct snapshot *s, uint32_t id, bool is_json)
-{
-	struct span text = snapshot_rule_text(s, id);
-	struct buf b = BUF_INIT(POLICY_TEXT_MAX);
-	struct json j = {.to = &b};
-	bool is_expired = snapshot_rule_expires_ms(s, id) <= clock_wall_ms();
-
-	if (!is_json) {
-		printf("%5u  %s%.*s\n", id, is_expired ? "(expired) " : "", SPAN_ARG(text));
-		return;
-	}
-	json_open(&j, NULL, '{');
-	json_int(&j, "id", id);
-	json_text(&j, "rule", text);
-	json_bool(&j, "expired", is_expired);
-	json_close(&j, '}');
-	printf("%.*s\n", (int)b.n, b.p);
-	buf_free(&b);
-}
-
 /* The policy in force; NULL after its errors were printed. */
 static struct snapshot *
 load_current(const struct config *config)
@@ -74,45 +54,29 @@ load_current(const struct config *config)
 	return s;
 }
 
-struct printer {
-	const struct snapshot *snapshot;
-	bool is_json;
-};
-
-static void
-print_found(void *arg, uint32_t id)
-{
-	const struct printer *p = arg;
-
-	print_rule(p->snapshot, id, p->is_json);
-}
-
 static int
 list_policy(const struct config *config, const struct command_line *line)
 {
 	struct snapshot *s = load_current(config);
+	int status;
 
 	if (s == NULL)
 		return EXIT_CONFIG;
-	for (uint32_t id = 1; id <= snapshot_rule_count(s); id++)
-		print_rule(s, id, line->is_json);
+	status = policy_list_all(config, s, line->is_json);
 	snapshot_release(&s);
-	return EXIT_OK;
+	return status;
 }
 
 static int
 query_policy(const struct config *config, const struct command_line *line)
 {
 	struct snapshot *s = load_current(config);
-	struct printer p = {s, line->is_json};
-	struct err err = {0};
-	int status = EXIT_OK;
+	int status;
 
 	if (s == NULL)
 		return EXIT_CONFIG;
-	if (snapshot_query(
-		s, span_str(line->words[1]), span_str(line->words[2]), print_found, &p, &err) < 0)
-		status = command_fail(EXIT_USAGE, "%s", err.text);
+	status = policy_list_found(
+	    config, s, span_str(line->words[1]), span_str(line->words[2]), line->is_json);
 	snapshot_release(&s);
 	return status;
 }

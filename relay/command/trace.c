@@ -12,7 +12,7 @@
 
 static const struct table_column columns[] = {{"time", "TIME", 24}, {"event", "EVENT", 10},
     {"id", "ID", 28}, {"client", "CLIENT", 15}, {"from", "FROM", 24}, {"to", "TO", 24},
-    {"verdict", "VERDICT", 9}, {"reply", "REPLY", 0}, {0}};
+    {"verdict", "VERDICT", 9}, {"observed", "OBSERVED", 8}, {"reply", "REPLY", 0}, {0}};
 
 static void
 keep_line(void *arg, struct span line)

@@ -119,6 +119,16 @@ grey_client_see(struct grey_client *g, const struct conf_greylist *conf,
 	return greylist_see(g->list, conf, mail, clock_wall_ms(), left_ms);
 }
 
+enum greylist_fact
+grey_client_look(const struct grey_client *g, const struct conf_greylist *conf,
+    const struct greylist_mail *mail, int64_t *left_ms)
+{
+	*left_ms = 0;
+	if (!g->is_read)
+		return GREYLIST_UNKNOWN;
+	return greylist_look(g->list, conf, mail, clock_wall_ms(), left_ms);
+}
+
 void
 grey_client_know(struct grey_client *g, struct span address)
 {

@@ -22,8 +22,10 @@ void grey_client_connect(struct grey_client *g, struct channel *journal);
 void grey_client_take(struct grey_client *g, struct span entries);
 /* Its JOURNAL_GREY_ENTRY: what another front has learnt. */
 void grey_client_hear(struct grey_client *g, struct span entries);
-/* As greylist_see and greylist_know. */
+/* As greylist_see, greylist_look and greylist_know. */
 enum greylist_fact grey_client_see(struct grey_client *g, const struct conf_greylist *conf,
+    const struct greylist_mail *mail, int64_t *left_ms);
+enum greylist_fact grey_client_look(const struct grey_client *g, const struct conf_greylist *conf,
     const struct greylist_mail *mail, int64_t *left_ms);
 void grey_client_know(struct grey_client *g, struct span address);
 size_t grey_client_count(const struct grey_client *g);

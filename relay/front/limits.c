@@ -59,15 +59,19 @@ is_limited(const struct conf_flow *flow)
 	return (flow->connect & CONNECT_RATE) != 0;
 }
 
+static bool
+is_full(struct limits *l, const struct conf_flow *flow, const struct ip *client)
+{
+	return is_limited(flow) && flow->rate.connections > 0 &&
+	       clients_is_full(counts_of(l, flow)->clients, client, flow->rate.connections);
+}
+
 bool
 limits_enter(struct limits *l, const struct conf_flow *flow, const struct ip *client)
 {
-	struct clients *clients = counts_of(l, flow)->clients;
-
-	if (is_limited(flow) && flow->rate.connections > 0 &&
-	    clients_is_full(clients, client, flow->rate.connections))
+	if (is_full(l, flow, client))
 		return false;
-	clients_enter(clients, client);
+	clients_enter(counts_of(l, flow)->clients, client);
 	return true;
 }
 
@@ -93,6 +97,16 @@ limits_look(
 	if (!is_limited(flow))
 		return RATE_UNKNOWN;
 	return rates_look(counts_of(l, flow)->rates, kind, client, clock_mono_ms());
+}
+
+enum rate_fact
+limits_look_connection(struct limits *l, const struct conf_flow *flow, const struct ip *client)
+{
+	if (!is_limited(flow))
+		return RATE_UNKNOWN;
+	if (limits_look(l, flow, RATE_ERRORS, client) == RATE_ERRORS)
+		return RATE_ERRORS;
+	return is_full(l, flow, client) ? RATE_CONNECTIONS : RATE_WITHIN;
 }
 
 bool

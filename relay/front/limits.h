@@ -29,6 +29,11 @@ enum rate_fact limits_take(
 enum rate_fact limits_look(
     struct limits *l, const struct conf_flow *flow, enum rate_fact kind, const struct ip *client);
 
+/* What one more connection would be: RATE_ERRORS, RATE_CONNECTIONS, RATE_WITHIN, or RATE_UNKNOWN as
+ * above. */
+enum rate_fact limits_look_connection(
+    struct limits *l, const struct conf_flow *flow, const struct ip *client);
+
 /* It has waited for the banner, today or now. */
 bool limits_is_patient(struct limits *l, const struct ip *client);
 void limits_note_patient(struct limits *l, const struct ip *client);

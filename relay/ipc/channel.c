@@ -210,6 +210,15 @@ receive_batch(struct channel *c)
 	return !freed;
 }
 
+void
+channel_drain(struct channel *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
+
+	while (!c->is_broken && poll(&p, 1, 0) > 0)
+		(void)receive_batch(c); /* nobody frees it */
+}
+
 static void
 watch_for(struct channel *c, unsigned events)
 {

@@ -14,6 +14,7 @@ enum {
 	HELD_NAME_MAX = 1024,
 	HELD_LIST_STATE_LAST = 3, /* LIST_ERROR of rules.h */
 	HELD_LIST_OF_LAST = 4,    /* LIST_OF_URL of rules.h */
+	HELD_SENDER_LAST = 6,     /* SENDER_PRIVATE of decide.h */
 	HELD_RECEIVED_MAX = 8192  /* our own Received */
 };
 
@@ -32,6 +33,7 @@ struct held_facts {
 	bool has_host;    /* verified both ways */
 	struct span host; /* empty when it has none */
 	struct span helo, user, tls;
+	uint8_t sender; /* enum sender_fact */
 	const struct held_list *lists;
 	size_t n_lists;
 };
@@ -74,7 +76,8 @@ int held_facts_get(struct span bytes, struct held_facts *f, struct held_list lis
 void held_put(struct buf *to, const struct held *h, struct span facts);
 int held_get(struct span payload, struct held *h, struct held_room *room);
 void replacement_put(struct buf *to, const struct replacement *r);
-/* 0 or -E_CORRUPT: no commit, an index of `n_asked` or above, or one given twice or left out. */
+/* 0 or -E_CORRUPT: no commit, an index of `n_asked` or above, one left out, or one given
+ * twice that is not that of a stripped message: once its original for quarantine, once with cuts. */
 int replacement_get(
     struct span payload, size_t n_asked, struct replacement *r, struct replacement_room *room);
 

@@ -17,9 +17,10 @@ enum bundle_kind {
 	BUNDLE_GEO,         /* a database of addresses */
 	BUNDLE_CERTIFICATE, /* with its chain, for front; and for key, in a bundle of its own: */
 	BUNDLE_KEY,
-	BUNDLE_USERS
+	BUNDLE_USERS,
+	BUNDLE_RULE_IDS /* of the policy's rules, four bytes each; without a name */
 };
-enum { BUNDLE_LAST = BUNDLE_USERS };
+enum { BUNDLE_LAST = BUNDLE_RULE_IDS };
 
 /* Appends one file; the buf's own failure is tested at the end. */
 void bundle_add(struct buf *to, enum bundle_kind kind, struct span name, struct span text);

@@ -19,6 +19,7 @@ enum supervision_type {
 	ROLE_PEER_LOST, /* from the role: its channel to place `id` has closed */
 	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
 	ROLE_SECRETS,   /* to key: id = generation, fds[0] = sealed bundle of keys and users */
+	ROLE_HITS,      /* from front: how often rules have matched (hits.h) */
 	ROLE_RENEW /* from filter: another one beside me, please, to take over when it is ready */
 };
 

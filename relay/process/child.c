@@ -371,6 +371,8 @@ child_died(struct child *c, int wait_status)
 	int64_t lived_ms = clock_mono_ms() - c->started_ms;
 
 	timer_cancel(&c->kill);
+	if (c->channel != NULL)
+		channel_drain(c->channel);
 	channel_free(&c->channel);
 	c->pid = -1;
 	c->state = CHILD_DOWN;

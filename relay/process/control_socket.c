@@ -38,6 +38,7 @@ struct request {
 	bool waits_live;
 	uint64_t generation;
 	bool is_status;
+	bool is_gathered;   /* its end is that of all who were asked */
 	unsigned waits_for; /* bit for each place asked */
 	struct buf status;  /* what roles have said of themselves so far */
 	struct status_counts fronts;
@@ -220,6 +221,22 @@ ask_status(const struct asker *a)
 		    a->cs->supervisor->loop, &r->patience, STATUS_WAIT_MS, on_status_late, r);
 }
 
+/* All fronts: what each of them says, one behind the other. */
+static void
+ask_fronts(const struct asker *a, const struct control_request *words)
+{
+	struct request *r = request_new(a);
+
+	if (r == NULL)
+		return;
+	r->is_gathered = true;
+	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
+		(void)pass_on(a->cs, r, place_of_front(i), words);
+	if (r->waits_for == 0)
+		request_end(a->cs, r, EXIT_TEMPFAIL,
+		    SPAN("front is being restarted; try again in a moment"));
+}
+
 static void
 ask_reload(const struct asker *a, bool is_policy_only)
 {
@@ -290,6 +307,9 @@ on_request(const struct asker *a, struct message *m)
 		 span_eq(words.words[0], SPAN("gateway")) ||
 		 span_eq(words.words[0], SPAN("quarantine")))
 		ask_role(a, ROLE_SPOOL, &words);
+	else if (span_eq(words.words[0], SPAN("policy")) ||
+		 span_eq(words.words[0], SPAN("conduct")))
+		ask_fronts(a, &words);
 	else if (span_eq(words.words[0], SPAN("recipient")))
 		ask_role(a, ROLE_LOOKUP, &words);
 	else if (span_eq(words.words[0], SPAN("trace")))
@@ -332,6 +352,11 @@ control_answer(struct control_socket *cs, struct child *from, struct message *m)
 		status_answer(cs, r, from, m);
 		return;
 	}
+	if (r->is_gathered && m->type == CONTROL_END) {
+		r->waits_for &= ~(1U << from->place);
+		if (r->waits_for != 0)
+			return;
+	}
 	if (answer_to(r) != NULL)
 		channel_send(answer_to(r), m->type, r->asker_id, m->payload, NULL);
 	if (m->type == CONTROL_END)
@@ -351,6 +376,8 @@ control_role_gone(struct control_socket *cs, unsigned place)
 		if (!(r->waits_for & (1U << place)))
 			continue;
 		r->waits_for &= ~(1U << place);
+		if (r->is_gathered && r->waits_for != 0)
+			continue;
 		if (!r->is_status)
 			request_end(cs, r, EXIT_TEMPFAIL,
 			    SPAN("the role that knows has died and is being restarted; try again"));

@@ -7,6 +7,7 @@
 #include "relay/base/log.h"
 #include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
+#include "relay/ipc/supervision.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
 #include "relay/process/policy_build.h"
@@ -343,6 +344,12 @@ grey_of(const struct config *config)
 }
 
 static void
+tell_hits(void *arg, struct span payload)
+{
+	channel_send(((struct role *)arg)->control, ROLE_HITS, 0, payload, NULL);
+}
+
+static void
 front_start(struct role *role)
 {
 	struct policy_built built;
@@ -362,6 +369,7 @@ front_start(struct role *role)
 	spool_client_on_lost(front.spool, lost_spool, role);
 	front.guesses = guesses_new();
 	front.limits = limits_new(role->config);
+	front.hits = hits_new(role->loop, tell_hits, role);
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	list_init(&front.refilters);
@@ -438,15 +446,11 @@ front_peer(struct role *role, unsigned place, int fd)
 }
 
 static void
-front_request(struct role *role, uint64_t id, const struct control_request *r)
+reply_status(struct role *role, uint64_t id)
 {
 	struct buf b = BUF_INIT(FRONT_STATUS_MAX);
 	struct json lists = {.to = &b};
 
-	if (r->n_words != 1 || !span_eq(r->words[0], SPAN("status"))) {
-		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
-		return;
-	}
 	(void)buf_addf(&b,
 	    "{\"front\":{\"sessions\":%zu,\"connections\":%llu,\"accepted\":%llu,\"refused\":%llu,"
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
@@ -470,6 +474,40 @@ front_request(struct role *role, uint64_t id, const struct control_request *r)
 	buf_free(&b);
 }
 
+static void
+reply_conduct(struct role *role, uint64_t id, const struct control_request *r)
+{
+	struct buf b = BUF_INIT(CONTROL_CHUNK_MAX);
+	struct err err = {0};
+
+	if (conduct_tell(&front, r, &b, &err) == 0)
+		role_reply(role, id, buf_span(&b));
+	role_reply_end(role, id, err.code == 0 ? EXIT_OK : EXIT_NO, span_str(err.text));
+	buf_free(&b);
+}
+
+static void
+front_request(struct role *role, uint64_t id, const struct control_request *r)
+{
+	if (r->n_words == 1 && span_eq(r->words[0], SPAN("status"))) {
+		reply_status(role, id);
+	} else if (r->n_words == 2 && span_eq(r->words[1], SPAN("hits"))) {
+		hits_tell(front.hits); /* on the same channel: there before the end of this */
+		role_reply_end(role, id, EXIT_OK, (struct span){0});
+	} else if (r->n_words > 0 && span_eq(r->words[0], SPAN("conduct"))) {
+		reply_conduct(role, id, r);
+	} else {
+		role_reply_end(role, id, EXIT_USAGE, SPAN("unknown request"));
+	}
+}
+
+/* What the last sessions hit goes out with the loop's last turn. */
+static void
+on_turn_while_ending(void *arg)
+{
+	hits_tell(arg);
+}
+
 /* No new clients (they wait in the listeners' backlog for our successor); the rest finishes. */
 static void
 front_stop(struct role *role)
@@ -477,6 +515,7 @@ front_stop(struct role *role)
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
 		listener_let_go(&listeners[i]);
 	front.is_draining = true;
+	loop_at_turn_end(role->loop, on_turn_while_ending, front.hits);
 	refilter_stop(&front, true);
 	spool_client_hurry(front.spool);
 	if (front.n_sessions == 0)

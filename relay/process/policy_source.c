@@ -177,21 +177,29 @@ int
 policy_source_read(
     const struct config *config, struct buf *bundle, uint64_t *version, struct buf *errors)
 {
-	struct buf text = BUF_INIT(POLICY_TEXT_MAX);
+	struct buf text = BUF_INIT(POLICY_TEXT_MAX), ids = BUF_INIT(0);
 	struct err err = {0};
 	struct store *store = store_open(config->state_dir, false, &err);
 	int r;
 
 	errors->max = ERRORS_MAX;
-	if (store == NULL || store_current(store, &text, version, &err) < 0) {
+	if (store == NULL || store_current(store, &text, version, &err) < 0 ||
+	    store_ids(store, *version, buf_span(&text), &ids, &err) < 0) {
 		(void)buf_addf(errors, "%s\n", err.text);
 		r = -E_CONFIG;
 	} else {
 		r = policy_source_bundle(
 		    config, buf_span(&text), "policy", *version, bundle, errors);
+		bundle_add(bundle, BUNDLE_RULE_IDS, SPAN(""), buf_span(&ids));
+	}
+	if (r == 0 && bundle->failed) {
+		(void)buf_addf(
+		    errors, "policy: policy and lists are larger than %d bytes\n", BUNDLE_MAX);
+		r = -E_CONFIG;
 	}
 	store_close(&store);
 	buf_free(&text);
+	buf_free(&ids);
 	return r;
 }
 
@@ -201,6 +209,7 @@ policy_source_compile(struct span bundle, uint64_t generation)
 	struct policy_errors errors = {.lines = BUF_INIT(ERRORS_MAX)};
 	struct wire w = wire_over(bundle);
 	struct snapshot *snapshot = NULL;
+	struct span ids;
 
 	/* The policy is the one file whose name, its version, is not known beforehand. */
 	while (snapshot == NULL && w.rest.n > 0 && !w.failed) {
@@ -216,5 +225,7 @@ policy_source_compile(struct span bundle, uint64_t generation)
 	buf_free(&errors.lines);
 	if (snapshot != NULL)
 		snapshot_set_version(snapshot, generation);
+	if (snapshot != NULL && bundle_find(bundle, BUNDLE_RULE_IDS, SPAN(""), &ids))
+		(void)snapshot_set_ids(snapshot, ids); /* a damaged list: they count from 1 */
 	return snapshot;
 }

@@ -5,6 +5,7 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/rule_hits.h"
 #include "relay/process/successor.h"
 #include "relay/process/trial.h"
 #include "relay/process/secrets.h"
@@ -288,6 +289,10 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 	case ROLE_RENEW:
 		if (c->role == ROLE_FILTER)
 			successor_ask(s, c);
+		break;
+	case ROLE_HITS:
+		if (c->role == ROLE_FRONT)
+			rule_hits_take(s, m->payload);
 		break;
 	case CONTROL_REQUEST:
 		control_from_role(s->control, c, m);

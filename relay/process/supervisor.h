@@ -62,6 +62,9 @@ struct supervisor {
 	enum renewal renewal;
 	struct timer *front_waits;
 	struct timer *trial; /* trial.c */
+	struct buf hits;     /* rule_hits.c: entries that wait for the store */
+	struct timer *hits_again;
+	unsigned hits_failed; /* tries in a row */
 	int exit_status;
 	int64_t started_wall_ms;
 };

@@ -6,6 +6,7 @@
 #include "relay/process/control_socket.h"
 #include "relay/process/folders.h"
 #include "relay/process/policy_source.h"
+#include "relay/process/rule_hits.h"
 #include "relay/process/sandbox.h"
 #include "relay/process/secrets.h"
 #include "relay/process/successor.h"
@@ -222,6 +223,7 @@ main(int argc, char **argv)
 	trial_watch(s);
 	loop_run(s->loop);
 	control_close(&s->control);
+	rule_hits_store(s);
 	log_event(LOG_INFO, "stopped");
 	return s->exit_status;
 }

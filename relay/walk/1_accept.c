@@ -23,13 +23,14 @@ speak_banner(struct session *s)
 	session_go_on(s);
 }
 
-/* As the banner: 554 for good, 421 for now (RFC 5321 sections 3.1 and 3.8). */
 static void
 refuse_in_banner(struct session *s, const struct verdict *v)
 {
-	record_refusal(s, v, (struct span){0});
-	session_refuse(
-	    s, v->action == ACTION_TEMPFAIL ? 421 : 554, span_str(v->enhanced), span_str(v->text));
+	struct verdict spoken = *v;
+
+	spoken.code = findings_banner_code(v);
+	record_refusal(s, &spoken, (struct span){0});
+	session_speak(s, &spoken);
 	session_finish(s);
 }
 

@@ -36,6 +36,7 @@ decide(struct session *s)
 	struct verdict v = session_verdict(s->connected);
 
 	session_decide(s, STAGE_HELO, &facts, &v);
+	s->has_greeted = true;
 	session_keep_verdict(&s->verdict, &v);
 	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &v, (struct span){0});
@@ -91,6 +92,7 @@ xclient(struct session *s, const struct smtp_command *c)
 	conduct_leave(s);
 	s->client = said.has_addr ? said.addr : s->peer;
 	s->is_named = true;
+	s->has_greeted = false;
 	s->is_host_told = said.is_name_told;
 	s->has_host = said.name[0] != '\0';
 	(void)span_copy(span_str(said.name), s->host, sizeof(s->host)); /* the same sizes */

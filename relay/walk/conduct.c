@@ -2,6 +2,7 @@
  * conduct.c - how a client behaves, as facts of the decision: whether it waits for the banner, how
  * much it sends, whether it has been here before.  Who decides what follows is policy/decide.
  */
+#include "relay/ipc/conduct.h"
 #include "relay/walk/walk.h"
 
 /* --- how much it sends ----------------------------------------------------------------------------- */
@@ -116,6 +117,48 @@ conduct_sent(struct session *s)
 		return;
 	for (size_t i = 0; i < t->n_groups; i++)
 		for (size_t k = 0;
-		     t->groups[i].verdict.action <= ACTION_TAG && k < t->groups[i].n_rcpts; k++)
+		     action_delivers(t->groups[i].verdict.action) && k < t->groups[i].n_rcpts; k++)
 			grey_client_know(s->front->grey, t->rcpts[t->groups[i].rcpts[k]].address);
+}
+
+/* --- what somebody asks of it ---------------------------------------------------------------------- */
+
+static const struct conf_flow *
+find_flow(const struct config *config, struct span name)
+{
+	for (size_t i = 0; i < config->n_flows; i++)
+		if (span_eq(span_str(config->flows[i].name), name))
+			return &config->flows[i];
+	return NULL;
+}
+
+int
+conduct_tell(struct front *f, const struct control_request *r, struct buf *to, struct err *err)
+{
+	const struct conf_flow *flow;
+	struct greylist_mail mail;
+
+	if (r->n_words < CONDUCT_FIXED_WORDS || !ip_parse(r->words[2], &mail.client))
+		return err_set(err, E_SYNTAX, "conduct FLOW CLIENT FROM TO ... is asked");
+	flow = find_flow(f->config, r->words[1]);
+	if (flow == NULL)
+		return err_set(err, E_SYNTAX,
+		    "the relay that runs has no flow %.*s; reload its configuration",
+		    SPAN_ARG(span_take(r->words[1], 80)));
+	mail.from = r->words[3];
+	/* A few numbers for each word: the caller's buf is larger. */
+	(void)buf_addf(to, "%d %d %d", limits_look_connection(f->limits, flow, &mail.client),
+	    limits_look(f->limits, flow, RATE_MESSAGES, &mail.client),
+	    limits_look(f->limits, flow, RATE_RECIPIENTS, &mail.client));
+	for (size_t i = CONDUCT_FIXED_WORDS; i < r->n_words; i++) {
+		enum greylist_fact fact = GREYLIST_UNKNOWN;
+		int64_t left_ms = 0;
+
+		mail.to = r->words[i];
+		if ((flow->connect & CONNECT_GREYLIST) && f->grey != NULL)
+			fact = grey_client_look(f->grey, &flow->greylist, &mail, &left_ms);
+		(void)buf_addf(to, " %d %lld", fact, (long long)left_ms);
+	}
+	(void)buf_add_char(to, '\n');
+	return 0;
 }

@@ -35,6 +35,9 @@ void findings_gather(
     struct findings *f, const struct conf_flow *flow, const struct scan_result *result);
 /* Puts them into the facts of STAGE_DATA. */
 void findings_set(const struct findings *f, struct facts *facts);
+/* The code of a refusal that is said as the banner: 554 for good, 421 for now (RFC 5321 sections 3.1
+ * and 3.8). */
+int findings_banner_code(const struct verdict *v);
 /* RFC 5321 section 4.5.1: the postmaster hears even those whom we refuse before RCPT. */
 void findings_spare_postmaster(struct verdict *v);
 

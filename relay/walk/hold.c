@@ -210,6 +210,13 @@ hold_signal(struct delivery *d, struct span filter, bool is_policy)
 {
 	struct hold_work *h = d->hold;
 	bool is_other = h->is_passing || h->is_wanted;
+	struct queue_totals totals;
+
+	if (!is_policy)
+		end_await(h, filter);
+	queue_totals(d->queue, clock_wall_ms(), &totals);
+	if (totals.held == 0)
+		return;
 
 	/* Two at once: one walk for both. */
 	if (!is_other || !span_eq(filter, span_str(h->filter)))
@@ -218,8 +225,6 @@ hold_signal(struct delivery *d, struct span filter, bool is_policy)
 	h->is_filter = !is_policy || (is_other && h->is_filter);
 	h->is_policy = is_policy || (is_other && h->is_policy);
 	h->is_wanted = true;
-	if (!is_policy)
-		end_await(h, filter);
 }
 
 static bool

@@ -20,6 +20,12 @@ struct inquiry {
 	void (*go_on)(struct session *s);
 };
 
+static bool
+has_lists(const struct session *s, enum list_of of)
+{
+	return (s->listen->flow->connect & CONNECT_DNSBL) && snapshot_has_list(s->snapshot, of);
+}
+
 struct domain_round *
 inquire_lists(struct session *s, enum list_of of, const struct span *hosts, size_t n_hosts,
     void (*on_done)(void *arg), void *arg)
@@ -30,7 +36,7 @@ inquire_lists(struct session *s, enum list_of of, const struct span *hosts, size
 	    .snapshot = s->snapshot,
 	    .conf = &s->front->config->dns};
 
-	if (!(s->listen->flow->connect & CONNECT_DNSBL) || !snapshot_has_list(s->snapshot, of))
+	if (!has_lists(s, of))
 		return NULL;
 	if (s->answers == NULL)
 		s->answers = mem_array(snapshot_list_count(s->snapshot), sizeof(*s->answers));
@@ -119,12 +125,14 @@ wait_for_command(struct session *s)
 bool
 inquire_helo(struct session *s, void (*go_on)(struct session *s))
 {
-	struct inquiry *q = begin(s, go_on);
 	struct span helo = span_str(s->helo);
+	struct inquiry *q;
 
 	inquire_forget(s, LIST_OF_HELO);
-	if (s->connected == NULL || !is_refused(s->connected))
-		q->round = inquire_lists(s, LIST_OF_HELO, &helo, 1, answer_came, q);
+	if (!has_lists(s, LIST_OF_HELO) || (s->connected != NULL && is_refused(s->connected)))
+		return false;
+	q = begin(s, go_on);
+	q->round = inquire_lists(s, LIST_OF_HELO, &helo, 1, answer_came, q);
 	return wait_for_command(s);
 }
 
@@ -167,7 +175,7 @@ ask_sender(struct session *s, struct inquiry *q, struct span domain)
 	const struct conf_flow *flow = s->listen->flow;
 
 	s->transaction->sender = sender_presumed(s->front->config, domain);
-	if ((flow->connect & CONNECT_SENDER) && s->transaction->sender == SENDER_UNKNOWN)
+	if (s->transaction->sender == SENDER_UNKNOWN)
 		q->sender = sender_lookup_start(s->front->loop, s->front->dns, domain,
 		    span_str(flow->sender.canary), (uint32_t)s->front->config->dns.timeout_ms,
 		    on_sender, q);
@@ -177,14 +185,17 @@ bool
 inquire_sender(struct session *s, void (*go_on)(struct session *s))
 {
 	struct transaction *t = s->transaction;
-	struct inquiry *q = begin(s, go_on);
 	struct span domain = smtp_address_domain(t->from);
+	bool asks_dns = s->listen->flow->connect & CONNECT_SENDER;
+	struct inquiry *q;
 
 	inquire_forget(s, LIST_OF_FROM);
-	if (domain.n > 0 && !is_refused(&t->verdict)) {
-		q->round = inquire_lists(s, LIST_OF_FROM, &domain, 1, answer_came, q);
+	if (domain.n == 0 || is_refused(&t->verdict) || (!asks_dns && !has_lists(s, LIST_OF_FROM)))
+		return false;
+	q = begin(s, go_on);
+	q->round = inquire_lists(s, LIST_OF_FROM, &domain, 1, answer_came, q);
+	if (asks_dns)
 		ask_sender(s, q, domain);
-	}
 	return wait_for_command(s);
 }
 
@@ -193,8 +204,7 @@ inquire_sender(struct session *s, void (*go_on)(struct session *s))
 bool
 inquire_needs_hosts(const struct session *s)
 {
-	return (s->listen->flow->connect & CONNECT_DNSBL) &&
-	       snapshot_has_list(s->snapshot, LIST_OF_URL);
+	return has_lists(s, LIST_OF_URL);
 }
 
 bool

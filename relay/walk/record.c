@@ -46,6 +46,12 @@ add_verdict(struct json *j, const struct verdict *v)
 	for (size_t i = 0; i < v->n_tags; i++)
 		json_text(j, NULL, v->tags[i].name);
 	json_close(j, ']');
+	if (v->n_observed == 0)
+		return;
+	json_open(j, "observed", '[');
+	for (size_t i = 0; i < v->n_observed; i++)
+		json_int(j, NULL, v->observed[i]);
+	json_close(j, ']');
 }
 
 static void

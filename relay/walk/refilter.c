@@ -50,8 +50,19 @@ put_back(struct front *f, uint64_t job)
 
 /* --- the session as it was --------------------------------------------------------------------- */
 
+_Static_assert((int)HELD_LIST_OF_LAST == (int)LIST_OF_URL &&
+		   (int)HELD_SENDER_LAST == (int)SENDER_PRIVATE &&
+		   (int)HELD_LIST_STATE_LAST == (int)LIST_ERROR,
+    "what is kept fits its bounds");
+
+static bool
+is_same_list(const struct held_list *kept, const struct dns_list *list)
+{
+	return kept->of == (uint8_t)list->of && span_eq(kept->zone, list->zone);
+}
+
 /* What the lists have said, in the order of today's; one that has been found out since is not
- * believed, and one that was not asked then is unknown. */
+ * believed, and one that was not asked then is unknown.  Those of URLs are asked again. */
 static void
 set_answers(struct session *s, const struct held_facts *facts)
 {
@@ -62,17 +73,17 @@ set_answers(struct session *s, const struct held_facts *facts)
 	s->answers = mem_array(n, sizeof(*s->answers)); /* LIST_UNKNOWN */
 	for (size_t i = 0; i < n; i++) {
 		const struct dns_list *list = snapshot_list(s->snapshot, i);
+		const struct list_watch *watch =
+		    list->of == LIST_OF_CLIENT ? s->front->lists : s->front->domain_lists;
 
-		for (size_t k = 0; k < facts->n_lists; k++) {
-			const struct held_list *kept = &facts->lists[k];
-
-			if (kept->of == (uint8_t)list->of && span_eq(kept->zone, list->zone) &&
-			    !list_watch_is_off(s->front->lists, list->zone))
-				s->answers[i] =
-				    (struct list_answer){.state = (enum list_state)kept->state,
-					.address = kept->address,
-					.name = arena_copy(&s->transaction->memory, kept->name)};
-		}
+		for (size_t k = 0; k < facts->n_lists; k++)
+			if (is_same_list(&facts->lists[k], list) && list->of != LIST_OF_URL &&
+			    !list_watch_is_off(watch, list->zone))
+				s->answers[i] = (struct list_answer){
+				    .state = (enum list_state)facts->lists[k].state,
+				    .address = facts->lists[k].address,
+				    .name =
+					arena_copy(&s->transaction->memory, facts->lists[k].name)};
 	}
 }
 
@@ -127,6 +138,7 @@ set_transaction(struct refilter *r, const struct held *h, int fd)
 	t->from = arena_copy(&t->memory, h->from);
 	t->is_8bit = h->is_8bit;
 	t->has_said_utf8 = t->is_utf8 = h->is_utf8;
+	t->sender = (enum sender_fact)h->facts.sender;
 	content_start(&t->content, s->front->config->hostname);
 	t->content.fd = fd;
 	t->content.size = h->size;
@@ -166,6 +178,7 @@ decide_envelope(struct session *s)
 
 	session_decide(s, STAGE_CONNECT, &facts, &v);
 	session_decide(s, STAGE_HELO, &facts, &v);
+	facts.sender = t->sender;
 	session_decide(s, STAGE_MAIL, &facts, &v);
 	t->verdict = v;
 	for (size_t i = 0; i < t->n_rcpts; i++) {
@@ -218,22 +231,15 @@ refilter_begin(struct front *f, uint64_t job, struct span payload, int fd)
 /* --- its end ------------------------------------------------------------------------------------ */
 
 void
-refilter_answer(struct session *s, struct commit *c)
+refilter_answer(struct session *s, struct commit *c, const uint32_t *asked)
 {
 	struct transaction *t = s->transaction;
 	struct refilter *r = s->again;
-	uint32_t *asked = mem_array(t->n_rcpts, sizeof(*asked));
 	struct replacement replacement = {.asked = asked, .is_deadly = t->scan.n_deaths > 0};
 	struct buf b = BUF_INIT(CHANNEL_PAYLOAD_MAX);
-	size_t n = 0;
 
-	/* As 6_commit.c lists the recipients: group by group. */
-	for (size_t i = 0; i < t->n_groups; i++) {
-		for (size_t k = 0; k < t->groups[i].n_rcpts; k++)
-			asked[n++] = t->groups[i].rcpts[k];
-		record_message(s, "filtered again", &t->groups[i].verdict, 250, &t->groups[i]);
-	}
-	must(n == c->n_rcpts);
+	for (size_t i = 0; i < t->n_groups; i++)
+		record_message(s, "refiltered", &t->groups[i].verdict, 250, &t->groups[i]);
 	c->is_inline = false; /* the spool has the bytes */
 	c->body = (struct span){0};
 	replacement.commit = *c;
@@ -243,7 +249,6 @@ refilter_answer(struct session *s, struct commit *c)
 	else
 		spool_client_tell(s->front->spool, SPOOL_REPLACE, r->job, buf_span(&b));
 	buf_free(&b);
-	mem_free(asked);
 	refilter_free(r);
 }
 
@@ -253,6 +258,7 @@ refilter_keep(struct session *s, const struct verdict *v)
 	struct transaction *t = s->transaction;
 	struct commit_copy copy = {.fate = COPY_HOLD, .why = span_str(v->text)};
 	struct commit_rcpt *rcpts = mem_array(t->n_rcpts, sizeof(*rcpts));
+	uint32_t *asked = mem_array(t->n_rcpts, sizeof(*asked));
 	struct commit c = {.id = id_span(&t->id),
 	    .flow = span_str(s->listen->flow->name),
 	    .from = t->from,
@@ -262,10 +268,13 @@ refilter_keep(struct session *s, const struct verdict *v)
 	    .n_rcpts = t->n_rcpts};
 
 	commit_regroup(s, v);
-	for (size_t i = 0; i < t->n_rcpts; i++)
+	for (size_t i = 0; i < t->n_rcpts; i++) {
+		asked[i] = (uint32_t)i;
 		rcpts[i] = (struct commit_rcpt){
 		    .address = t->rcpts[i].address, .gateway = span_str(t->rcpts[i].gateway->name)};
-	refilter_answer(s, &c);
+	}
+	refilter_answer(s, &c, asked);
+	mem_free(asked);
 	mem_free(rcpts);
 }
 
@@ -305,6 +314,7 @@ refilter_facts(const struct session *s, struct buf *to)
 	    .helo = span_str(s->helo),
 	    .user = span_str(s->user),
 	    .tls = session_tls(s),
+	    .sender = (uint8_t)s->transaction->sender,
 	    .lists = lists};
 	size_t n = s->answers != NULL ? snapshot_list_count(s->snapshot) : 0;
 

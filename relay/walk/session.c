@@ -203,8 +203,13 @@ report_limit(struct session *s, uint32_t rule)
 void
 session_decide(struct session *s, enum stage stage, const struct facts *facts, struct verdict *v)
 {
+	struct facts counted = *facts;
+
+	if (s->front->hits != NULL && !(stage == STAGE_HELO && s->has_greeted))
+		counted.count = hits_count;
+	counted.count_arg = s->front->hits;
 	v->limited = 0;
-	decide_stage(s->snapshot, stage, facts, v, NULL, NULL);
+	decide_stage(s->snapshot, stage, &counted, v, NULL, NULL);
 	if (v->limited != 0)
 		report_limit(s, v->limited);
 	v->limited = 0; /* reported: not again with what is copied from this verdict */

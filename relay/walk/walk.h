@@ -18,12 +18,14 @@
 #include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
 #include "relay/front/grey_client.h"
+#include "relay/front/hits.h"
 #include "relay/front/host_lookup.h"
 #include "relay/front/key_client.h"
 #include "relay/front/limits.h"
 #include "relay/front/list_watch.h"
 #include "relay/front/spool_client.h"
 #include "relay/front/worker_pool.h"
+#include "relay/ipc/control.h"
 #include "relay/smtp/params.h"
 #include "relay/smtp/reader.h"
 
@@ -60,6 +62,7 @@ struct front {
 	struct tls_tickets *tickets;
 	struct guesses *guesses;
 	struct limits *limits;
+	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
 	struct recipients **recipients; /* one for each of config->domains; NULL: any */
 	struct list sessions;
@@ -188,6 +191,7 @@ struct session {
 	const struct conf_listen *listen;
 	struct snapshot *snapshot; /* the session keeps the one it began with */
 	bool has_host, is_esmtp;   /* has_host: `host` is verified, or named by XCLIENT */
+	bool has_greeted;          /* EHLO was said: said again it is no further hit of a rule */
 	bool is_host_told;         /* XCLIENT has said what there is to say of it */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */
@@ -284,6 +288,8 @@ enum rate_fact conduct_mail(struct session *s);
 /* Rate and greylist, for one recipient. */
 void conduct_rcpt(struct session *s, struct facts *facts);
 void conduct_error(struct session *s);
+/* The answer to a request of ipc/conduct.h: one line. 0, or -E_SYNTAX with what is wrong. */
+int conduct_tell(struct front *f, const struct control_request *r, struct buf *to, struct err *err);
 void conduct_sent(struct session *s); /* the transaction's message was taken */
 
 /* inquire.c: the lists of domains, and the DNS about the sender's domain.  True: go_on is called when the
@@ -325,8 +331,9 @@ void commit_regroup(struct session *s, const struct verdict *v);
 
 /* refilter.c: a message that was held, once more through 5 and 6. */
 void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd); /* takes the fd */
-/* What 6_commit.c has decided, for the spool; the session is gone afterwards. */
-void refilter_answer(struct session *s, struct commit *c);
+/* What 6_commit.c has decided, for the spool; the session is gone afterwards.  `asked`: for each of the
+ * commit's recipients its index in the transaction; one whose message is stripped is there twice. */
+void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked);
 void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
 struct span refilter_received(const struct session *s);
 struct span refilter_tls(const struct session *s);

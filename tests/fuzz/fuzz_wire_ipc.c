@@ -1,6 +1,7 @@
-/* Control requests, supervision and policy bundles: what is read is written back to the same bytes. */
+/* Control requests, supervision, hits and policy bundles: what is read is written back to the same bytes. */
 #include "relay/base/err.h"
 #include "relay/ipc/control.h"
+#include "relay/ipc/hits.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/ipc/supervision.h"
 
@@ -47,6 +48,19 @@ check_supervision(struct span in, struct buf *back)
 }
 
 static void
+check_hits(struct span in, struct buf *back)
+{
+	struct wire w = wire_over(in);
+	struct hits_entry e;
+
+	while (hits_entry_get(&w, &e))
+		hits_entry_put(back, &e);
+	must(!back->failed && back->n <= in.n &&
+	     memcmp(back->p ? back->p : "", in.n ? in.p : "", back->n) == 0);
+	buf_clear(back);
+}
+
+static void
 check_bundle(struct span in, struct buf *back)
 {
 	struct span text;
@@ -70,6 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_control(span_of(data, size), &back);
 	check_supervision(span_of(data, size), &back);
+	check_hits(span_of(data, size), &back);
 	check_bundle(span_of(data, size), &back);
 	buf_free(&back);
 	return 0;

@@ -21,7 +21,8 @@ TROUBLE = r"""
 static const struct pnf_host *host;
 static char trouble[32];
 static int is_bad;
-static const char *trouble_now = "";
+static const char no_trouble[sizeof(trouble)];
+static const char *trouble_now = no_trouble; /* what "switch" stands for */
 
 static const struct pnf_outcome outcomes[] = {{"bad", "reject", "it said so"}, {0}};
 static const struct pnf_option options[] = {{0}};
@@ -94,8 +95,7 @@ on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 
 	(void)self, (void)raw;
 	if (strcmp(trouble, "switch") == 0) {
-		memcpy(trouble, trouble_now, strnlen(trouble_now, sizeof(trouble) - 1) + 1);
-		trouble[sizeof(trouble) - 1] = '\0';
+		memcpy(trouble, trouble_now, sizeof(trouble) - 1);
 		is_bad = strcmp(trouble, "bad") == 0;
 	}
 	if (trouble[0] != '\0')

@@ -40,7 +40,6 @@ NOT_YET = {
     "fleet": ('run_dir = "@/run"', 'run_dir = "@/run" fleet { node = "mx1" }'),
     "delivery by MX": ('relay = "domains"', 'relay = "any"'),
     "spf": ('{"header", "content", "tag"}', '{"spf", "tag"}'),
-    "hold": ('{"header", "content", "tag"}', '{"antivirus"} filter "antivirus" { infected = "hold" }'),
     "dkim_sign": ('relay = "domains"', 'relay = "domains" dkim_sign = "example.org"'),
 }
 

@@ -1,4 +1,4 @@
-"""DNS lists of domains and the sender's domain, with the real rbldnsd, nsd and unbound."""
+"""DNS lists of domains and the sender's domain, with the real rbldnsd and unbound."""
 
 import json
 import os
@@ -7,11 +7,11 @@ import mail
 import smtp
 from case import FolderCase, RelayCase
 from dnslists import Nameserver, Rbldnsd
-from resolver import Nsd, Unbound
+from resolver import Unbound
 from waiting import wait_until
 
 LISTED = {"dbl.test": {"bad.example": "127.0.1.2", "named.good.example": "127.0.1.4", "com": "127.0.1.9"},
-          "multi.test": {"bits.example": "127.0.0.72", "9.113.0.203": "127.0.0.64", "bad.example": "127.0.0.8"},
+          "multi.test": {"bits.example": "127.0.0.72", "9.113.0.203": "127.0.0.64", "grey.example": "127.0.0.8"},
           "host.test": {"dyn.example": "127.0.0.2"},
           "all.test": {"example": "127.0.0.2", "test": "127.0.0.2", "invalid": "127.0.0.2"}}
 RECORDS = ["com. TXT exists", "test. TXT exists",
@@ -43,10 +43,7 @@ dnsbl all.test of url reject
     def prepare(cls, folder):
         lists = Rbldnsd(os.path.join(folder, "lists"), {}, LISTED).start()
         cls.addClassCleanup(lists.stop)
-        authority = Nsd(os.path.join(folder, "nsd"), RECORDS).start()
-        cls.addClassCleanup(authority.stop)
-        resolver = Unbound(os.path.join(folder, "unbound"), authority.port,
-                           {zone: lists.port for zone in LISTED}).start()
+        resolver = Unbound(os.path.join(folder, "unbound"), RECORDS, {zone: lists.port for zone in LISTED}).start()
         cls.addClassCleanup(resolver.stop)
         return {**cls.SETTINGS, "dns_port": resolver.port}
 
@@ -65,7 +62,7 @@ dnsbl all.test of url reject
 
     def recorded(self, message, event):
         """The journal's record of this event."""
-        found = lambda: [e for e in self.mx.command("trace", message, "--json").lines if e["event"] == event]
+        found = lambda: [e for e in self.mx.command("trace", message, "--json").lines if e["event"] == event and "why" in e]
         return wait_until(found, f"{event} in the journal")[0]
 
     def explain(self, *words, body=None):
@@ -106,6 +103,12 @@ dnsbl all.test of url reject
         c.transaction("a@good.example", ["bob@example.org"], mail.plain("from a pool"))
         got = self.inside.wait_subject("from a pool")
         self.assertIn("dynamic", got.header("X-Postern-Tag")[0])
+        named = self.client()
+        named.greet()
+        named.xclient(ADDR="203.0.113.5", NAME="told.dyn.example")
+        named.hello()
+        named.transaction("a@good.example", ["bob@example.org"], mail.plain("said to be from a pool"))
+        self.assertIn("dynamic", self.inside.wait_subject("said to be from a pool").header("X-Postern-Tag")[0])
 
     def test_urls(self):
         text = "See https://www.good.example/ and http://x.bits.example:80/a?b.\n"
@@ -120,6 +123,20 @@ dnsbl all.test of url reject
         self.assertIn("rule 5, 203.0.113.9", self.recorded(html.id, "quarantined")["why"])
         self.assertEqual(self.sent("good", "http://good.example/ http://192.0.2.1/\n").code, 250)
         self.inside.wait_subject("good")
+
+    def test_held(self):
+        """Held, then filtered again: its URLs are asked for again, what was known of host and sender is known still."""
+        self.addCleanup(self.mx.policy, self.POLICY)
+        self.mx.policy("hold subject held\n" + self.POLICY)
+        held = smtp.send(self.mx.port, mail.plain("held", body="http://x.grey.example/\n"), sender="a@inner.example",
+                         client="203.0.113.7")
+        self.assertEqual(held.code, 250)
+        self.recorded(held.id, "held")
+        self.mx.policy(self.POLICY)
+        self.mx.command("queue", "retry", held.id)
+        tags = " ".join(self.inside.wait_subject("held").header("X-Postern-Tag"))
+        for tag in ("uribl", "sender-private", "dynamic"):
+            self.assertIn(tag, tags)
 
     def test_urls_explained(self):
         status, said = self.explain("--from", "a@good.example", body="http://x.bits.example/ http://good.example\n")
@@ -209,3 +226,40 @@ class Broken(FolderCase):
             self.assertEqual(reply.code, 250, f"{name}: {reply}")
         for name in broken_resolvers():
             gateway.wait_subject(name)
+        self.leave_in_the_middle(relay)
+        self.assertEqual(smtp.send(relay.port, mail.plain("after all"), sender="a@good.example").code, 250)
+        gateway.wait_subject("after all")
+
+    def leave_in_the_middle(self, relay):
+        """Clients that go while something is asked for them, at each place where it is."""
+        said = ["EHLO h99.example", "MAIL FROM:<a@s99.example>", "RCPT TO:<bob@example.org>", "DATA"]
+        for last in range(-1, len(said)):
+            client = smtp.Client(relay.port)
+            if last >= 0:
+                client.greet()
+            for line in said[:last]:
+                client.say(line)
+            client.send(said[last] + "\r\n" if last >= 0 else "")
+            if last == len(said) - 1:
+                client.reply()
+                client.send("Subject: gone\r\n\r\nhttp://u99.example/\r\n.\r\n")
+            client.close()
+
+
+class Canary(FolderCase):
+    """A resolver that denies what exists accuses no sender, and `status` says so until it is well."""
+
+    def test_denied_and_well_again(self):
+        dns = self.starting(Unbound(self.path("unbound"), ["good.example. A 203.0.113.1"]))
+        relay, gateway = self.pair(dns_port=dns.port, connect=("sender",), filters=())
+        problems = lambda: [p["what"] for p in relay.command("status", "--json").json["problems"]
+                            if "denies com" in p["what"]]
+        send = lambda subject, sender: smtp.send(relay.port, mail.plain(subject), sender=sender)
+        self.assertEqual(send("denied", "a@nowhere.example").code, 250)
+        gateway.wait_subject("denied")
+        wait_until(problems, "the alarm")
+        dns.stop()
+        dns.records.append("com. TXT exists")
+        dns.start()
+        wait_until(lambda: send("well again", "a@nowhere.example").code == 550, "denials to be believed")
+        wait_until(lambda: not problems(), "the alarm to end")

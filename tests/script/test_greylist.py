@@ -33,6 +33,32 @@ class Greylist(FolderCase):
         self.assertEqual([(e["event"], e["by"], e["why"]) for e in events],
                          [("refused", "greylist", "greylist: a stranger, 3600 s left")])
 
+    def test_explained(self):
+        """explain says what would become of the mail now, and nobody becomes known by it."""
+        relay = self.started("delay = 1h  window = 2h", "accept from @friend.example\n")
+
+        def explained(sender="alice@sender.example"):
+            done = relay.command("explain", "--client", "192.0.2.1", "--from", sender, "--to", "bob@example.org",
+                                 "--to", "sales@example.org", "--offline", "--json")
+            steps = [(s["value"], s["result"]) for s in done.json["steps"] if s["fact"] == "greylist"]
+            return done.status, steps, done.json["recipients"]
+
+        wait_until(lambda: relay.events("greylist read"), "the greylist to be read")
+        for _ in range(2):
+            status, steps, recipients = explained()
+            self.assertEqual((status, steps), (1, [("stranger", "tempfail")] * 2))
+            self.assertIn("try again in 3600 seconds", recipients[0]["reply"])
+        self.assertEqual(explained("x@friend.example")[:2], (0, [("stranger", "skipped: accepted")] * 2))
+        self.assertRegex(self.send(relay).text, "in 3600 seconds")
+
+    def test_explained_when_it_may_pass(self):
+        relay = self.started()
+        self.passes(relay)
+        done = relay.command("explain", "--client", "192.0.2.99", "--from", "alice@sender.example", "--to",
+                             "Bob@example.org", "--offline", "--json")
+        self.assertEqual((done.status, [s["value"] for s in done.json["steps"] if s["fact"] == "greylist"]),
+                         (0, ["has passed"]), done)
+
     def test_passes_later_and_from_the_same_network(self):
         relay = self.started()
         self.assertEqual(self.send(relay).code, 450)

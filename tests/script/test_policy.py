@@ -306,14 +306,6 @@ class Import(FolderCase):
         done = relay.command("policy", "import", "-", stdin="reject client list:nosuch\n")
         self.assertEqual(done.status, 1, done)
 
-    def test_not_in_this_version(self):
-        relay, _ = self.pair()
-        for rule in ("hold attachment *.exe", "hold client *"):
-            with self.subTest(rule=rule):
-                done = relay.command("policy", "import", "-", stdin=rule + "\n")
-                self.assertNotEqual(done.status, 0)
-                self.assertIn("not in this version", done.err)
-
 
 class RegexLimit(FolderCase):
     def test_is_reported(self):

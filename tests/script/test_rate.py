@@ -93,12 +93,29 @@ class Rates(RelayCase):
         self.assertEqual(reply.code, 421)
         self.assertIn("Too many errors from your address", reply.text)
 
-    def test_explain_names_what_it_cannot_know(self):
-        done = self.mx.command("explain", "--client", "203.0.113.5", "--from", "a@sender.example",
-                               "--to", "bob@example.org", "--offline", "--json")
-        self.assertEqual(done.status, 0, done)
-        self.assertEqual([(s["stage"], s["result"]) for s in done.json["steps"] if s["fact"] == "rate"],
-                         [("connect", "unknown"), ("mail", "unknown"), ("rcpt", "unknown")])
+    def explained(self, address):
+        done = self.mx.command("explain", "--client", address, "--from", "a@sender.example", "--to", "bob@example.org",
+                               "--offline", "--json")
+        return done, [(s["stage"], s["result"]) for s in done.json["steps"] if s["fact"] == "rate"]
+
+    def test_explained(self):
+        """explain asks the relay for what it has counted, and counts nothing itself."""
+        for _ in range(5):
+            done, steps = self.explained("203.0.113.5")
+            self.assertEqual(done.status, 0, done)
+            self.assertEqual(steps, [(stage, "no match") for stage in ("connect", "mail", "rcpt")])
+        for _ in range(3):
+            self.assertEqual(self.send("203.0.113.5")["last"].code, 250)
+        done, steps = self.explained("203.0.113.5")
+        self.assertEqual((done.status, steps), (1, [("connect", "no match"), ("mail", "tempfail"), ("rcpt", "no match")]))
+        self.assertIn("450 4.7.1 Too many messages from your address", done.json["reply"])
+        self.assertEqual(self.explained("203.0.113.55")[0].status, 0)
+        held = [self.named("203.0.113.5") for _ in range(2)]
+        done, steps = self.explained("203.0.113.5")
+        self.assertEqual((done.status, steps), (1, [("connect", "tempfail")]))
+        self.assertIn("421 4.7.0 Too many connections", done.json["recipients"][0]["reply"])
+        for client in held:
+            client.close()
 
 
 class Loopback(FolderCase):
@@ -113,3 +130,10 @@ class Loopback(FolderCase):
             third.wait_closed()
         with smtp.Client(relay.port, source="127.0.0.2") as other:
             other.greet()
+
+    def test_explained_without_the_relay(self):
+        relay = self.relay(connect=("rate", "greylist"), flow="rate { connections = 2 }", gateways=[("127.0.0.1:9", 10)])
+        done = relay.command("explain", "--client", "192.0.2.1", "--to", "bob@example.org", "--offline", "--json")
+        self.assertEqual(done.status, 0, done)
+        steps = [(s["fact"], s["result"]) for s in done.json["steps"] if s["fact"] in ("rate", "greylist")]
+        self.assertEqual(steps, [(fact, "unknown: the relay is not running") for fact in ("rate", "greylist")])

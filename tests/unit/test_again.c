@@ -148,6 +148,28 @@ test_orders(void **state)
 	assert_int_equal(fakes[0].n_messages, 1);
 }
 
+/* Whoever is left is filtered again at the same time. */
+static void
+test_one_is_deleted(void **state)
+{
+	static struct held_room room;
+	struct selection s = {.to = two[1].address, .by = "admin"};
+	const char *why = NULL;
+	struct held h;
+
+	(void)state;
+	accept_held(2);
+	assert_int_equal(admin_do(&d, mail(), ADMIN_DELETE, &s, 0, &why), ADMIN_DONE);
+	run_at(5 * MINUTE_MS);
+	assert_int_equal(front.n, 1);
+	assert_int_equal(held_get(buf_span(&front.payload), &h, &room), 0);
+	assert_int_equal(h.n_rcpts, 1);
+	says(COPY_DELIVER);
+	run();
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 1);
+}
+
 static void
 test_damaged(void **state)
 {
@@ -312,6 +334,7 @@ main(void)
 	    HOLD_TEST(test_beside_a_delivery),
 	    HOLD_TEST(test_not_stored),
 	    HOLD_TEST(test_orders),
+	    HOLD_TEST(test_one_is_deleted),
 	    HOLD_TEST(test_damaged),
 	    HOLD_TEST(test_note_is_kept),
 	    HOLD_TEST(test_crash_between),

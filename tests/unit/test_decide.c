@@ -49,12 +49,17 @@ test_first_in_listed_order(void **state)
 	    {"accept client *\nreject client *", ACTION_PASS, 1, true},
 	    {"reject client *\naccept client *", ACTION_REJECT, 1, false},
 	    {"accept client *\nreject from *", ACTION_PASS, 1, true},
-	    {"accept from *\nreject client *", ACTION_REJECT, 2, false},
+	    {"accept from *\nreject client *", ACTION_REJECT, 2, true},
 	    {"accept helo *\nreject to *\nreject helo *", ACTION_PASS, 1, true},
 	    /* the strongest of several stages */
 	    {"tempfail client *\nreject from *", ACTION_REJECT, 2, false},
 	    {"tempfail from *\nreject client *", ACTION_REJECT, 2, false},
-	    {"tempfail client *\naccept to *", ACTION_TEMPFAIL, 1, false},
+	    /* accept spares what comes behind it, and lifts nothing that was before it */
+	    {"tempfail client *\naccept to *", ACTION_TEMPFAIL, 1, true},
+	    {"tempfail client *\naccept from *\nreject to *", ACTION_TEMPFAIL, 1, true},
+	    {"quarantine client *\naccept from *\nreject to *\nkeep tag !x", ACTION_QUARANTINE, 1,
+		true},
+	    {"quarantine client *\nreject to *", ACTION_REJECT, 2, false},
 	    {"", ACTION_PASS, 0, false},
 	};
 	struct world *w = *state;
@@ -208,6 +213,74 @@ test_observe(void **state)
 	assert_true(has_step(w, "connect client=192.0.2.1 #2 observed"));
 }
 
+static void
+add_counted(void *arg, uint32_t rule)
+{
+	assert_int_equal(buf_addf(arg, "%u ", rule), 0);
+}
+
+/* Each rule that matched and was not passed over, `observe` rules too; with a tracer and without. */
+static void
+test_counted(void **state)
+{
+	static const struct {
+		const char *policy, *counted;
+		size_t n_observed;
+		uint32_t observed[2];
+	} rows[] = {
+	    {"reject client 192.0.2.9", "", 0, {0}},
+	    {"reject client *\nreject client *", "1 ", 0, {0}},
+	    {"tag a client *\nscore 1 client *\naccept client *\nreject client *", "1 2 3 ", 0,
+		{0}},
+	    {"observe reject client *\nobserve tag a from *\nreject to *", "1 2 3 ", 2, {1, 2}},
+	    {"accept client *\nobserve reject to *\nreject to *", "1 2 ", 1, {2}},
+	    {"dnsbl a.example reject\ndnswl w.example accept\nobserve dnsbl b.example reject",
+		"3 2 ", 1, {3}},
+	    {"dnsbl a.example tag x\ndnsbl b.example score 1\ndnsbl c.example reject", "1 2 3 ", 0,
+		{0}},
+	    {"reject client * until 2026-01-01", "", 0, {0}},
+	};
+	struct world *w = *state;
+	struct buf counted = BUF_INIT(4096);
+
+	for (size_t k = 0; k < COUNT(w->answers); k++)
+		w->answers[k].state = LIST_LISTED;
+	w->facts.count = add_counted;
+	w->facts.count_arg = &counted;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct verdict plain = {0};
+
+		buf_clear(&counted);
+		walk(w, rows[i].policy, STAGE_DATA);
+		assert_true(span_eq(buf_span(&counted), span_str(rows[i].counted)));
+		buf_clear(&counted);
+		for (int at = STAGE_CONNECT; at <= STAGE_DATA; at++)
+			decide_stage(w->snapshot, (enum stage)at, &w->facts, &plain, NULL, NULL);
+		assert_true(span_eq(buf_span(&counted), span_str(rows[i].counted)));
+		assert_int_equal(plain.n_observed, rows[i].n_observed);
+		assert_memory_equal(plain.observed, rows[i].observed, sizeof(rows[i].observed));
+		/* said anew, as EHLO is: counted again, named once */
+		stage(w, STAGE_CONNECT);
+		assert_int_equal(w->v.n_observed, rows[i].n_observed);
+	}
+	buf_free(&counted);
+}
+
+static void
+test_many_observed(void **state)
+{
+	struct world *w = *state;
+	struct buf text = BUF_INIT(4096);
+
+	for (int i = 0; i < 2 * VERDICT_OBSERVED_MAX; i++)
+		assert_int_equal(buf_add_str(&text, "observe reject client *\n"), 0);
+	assert_int_equal(buf_add_char(&text, '\0'), 0);
+	walk(w, text.p, STAGE_CONNECT);
+	assert_int_equal(w->v.n_observed, VERDICT_OBSERVED_MAX);
+	assert_int_equal(w->v.observed[VERDICT_OBSERVED_MAX - 1], VERDICT_OBSERVED_MAX);
+	buf_free(&text);
+}
+
 /* --- DNS lists ------------------------------------------------------------------------------------- */
 
 static void
@@ -331,6 +404,8 @@ main(void)
 	    TEST(test_content_truths),
 	    TEST(test_expiry),
 	    TEST(test_observe),
+	    TEST(test_counted),
+	    TEST(test_many_observed),
 	    TEST(test_lists),
 	    TEST(test_flow_connect),
 	    TEST(test_branches),

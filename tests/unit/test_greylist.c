@@ -33,12 +33,16 @@ check(struct greylist *g, const char *client, const char *from, const char *to, 
     enum greylist_fact wanted, int64_t wanted_left_ms)
 {
 	struct greylist_mail m = mail_of(client, from, to);
-	int64_t left_ms = -1;
+	int64_t left_ms = -1, looked_ms = -1;
+	enum greylist_fact looked = greylist_look(g, &conf, &m, now_ms, &looked_ms);
 	enum greylist_fact fact = greylist_see(g, &conf, &m, now_ms, &left_ms);
 
 	if (fact != wanted || left_ms != wanted_left_ms)
 		fail_msg("%s <%s> <%s> at %lld: %d, %lld ms left", client, from, to,
 		    (long long)now_ms, (int)fact, (long long)left_ms);
+	/* Whoever only looks sees the same. */
+	assert_int_equal(looked, fact);
+	assert_int_equal(looked_ms, left_ms);
 }
 
 static void

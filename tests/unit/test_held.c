@@ -30,6 +30,7 @@ some_facts(void)
 	    .helo = SPAN("mail"),
 	    .user = SPAN("bob"),
 	    .tls = SPAN("TLSv1.3"),
+	    .sender = 4,
 	    .lists = lists,
 	    .n_lists = 2};
 
@@ -81,6 +82,7 @@ test_held(void **state)
 	assert_true(ip_eq(&out.facts.client, &facts.client) && out.facts.has_host);
 	assert_true(span_eq(out.facts.host, facts.host) && span_eq(out.facts.helo, facts.helo));
 	assert_true(span_eq(out.facts.user, facts.user) && span_eq(out.facts.tls, facts.tls));
+	assert_int_equal(out.facts.sender, 4);
 	assert_int_equal(out.facts.n_lists, 2);
 	assert_int_equal(out.n_rcpts, 2);
 	for (size_t i = 0; i < 2; i++) {
@@ -129,8 +131,9 @@ static void
 test_facts_refused(void **state)
 {
 	struct held_facts in = some_facts(), out;
-	struct held_list list = {
-	    .zone = SPAN("zen.example.net"), .state = HELD_LIST_STATE_LAST + 1};
+	static const struct held_list bad[] = {
+	    {.zone = {"zen.example.net", 15}, .state = HELD_LIST_STATE_LAST + 1},
+	    {.zone = {"zen.example.net", 15}, .of = HELD_LIST_OF_LAST + 1}};
 	struct held_list room[HELD_LISTS_MAX];
 	struct buf b = BUF_INIT(1 << 20);
 
@@ -140,9 +143,16 @@ test_facts_refused(void **state)
 	assert_int_equal(held_facts_get((struct span){0}, &out, room), -E_CORRUPT);
 	assert_int_equal(buf_add_char(&b, 'x'), 0);
 	assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
+	for (size_t i = 0; i < 2; i++) {
+		buf_clear(&b);
+		in.lists = &bad[i];
+		in.n_lists = 1;
+		held_facts_put(&b, &in);
+		assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
+	}
 	buf_clear(&b);
-	in.lists = &list;
-	in.n_lists = 1;
+	in.n_lists = 0;
+	in.sender = HELD_SENDER_LAST + 1;
 	held_facts_put(&b, &in);
 	assert_int_equal(held_facts_get(buf_span(&b), &out, room), -E_CORRUPT);
 	buf_free(&b);
@@ -200,6 +210,58 @@ test_replacement(void **state)
 	assert_true(span_eq(out.commit.copies[1].waits_for, SPAN("a")));
 }
 
+/* Who is there twice gets a copy that lacks something, and its original goes into quarantine. */
+static void
+test_replacement_of_stripped(void **state)
+{
+	static const struct commit_cut cut = {.at = 1, .n = 2, .text = {"x", 1}};
+	static const struct {
+		enum copy_fate fates[3];
+		bool has_cuts[3];
+		uint32_t asked[3];
+		size_t n, n_asked;
+		int result;
+	} rows[] = {
+	    {{COPY_QUARANTINE, COPY_DELIVER}, {false, true}, {0, 0}, 2, 1, 0},
+	    {{COPY_QUARANTINE, COPY_DELIVER, COPY_HOLD}, {false, true, false}, {1, 1, 0}, 3, 2, 0},
+	    {{COPY_DELIVER, COPY_DELIVER}, {false, true}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_DELIVER}, {false, false}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_QUARANTINE}, {false, false}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_DELIVER, COPY_DELIVER}, {true, true}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_DELIVER, COPY_DELIVER}, {false, true, true}, {0, 0, 0}, 3, 1,
+		-E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_DELIVER}, {false, true}, {1, 1}, 2, 2, -E_CORRUPT},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct commit_copy made[3] = {{.prefix = SPAN("A: 1\r\n")}};
+		struct commit_rcpt all[3];
+		struct replacement in = {.asked = rows[i].asked,
+				       .commit = {.id = SPAN("X"),
+					   .copies = made,
+					   .n_copies = rows[i].n,
+					   .rcpts = all,
+					   .n_rcpts = rows[i].n,
+					   .body_size = 50}},
+				   out;
+		struct buf b = BUF_INIT(1 << 20);
+
+		for (uint32_t k = 0; k < rows[i].n; k++) {
+			made[k].fate = rows[i].fates[k];
+			made[k].cuts = &cut;
+			made[k].n_cuts = rows[i].has_cuts[k];
+			all[k] = rcpts[0];
+			all[k].copy = k;
+		}
+		replacement_put(&b, &in);
+		if (replacement_get(buf_span(&b), rows[i].n_asked, &out, &replacement_room) !=
+		    rows[i].result)
+			fail_msg("row %zu", i);
+		buf_free(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -208,6 +270,7 @@ main(void)
 	    cmocka_unit_test(test_held_refused),
 	    cmocka_unit_test(test_facts_refused),
 	    cmocka_unit_test(test_replacement),
+	    cmocka_unit_test(test_replacement_of_stripped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,6 +89,19 @@ test_awaited(void **state)
 	run();
 	says(COPY_HOLD); /* MAIL1: it does not */
 	assert_int_equal(n_awaits, 2);
+	for (int i = 0; i < 3; i++) {
+		run();
+		if (i > 0)
+			deliver_now(
+			    &d, queue_find(d.queue, i == 1 ? SPAN("MAIL1") : SPAN("MAIL3")));
+		run();
+		says(COPY_DISCARD);
+	}
+	run();
+	assert_int_equal(queue_count(d.queue), 0);
+	hold_signal(&d, SPAN("av"), false); /* nobody is held: it is heard all the same */
+	accept_held_for(SPAN("MAIL4"), SENDER, SPAN("av"), two, 1);
+	assert_int_equal(n_awaits, 3);
 }
 
 /* Success with one is a signal for the others. */

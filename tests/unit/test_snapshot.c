@@ -161,6 +161,43 @@ test_content_lists(void **state)
 	buf_free(&names);
 }
 
+static void
+test_ids(void **state)
+{
+	static const char text[] =
+	    "reject client 192.0.2.1\n# x\ndnsbl a.example reject\ntag t from a@b.example\n";
+	static const struct row {
+		struct span ids;
+		bool is_good;
+	} rows[] = {
+	    {SPAN("\7\0\0\0\2\0\0\0\1\1\0\0"), true},
+	    {SPAN("\7\0\0\0\2\0\0\0"), false},
+	    {SPAN("\7\0\0\0\2\0\0\0\1\0\0\0\4\0\0\0"), false},
+	    {SPAN("\7\0\0\0\2\0\0\0\7\0\0\0"), false},
+	    {SPAN("\7\0\0\0\0\0\0\0\1\0\0\0"), false},
+	    {SPAN(""), false},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		take_policy(w, text);
+		assert_int_equal(snapshot_set_ids(w->snapshot, rows[i].ids), rows[i].is_good);
+		assert_int_equal(snapshot_rule_id(w->snapshot, 2), rows[i].is_good ? 257 : 3);
+	}
+	take_policy(w, text);
+	assert_true(snapshot_set_ids(w->snapshot, rows[0].ids));
+	assert_true(span_eq(snapshot_rule_text(w->snapshot, 7), SPAN("reject client 192.0.2.1")));
+	assert_true(span_eq(snapshot_rule_text(w->snapshot, 257), SPAN("tag t from a@b.example")));
+	assert_int_equal(snapshot_rule_text(w->snapshot, 1).n, 0);
+	assert_int_equal(snapshot_rule_text(w->snapshot, 300).n, 0);
+	assert_int_equal(snapshot_list(w->snapshot, 0)->rule, 2);
+	w->facts.client = ip_of("192.0.2.1");
+	stage(w, STAGE_CONNECT);
+	assert_int_equal(w->v.rule, 7);
+	take_policy(w, "");
+	assert_true(snapshot_set_ids(w->snapshot, SPAN("")));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -171,6 +208,7 @@ main(void)
 	    TEST(test_edits),
 	    TEST(test_content),
 	    TEST(test_content_lists),
+	    TEST(test_ids),
 	};
 
 	return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);

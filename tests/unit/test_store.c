@@ -3,12 +3,14 @@
 #include "policy/rules/rules.h"
 #include "policy/store/store.h"
 #include "relay/base/clock.h"
+#include "relay/base/wire.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -134,6 +136,113 @@ test_history(void **state)
 	assert_int_equal(store_history(f->store, on_version, &seen, NULL), 0);
 	assert_true(span_eq(buf_span(&seen), SPAN("2 2000 anna why 9\n1 1000 anna why 6\n")));
 	buf_free(&seen);
+}
+
+/* --- ids of rules ------------------------------------------------------------------------------ */
+
+static void
+assert_ids(struct fixture *f, uint64_t version, const char *wanted)
+{
+	struct buf ids = BUF_INIT(0), text = BUF_INIT(4096);
+	struct wire w;
+
+	assert_int_equal(store_text(f->store, version, &f->text, NULL), 0);
+	assert_int_equal(store_ids(f->store, version, buf_span(&f->text), &ids, NULL), 0);
+	w = wire_over(buf_span(&ids));
+	while (w.rest.n > 0)
+		assert_int_equal(buf_addf(&text, "%u ", get_u32(&w)), 0);
+	if (!span_eq(buf_span(&text), span_str(wanted)))
+		fail_msg("version %llu: %.*s", (unsigned long long)version, (int)text.n, text.p);
+	buf_free(&ids);
+	buf_free(&text);
+}
+
+static void
+test_ids(void **state)
+{
+	struct fixture *f = *state;
+	struct buf ids = BUF_INIT(0);
+
+	assert_ids(f, 0, "1 2 3 "); /* the default */
+	import(f, "a\nb\n", true);
+	assert_ids(f, 1, "1 2 ");
+	import(f, "c\n# why\nb\na\n", true);
+	assert_ids(f, 2, "3 2 1 ");
+	import(f, "c\n", true);
+	assert_ids(f, 3, "3 ");
+	import(f, "c\na\n", true); /* gone and come again: another rule */
+	assert_ids(f, 4, "3 4 ");
+	assert_int_equal(store_foresee_ids(f->store, SPAN("d\nc\n"), &ids, NULL), 0);
+	assert_int_equal(ids.n, 8);
+	assert_memory_equal(ids.p, "\5\0\0\0\3\0\0\0", 8);
+	import(f, "a\nb\n", true); /* back to version 1 as a whole: with its ids */
+	assert_ids(f, 5, "4 2 ");
+	import(f, "e\n", true);
+	assert_ids(f, 6, "5 ");
+	assert_ids(f, 2, "3 2 1 ");
+	buf_free(&ids);
+}
+
+static void
+test_ids_of_the_default(void **state)
+{
+	struct fixture *f = *state;
+	struct buf text = BUF_INIT(8192);
+
+	assert_int_equal(buf_addf(&text, "mine\n%s", default_policy), 0);
+	assert_int_equal(buf_add_char(&text, '\0'), 0);
+	import(f, text.p, true);
+	assert_ids(f, 1, "4 1 2 3 ");
+	buf_free(&text);
+}
+
+static void
+on_origin(void *arg, const struct store_origin *o)
+{
+	assert_int_equal(
+	    buf_addf(arg, "%u-%u v%llu %lld %.*s\n", o->first_id, o->next_id,
+		(unsigned long long)o->version, (long long)o->wall_ms, SPAN_ARG(o->author)),
+	    0);
+}
+
+static void
+test_origins(void **state)
+{
+	struct fixture *f = *state;
+	struct buf seen = BUF_INIT(4096);
+
+	clock_fake(1, 1000);
+	import(f, "a\nb\n", true);
+	import(f, "b\n", true);
+	clock_fake(1, 2000);
+	import(f, "b\nc\nd\n", true);
+	assert_int_equal(store_origins(f->store, on_origin, &seen, NULL), 0);
+	assert_true(span_eq(buf_span(&seen), SPAN("1-3 v1 1000 anna\n3-5 v3 2000 anna\n")));
+	buf_free(&seen);
+}
+
+/* As an older program has left it: versions without ids. */
+static void
+test_ids_of_an_older_store(void **state)
+{
+	struct fixture *f = *state;
+	char path[80];
+	sqlite3 *db;
+
+	import(f, "a\nb\n", true);
+	store_close(&f->store);
+	(void)snprintf(path, sizeof(path), "%s/policy.db", f->dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db, "DROP TABLE rule_ids; DROP TABLE hits", NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(db);
+	f->store = store_open(f->dir, false, NULL);
+	assert_ids(f, 1, "1 2 ");
+	assert_int_equal(store_origins(f->store, on_origin, NULL, NULL), 0);
+	store_close(&f->store);
+	f->store = store_open(f->dir, true, NULL);
+	import(f, "b\nc\n", true);
+	assert_ids(f, 2, "2 3 ");
 }
 
 static void
@@ -390,6 +499,10 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_empty_is_default, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_history, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ids_of_the_default, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_origins, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ids_of_an_older_store, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bytes_are_kept, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_reopen_and_readers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),

@@ -113,8 +113,11 @@ teardown(void **state)
 
 /* --- what the spool asks -------------------------------------------------------------------------- */
 
-static const struct held_list held_lists[] = {
-    {{"bad.example", 11}, LIST_LISTED, 0x7f000002}, {{"good.example", 12}, LIST_NOT_LISTED, 0}};
+static const struct held_list held_lists[] = {{.zone = {"bad.example", 11},
+						  .of = LIST_OF_CLIENT,
+						  .state = LIST_LISTED,
+						  .address = 0x7f000002},
+    {.zone = {"good.example", 12}, .of = LIST_OF_CLIENT, .state = LIST_NOT_LISTED}};
 static const struct commit_rcpt rcpts[] = {
     {.address = {"a@example.org", 13}, .gateway = {"inside", 6}},
     {.address = {"postmaster@example.org", 22}, .gateway = {"gone", 4}}};
@@ -395,7 +398,8 @@ main(void)
 	loop = loop_new();
 	spool = spool_client_new(loop, 1);
 	workers = pool_new(loop);
-	lists = list_watch_new(loop, dns_client_new(loop), 1000, report, NULL);
+	lists = list_watch_new(loop, dns_client_new(loop), LIST_OF_ADDRESSES,
+	    &(struct conf_dns){.probe_ms = 1000}, report, NULL);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	pool_free(&workers);
 	return failed;

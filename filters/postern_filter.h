@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define PNF_ABI_MAJOR 1 /* differs: the filter is refused */
-#define PNF_ABI_MINOR 0 /* the filter's is later than Postern's: it is refused too */
+#define PNF_ABI_MINOR 1 /* the filter's is later than Postern's: it is refused too */
 
 /* Text that is not ours: never NUL-terminated, valid until the hook returns; the bytes of parts
  * (raw, decoded, text) and of the whole message until `done` has returned. */
@@ -41,7 +41,8 @@ enum {
 enum {
 	PNF_MAY_EDIT_HEADERS = 1,
 	PNF_MAY_TAG = 2,
-	PNF_MAY_SCORE = 4 /* tags with a score other than 0 */
+	PNF_MAY_SCORE = 4,     /* tags with a score other than 0 */
+	PNF_MAY_NAME_PARTS = 8 /* since 1.1: outcomes about one part, for `strip` */
 };
 
 struct pnf_msg;    /* opaque: one message being judged */
@@ -167,6 +168,13 @@ struct pnf_host {
 	int64_t (*ms_left)(struct pnf_msg *);
 	const char *(*tmpdir)(struct pnf_msg *); /* private to this worker */
 	void (*log)(struct pnf_msg *, const char *event, struct pnf_span text);
+
+	/* Since 1.1.  As outcome, and says which part it is about (pnf_part.id, pnf_member.part); call
+	 * it for each such part.  Where configuration has the action `strip` for the outcome, these
+	 * parts are taken out of the mail; of an outcome that was also reported without a part, none
+	 * is, and the mail goes into quarantine.  -1 too when there is no such part, or .may does
+	 * not allow it. */
+	int (*outcome_part)(struct pnf_msg *, const char *name, uint32_t part, struct pnf_span why);
 };
 
 enum { PNF_LOADED = 0, PNF_BROKEN = -1, PNF_NOT_NOW = -2 };

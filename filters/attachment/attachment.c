@@ -23,8 +23,9 @@ struct attachment {
 	struct hashes *hashes; /* NULL: none */
 	uint32_t depth, files;
 	uint64_t bytes;
-	unsigned reported; /* of the message at hand: bit for each outcome */
-	uint32_t seen;     /* members of it */
+	uint32_t part;     /* the part at hand */
+	unsigned reported; /* of it: bit for each outcome */
+	uint32_t seen;     /* members of the message */
 };
 
 static struct span
@@ -109,8 +110,18 @@ attachment_connect(void *self, struct pnf_msg *msg, const struct pnf_client *cli
 
 	(void)msg; /* nothing to look at yet: only the state of the last message goes */
 	(void)client;
+	a->part = UINT32_MAX;
 	a->reported = 0;
 	a->seen = 0;
+}
+
+/* What is found from here on is about this part; its hooks come in a row. */
+static void
+look_at(struct attachment *a, uint32_t part)
+{
+	if (a->part != part)
+		a->reported = 0;
+	a->part = part;
 }
 
 /* `what` is a word of ours, `which` what it is about, from outside. */
@@ -131,7 +142,8 @@ report(struct attachment *a, struct pnf_msg *msg, enum outcome outcome, const ch
 	a->reported |= 1u << outcome;
 	(void)snprintf(why, sizeof(why), "%s%s%.*s", what, which.n > 0 ? " " : "",
 	    SPAN_ARG(span_take(which, SHOWN_MAX)));
-	(void)a->host->outcome(msg, names[outcome], (struct pnf_span){why, strlen(why)});
+	(void)a->host->outcome_part(
+	    msg, names[outcome], a->part, (struct pnf_span){why, strlen(why)});
 }
 
 static void
@@ -175,6 +187,7 @@ attachment_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
 {
 	struct attachment *a = self;
 
+	look_at(a, part->id);
 	if (!(part->flags & PNF_PART_MULTIPART))
 		judge_type(a, msg, from_pnf(part->type));
 	for (size_t i = 0; i < part->n_names; i++)
@@ -189,6 +202,7 @@ attachment_member(void *self, struct pnf_msg *msg, const struct pnf_member *m)
 	struct attachment *a = self;
 	struct span name = from_pnf(m->name);
 
+	look_at(a, m->part);
 	judge_name(a, msg, name);
 	judge_type(a, msg, from_pnf(m->type));
 	if (a->hashes != NULL && m->sha256 != NULL && hashes_have(a->hashes, m->sha256))

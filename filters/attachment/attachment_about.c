@@ -32,6 +32,7 @@ static const struct pnf_option options[] = {
 const struct pnf_about attachment_about = {.name = "attachment",
     .version = "0.1",
     .summary = "attachments by name, type, hash and content of archives",
+    .may = PNF_MAY_NAME_PARTS,
     .needs = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_MEMBERS,
     .outcomes = outcomes,
     .options = options};

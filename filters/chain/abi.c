@@ -80,6 +80,7 @@ AT(pnf_host, header_remove, 96);
 AT(pnf_host, ms_left, 104);
 AT(pnf_host, tmpdir, 112);
 AT(pnf_host, log, 120);
+AT(pnf_host, outcome_part, 128); /* 1.1 */
 
 AT(pnf_filter, abi_major, 0);
 AT(pnf_filter, abi_minor, 2);
@@ -102,7 +103,7 @@ enum {
 	SIZE_1_0 = 112, /* of struct pnf_filter in ABI 1.0 */
 	NEEDS_ALL = PNF_NEEDS_PARTS | PNF_NEEDS_DECODED | PNF_NEEDS_TMPDIR | PNF_NEEDS_MEMBERS |
 		    PNF_NEEDS_NO_TYPES,
-	MAY_ALL = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE
+	MAY_ALL = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE | PNF_MAY_NAME_PARTS
 };
 _Static_assert(sizeof(struct pnf_filter) >= SIZE_1_0, "struct pnf_filter has shrunk");
 
@@ -212,6 +213,11 @@ check_outcomes(const struct pnf_about *about, struct err *err)
 		if (!action_parse(span_str(all[i].action), &action))
 			return err_set(err, E_SYNTAX,
 			    "outcome \"%s\" has no action; give one like \"tag\" or \"reject\"",
+			    all[i].name);
+		if (action == ACTION_STRIP && !(about->may & PNF_MAY_NAME_PARTS))
+			return err_set(err, E_SYNTAX,
+			    "outcome \"%s\" has the action \"strip\" without PNF_MAY_NAME_PARTS; "
+			    "declare it in .may, or give another action",
 			    all[i].name);
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(all[k].name, all[i].name) == 0)

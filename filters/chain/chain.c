@@ -98,9 +98,9 @@ chain_load(struct chain *c, struct err *err)
 		struct chain_filter *f = &c->filters[i];
 		int r = f->is_loaded ? PNF_LOADED : filter_load(c, f);
 
-		if (r == PNF_BROKEN && result != -E_CONFIG)
+		if (r == PNF_BROKEN && result == 0)
 			result = err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
-		if (r != PNF_LOADED && result == 0)
+		if (r != PNF_LOADED && r != PNF_BROKEN && result != -E_AGAIN)
 			result = err_set(err, E_AGAIN, "filter %s: %s", f->conf->name, f->why);
 	}
 	return result;
@@ -272,6 +272,7 @@ run_filter(struct pnf_msg *m, const struct chain_filter *f, const struct scan_re
 	    .flow = to_pnf(span_str(m->flow->name))};
 
 	m->now = f;
+	memset(m->may_strip, 0, sizeof(m->may_strip));
 	m->deadline_mono_ms = clock_mono_ms() + f->conf->deadline_ms;
 	if (p->connect != NULL)
 		p->connect(f->self, m, &client);
@@ -340,6 +341,7 @@ chain_scan(struct chain *c, const struct scan_request *request, struct span body
 	decode_headers(m);
 	note_anomalies(m);
 	run_filters(c, m, request, progress, arg);
+	strips_place(m);
 	if (snapshot != NULL)
 		truths_fill(m, snapshot);
 	if (request->wants_hosts)

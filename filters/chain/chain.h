@@ -50,7 +50,7 @@ void chain_free(struct chain **c);
 /*
  * Loads what is not loaded.  What cannot be loaded keeps is_loaded == false and a `why`.  0; -E_AGAIN
  * when that may change by itself; -E_CONFIG when the settings of one can never work.  err says of
- * which filter, the first of that kind.
+ * which filter, the first of that kind; -E_AGAIN when there are both.
  */
 int chain_load(struct chain *c, struct err *err);
 /* In a worker, in its sandbox: the start hooks of all loaded filters. */

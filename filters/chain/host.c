@@ -1,3 +1,4 @@
+#include "filters/chain/abi.h"
 #include "filters/chain/run.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
@@ -65,9 +66,8 @@ host_alloc(struct pnf_msg *m, size_t n)
 	return arena_alloc(&m->memory, n);
 }
 
-/* A copy of at most max bytes, whole characters, without control characters. */
-static struct span
-copy_line(struct pnf_msg *m, struct span s, size_t max)
+struct span
+run_line(struct pnf_msg *m, struct span s, size_t max)
 {
 	struct span in = span_take(s, max);
 	size_t n = 0;
@@ -103,17 +103,58 @@ run_record(struct pnf_msg *m, uint8_t filter, int outcome, struct span why)
 		r->n_outcomes--;
 	}
 	r->outcomes[r->n_outcomes++] = (struct scan_outcome){
-	    .filter = filter, .outcome = (int8_t)outcome, .why = copy_line(m, why, SCAN_WHY_MAX)};
+	    .filter = filter, .outcome = (int8_t)outcome, .why = run_line(m, why, SCAN_WHY_MAX)};
 }
 
-static bool
-is_recorded(const struct pnf_msg *m, int outcome)
+size_t
+run_recorded(const struct pnf_msg *m, int outcome)
 {
 	for (size_t i = 0; i < m->result.n_outcomes; i++)
 		if (m->result.outcomes[i].filter == m->filter &&
 		    m->result.outcomes[i].outcome == outcome)
-			return true;
-	return false;
+			return i;
+	return SIZE_MAX;
+}
+
+enum { OUTCOME_FAILURE = -1, OUTCOME_UNKNOWN = -2 };
+
+static int
+outcome_index(const struct pnf_msg *m, const char *name)
+{
+	const struct pnf_outcome *known = m->now->plugin->about->outcomes;
+
+	if (strcmp(name, "failure") == 0)
+		return OUTCOME_FAILURE;
+	for (int i = 0; known != NULL && known[i].name != NULL && i <= INT8_MAX; i++)
+		if (strcmp(known[i].name, name) == 0)
+			return i;
+	return OUTCOME_UNKNOWN;
+}
+
+static void
+record(struct pnf_msg *m, const char *name, int index, struct span why)
+{
+	/* Outcomes that say that the message, or this worker, is not to be trusted further. */
+	if (index < 0 || strcmp(name, "unscannable") == 0 || strcmp(name, "malformed") == 0)
+		m->is_rough = true;
+	/* Once is enough: so a filter that repeats itself cannot crowd out the others. */
+	if (run_recorded(m, index) == SIZE_MAX)
+		run_record(m, m->filter, index, why);
+}
+
+/* Whether somebody's mail may lose a part for it: else nobody need know which. */
+static bool
+may_strip(struct pnf_msg *m, int index)
+{
+	uint8_t *known;
+
+	if (index < 0 || index >= ABI_OUTCOMES_MAX)
+		return false;
+	known = &m->may_strip[index];
+	if (*known == 0)
+		*known = 1 + config_may_be(m->chain->config, &m->flow->filters[m->filter], index,
+				 ACTION_STRIP);
+	return *known == 2;
 }
 
 /* In the log, once for a filter and message: who writes filters would look for it in vain else. */
@@ -123,7 +164,7 @@ refuse(struct pnf_msg *m, const char *what, const char *name)
 	if (!(m->has_refused & 1u << m->filter))
 		log_event(LOG_WARN, "filter overreaches", KV("id", m->id),
 		    KV_STR("filter", m->now->conf->name), KV_STR("what", what),
-		    KV("name", copy_line(m, span_str(name), SCAN_TAG_NAME_MAX)));
+		    KV("name", run_line(m, span_str(name), SCAN_TAG_NAME_MAX)));
 	m->has_refused |= 1u << m->filter;
 	return -1;
 }
@@ -133,7 +174,7 @@ static int
 refuse_outcome(struct pnf_msg *m, const char *name)
 {
 	m->is_rough = true;
-	if (!is_recorded(m, -1))
+	if (run_recorded(m, -1) == SIZE_MAX)
 		run_record(
 		    m, m->filter, -1, SPAN("it reported an outcome that it has not declared"));
 	return refuse(m, "an outcome that it has not declared", name);
@@ -142,22 +183,30 @@ refuse_outcome(struct pnf_msg *m, const char *name)
 static int
 host_outcome(struct pnf_msg *m, const char *name, struct pnf_span why)
 {
-	const struct pnf_outcome *known = m->now->plugin->about->outcomes;
-	int index = -1;
+	int index = outcome_index(m, name);
 
-	if (strcmp(name, "failure") != 0) {
-		for (index = 0; known != NULL && known[index].name != NULL; index++)
-			if (strcmp(known[index].name, name) == 0)
-				break;
-		if (known == NULL || known[index].name == NULL || index > INT8_MAX)
-			return refuse_outcome(m, name);
-	}
-	/* Outcomes that say that the message, or this worker, is not to be trusted further. */
-	if (index < 0 || strcmp(name, "unscannable") == 0 || strcmp(name, "malformed") == 0)
-		m->is_rough = true;
-	/* Once is enough: so a filter that repeats itself cannot crowd out the others. */
-	if (!is_recorded(m, index))
-		run_record(m, m->filter, index, from_pnf(why));
+	if (index == OUTCOME_UNKNOWN)
+		return refuse_outcome(m, name);
+	record(m, name, index, from_pnf(why));
+	if (may_strip(m, index))
+		strips_give_up(m, run_recorded(m, index), SPAN("it is about no part alone"));
+	return 0;
+}
+
+static int
+host_outcome_part(struct pnf_msg *m, const char *name, uint32_t part, struct pnf_span why)
+{
+	int index = outcome_index(m, name);
+
+	if (index == OUTCOME_UNKNOWN)
+		return refuse_outcome(m, name);
+	if (!(m->now->plugin->about->may & PNF_MAY_NAME_PARTS))
+		return refuse(m, "a part, without PNF_MAY_NAME_PARTS", name);
+	if (part >= m->mime.n_parts)
+		return refuse(m, "a part that is none", name);
+	record(m, name, index, from_pnf(why));
+	if (may_strip(m, index))
+		strips_mark(m, run_recorded(m, index), part, from_pnf(why));
 	return 0;
 }
 
@@ -176,8 +225,8 @@ host_tag(struct pnf_msg *m, const char *name, int32_t score_milli, struct pnf_sp
 	if (r->n_tags == SCAN_TAGS_MAX)
 		return refuse(m, "more tags than fit", name);
 	r->tags[r->n_tags++] = (struct scan_tag){.filter = m->filter,
-	    .name = copy_line(m, span_str(name), SCAN_TAG_NAME_MAX),
-	    .why = copy_line(m, from_pnf(why), SCAN_WHY_MAX),
+	    .name = run_line(m, span_str(name), SCAN_TAG_NAME_MAX),
+	    .why = run_line(m, from_pnf(why), SCAN_WHY_MAX),
 	    .score_milli = score_milli};
 	return 0;
 }
@@ -306,7 +355,7 @@ static void
 host_log(struct pnf_msg *m, const char *event, struct pnf_span text)
 {
 	log_event(LOG_INFO, event, KV("id", m->id), KV_STR("filter", m->now->conf->name),
-	    KV("text", copy_line(m, from_pnf(text), SCAN_WHY_MAX)));
+	    KV("text", run_line(m, from_pnf(text), SCAN_WHY_MAX)));
 }
 
 const struct pnf_host *
@@ -329,7 +378,8 @@ host_table(void)
 	    .header_remove = host_header_remove,
 	    .ms_left = host_ms_left,
 	    .tmpdir = host_tmpdir,
-	    .log = host_log};
+	    .log = host_log,
+	    .outcome_part = host_outcome_part};
 
 	return &table;
 }

@@ -267,7 +267,7 @@ filter_prepare(struct role *role, struct err *err)
 		return -err->code;
 	f.chain = chain_new(role->config, code_of, f.folder);
 	r = chain_load(f.chain, err);
-	if (r < 0 && role->is_successor) { /* the one before it goes on */
+	if (r < 0 && r != -E_CONFIG && role->is_successor) { /* the one before it goes on */
 		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err->text));
 		return r;
 	}

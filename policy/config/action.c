@@ -3,6 +3,7 @@
 static const char *const actions[ACTION_COUNT] = {
     [ACTION_PASS] = "pass",
     [ACTION_TAG] = "tag",
+    [ACTION_STRIP] = "strip",
     [ACTION_QUARANTINE] = "quarantine",
     [ACTION_DISCARD] = "discard",
     [ACTION_HOLD] = "hold",
@@ -32,4 +33,16 @@ bool
 action_refuses_at_once(enum action a)
 {
 	return a == ACTION_TEMPFAIL || a == ACTION_REJECT;
+}
+
+bool
+action_delivers(enum action a)
+{
+	return a <= ACTION_STRIP;
+}
+
+bool
+action_marks(enum action a)
+{
+	return a == ACTION_TAG || a == ACTION_STRIP;
 }

@@ -6,6 +6,7 @@
 enum action {
 	ACTION_PASS,
 	ACTION_TAG,        /* deliver, marked */
+	ACTION_STRIP,      /* deliver, marked, without the parts in question; all of it kept here */
 	ACTION_QUARANTINE, /* 250, kept here, not forwarded */
 	ACTION_DISCARD,    /* 250, dropped, recorded */
 	ACTION_HOLD,       /* 250, spooled, filtered again later */
@@ -19,6 +20,10 @@ enum { ACTION_COUNT = ACTION_KEEP + 1 };
 const char *action_name(enum action a);
 /* Whether the client is refused as soon as it is decided: all but `keep` need no bytes for that. */
 bool action_refuses_at_once(enum action a);
+/* Whether the recipient gets the message. */
+bool action_delivers(enum action a);
+/* ... and gets it marked. */
+bool action_marks(enum action a);
 bool action_parse(struct span word, enum action *out);
 
 #endif

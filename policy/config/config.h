@@ -371,6 +371,9 @@ const struct conf_domain *config_domain_of(const struct config *c, struct span a
  * (NULL: to none of ours): the domain's word, else the flow's, else the filter's. */
 enum action config_action(
     const struct conf_flow_filter *filter, const struct conf_domain *domain, int outcome);
+/* Whether it is that for mail to anybody. */
+bool config_may_be(
+    const struct config *c, const struct conf_flow_filter *filter, int outcome, enum action action);
 bool nets_have(const struct nets *nets, const struct ip *ip);
 /* Whether there is work for the key role: a listener with TLS or with users. */
 bool config_needs_key(const struct config *c);

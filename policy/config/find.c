@@ -117,6 +117,18 @@ config_action(const struct conf_flow_filter *filter, const struct conf_domain *d
 }
 
 bool
+config_may_be(
+    const struct config *c, const struct conf_flow_filter *filter, int outcome, enum action action)
+{
+	if (config_action(filter, NULL, outcome) == action)
+		return true;
+	for (size_t i = 0; i < c->n_domains; i++)
+		if (config_action(filter, &c->domains[i], outcome) == action)
+			return true;
+	return false;
+}
+
+bool
 nets_have(const struct nets *nets, const struct ip *ip)
 {
 	for (size_t i = 0; i < nets->n; i++)

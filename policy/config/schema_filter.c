@@ -108,7 +108,8 @@ known_add_actions(struct known *k)
 }
 
 static void
-read_action(struct reading *r, const struct node *n, enum action *out)
+read_action(
+    struct reading *r, const struct node *n, const struct pnf_about *plugin, enum action *out)
 {
 	const struct value *v;
 	struct known known = {.n = 0};
@@ -120,6 +121,11 @@ read_action(struct reading *r, const struct node *n, enum action *out)
 	if (!action_parse(v->text, &a)) {
 		known_add_actions(&known);
 		schema_known_complain(r, v->line, "action", "", v->text, &known);
+	} else if (a == ACTION_STRIP && !(plugin->may & PNF_MAY_NAME_PARTS)) {
+		config_complain(r->complaints, v->line,
+		    "action \"strip\" of \"%s\": plugin %s does not say which part it is about; "
+		    "write pass, tag, quarantine, discard, hold, tempfail, reject or keep",
+		    SHOW(n->word), plugin->name);
 	} else {
 		*out = a;
 	}
@@ -324,7 +330,7 @@ read_filter_word(
 		return; /* of an unknown plugin no word can be judged */
 	i = find_outcome(f->plugin, n->word);
 	if (i < count_outcomes(f->plugin)) {
-		read_action(r, n, &f->actions.outcomes[i]);
+		read_action(r, n, f->plugin, &f->actions.outcomes[i]);
 		return;
 	}
 	i = find_option(f->plugin, n->word);
@@ -483,7 +489,7 @@ read_override(struct reading *r, const struct node *section, const struct pnf_ab
 			continue;
 		i = find_outcome(p, n->word);
 		if (i < count_outcomes(p))
-			read_action(r, n, &actions->outcomes[i]);
+			read_action(r, n, p, &actions->outcomes[i]);
 		else if (is_own_word(n->word) || find_option(p, n->word) < count_options(p))
 			config_complain(r->complaints, n->line,
 			    "\"%s\" cannot differ by %s, only actions can; write it into filter "

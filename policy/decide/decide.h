@@ -18,7 +18,8 @@ enum {
 	VERDICT_TAGS_MAX = 48,
 	VERDICT_REPLY_MAX = 400,
 	VERDICT_WHY_MAX = 200,
-	VERDICT_OBSERVED_MAX = 16 /* rules; further ones are counted, but not named */
+	VERDICT_OUTCOMES_MAX = 256, /* of the facts */
+	VERDICT_OBSERVED_MAX = 16   /* rules; further ones are counted, but not named */
 };
 
 /* Called for each rule that matched and was not passed over: `observe` rules too. */
@@ -29,6 +30,7 @@ struct filter_outcome {
 	const struct conf_flow_filter *filter;
 	int outcome;
 	struct span why;
+	struct span uncut; /* why the parts it is about cannot be taken out; empty: they can */
 };
 
 struct filter_tag {
@@ -113,6 +115,8 @@ struct verdict {
 	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
 	uint32_t observed[VERDICT_OBSERVED_MAX]; /* `observe` rules that matched */
 	size_t n_observed;
+	/* With ACTION_STRIP: bit i % 64 of word i / 64: outcome i of the facts takes its parts out. */
+	uint64_t strips[VERDICT_OUTCOMES_MAX / 64];
 };
 
 /* One line of the trace: which rule saw which fact, and what came of it. */
@@ -139,5 +143,7 @@ void decide_stage(const struct snapshot *snapshot, enum stage stage, const struc
     struct verdict *v, decide_tracer *tracer, void *tracer_arg);
 
 const char *stage_name(enum stage stage);
+/* Whether the parts that this outcome of the facts is about are to be taken out. */
+bool verdict_strips(const struct verdict *v, size_t outcome);
 
 #endif

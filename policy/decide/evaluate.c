@@ -56,7 +56,7 @@ tag_truth(const struct decide_walk *w, const struct rule_facet *f, struct span *
 	for (size_t i = 0; i < facts->n_filter_tags; i++)
 		t = one_tag(f, facts->filter_tags[i].name, t, value);
 	for (size_t i = 0; i < facts->n_outcomes; i++) {
-		struct span name = outcome_tag(&facts->outcomes[i], facts->domain);
+		struct span name = outcome_tag(w, &facts->outcomes[i]);
 
 		if (name.n > 0)
 			t = one_tag(f, name, t, value);

@@ -1,5 +1,6 @@
 /* outcome.c - what filters found, and what the sum of scores comes to. */
 #include "policy/decide/walk.h"
+#include "relay/base/err.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +17,22 @@ is_never_spared(const struct conf_filter *filter)
 		if (strcmp(filter->plugin->name, plugins[i]) == 0)
 			return true;
 	return false;
+}
+
+/* Its parts were to be taken out, and cannot be. */
+static bool
+is_kept_whole(const struct decide_walk *w, const struct filter_outcome *o)
+{
+	return o->uncut.n > 0 &&
+	       config_action(o->filter, w->facts->domain, o->outcome) == ACTION_STRIP;
+}
+
+static enum action
+action_of(const struct decide_walk *w, const struct filter_outcome *o)
+{
+	enum action action = config_action(o->filter, w->facts->domain, o->outcome);
+
+	return is_kept_whole(w, o) ? ACTION_QUARANTINE : action;
 }
 
 static void
@@ -35,17 +52,20 @@ say_outcome(struct decide_walk *w, const struct filter_outcome *o, enum action a
 		(void)snprintf(text, sizeof(text), "Message %s by %s: %.*s",
 		    action == ACTION_TEMPFAIL ? "deferred" : "refused", filter->name,
 		    SPAN_ARG(span_take(why, VERDICT_WHY_MAX)));
-	(void)snprintf(reason, sizeof(reason), "filter %s: %s%s%.*s", filter->name, name,
-	    o->why.n > 0 ? ": " : "", SPAN_ARG(span_take(o->why, VERDICT_WHY_MAX)));
+	(void)snprintf(reason, sizeof(reason), "filter %s: %s%s%.*s%s%s%.*s", filter->name, name,
+	    is_kept_whole(w, o) ? ", not stripped (" : "",
+	    SPAN_ARG(span_take(is_kept_whole(w, o) ? o->uncut : SPAN(""), VERDICT_WHY_MAX)),
+	    is_kept_whole(w, o) ? ")" : "", o->why.n > 0 ? ": " : "",
+	    SPAN_ARG(span_take(o->why, VERDICT_WHY_MAX)));
 	ruling.text = span_str(text);
 	ruling.why = span_str(reason);
 	walk_rule(w, &ruling);
 }
 
 struct span
-outcome_tag(const struct filter_outcome *o, const struct conf_domain *domain)
+outcome_tag(const struct decide_walk *w, const struct filter_outcome *o)
 {
-	if (config_action(o->filter, domain, o->outcome) != ACTION_TAG)
+	if (!action_marks(action_of(w, o)))
 		return (struct span){0};
 	if (o->outcome < 0)
 		return SPAN("unscanned");
@@ -53,24 +73,53 @@ outcome_tag(const struct filter_outcome *o, const struct conf_domain *domain)
 }
 
 static void
+mark(struct decide_walk *w, const struct filter_outcome *o)
+{
+	struct verdict_tag tag = {
+	    .name = outcome_tag(w, o), .by = span_str(o->filter->filter->name), .why = o->why};
+
+	walk_tag(w, &tag, 0);
+}
+
+static void
+strip(struct decide_walk *w, const struct filter_outcome *o)
+{
+	size_t i = (size_t)(o - w->facts->outcomes);
+
+	must(i < VERDICT_OUTCOMES_MAX);
+	w->v->strips[i / 64] |= (uint64_t)1 << (i % 64);
+	mark(w, o);
+	say_outcome(w, o, ACTION_STRIP);
+}
+
+bool
+verdict_strips(const struct verdict *v, size_t outcome)
+{
+	return v->action == ACTION_STRIP && outcome < VERDICT_OUTCOMES_MAX &&
+	       (v->strips[outcome / 64] >> (outcome % 64) & 1) != 0;
+}
+
+static void
 weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 {
 	const struct conf_filter *filter = o->filter->filter;
 	bool is_failure = o->outcome < 0;
-	enum action action = config_action(o->filter, w->facts->domain, o->outcome);
-	struct verdict_tag tag = {.by = span_str(filter->name), .why = o->why};
+	enum action action = action_of(w, o);
+	const char *result = action_name(action);
 
 	if (action == ACTION_TAG) {
-		tag.name = outcome_tag(o, w->facts->domain);
-		walk_tag(w, &tag, 0);
+		mark(w, o);
 	} else if (action > ACTION_TAG && w->v->is_accepted && !is_failure &&
 		   !is_never_spared(filter)) {
-		walk_trace(w, "filter", tag.by, 0, "skipped: accepted");
-		return;
+		result = "skipped: accepted";
+	} else if (action == ACTION_STRIP) {
+		strip(w, o);
 	} else if (action > ACTION_TAG) {
 		say_outcome(w, o, action);
+		if (is_kept_whole(w, o))
+			result = "quarantine: cannot be stripped";
 	}
-	walk_trace(w, "filter", tag.by, 0, action_name(action));
+	walk_trace(w, "filter", span_str(filter->name), 0, result);
 }
 
 void

@@ -71,9 +71,8 @@ void walk_rate(struct decide_walk *w);
 void walk_greylist(struct decide_walk *w);
 /* sender.c: STAGE_MAIL, what the DNS says of the sender's domain. */
 void walk_sender(struct decide_walk *w);
-/* outcome.c: the tag that an outcome stands for in mail to this domain (NULL: none of ours); empty:
- * none. */
-struct span outcome_tag(const struct filter_outcome *o, const struct conf_domain *domain);
+/* outcome.c: the tag that an outcome stands for, for this recipient; empty: none. */
+struct span outcome_tag(const struct decide_walk *w, const struct filter_outcome *o);
 /* outcome.c: filters' tags and outcomes, then the score. */
 void walk_outcomes(struct decide_walk *w);
 void walk_score(struct decide_walk *w);

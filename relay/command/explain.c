@@ -342,6 +342,7 @@ run_filters(struct explanation *e)
 		return command_fail(EXIT_TEMPFAIL, "the filters cannot be run: %s", err.text);
 	findings_add_failures(&job.result, e->flow, job.failed);
 	findings_gather(&e->findings, e->flow, &job.result);
+	e->result = &job.result;
 	e->n_hosts = job.result.n_hosts;
 	memcpy(e->hosts, job.result.hosts, sizeof(e->hosts));
 	return EXIT_OK;

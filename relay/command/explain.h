@@ -49,6 +49,7 @@ struct explanation {
 	enum sender_fact sender;
 	struct content content;
 	struct findings findings;
+	const struct scan_result *result; /* NULL: no filter has run */
 	struct conduct conduct;
 	struct verdict verdict; /* of the session and the sender */
 	bool is_ended;          /* the client hears of it before it can name a sender */

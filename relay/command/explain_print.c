@@ -1,5 +1,6 @@
 /* explain_print.c - what `postern explain` prints. */
 #include "relay/command/explain.h"
+#include "relay/command/explain_marks.h"
 
 #include <stdio.h>
 
@@ -25,7 +26,7 @@ print_reply(struct json *j, const struct explanation *e, const struct verdict *v
 bool
 explain_is_delivered(const struct verdict *v)
 {
-	return v->action <= ACTION_TAG;
+	return action_delivers(v->action);
 }
 
 static size_t
@@ -76,10 +77,7 @@ explain_print_json(struct explanation *e)
 	else
 		json_none(&j, "rule");
 	json_decimal(&j, "score", v->score_milli);
-	json_open(&j, "tags", '[');
-	for (size_t i = 0; i < v->n_tags; i++)
-		json_text(&j, NULL, v->tags[i].name);
-	json_close(&j, ']');
+	explain_tags(&j, v);
 	json_open(&j, "recipients", '[');
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		const struct outcome *o = &e->outcomes[i];
@@ -92,6 +90,7 @@ explain_print_json(struct explanation *e)
 		for (size_t k = 0; o->gateway != NULL && k < o->gateway->n_servers; k++)
 			json_str(&j, NULL, o->gateway->servers[k].text);
 		json_close(&j, ']');
+		explain_strip(&j, &o->verdict, e->result);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');
@@ -109,8 +108,7 @@ print_verdict(const struct explanation *e, const char *to, const struct verdict 
 	printf("%s: %s, decided at %s by %.*s%s%s\n  %.*s\n", to, action_name(v->action),
 	    stage_name(v->stage), SPAN_ARG(v->by.n > 0 ? v->by : SPAN("no rule")),
 	    v->why[0] ? ": " : "", v->why, (int)reply.n, reply.p);
-	for (size_t i = 0; i < v->n_tags; i++)
-		printf("  tag %.*s by %.*s\n", SPAN_ARG(v->tags[i].name), SPAN_ARG(v->tags[i].by));
+	explain_print_marks(v, e->result);
 	buf_free(&reply);
 }
 

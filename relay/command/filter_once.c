@@ -125,6 +125,18 @@ keep(struct filter_job *job, struct span s)
 }
 
 static void
+keep_parts(struct filter_job *job, const struct scan_result *result)
+{
+	for (size_t i = 0; i < result->n_parts; i++) {
+		job->result.parts[i].name = keep(job, result->parts[i].name);
+		job->result.parts[i].declared = keep(job, result->parts[i].declared);
+		job->result.parts[i].type = keep(job, result->parts[i].type);
+	}
+	for (size_t i = 0; i < result->n_marks; i++)
+		job->result.marks[i].why = keep(job, result->marks[i].why);
+}
+
+static void
 on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 {
 	struct run *run = s->arg;
@@ -135,12 +147,15 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 	if (result != NULL) {
 		job->result = *result;
 		job->result.truths = keep(job, result->truths);
-		for (size_t i = 0; i < result->n_outcomes; i++)
+		for (size_t i = 0; i < result->n_outcomes; i++) {
 			job->result.outcomes[i].why = keep(job, result->outcomes[i].why);
+			job->result.outcomes[i].uncut = keep(job, result->outcomes[i].uncut);
+		}
 		for (size_t i = 0; i < result->n_tags; i++) {
 			job->result.tags[i].name = keep(job, result->tags[i].name);
 			job->result.tags[i].why = keep(job, result->tags[i].why);
 		}
+		keep_parts(job, result);
 		for (size_t i = 0; i < result->n_hosts; i++)
 			job->result.hosts[i] = keep(job, result->hosts[i]);
 		job->result.n_edits = 0; /* nothing is sent on */

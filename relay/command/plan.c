@@ -58,8 +58,8 @@ static const struct {
 	const char *name;
 } needs[] = {{PNF_NEEDS_PARTS, "parts"}, {PNF_NEEDS_DECODED, "decoded"},
     {PNF_NEEDS_TMPDIR, "tmpdir"}, {PNF_NEEDS_MEMBERS, "members"}, {PNF_NEEDS_NO_TYPES, "no types"}},
-  rights[] = {
-      {PNF_MAY_EDIT_HEADERS, "edit headers"}, {PNF_MAY_TAG, "tag"}, {PNF_MAY_SCORE, "score"}};
+  rights[] = {{PNF_MAY_EDIT_HEADERS, "edit headers"}, {PNF_MAY_TAG, "tag"},
+      {PNF_MAY_SCORE, "score"}, {PNF_MAY_NAME_PARTS, "name parts"}};
 
 enum { NEEDS = sizeof(needs) / sizeof(needs[0]), RIGHTS = sizeof(rights) / sizeof(rights[0]) };
 

@@ -162,10 +162,11 @@ static bool
 read_original(struct spool *spool, const struct queue_entry *e, const struct queue_copy *copy,
     bool is_delay, struct buf *to)
 {
-	uint64_t body = e->size - e->copies[0].prefix_n;
+	uint64_t body = e->body;
 	size_t n = copy->prefix_n;
 
-	if (!is_delay && wants_whole(e) && body + n <= BOUNCE_FULL_MAX) {
+	/* A copy that lacks some of it is tagged, and nobody is told that it failed. */
+	if (!is_delay && wants_whole(e) && copy->n_cuts == 0 && body + n <= BOUNCE_FULL_MAX) {
 		if (read_part(spool, e, copy->prefix, n, to) &&
 		    read_part(spool, e, e->prefixes, (size_t)body, to))
 			return true;

@@ -5,13 +5,37 @@
 #include "relay/deliver/queue.h"
 
 enum {
-	ENVELOPE_VERSION = 2, /* 1: nothing held could be filtered again */
+	ENVELOPE_VERSION = 3, /* 2: copies had no cuts; 1: nothing held could be filtered again */
 	NOTE_VERSION = 2,
 	HELD_WHY_MAX = 2048,
 	NOTE_LEG = 20, /* bytes of a leg and of a recipient without their texts */
 	NOTE_RCPT = 5,
 	NOTE_TEXT_SHORT = 100 /* COMMIT_RCPTS_MAX of everything fit then */
 };
+
+static void
+put_cuts(struct buf *to, const struct commit_copy *c)
+{
+	put_u32(to, (uint32_t)c->n_cuts);
+	for (size_t i = 0; i < c->n_cuts; i++) {
+		put_u64(to, c->cuts[i].at);
+		put_u64(to, c->cuts[i].n);
+		put_u32(to, (uint32_t)c->cuts[i].text.n);
+	}
+}
+
+int
+envelope_put_prefixes(struct buf *to, const struct envelope *e)
+{
+	for (size_t i = 0; i < e->n_copies; i++) {
+		const struct commit_copy *c = &e->copies[i];
+
+		(void)buf_add_span(to, c->prefix); /* sticky */
+		for (size_t k = 0; k < c->n_cuts; k++)
+			(void)buf_add_span(to, c->cuts[k].text); /* sticky */
+	}
+	return to->failed ? -E_LIMIT : 0;
+}
 
 void
 envelope_put(struct buf *to, const struct envelope *e)
@@ -32,6 +56,7 @@ envelope_put(struct buf *to, const struct envelope *e)
 		put_span(to, e->copies[i].why);
 		put_span(to, e->copies[i].waits_for);
 		put_u8(to, e->copies[i].is_tagged);
+		put_cuts(to, &e->copies[i]);
 	}
 	put_u32(to, (uint32_t)e->n_rcpts);
 	for (size_t i = 0; i < e->n_rcpts; i++) {
@@ -47,6 +72,26 @@ envelope_put(struct buf *to, const struct envelope *e)
 	put_u32(to, (uint32_t)(e->n_moved * sizeof(uint32_t)));
 	for (size_t i = 0; i < e->n_moved; i++)
 		put_u32(to, e->moved[i]);
+}
+
+static void
+get_cuts(struct wire *w, struct queue_copy *c, uint64_t *texts)
+{
+	uint64_t end = 0;
+
+	c->n_cuts = get_count(w, COMMIT_CUTS_MAX);
+	c->cuts = c->n_cuts > 0 ? mem_array(c->n_cuts, sizeof(*c->cuts)) : NULL;
+	for (uint32_t i = 0; i < c->n_cuts && !w->failed; i++) {
+		struct queue_cut *cut = &c->cuts[i];
+
+		cut->at = get_u64(w);
+		cut->n = get_u64(w);
+		cut->text_n = get_u32(w);
+		if (cut->at < end || cut->n > UINT64_MAX - cut->at)
+			w->failed = true;
+		end = cut->at + cut->n;
+		*texts += cut->text_n;
+	}
 }
 
 static void
@@ -66,6 +111,8 @@ get_copies(struct wire *w, struct queue_entry *e, unsigned version)
 			c->waits_for = get_span(w, COMMIT_FILTER_MAX);
 		c->is_tagged = get_bool(w);
 		e->prefixes += c->prefix_n;
+		if (version > 2)
+			get_cuts(w, c, &e->prefixes);
 	}
 }
 
@@ -185,6 +232,8 @@ entry_free(struct queue_entry **e)
 		mem_free((*e)->legs[i].reply);
 		mem_free((*e)->legs[i].server);
 	}
+	for (size_t i = 0; i < (*e)->n_copies; i++)
+		mem_free((*e)->copies[i].cuts);
 	mem_free((*e)->rcpts);
 	mem_free((*e)->legs);
 	mem_free((*e)->copies);
@@ -195,11 +244,37 @@ entry_free(struct queue_entry **e)
 	*e = NULL;
 }
 
+bool
+entry_fits(const struct queue_entry *e, uint64_t spooled)
+{
+	if (spooled < e->prefixes)
+		return false;
+	for (size_t i = 0; i < e->n_copies; i++) {
+		const struct queue_copy *c = &e->copies[i];
+		const struct queue_cut *last = c->n_cuts > 0 ? &c->cuts[c->n_cuts - 1] : NULL;
+
+		if (last != NULL && last->at + last->n > spooled - e->prefixes)
+			return false;
+	}
+	return true;
+}
+
+static uint64_t
+copy_size(const struct queue_entry *e, const struct queue_copy *c)
+{
+	uint64_t n = c->prefix_n + e->body;
+
+	for (uint32_t i = 0; i < c->n_cuts; i++)
+		n = n - c->cuts[i].n + c->cuts[i].text_n;
+	return n;
+}
+
 void
 entry_set_size(struct queue_entry *e, uint64_t spooled)
 {
-	must(spooled >= e->prefixes && e->n_copies > 0);
-	e->size = spooled - e->prefixes + e->copies[0].prefix_n;
+	must(entry_fits(e, spooled) && e->n_copies > 0);
+	e->body = spooled - e->prefixes;
+	e->size = copy_size(e, &e->copies[0]);
 }
 
 const struct queue_copy *
@@ -217,7 +292,40 @@ rcpt_copy(const struct queue_entry *e, const struct queue_rcpt *r)
 uint64_t
 leg_size(const struct queue_leg *l)
 {
-	return l->entry->size - l->entry->copies[0].prefix_n + leg_copy(l)->prefix_n;
+	return copy_size(l->entry, leg_copy(l));
+}
+
+static void
+bound(size_t *n, uint64_t most)
+{
+	if (*n > most)
+		*n = (size_t)most;
+}
+
+/* Of the bytes behind the header section: what was let be, and texts in place of what was not. */
+static uint64_t
+place_in_cuts(const struct queue_entry *e, const struct queue_copy *c, uint64_t offset, size_t *n)
+{
+	uint64_t text = c->prefix + c->prefix_n, from = 0;
+
+	for (uint32_t i = 0; i < c->n_cuts; i++) {
+		const struct queue_cut *cut = &c->cuts[i];
+		uint64_t plain = cut->at - from;
+
+		if (offset < plain) {
+			bound(n, plain - offset);
+			return e->prefixes + from + offset;
+		}
+		offset -= plain;
+		if (offset < cut->text_n) {
+			bound(n, cut->text_n - offset);
+			return text + offset;
+		}
+		offset -= cut->text_n;
+		text += cut->text_n;
+		from = cut->at + cut->n;
+	}
+	return e->prefixes + from + offset;
 }
 
 uint64_t
@@ -226,9 +334,10 @@ leg_place(const struct queue_leg *l, uint64_t offset, size_t *n)
 	const struct queue_copy *c = leg_copy(l);
 
 	if (offset >= c->prefix_n)
-		return l->entry->prefixes + (offset - c->prefix_n);
+		return place_in_cuts(l->entry, c, offset - c->prefix_n, n);
 	/* Of one copy alone, or of the last, the body follows at once. */
-	if (c->prefix + c->prefix_n != l->entry->prefixes && *n > c->prefix_n - offset)
+	if ((c->prefix + c->prefix_n != l->entry->prefixes || c->n_cuts > 0) &&
+	    *n > c->prefix_n - offset)
 		*n = (size_t)(c->prefix_n - offset);
 	return c->prefix + offset;
 }

@@ -58,10 +58,9 @@ new_entry(struct span id, const struct envelope *envelope, struct buf *bytes)
 static struct span
 join_prefixes(const struct envelope *e, struct buf *room)
 {
-	if (e->n_copies == 1)
+	if (e->n_copies == 1 && e->copies[0].n_cuts == 0)
 		return e->copies[0].prefix;
-	for (size_t i = 0; i < e->n_copies; i++)
-		(void)buf_add_span(room, e->copies[i].prefix); /* sticky: the caller tests */
+	(void)envelope_put_prefixes(room, e); /* sticky: the caller tests */
 	return buf_span(room);
 }
 

@@ -61,10 +61,18 @@ enum leg_state {
 	LEG_ACTIVE    /* with a server */
 };
 
+/* Some bytes of the body, and how many stand there instead. */
+struct queue_cut {
+	uint64_t at, n;
+	uint32_t text_n;
+};
+
 /* A header section and what becomes of the message behind it. */
 struct queue_copy {
-	uint64_t prefix; /* where it begins in the spooled message */
+	uint64_t prefix; /* where it begins in the spooled message; texts of cuts follow it */
 	uint32_t prefix_n;
+	uint32_t n_cuts;
+	struct queue_cut *cuts;
 	uint32_t first_leg; /* of its legs: index in legs + 1; 0: none */
 	enum copy_fate fate;
 	struct span why;       /* of a fate other than COPY_DELIVER */
@@ -137,7 +145,9 @@ struct queue_entry {
 	bool is_letter_in_flight; /* some of its recipients are on their way into quarantine */
 	int64_t received_ms;      /* wall */
 	uint64_t size;            /* as one recipient gets it, of the first copy */
-	uint64_t prefixes; /* bytes of all copies' header sections; the body begins behind them */
+	uint64_t prefixes; /* bytes of all copies' header sections and cuts' texts; the body begins
+			    * behind them */
+	uint64_t body;     /* its bytes */
 	struct queue_copy *copies;
 	size_t n_copies;
 	struct queue_rcpt *rcpts;
@@ -184,7 +194,11 @@ void note_put(struct buf *to, const struct queue_entry *e);
 /* 0, or -E_CORRUPT with the entry as it was: then everything is simply tried again. */
 int note_get(struct span note, struct queue_entry *e);
 
-/* Tells the entry the message's size in the spool, all copies' header sections in it. */
+/* The bytes in front of a spooled body: each copy's header section and the texts of its cuts. */
+int envelope_put_prefixes(struct buf *to, const struct envelope *e);
+/* Whether a spooled message of this size can be the entry's. */
+bool entry_fits(const struct queue_entry *e, uint64_t spooled);
+/* Tells the entry the message's size in the spool, all copies' header sections in it; it fits. */
 void entry_set_size(struct queue_entry *e, uint64_t spooled);
 /* Bytes of the leg's copy, and where the n bytes from `offset` of it lie in the spooled message:
  * *n is cut where they stop to lie together. */

@@ -20,8 +20,7 @@ take_bytes(struct transit *t, const struct envelope *e, const struct intake_body
 	t->envelope.max = SPOOL_ENVELOPE_MAX;
 	t->bytes.max = COMMIT_PREFIXES_MAX + TRANSIT_INLINE_MAX;
 	envelope_put(&t->envelope, e);
-	for (size_t i = 0; i < e->n_copies; i++)
-		(void)buf_add_span(&t->bytes, e->copies[i].prefix); /* sticky: tested below */
+	(void)envelope_put_prefixes(&t->bytes, e); /* sticky: tested below */
 	(void)buf_add_span(&t->bytes, body->body);
 	return !t->envelope.failed && !t->bytes.failed;
 }

@@ -116,6 +116,19 @@ put_edit(struct buf *to, const struct header_edit *e)
 	put_span(to, e->value);
 }
 
+static void
+put_part(struct buf *to, const struct scan_part *p)
+{
+	put_u64(to, p->at);
+	put_u64(to, p->n);
+	put_u32(to, p->head);
+	put_span(to, p->name);
+	put_span(to, p->declared);
+	put_span(to, p->type);
+	put_u64(to, p->size);
+	put_span(to, span_of(p->hash, sizeof(p->hash)));
+}
+
 void
 scan_result_put(struct buf *to, const struct scan_result *r)
 {
@@ -125,6 +138,7 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 		put_u8(to, r->outcomes[i].filter);
 		put_u8(to, (uint8_t)r->outcomes[i].outcome);
 		put_span(to, r->outcomes[i].why);
+		put_span(to, r->outcomes[i].uncut);
 	}
 	put_u32(to, (uint32_t)r->n_tags);
 	for (size_t i = 0; i < r->n_tags; i++) {
@@ -136,6 +150,15 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 	put_u32(to, (uint32_t)r->n_edits);
 	for (size_t i = 0; i < r->n_edits; i++)
 		put_edit(to, &r->edits[i]);
+	put_u32(to, (uint32_t)r->n_parts);
+	for (size_t i = 0; i < r->n_parts; i++)
+		put_part(to, &r->parts[i]);
+	put_u32(to, (uint32_t)r->n_marks);
+	for (size_t i = 0; i < r->n_marks; i++) {
+		put_u16(to, r->marks[i].outcome);
+		put_u16(to, r->marks[i].part);
+		put_span(to, r->marks[i].why);
+	}
 	put_span(to, r->truths);
 	put_u32(to, (uint32_t)r->n_hosts);
 	for (size_t i = 0; i < r->n_hosts; i++)
@@ -160,7 +183,8 @@ about_of(const struct conf_flow *flow, uint8_t filter)
 	return flow->filters[filter].filter->plugin;
 }
 
-static void
+/* Returns how long `uncut` is. */
+static size_t
 get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o)
 {
 	const struct pnf_outcome *known;
@@ -169,13 +193,15 @@ get_outcome(struct wire *w, const struct conf_flow *flow, struct scan_outcome *o
 	o->filter = get_filter(w, flow);
 	o->outcome = (int8_t)get_u8(w);
 	o->why = get_line(w, SCAN_WHY_MAX);
+	o->uncut = get_line(w, SCAN_UNCUT_MAX);
 	if (w->failed)
-		return;
+		return 0;
 	known = about_of(flow, o->filter)->outcomes;
 	while (known != NULL && known[n].name != NULL)
 		n++;
 	if (o->outcome < -1 || o->outcome >= n)
 		w->failed = true;
+	return o->uncut.n;
 }
 
 bool
@@ -237,6 +263,53 @@ get_edits(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
 		w->failed = true;
 }
 
+/* Whether they lie in the message is for who has it. */
+static void
+get_parts(struct wire *w, struct scan_result *r, size_t *bytes)
+{
+	uint64_t last = 0;
+
+	r->n_parts = get_count(w, SCAN_PARTS_MAX);
+	for (size_t i = 0; i < r->n_parts && !w->failed; i++) {
+		struct scan_part *p = &r->parts[i];
+		struct span hash;
+
+		p->at = get_u64(w);
+		p->n = get_u64(w);
+		p->head = get_u32(w);
+		p->name = get_line(w, SCAN_PART_NAME_MAX);
+		p->declared = get_line(w, SCAN_PART_TYPE_MAX);
+		p->type = get_line(w, SCAN_PART_TYPE_MAX);
+		p->size = get_u64(w);
+		hash = get_span(w, sizeof(p->hash));
+		if (hash.n != sizeof(p->hash) || p->at < last || p->n > UINT64_MAX - p->at ||
+		    p->head > p->n || p->head > SCAN_PART_HEAD_MAX)
+			w->failed = true;
+		else
+			memcpy(p->hash, hash.p, hash.n);
+		last = p->at;
+		*bytes += p->name.n + p->declared.n + p->type.n;
+	}
+}
+
+/* Only of outcomes whose filter may name parts. */
+static void
+get_marks(struct wire *w, const struct conf_flow *flow, struct scan_result *r, size_t *bytes)
+{
+	r->n_marks = get_count(w, SCAN_MARKS_MAX);
+	for (size_t i = 0; i < r->n_marks && !w->failed; i++) {
+		struct scan_mark *m = &r->marks[i];
+
+		m->outcome = get_u16(w);
+		m->part = get_u16(w);
+		m->why = get_line(w, SCAN_WHY_MAX);
+		*bytes += m->why.n;
+		if (m->outcome >= r->n_outcomes || m->part >= r->n_parts ||
+		    !(about_of(flow, r->outcomes[m->outcome].filter)->may & PNF_MAY_NAME_PARTS))
+			w->failed = true;
+	}
+}
+
 /* What a DNS list is asked for and a reply may hold: nothing but letters, digits, '.', ':', '-', '_'. */
 static struct span
 get_host(struct wire *w)
@@ -256,6 +329,7 @@ int
 scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_result *r)
 {
 	struct wire w = wire_over(payload);
+	size_t bytes = 0, uncut = 0;
 
 	*r = (struct scan_result){0};
 	r->not_run = get_u32(&w);
@@ -263,11 +337,15 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 		w.failed = true;
 	r->n_outcomes = get_count(&w, SCAN_OUTCOMES_MAX);
 	for (size_t i = 0; i < r->n_outcomes && !w.failed; i++)
-		get_outcome(&w, flow, &r->outcomes[i]);
+		uncut += get_outcome(&w, flow, &r->outcomes[i]);
 	r->n_tags = get_count(&w, SCAN_TAGS_MAX);
 	for (size_t i = 0; i < r->n_tags && !w.failed; i++)
 		get_tag(&w, flow, &r->tags[i]);
 	get_edits(&w, flow, r);
+	get_parts(&w, r, &bytes);
+	get_marks(&w, flow, r, &bytes);
+	if (bytes > SCAN_PARTS_BYTES || uncut > SCAN_UNCUT_BYTES)
+		w.failed = true;
 	r->truths = get_span(&w, SCAN_TRUTHS_MAX);
 	for (size_t i = 0; i < r->truths.n; i++)
 		if ((unsigned char)r->truths.p[i] > SCAN_TRUTH_LAST)

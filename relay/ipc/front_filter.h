@@ -48,6 +48,15 @@ enum {
 	SCAN_TAG_NAME_MAX = 64,
 	SCAN_EDIT_MAX = 8192,     /* name and value */
 	SCAN_EDITS_BYTES = 65536, /* of all edits, so that a result always fits its packet */
+	SCAN_PARTS_MAX = 48,      /* parts that may be taken out */
+	SCAN_MARKS_MAX = 128,     /* what outcomes say of them */
+	SCAN_PART_NAME_MAX = 256,
+	SCAN_PART_TYPE_MAX = 128,
+	SCAN_PART_HEAD_MAX = 16384, /* a part's header section */
+	SCAN_PARTS_BYTES = 5120,    /* texts of all parts and marks, for the same reason as above */
+	SCAN_UNCUT_MAX = 80,
+	SCAN_UNCUT_BYTES = 8192, /* of all outcomes; so many that each can have a short one */
+	SCAN_HASH_BYTES = 32,    /* SHA-256 */
 	SCAN_TRUTHS_MAX = 4096,
 	SCAN_TRUTH_LAST = 3,   /* TRUTH_LIMIT of rules.h */
 	SCAN_DOMAINS_MAX = 32, /* registered domains of a message's URLs that lists are asked for */
@@ -87,6 +96,24 @@ struct scan_outcome {
 	uint8_t filter; /* index in the flow */
 	int8_t outcome; /* index in the filter's about, -1: failure */
 	struct span why;
+	struct span uncut; /* why the parts it is about cannot be taken out; empty: they can */
+};
+
+/* A part that can be taken out: its bytes in the message, and what a notice says of it. */
+struct scan_part {
+	uint64_t at, n;                      /* header section and body */
+	uint32_t head;                       /* bytes of them before its body */
+	struct span name;                    /* may be empty */
+	struct span declared;                /* its Content-Type */
+	struct span type;                    /* what its bytes are; may be empty */
+	uint64_t size;                       /* decoded */
+	unsigned char hash[SCAN_HASH_BYTES]; /* of the same */
+};
+
+/* One of the parts that an outcome is about. */
+struct scan_mark {
+	uint16_t outcome, part; /* indexes in the result */
+	struct span why;
 };
 
 struct scan_tag {
@@ -104,6 +131,10 @@ struct scan_result {
 	size_t n_tags;
 	struct header_edit edits[SCAN_EDITS_MAX];
 	size_t n_edits;
+	struct scan_part parts[SCAN_PARTS_MAX]; /* as they begin; one may lie in another */
+	size_t n_parts;
+	struct scan_mark marks[SCAN_MARKS_MAX];
+	size_t n_marks;
 	struct span truths; /* one enum truth a byte, one for each predicate of the policy */
 	struct span hosts[SCAN_HOSTS_MAX]; /* of URLs: names in lower case and ASCII, addresses */
 	size_t n_hosts;

@@ -5,10 +5,22 @@ enum {
 	COMMIT_NAME_MAX = 256,      /* id, flow, gateway */
 	COMMIT_WHY_MAX = 2048,      /* why a recipient is held */
 	COMMIT_ENVELOPE_HEAD = 128, /* beside flow, sender, ENVID and facts */
-	COMMIT_COPY_BYTES = 20,     /* beside why it is held, and for whom */
-	COMMIT_BODY_MAX = 1 << 20,  /* inline; the channel's own limits are far below */
+	COMMIT_COPY_BYTES = 24,     /* beside why it is held, and for whom, and its cuts */
+	COMMIT_CUT_BYTES = 20,
+	COMMIT_BODY_MAX = 1 << 20, /* inline; the channel's own limits are far below */
 	REFUSAL_TEXT_MAX = 512
 };
+
+static void
+put_cuts(struct buf *to, const struct commit_copy *c)
+{
+	put_u32(to, (uint32_t)c->n_cuts);
+	for (size_t i = 0; i < c->n_cuts; i++) {
+		put_u64(to, c->cuts[i].at);
+		put_u64(to, c->cuts[i].n);
+		put_span(to, c->cuts[i].text);
+	}
+}
 
 void
 commit_put(struct buf *to, const struct commit *c)
@@ -30,6 +42,7 @@ commit_put(struct buf *to, const struct commit *c)
 		put_span(to, c->copies[i].why);
 		put_span(to, c->copies[i].waits_for);
 		put_u8(to, c->copies[i].is_tagged);
+		put_cuts(to, &c->copies[i]);
 	}
 	put_u32(to, (uint32_t)c->n_rcpts);
 	for (size_t i = 0; i < c->n_rcpts; i++) {
@@ -46,8 +59,40 @@ commit_put(struct buf *to, const struct commit *c)
 }
 
 static void
-get_copies(struct wire *w, struct commit *c, struct commit_copy *copies)
+get_cuts(struct wire *w, struct commit_copy *c, struct commit_cut *cuts, uint32_t max)
 {
+	uint64_t end = 0;
+
+	c->n_cuts = get_count(w, max);
+	c->cuts = cuts;
+	for (size_t i = 0; i < c->n_cuts && !w->failed; i++) {
+		cuts[i].at = get_u64(w);
+		cuts[i].n = get_u64(w);
+		cuts[i].text = get_span(w, COMMIT_TEXT_MAX);
+		if (cuts[i].at < end || cuts[i].n > UINT64_MAX - cuts[i].at)
+			w->failed = true;
+		end = cuts[i].at + cuts[i].n;
+	}
+}
+
+static bool
+cuts_are_in_body(const struct commit *c)
+{
+	for (size_t i = 0; i < c->n_copies; i++) {
+		size_t n = c->copies[i].n_cuts;
+		const struct commit_cut *last = n > 0 ? &c->copies[i].cuts[n - 1] : NULL;
+
+		if (last != NULL && last->at + last->n > c->body_size - c->skip)
+			return false;
+	}
+	return true;
+}
+
+static void
+get_copies(struct wire *w, struct commit *c, struct commit_copy *copies, struct commit_cut *cuts)
+{
+	uint32_t cuts_left = COMMIT_CUTS_MAX;
+
 	c->n_copies = get_count(w, COMMIT_COPIES_MAX);
 	c->copies = copies;
 	for (size_t i = 0; i < c->n_copies && !w->failed; i++) {
@@ -56,6 +101,8 @@ get_copies(struct wire *w, struct commit *c, struct commit_copy *copies)
 		copies[i].why = get_span(w, COMMIT_WHY_MAX);
 		copies[i].waits_for = get_span(w, COMMIT_FILTER_MAX);
 		copies[i].is_tagged = get_bool(w);
+		get_cuts(w, &copies[i], cuts + COMMIT_CUTS_MAX - cuts_left, cuts_left);
+		cuts_left -= (uint32_t)copies[i].n_cuts;
 	}
 	if (!w->failed && commit_prefixes(c) > COMMIT_PREFIXES_MAX)
 		w->failed = true;
@@ -91,7 +138,8 @@ commit_envelope_size(const struct commit *c)
 	uint64_t size = COMMIT_ENVELOPE_HEAD + c->flow.n + c->from.n + c->envid.n + c->facts.n;
 
 	for (size_t i = 0; i < c->n_copies; i++)
-		size += COMMIT_COPY_BYTES + c->copies[i].why.n + c->copies[i].waits_for.n;
+		size += COMMIT_COPY_BYTES + c->copies[i].why.n + c->copies[i].waits_for.n +
+			COMMIT_CUT_BYTES * c->copies[i].n_cuts;
 	for (size_t i = 0; i < c->n_rcpts; i++)
 		size += commit_rcpt_size(&c->rcpts[i]);
 	return size;
@@ -102,8 +150,11 @@ commit_prefixes(const struct commit *c)
 {
 	uint64_t n = 0;
 
-	for (size_t i = 0; i < c->n_copies; i++)
+	for (size_t i = 0; i < c->n_copies; i++) {
 		n += c->copies[i].prefix.n;
+		for (size_t k = 0; k < c->copies[i].n_cuts; k++)
+			n += c->copies[i].cuts[k].text.n;
+	}
 	return n;
 }
 
@@ -145,13 +196,13 @@ commit_get(struct span payload, struct commit *c, struct commit_room *room)
 	c->received = get_u32(&w);
 	c->facts = get_span(&w, HELD_FACTS_MAX);
 	c->data_end_ms = get_i64(&w);
-	get_copies(&w, c, room->copies);
+	get_copies(&w, c, room->copies, room->cuts);
 	get_rcpts(&w, c, room->rcpts);
 	c->skip = get_u64(&w);
 	c->body_size = get_u64(&w);
 	c->is_inline = get_bool(&w);
 	c->body = get_span(&w, COMMIT_BODY_MAX);
-	if (c->id.n == 0 || c->skip > c->body_size || c->data_end_ms < 0)
+	if (c->id.n == 0 || c->skip > c->body_size || c->data_end_ms < 0 || !cuts_are_in_body(c))
 		w.failed = true;
 	if (c->is_inline ? c->body.n != c->body_size : c->body.n != 0)
 		w.failed = true;

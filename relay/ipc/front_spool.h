@@ -27,7 +27,9 @@ enum {
 	COMMIT_COPIES_MAX = 10000, /* each recipient may get a copy of its own */
 	COMMIT_ADDRESS_MAX = 320,
 	COMMIT_HEADER_MAX = 131072,            /* header section of one copy */
-	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024, /* of all copies together */
+	COMMIT_CUTS_MAX = 512,                 /* of all copies together */
+	COMMIT_TEXT_MAX = 131072,              /* of one cut */
+	COMMIT_PREFIXES_MAX = 8 * 1024 * 1024, /* of all copies together, with the texts of cuts */
 	/* What the spool writes down of sender, copies and recipients; of these alone. */
 	COMMIT_ENVELOPE_MAX = 8 * 1024 * 1024,
 	COMMIT_RCPTS_BYTES_MAX = 7 * 1024 * 1024,
@@ -44,13 +46,22 @@ enum copy_fate {
 	COPY_DISCARD     /* dropped; only where front has filtered a held message again */
 };
 
-/* What some of the recipients get: the same body behind a header section of their own. */
+/* What stands in the body of a copy instead of some of its bytes. */
+struct commit_cut {
+	uint64_t at, n; /* in the body, behind `skip` */
+	struct span text;
+};
+
+/* What some of the recipients get: the same body behind a header section of their own, and with
+ * its cuts made. */
 struct commit_copy {
 	struct span prefix; /* the whole header section as it shall leave; without the empty line */
 	enum copy_fate fate;
 	struct span why;
-	struct span waits_for; /* of COPY_HOLD: the filter that failed; empty: none has */
-	bool is_tagged;        /* may not be bounced */
+	struct span waits_for;         /* of COPY_HOLD: the filter that failed; empty: none has */
+	bool is_tagged;                /* may not be bounced */
+	const struct commit_cut *cuts; /* in their order, apart from each other */
+	size_t n_cuts;
 };
 
 struct commit_rcpt {
@@ -87,6 +98,7 @@ struct commit {
 
 /* Room for what commit_get finds. */
 struct commit_room {
+	struct commit_cut cuts[COMMIT_CUTS_MAX];
 	struct commit_copy copies[COMMIT_COPIES_MAX];
 	struct commit_rcpt rcpts[COMMIT_RCPTS_MAX];
 };
@@ -109,7 +121,8 @@ int ability_get(struct span payload, struct gateway_ability *a);
 void commit_put(struct buf *to, const struct commit *c);
 /* 0 or -E_CORRUPT.  The result points into the payload and into `room`. */
 int commit_get(struct span payload, struct commit *c, struct commit_room *room);
-uint64_t commit_prefixes(const struct commit *c); /* bytes of all copies' header sections */
+/* Bytes of all copies' header sections and of the texts of their cuts. */
+uint64_t commit_prefixes(const struct commit *c);
 /* Bytes of one recipient in an envelope, and of the whole of it at most. */
 uint64_t commit_rcpt_size(const struct commit_rcpt *r);
 uint64_t commit_envelope_size(const struct commit *c);

@@ -144,25 +144,50 @@ void
 replacement_put(struct buf *to, const struct replacement *r)
 {
 	put_u8(to, r->is_deadly);
+	put_u32(to, (uint32_t)r->commit.n_rcpts);
 	for (size_t i = 0; i < r->commit.n_rcpts; i++)
 		put_u32(to, r->asked[i]);
 	commit_put(to, &r->commit);
 }
 
-/* Each of those who were asked about, once. */
-static void
+/* How often each of those who were asked about is there: at least once, and twice when the message is
+ * stripped for it. */
+static size_t
 get_asked(struct wire *w, size_t n_asked, struct replacement_room *room)
 {
-	bool *is_said = mem_array(n_asked, sizeof(*is_said));
+	uint8_t *said = mem_array(n_asked, sizeof(*said));
+	size_t n = get_count(w, COMMIT_RCPTS_MAX), n_said = 0;
 
-	for (size_t i = 0; i < n_asked && !w->failed; i++) {
+	for (size_t i = 0; i < n && !w->failed; i++) {
 		room->asked[i] = get_u32(w);
-		if (w->failed || room->asked[i] >= n_asked || is_said[room->asked[i]])
+		if (w->failed || room->asked[i] >= n_asked || said[room->asked[i]]++ == 2)
 			w->failed = true;
 		else
-			is_said[room->asked[i]] = true;
+			n_said += said[room->asked[i]] == 1;
 	}
-	mem_free(is_said);
+	if (n_said != n_asked)
+		w->failed = true;
+	mem_free(said);
+	return n;
+}
+
+/* Of who is there twice, one copy is the original for quarantine and one lacks parts of it. */
+static bool
+twins_are_stripped(const struct replacement *r, size_t n_asked)
+{
+	uint8_t *kinds = mem_array(n_asked, sizeof(*kinds));
+	bool is_fine = true;
+
+	for (size_t i = 0; i < r->commit.n_rcpts; i++) {
+		const struct commit_copy *c = &r->commit.copies[r->commit.rcpts[i].copy];
+		uint8_t *kind = &kinds[r->asked[i]];
+		uint8_t own = c->n_cuts > 0 ? 1 : c->fate == COPY_QUARANTINE ? 2 : 4;
+
+		is_fine = is_fine && (*kind == 0 || (*kind | own) == 3) && *kind != own;
+		*kind |= own;
+	}
+	mem_free(kinds);
+	return is_fine;
 }
 
 int
@@ -170,12 +195,13 @@ replacement_get(
     struct span payload, size_t n_asked, struct replacement *r, struct replacement_room *room)
 {
 	struct wire w = wire_over(payload);
+	size_t n;
 
 	*r = (struct replacement){.asked = room->asked, .is_deadly = get_bool(&w)};
 	must(n_asked <= COMMIT_RCPTS_MAX);
-	get_asked(&w, n_asked, room);
+	n = get_asked(&w, n_asked, room);
 	if (!w.failed && commit_get(w.rest, &r->commit, &room->commit) == 0 &&
-	    r->commit.n_rcpts == n_asked)
+	    r->commit.n_rcpts == n && twins_are_stripped(r, n_asked))
 		return 0;
 	*r = (struct replacement){0};
 	return -E_CORRUPT;

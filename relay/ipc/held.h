@@ -76,7 +76,8 @@ int held_facts_get(struct span bytes, struct held_facts *f, struct held_list lis
 void held_put(struct buf *to, const struct held *h, struct span facts);
 int held_get(struct span payload, struct held *h, struct held_room *room);
 void replacement_put(struct buf *to, const struct replacement *r);
-/* 0 or -E_CORRUPT: no commit, an index of `n_asked` or above, or one given twice or left out. */
+/* 0 or -E_CORRUPT: no commit, an index of `n_asked` or above, one left out, or one given
+ * twice that is not that of a stripped message: once its original for quarantine, once with cuts. */
 int replacement_get(
     struct span payload, size_t n_asked, struct replacement *r, struct replacement_room *room);
 

@@ -2,9 +2,8 @@
 #include "relay/message/header.h"
 
 enum {
-	FOLD_AT = 78,        /* RFC 5322 section 2.1.1: should */
-	WIRE_LINE_MAX = 998, /* the same: must */
-	NAME_SEEN_MAX = 64   /* longest name that is looked at when a field is judged */
+	FOLD_AT = 78,       /* RFC 5322 section 2.1.1: should */
+	WIRE_LINE_MAX = 998 /* the same: must */
 };
 
 static bool
@@ -13,17 +12,13 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/*
- * What the most tolerant reader could take for the name of the field that starts at `text`: up to
- * the first colon, wherever folds put it, in lower case, without blanks, controls and 8-bit bytes.
- */
-static struct span
-seen_name(struct span text, char to[NAME_SEEN_MAX], bool *has_colon)
+struct span
+edit_seen_name(struct span text, char to[EDIT_NAME_SEEN_MAX], bool *has_colon)
 {
 	size_t n = 0, colon = span_find(text, ':');
 
 	*has_colon = colon < text.n;
-	for (size_t i = 0; i < colon && n < NAME_SEEN_MAX; i++)
+	for (size_t i = 0; i < colon && n < EDIT_NAME_SEEN_MAX; i++)
 		if (text.p[i] > 0x20 && text.p[i] < 0x7f)
 			to[n++] = char_lower(text.p[i]);
 	return span_of(to, n);
@@ -91,9 +86,9 @@ claims_hostname(struct span value, struct span hostname)
 static bool
 text_is_foreign(struct span text, struct span hostname)
 {
-	char room[NAME_SEEN_MAX];
+	char room[EDIT_NAME_SEEN_MAX];
 	bool has_colon;
-	struct span name = seen_name(text, room, &has_colon);
+	struct span name = edit_seen_name(text, room, &has_colon);
 
 	if (name_is_ours(name, has_colon))
 		return true;
@@ -144,9 +139,9 @@ edit_strip_foreign(struct span section, struct span hostname, struct buf *to)
 static bool
 name_is_protected(struct span name)
 {
-	char room[NAME_SEEN_MAX];
+	char room[EDIT_NAME_SEEN_MAX];
 	bool has_colon;
-	struct span seen = seen_name(name, room, &has_colon);
+	struct span seen = edit_seen_name(name, room, &has_colon);
 
 	return name_is_ours(seen, true) || span_eq(seen, SPAN("received")) ||
 	       span_eq(seen, SPAN("authentication-results"));
@@ -158,7 +153,7 @@ name_is_fine(struct span name)
 	for (size_t i = 0; i < name.n; i++)
 		if (name.p[i] <= 0x20 || name.p[i] > 0x7e || name.p[i] == ':')
 			return false;
-	return name.n > 0 && name.n <= NAME_SEEN_MAX && !name_is_protected(name);
+	return name.n > 0 && name.n <= EDIT_NAME_SEEN_MAX && !name_is_protected(name);
 }
 
 /* Every line has something but blanks on it, begins with a blank when it is a fold, and is short
@@ -198,7 +193,7 @@ edit_is_fine(const struct header_edit *e)
 	case EDIT_ADD:
 		return name_is_fine(e->name) && value_is_fine(e->value, e->name.n);
 	case EDIT_CHANGE:
-		return value_is_fine(e->value, NAME_SEEN_MAX);
+		return value_is_fine(e->value, EDIT_NAME_SEEN_MAX);
 	case EDIT_REMOVE:
 		return true;
 	}

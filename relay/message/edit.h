@@ -8,6 +8,14 @@
 #define MESSAGE_EDIT_H
 #include "relay/ipc/front_filter.h"
 
+enum { EDIT_NAME_SEEN_MAX = 64 }; /* longest name that is looked at when a field is judged */
+
+/*
+ * What the most tolerant reader could take for the name of the field that starts at `text`: up to
+ * the first colon, wherever folds put it, in lower case, without blanks, controls and 8-bit bytes.
+ */
+struct span edit_seen_name(struct span text, char to[EDIT_NAME_SEEN_MAX], bool *has_colon);
+
 /*
  * Appends the header section to `to` without X-Spam-Flag, X-Postern-* (any case, folded, blanks
  * before the colon, however malformed a reader might still take it for one) and without

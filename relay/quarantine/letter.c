@@ -21,6 +21,17 @@ letter_id_is_fine(struct span id)
 	return id.n > 0 && id.n <= LETTER_ID_MAX && id.p[0] != '-';
 }
 
+struct span
+letter_name(struct span id, size_t before, char to[LETTER_ID_MAX + 1])
+{
+	if (before == 0)
+		(void)span_copy(id, to, LETTER_ID_MAX + 1); /* as long as an id */
+	else /* ids of our own making are far shorter than the maximum */
+		(void)snprintf(to, LETTER_ID_MAX + 1, "%.*s-%zu",
+		    SPAN_ARG(span_take(id, LETTER_ID_MAX - 7)), before + 1);
+	return span_str(to);
+}
+
 /* --- writing; all adds are sticky, the owner of the buf tests at the end ----------------------- */
 
 /* is_word: blanks are escaped too, and nothing at all is a dash. */

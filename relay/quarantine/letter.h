@@ -56,6 +56,10 @@ struct letter_line {
 /* Whether an id may name a file: capital letters, digits and dashes, 1 to LETTER_ID_MAX. */
 bool letter_id_is_fine(struct span id);
 
+/* The id of a message's letter when `before` of its recipients are in quarantine already: the first
+ * bears the message's id, a later one ID-N.  Into `to`. */
+struct span letter_name(struct span id, size_t before, char to[LETTER_ID_MAX + 1]);
+
 /* Appends the head with a CRC of zeros.  The buf's `failed` tells when it is too long. */
 void letter_put(struct buf *to, const struct letter *l);
 /* Puts the CRC of the whole file, taken over the zeros, into its place. */

@@ -6,9 +6,14 @@
 #include "relay/ipc/held.h"
 #include "relay/message/edit.h"
 #include "relay/message/received.h"
+#include "relay/message/strip.h"
 #include "relay/message/tags.h"
+#include "relay/quarantine/letter.h"
 #include "relay/walk/findings.h"
+#include "relay/walk/strip.h"
 #include "relay/walk/walk.h"
+
+#include <stdio.h>
 
 enum { PREFIX_MAX = COMMIT_HEADER_MAX * 2 };
 
@@ -40,7 +45,8 @@ static bool
 is_same(const struct verdict *a, const struct verdict *b)
 {
 	if (a->action != b->action || a->n_tags != b->n_tags || a->is_spam != b->is_spam ||
-	    a->score_milli != b->score_milli || strcmp(a->text, b->text) != 0)
+	    a->score_milli != b->score_milli || strcmp(a->text, b->text) != 0 ||
+	    memcmp(a->strips, b->strips, sizeof(a->strips)) != 0)
 		return false;
 	for (size_t i = 0; i < a->n_tags; i++)
 		if (!span_eq(a->tags[i].name, b->tags[i].name) ||
@@ -143,6 +149,7 @@ fate_of(const struct verdict *v)
 	switch (v->action) {
 	case ACTION_PASS:
 	case ACTION_TAG:
+	case ACTION_STRIP:
 		return COPY_DELIVER;
 	case ACTION_HOLD:
 	case ACTION_TEMPFAIL:
@@ -199,24 +206,27 @@ add_tags(const struct session *s, const struct verdict *v, struct buf *to)
 		(void)tags_add_spam_flag(to);
 }
 
-/* The header section that this group's copy leaves with.  One that is held has it as it came in, below
- * our Received: what the filters want of it is found out anew. */
+/* The header section that this group's copy leaves with; `cut` is what it lacks.  One that is held has it
+ * as it came in, below our Received: what the filters want of it is found out anew. */
 static int
 make_prefix(const struct session *s, const struct group *g, const struct scan_result *result,
-    struct span received, struct buf *to)
+    struct span received, const struct stripped *cut, struct buf *to)
 {
+	struct span section = buf_span(&s->transaction->content.section);
+	struct buf edited = BUF_INIT(COMMIT_HEADER_MAX);
+	int r;
+
 	(void)buf_add_span(to, received); /* sticky, as what follows */
 	if (fate_of(&g->verdict) == COPY_HOLD)
-		return buf_add_span(to, buf_span(&s->transaction->content.section)) < 0 ||
-			       to->n > COMMIT_HEADER_MAX
-			   ? -E_LIMIT
-			   : 0;
+		return buf_add_span(to, section) < 0 || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 	if (!s->listen->flow->strip_tags)
 		add_tags(s, &g->verdict, to);
-	if (to->failed || edit_apply(buf_span(&s->transaction->content.section), result->edits,
-			      result->n_edits, g->verdict.action == ACTION_TAG, to) < 0)
-		return -E_LIMIT;
-	return to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
+	r = edit_apply(section, result->edits, result->n_edits, action_marks(g->verdict.action),
+	    cut->is_whole ? &edited : to);
+	if (r == 0 && cut->is_whole)
+		r = strip_section(buf_span(&edited), true, to);
+	buf_free(&edited);
+	return r < 0 || to->failed || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 }
 
 static void
@@ -278,9 +288,10 @@ on_committed(struct spool_request *r, const struct refusal *refusal)
 	finish(s, refusal->code, refusal->enhanced, refusal->text);
 }
 
-/* One record for all groups, so that the spool keeps them together or not at all. */
+/* One record for all groups, so that the spool keeps them together or not at all.  `asked`: which of the
+ * transaction's recipients each of the commit's is. */
 static void
-send_commit(struct session *s, struct commit *c)
+send_commit(struct session *s, struct commit *c, const uint32_t *asked)
 {
 	struct transaction *t = s->transaction;
 	struct buf facts = BUF_INIT(HELD_FACTS_MAX);
@@ -299,7 +310,7 @@ send_commit(struct session *s, struct commit *c)
 	if (c->is_inline)
 		c->body = content_inline(&t->content);
 	if (s->again != NULL) {
-		refilter_answer(s, c);
+		refilter_answer(s, c, asked);
 		return;
 	}
 	if (c->received > 0)
@@ -321,21 +332,6 @@ commit_refuse(struct session *s, const struct verdict *v)
 	}
 	record_message(s, "refused", &copy, copy.code, NULL);
 	finish(s, copy.code, span_str(copy.enhanced), span_str(copy.text));
-}
-
-static void
-add_rcpts(const struct transaction *t, const struct group *g, uint32_t copy, struct commit *c,
-    struct commit_rcpt *rcpts)
-{
-	for (size_t i = 0; i < g->n_rcpts; i++) {
-		const struct rcpt *r = &t->rcpts[g->rcpts[i]];
-
-		rcpts[c->n_rcpts++] = (struct commit_rcpt){.address = r->address,
-		    .gateway = span_str(r->gateway->name),
-		    .copy = copy,
-		    .notify = r->notify,
-		    .orcpt = r->orcpt};
-	}
 }
 
 /* The filter whose failure holds the copy, "*" when nobody could look at it; empty: a rule does, an
@@ -366,7 +362,7 @@ copy_of(const struct session *s, const struct group *g, const struct scan_result
 	return (struct commit_copy){.fate = fate,
 	    .why = fate == COPY_DELIVER ? (struct span){0} : span_str(v->why),
 	    .waits_for = waits_for(s, v, result),
-	    .is_tagged = v->action == ACTION_TAG || (fate == COPY_HOLD && v->n_tags > 0)};
+	    .is_tagged = action_marks(v->action) || (fate == COPY_HOLD && v->n_tags > 0)};
 }
 
 /* What was held lies in the spool, and stays there if it is held again. */
@@ -376,43 +372,151 @@ needs_prefix(const struct session *s, enum copy_fate fate)
 	return fate != COPY_DISCARD && (fate != COPY_HOLD || s->again == NULL);
 }
 
-/* Fills copies and recipients, one copy for each group that is kept; its header section goes into
- * prefixes[copy]. */
-static int
-add_groups(struct session *s, const struct scan_result *result, struct commit *c,
-    struct commit_copy *copies, struct commit_rcpt *rcpts, struct buf *prefixes)
+/* What one commit is made of. */
+struct making {
+	struct commit commit;
+	struct buf received;
+	struct commit_copy *copies; /* two of a group whose message is stripped */
+	struct commit_rcpt *rcpts;
+	uint32_t *asked;           /* of each of rcpts: its index in the transaction */
+	struct buf *prefixes;      /* one for each copy */
+	struct stripped *stripped; /* the same */
+	size_t n_cuts;
+};
+
+static void
+add_rcpts(const struct transaction *t, const struct group *g, struct making *m)
 {
-	struct transaction *t = s->transaction;
-	struct buf received = BUF_INIT(HELD_RECEIVED_MAX);
+	struct commit *c = &m->commit;
+
+	for (size_t i = 0; i < g->n_rcpts; i++) {
+		const struct rcpt *r = &t->rcpts[g->rcpts[i]];
+
+		m->asked[c->n_rcpts] = g->rcpts[i];
+		m->rcpts[c->n_rcpts++] = (struct commit_rcpt){.address = r->address,
+		    .gateway = span_str(r->gateway->name),
+		    .copy = (uint32_t)c->n_copies,
+		    .notify = r->notify,
+		    .orcpt = r->orcpt};
+	}
+}
+
+static int
+add_copy(struct session *s, const struct scan_result *result, const struct group *g,
+    const struct commit_copy *about, struct making *m)
+{
+	struct commit *c = &m->commit;
+	struct commit_copy *copy = &m->copies[c->n_copies];
+	struct buf *prefix = &m->prefixes[c->n_copies];
+	const struct stripped *cut = &m->stripped[c->n_copies];
 	int r = 0;
 
-	add_received(s, &received);
+	if (c->n_rcpts + g->n_rcpts > COMMIT_RCPTS_MAX)
+		return -E_FULL;
+	*copy = *about;
+	copy->cuts = cut->cuts;
+	copy->n_cuts = cut->n_cuts;
+	m->n_cuts += cut->n_cuts;
+	prefix->max = PREFIX_MAX;
+	if (needs_prefix(s, copy->fate))
+		r = make_prefix(s, g, result, buf_span(&m->received), cut, prefix);
+	copy->prefix = buf_span(prefix);
+	if (copy->fate == COPY_HOLD)
+		c->received = (uint32_t)m->received.n;
+	add_rcpts(s->transaction, g, m);
+	c->n_copies++;
+	return r;
+}
+
+/* The originals of what is stripped.  They come first, so that the ids of their letters are known
+ * before the letters are written: see letter_name. */
+static int
+add_originals(struct session *s, const struct scan_result *result, struct making *m)
+{
+	const struct transaction *t = s->transaction;
+	int r = 0;
+
 	for (size_t i = 0; i < t->n_groups && r == 0; i++) {
 		const struct group *g = &t->groups[i];
-		struct commit_copy *copy = &copies[c->n_copies];
-		struct buf *prefix = &prefixes[c->n_copies];
+		char why[VERDICT_WHY_MAX + 64];
+		struct commit_copy about = {.fate = COPY_QUARANTINE};
+
+		if (g->verdict.action != ACTION_STRIP)
+			continue;
+		(void)snprintf(why, sizeof(why), "stripped, this is the original: %s",
+		    g->verdict.why); /* fits */
+		about.why = arena_left(&t->memory) > 2 * sizeof(why)
+				? arena_copy(&s->transaction->memory, span_str(why))
+				: span_str(g->verdict.why);
+		r = add_copy(s, result, g, &about, m);
+	}
+	return r;
+}
+
+/* What the group gets instead; `before`: recipients whose originals have letters of their own. */
+static int
+strip(struct session *s, const struct scan_result *result, const struct group *g, size_t before,
+    struct making *m)
+{
+	const struct transaction *t = s->transaction;
+	char letter[LETTER_ID_MAX + 1];
+	struct span mapped = {0};
+	struct strip_order order = {.result = result,
+	    .verdict = &g->verdict,
+	    .flow = s->listen->flow,
+	    .message = t->content.fd < 0 ? content_inline(&t->content) : (struct span){0},
+	    .header = (size_t)t->content.header,
+	    .hostname = span_str(s->front->config->hostname),
+	    .postmaster = span_str(s->front->config->postmaster),
+	    .id = id_span(&t->id),
+	    .letter = letter_name(id_span(&t->id), before, letter)};
+	int r = 0;
+
+	if (t->content.fd >= 0)
+		r = channel_map(t->content.fd, (size_t)t->content.size, &mapped);
+	if (mapped.n > 0)
+		order.message = mapped;
+	if (r == 0)
+		r = strip_make(&order, &m->stripped[m->commit.n_copies]);
+	channel_unmap(&mapped);
+	return r;
+}
+
+/* Fills copies and recipients: a copy for each group that is kept, its header section and its cuts. */
+static int
+add_groups(struct session *s, const struct scan_result *result, struct making *m)
+{
+	struct transaction *t = s->transaction;
+	size_t before = 0;
+	int r;
+
+	add_received(s, &m->received);
+	if (m->received.failed)
+		return -E_LIMIT;
+	r = t->refusal == NULL ? add_originals(s, result, m) : 0;
+	for (size_t i = 0; i < t->n_groups && r == 0; i++) {
+		const struct group *g = &t->groups[i];
+		const struct commit_copy about = copy_of(s, g, result);
 
 		if (!is_stored(s, &g->verdict))
 			continue;
-		*copy = copy_of(s, g, result);
-		prefix->max = PREFIX_MAX;
-		if (needs_prefix(s, copy->fate))
-			r = make_prefix(s, g, result, buf_span(&received), prefix);
-		copy->prefix = buf_span(prefix);
-		if (copy->fate == COPY_HOLD)
-			c->received = (uint32_t)received.n;
-		add_rcpts(t, g, (uint32_t)c->n_copies++, c, rcpts);
+		if (g->verdict.action == ACTION_STRIP) {
+			r = strip(s, result, g, before, m);
+			before += g->n_rcpts;
+		}
+		if (r == 0)
+			r = add_copy(s, result, g, &about, m);
 	}
-	r = received.failed ? -E_LIMIT : r;
-	buf_free(&received);
-	if (r == 0 && (commit_prefixes(c) > COMMIT_PREFIXES_MAX ||
-			  commit_envelope_size(c) > COMMIT_ENVELOPE_MAX))
+	if (r == 0 && (commit_prefixes(&m->commit) > COMMIT_PREFIXES_MAX ||
+			  commit_envelope_size(&m->commit) > COMMIT_ENVELOPE_MAX ||
+			  m->n_cuts > COMMIT_CUTS_MAX))
 		r = -E_FULL;
 	return r;
 }
 
-static void
-store(struct session *s, const struct scan_result *result)
+/* Why a commit cannot be made. */
+static const struct verdict *
+failed_verdict(int error)
 {
 	static const struct verdict too_long = {.action = ACTION_REJECT,
 	    .stage = STAGE_DATA,
@@ -426,27 +530,53 @@ store(struct session *s, const struct scan_result *result)
 	    .enhanced = "4.5.3",
 	    .text = "Too many recipients whose copies differ, send it to fewer at once",
 	    .by = {"protocol", 8}};
-	struct transaction *t = s->transaction;
-	size_t n = t->n_groups;
-	struct commit_copy *copies = mem_array(n, sizeof(*copies));
-	struct commit_rcpt *rcpts = mem_array(t->n_rcpts, sizeof(*rcpts));
-	struct buf *prefixes = mem_array(n, sizeof(*prefixes));
-	struct commit c = {.copies = copies, .rcpts = rcpts};
-	int rc = add_groups(s, result, &c, copies, rcpts, prefixes);
+	static const struct verdict not_stripped = {.action = ACTION_TEMPFAIL,
+	    .stage = STAGE_DATA,
+	    .code = 451,
+	    .enhanced = "4.7.1",
+	    .text = "Message could not be checked, try again later",
+	    .why = "the parts that a worker names cannot be taken out",
+	    .by = {"filter", 6}};
 
-	if (rc < 0)
-		commit_refuse(s, rc == -E_FULL ? &too_many : &too_long);
-	else if (c.n_copies == 0 && t->refusal == NULL)
+	if (error == -E_FULL)
+		return &too_many;
+	return error == -E_LIMIT ? &too_long : &not_stripped;
+}
+
+static void
+store(struct session *s, const struct scan_result *result)
+{
+	struct transaction *t = s->transaction;
+	size_t n = 2 * t->n_groups;
+	struct making m = {.received = BUF_INIT(HELD_RECEIVED_MAX),
+	    .copies = mem_array(n, sizeof(*m.copies)),
+	    .rcpts = mem_array(2 * t->n_rcpts, sizeof(*m.rcpts)),
+	    .asked = mem_array(2 * t->n_rcpts, sizeof(*m.asked)),
+	    .prefixes = mem_array(n, sizeof(*m.prefixes)),
+	    .stripped = mem_array(n, sizeof(*m.stripped))};
+	int r;
+
+	m.commit.copies = m.copies;
+	m.commit.rcpts = m.rcpts;
+	r = add_groups(s, result, &m);
+	if (r < 0)
+		commit_refuse(s, failed_verdict(r));
+	else if (m.commit.n_copies == 0 && t->refusal == NULL)
 		have_it(s); /* all discarded */
-	else if (c.n_copies == 0)
+	else if (m.commit.n_copies == 0)
 		commit_refuse(s, t->refusal);
 	else
-		send_commit(s, &c);
-	for (size_t i = 0; i < n; i++)
-		buf_free(&prefixes[i]);
-	mem_free(prefixes);
-	mem_free(rcpts);
-	mem_free(copies);
+		send_commit(s, &m.commit, m.asked);
+	for (size_t i = 0; i < n; i++) {
+		buf_free(&m.prefixes[i]);
+		strip_free(&m.stripped[i]);
+	}
+	buf_free(&m.received);
+	mem_free(m.stripped);
+	mem_free(m.prefixes);
+	mem_free(m.asked);
+	mem_free(m.rcpts);
+	mem_free(m.copies);
 }
 
 void

@@ -90,7 +90,7 @@ read_entry(struct spool_message *m, struct span id, struct span envelope, struct
 {
 	struct queue_entry *e = entry_new(id, envelope);
 
-	if (e != NULL && e->prefixes > spool_message_size(m))
+	if (e != NULL && !entry_fits(e, spool_message_size(m)))
 		entry_free(&e);
 	if (e == NULL)
 		return NULL;

@@ -83,26 +83,16 @@ mark_in_letter(struct queue_entry *e, const struct queue_rcpt *first, struct let
 	return n;
 }
 
-/*
- * The first letter of a message bears its id, a later one ID-N.  N grows with the recipients that
- * are in quarantine for good: a file that is written over after a crash holds only recipients that
- * the spool has still.
- */
+/* The number in a later letter's id grows with the recipients that are in quarantine for good: a file
+ * that is written over after a crash holds only recipients that the spool has still. */
 static struct span
 name_letter(const struct queue_entry *e, char to[LETTER_ID_MAX + 1])
 {
-	struct span base = span_str(e->id);
-	unsigned n = 1;
+	size_t before = 0;
 
 	for (size_t i = 0; i < e->n_rcpts; i++)
-		n += e->rcpts[i].state == RCPT_QUARANTINED;
-	if (n == 1) {
-		(void)span_copy(base, to, LETTER_ID_MAX + 1); /* as long as an id */
-		return span_str(to);
-	}
-	/* Ids of our own making are far shorter than the maximum. */
-	(void)snprintf(to, LETTER_ID_MAX + 1, "%.*s-%u", (int)(LETTER_ID_MAX - 7), e->id, n);
-	return span_str(to);
+		before += e->rcpts[i].state == RCPT_QUARANTINED;
+	return letter_name(span_str(e->id), before, to);
 }
 
 static void

@@ -117,7 +117,7 @@ conduct_sent(struct session *s)
 		return;
 	for (size_t i = 0; i < t->n_groups; i++)
 		for (size_t k = 0;
-		     t->groups[i].verdict.action <= ACTION_TAG && k < t->groups[i].n_rcpts; k++)
+		     action_delivers(t->groups[i].verdict.action) && k < t->groups[i].n_rcpts; k++)
 			grey_client_know(s->front->grey, t->rcpts[t->groups[i].rcpts[k]].address);
 }
 

@@ -73,9 +73,13 @@ findings_add_failures(struct scan_result *result, const struct conf_flow *flow, 
 		result->n_outcomes = SCAN_OUTCOMES_MAX - n;
 	for (size_t i = 0; i < flow->n_filters; i++)
 		if (failed >> i & 1)
-			result->outcomes[result->n_outcomes++] = (struct scan_outcome){
-			    (uint8_t)i, -1, SPAN("crashed, took too long or was not available")};
+			result->outcomes[result->n_outcomes++] = (struct scan_outcome){(uint8_t)i,
+			    -1, SPAN("crashed, took too long or was not available"),
+			    (struct span){0}};
 }
+
+_Static_assert((int)SCAN_OUTCOMES_MAX == (int)VERDICT_OUTCOMES_MAX,
+    "a verdict has a bit for each outcome of a result");
 
 void
 findings_gather(struct findings *f, const struct conf_flow *flow, const struct scan_result *result)
@@ -85,7 +89,8 @@ findings_gather(struct findings *f, const struct conf_flow *flow, const struct s
 	f->truths = result->truths;
 	for (size_t i = 0; i < result->n_outcomes; i++)
 		f->outcomes[i] = (struct filter_outcome){&flow->filters[result->outcomes[i].filter],
-		    result->outcomes[i].outcome, result->outcomes[i].why};
+		    result->outcomes[i].outcome, result->outcomes[i].why,
+		    result->outcomes[i].uncut};
 	for (size_t i = 0; i < result->n_tags; i++)
 		f->tags[i] = (struct filter_tag){flow->filters[result->tags[i].filter].filter,
 		    result->tags[i].name, result->tags[i].why, result->tags[i].score_milli};

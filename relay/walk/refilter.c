@@ -231,22 +231,15 @@ refilter_begin(struct front *f, uint64_t job, struct span payload, int fd)
 /* --- its end ------------------------------------------------------------------------------------ */
 
 void
-refilter_answer(struct session *s, struct commit *c)
+refilter_answer(struct session *s, struct commit *c, const uint32_t *asked)
 {
 	struct transaction *t = s->transaction;
 	struct refilter *r = s->again;
-	uint32_t *asked = mem_array(t->n_rcpts, sizeof(*asked));
 	struct replacement replacement = {.asked = asked, .is_deadly = t->scan.n_deaths > 0};
 	struct buf b = BUF_INIT(CHANNEL_PAYLOAD_MAX);
-	size_t n = 0;
 
-	/* As 6_commit.c lists the recipients: group by group. */
-	for (size_t i = 0; i < t->n_groups; i++) {
-		for (size_t k = 0; k < t->groups[i].n_rcpts; k++)
-			asked[n++] = t->groups[i].rcpts[k];
+	for (size_t i = 0; i < t->n_groups; i++)
 		record_message(s, "refiltered", &t->groups[i].verdict, 250, &t->groups[i]);
-	}
-	must(n == c->n_rcpts);
 	c->is_inline = false; /* the spool has the bytes */
 	c->body = (struct span){0};
 	replacement.commit = *c;
@@ -256,7 +249,6 @@ refilter_answer(struct session *s, struct commit *c)
 	else
 		spool_client_tell(s->front->spool, SPOOL_REPLACE, r->job, buf_span(&b));
 	buf_free(&b);
-	mem_free(asked);
 	refilter_free(r);
 }
 
@@ -266,6 +258,7 @@ refilter_keep(struct session *s, const struct verdict *v)
 	struct transaction *t = s->transaction;
 	struct commit_copy copy = {.fate = COPY_HOLD, .why = span_str(v->text)};
 	struct commit_rcpt *rcpts = mem_array(t->n_rcpts, sizeof(*rcpts));
+	uint32_t *asked = mem_array(t->n_rcpts, sizeof(*asked));
 	struct commit c = {.id = id_span(&t->id),
 	    .flow = span_str(s->listen->flow->name),
 	    .from = t->from,
@@ -275,10 +268,13 @@ refilter_keep(struct session *s, const struct verdict *v)
 	    .n_rcpts = t->n_rcpts};
 
 	commit_regroup(s, v);
-	for (size_t i = 0; i < t->n_rcpts; i++)
+	for (size_t i = 0; i < t->n_rcpts; i++) {
+		asked[i] = (uint32_t)i;
 		rcpts[i] = (struct commit_rcpt){
 		    .address = t->rcpts[i].address, .gateway = span_str(t->rcpts[i].gateway->name)};
-	refilter_answer(s, &c);
+	}
+	refilter_answer(s, &c, asked);
+	mem_free(asked);
 	mem_free(rcpts);
 }
 

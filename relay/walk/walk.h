@@ -331,8 +331,9 @@ void commit_regroup(struct session *s, const struct verdict *v);
 
 /* refilter.c: a message that was held, once more through 5 and 6. */
 void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd); /* takes the fd */
-/* What 6_commit.c has decided, for the spool; the session is gone afterwards. */
-void refilter_answer(struct session *s, struct commit *c);
+/* What 6_commit.c has decided, for the spool; the session is gone afterwards.  `asked`: for each of the
+ * commit's recipients its index in the transaction; one whose message is stripped is there twice. */
+void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked);
 void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
 struct span refilter_received(const struct session *s);
 struct span refilter_tls(const struct session *s);

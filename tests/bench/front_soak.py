@@ -25,7 +25,7 @@ import tree  # noqa: E402
 from front_clients import HOSTILE, Ledger, World, good, slow, visit  # noqa: E402
 from gateway import Gateway  # noqa: E402
 from ports import free_port  # noqa: E402
-from relay import Relay, Settings, is_alive  # noqa: E402
+from relay import SMALL_QUARANTINE, Relay, Settings, is_alive  # noqa: E402
 from waiting import wait_until  # noqa: E402
 
 SAMPLE_S = 1
@@ -33,8 +33,6 @@ WARM_UP = 0.3           # of the run
 GROWTH_KIB = 8 * 1024   # what a role may seem to grow behind its warm-up, or a twentieth of what it has
 GROWTH_MINUTES = 3      # below it, growth is told and decides nothing
 MARK = re.compile(rb"^X-Mark: (m\d+)\r$", re.M)
-# What ASAN keeps of freed memory looks like growth until it is full.
-QUARANTINE = "quarantine_size_mb=4:thread_local_quarantine_size_kb=64:malloc_context_size=8"
 
 
 def status_kib(pid, field="VmRSS"):
@@ -196,7 +194,7 @@ listen "balanced" {{ address = {{"127.0.0.1:{self.balanced_port}"}}  flow = "inb
 
 def main():
     minutes = float(os.environ.get("SOAK_MINUTES") or 30)
-    os.environ["ASAN_OPTIONS"] = QUARANTINE + ":" + os.environ.get("ASAN_OPTIONS", "")
+    os.environ["ASAN_OPTIONS"] = SMALL_QUARANTINE + ":" + os.environ.get("ASAN_OPTIONS", "")
     with tempfile.TemporaryDirectory(prefix="postern-front-soak-") as folder:
         os.chmod(folder, 0o755)
         soak = Soak(folder)

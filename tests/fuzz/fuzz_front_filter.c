@@ -6,7 +6,7 @@
 
 static const struct pnf_outcome outcomes[] = {{"one", "tag", "first"}, {.name = NULL}};
 static const struct pnf_about about = {.name = "edits",
-    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE | PNF_MAY_NAME_PARTS,
     .outcomes = outcomes};
 static const struct conf_filter filter = {.name = "edits", .plugin = &about};
 static const struct conf_flow flow = {

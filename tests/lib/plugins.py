@@ -21,8 +21,8 @@ TROUBLE = r"""
 static const struct pnf_host *host;
 static char trouble[32];
 static int is_bad;
-static char no_trouble[sizeof(trouble)];
-static const char *trouble_now = no_trouble;
+static const char no_trouble[sizeof(trouble)];
+static const char *trouble_now = no_trouble; /* what "switch" stands for */
 
 static const struct pnf_outcome outcomes[] = {{"bad", "reject", "it said so"}, {0}};
 static const struct pnf_option options[] = {{0}};

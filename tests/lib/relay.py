@@ -109,6 +109,10 @@ def command(*words, stdin=None, patience_s=PATIENCE_S):
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+# ASAN_OPTIONS where memory is measured: what ASAN keeps of freed memory looks like growth until it is full.
+SMALL_QUARANTINE = "quarantine_size_mb=4:thread_local_quarantine_size_kb=64:malloc_context_size=8"
+
+
 def environment():
     # Leaks are the unit tests' to find: a role ends by _exit, and its sandbox forbids the ptrace
     # that the leak checker needs.

@@ -574,6 +574,7 @@ rsim_nth_call(struct rsim_result *to, uint64_t points)
 		int set = (int)(i / 2 % SETS);
 
 		sim->is_quiet = true;
+		rsim_settle(sim); /* the start's count of letters is not what is to fail */
 		if (i % 2 == 0) {
 			sim->w->spool_fs->fail_at = sim->w->spool_fs->calls + nth;
 			sim->w->spool_fs->fails = sets[set].fails;

@@ -32,7 +32,7 @@ enum {
 	RSIM_ORDERS = 4,
 	RSIM_ROUND = 400, /* points of a campaign, before the other */
 	RSIM_NTH_SEED = 9000,
-	RSIM_NTH_CALLS = 211, /* a prime, about the calls of such a run that change something */
+	RSIM_NTH_CALLS = 499, /* a prime, about the calls of such a run */
 	RSIM_KEEP_MS = 60 * 60 * 1000,
 	RSIM_MINUTE_MS = 60 * 1000
 };

@@ -109,7 +109,7 @@ class Hold(HoldCase, RelayCase):
         self.mx.policy("hold from held@sender.example\ntag seen client 192.0.2.9\n")
         id_ = self.send(self.mx, "by rule", sender="held@sender.example", client="192.0.2.9", helo="old.example")
         other = self.send(self.mx, "by rule, refused", sender="held@sender.example")
-        self.assertIn("rule 1: hold from", self.held(self.mx, id_)["last_reply"])
+        self.assertRegex(self.held(self.mx, id_)["last_reply"], r"rule \d+: hold from")
         self.mx.policy("tag seen client 192.0.2.9  helo old.example\nreject subject /refused/\n")
         kept = self.inside.wait_subject("by rule")  # decided with the client of then
         self.assertEqual([t.split(";")[0] for t in kept.header("X-Postern-Tag")], ["seen"])

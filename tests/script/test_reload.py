@@ -5,10 +5,12 @@ RELOADS says how often (30; `make soak-reload` 1,000)."""
 import os
 import threading
 import time
+import unittest.mock
 
 import mail
 import smtp
 from case import FolderCase
+from relay import SMALL_QUARANTINE
 from waiting import wait_until
 
 RELOADS = int(os.environ.get("RELOADS", "30"))
@@ -45,6 +47,7 @@ class Reload(FolderCase):
         self.assertEqual(len({t[1:] for t in tags}), 1, tags)
         return tags[0][1:]
 
+    @unittest.mock.patch.dict(os.environ, ASAN_OPTIONS=SMALL_QUARANTINE)
     def test_under_load(self):
         relay, gateway = self.pair(filters=())
         self.lists(relay, 1000)

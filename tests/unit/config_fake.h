@@ -46,6 +46,7 @@ static const struct pnf_outcome fake_attachment_outcomes[] = {{"blocked", "rejec
 static const struct pnf_about fake_attachment = {.name = "attachment",
     .version = "1",
     .summary = "fake",
+    .may = PNF_MAY_NAME_PARTS,
     .outcomes = fake_attachment_outcomes,
     .options = fake_attachment_options};
 static const struct pnf_about fake_header = {.name = "header", .version = "1", .summary = "fake"};

@@ -220,7 +220,7 @@ worker_answers(struct world *w, int i, uint64_t scan)
 	struct buf b = BUF_INIT(4096);
 
 	result->n_outcomes = 1;
-	result->outcomes[0] = (struct scan_outcome){0, 0, SPAN("because")};
+	result->outcomes[0] = (struct scan_outcome){0, 0, SPAN("because"), {0}};
 	scan_result_put(&b, result);
 	assert_int_equal(
 	    channel_send_now(w->workers[i], WORKER_RESULT, scan, buf_span(&b), NULL), 0);

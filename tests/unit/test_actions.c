@@ -202,6 +202,14 @@ test_errors(void **state)
 		"t.conf:6: max_failures = \"0\" is out of range; it goes from 1 to 1000000\n"},
 	    {"filter \"antivirus\" { pause = 2h }\n",
 		"t.conf:6: pause = \"2h\" is out of range; it goes from 1ms to 1h\n"},
+	    {"filter \"attachment\" { blocked = \"strip\" failure = \"strip\" }\n",
+		"t.conf:6: failure = \"strip\" is not what a failure may do; write tempfail, tag, "
+		"hold or quarantine\n"},
+	    {"filter \"antivirus\" { infected = \"strip\" }\n",
+		"t.conf:6: action \"strip\" of \"infected\": plugin clamav does not say which part "
+		"it is about; write pass, tag, quarantine, discard, hold, tempfail, reject or "
+		"keep\n"},
+	    {"flow \"b\" { filters = \"attachment\" score { strip = 3 } }\n", NULL},
 	    {"plugins = \"relative\"\n", NULL},
 	    {"plugins = {\"/a\", \"/b\"}\n", NULL},
 	};

@@ -71,7 +71,7 @@ test_results_are_resolved(void **state)
 	struct facts facts = {0};
 
 	r->n_outcomes = r->n_tags = 1;
-	r->outcomes[0] = (struct scan_outcome){1, 0, SPAN("because")};
+	r->outcomes[0] = (struct scan_outcome){1, 0, SPAN("because"), {0}};
 	r->tags[0] = (struct scan_tag){1, SPAN("name"), SPAN("why"), 2500};
 	r->truths = SPAN("\1\2");
 	findings_add_failures(r, &flow, 1U << 0);

@@ -9,7 +9,7 @@
 static const struct pnf_outcome outcomes[] = {
     {"one", "tag", "first"}, {"two", "tag", "second"}, {.name = NULL}};
 static const struct pnf_about edits_about = {.name = "edits",
-    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE,
+    .may = PNF_MAY_EDIT_HEADERS | PNF_MAY_TAG | PNF_MAY_SCORE | PNF_MAY_NAME_PARTS,
     .outcomes = outcomes};
 static const struct pnf_about looks_about = {.name = "looks", .outcomes = outcomes};
 static const struct conf_filter edits = {.name = "edits", .plugin = &edits_about};
@@ -55,13 +55,25 @@ static void
 fill(struct scan_result *r)
 {
 	r->n_outcomes = 2;
-	r->outcomes[0] = (struct scan_outcome){1, 1, SPAN("because")};
-	r->outcomes[1] = (struct scan_outcome){0, -1, SPAN("")};
+	r->outcomes[0] = (struct scan_outcome){1, 1, SPAN("because"), {0}};
+	r->outcomes[1] = (struct scan_outcome){0, -1, SPAN(""), SPAN("signed")};
 	r->n_tags = 1;
 	r->tags[0] = (struct scan_tag){0, SPAN("a-tag_1"), SPAN("why"), -2500};
 	r->n_edits = 2;
 	r->edits[0] = (struct header_edit){EDIT_ADD, 0, true, 0, SPAN("X-A"), SPAN(" b")};
 	r->edits[1] = (struct header_edit){EDIT_REMOVE, 0, false, 7, SPAN(""), SPAN("")};
+	r->n_parts = 2;
+	r->parts[0] = (struct scan_part){.at = 1ull << 40,
+	    .n = 300,
+	    .head = 30,
+	    .name = SPAN("a.exe"),
+	    .declared = SPAN("a/b"),
+	    .type = SPAN("c/d"),
+	    .size = 200,
+	    .hash = {1, 2}};
+	r->parts[1] = (struct scan_part){.at = (1ull << 40) + 10, .n = 20};
+	r->n_marks = 1;
+	r->marks[0] = (struct scan_mark){1, 1, SPAN("name a.exe")};
 	r->truths = span_of("\0\1\2", 3);
 	r->n_hosts = 2;
 	r->hosts[0] = SPAN("www.a-b_c.example");
@@ -87,6 +99,19 @@ test_result_travels(void **state)
 	assert_true(span_eq(s->out.edits[0].name, SPAN("X-A")));
 	assert_int_equal(s->out.edits[1].index, 7);
 	assert_int_equal(s->out.truths.n, 3);
+	assert_true(span_eq(s->out.outcomes[1].uncut, SPAN("signed")));
+	assert_int_equal(s->out.n_parts, 2);
+	assert_true(s->out.parts[0].at == 1ull << 40 && s->out.parts[0].n == 300);
+	assert_int_equal(s->out.parts[0].head, 30);
+	assert_true(span_eq(s->out.parts[0].name, SPAN("a.exe")));
+	assert_true(span_eq(s->out.parts[0].declared, SPAN("a/b")));
+	assert_true(span_eq(s->out.parts[0].type, SPAN("c/d")));
+	assert_int_equal(s->out.parts[0].size, 200);
+	assert_int_equal(s->out.parts[0].hash[1], 2);
+	assert_int_equal(s->out.n_marks, 1);
+	assert_int_equal(s->out.marks[0].outcome, 1);
+	assert_int_equal(s->out.marks[0].part, 1);
+	assert_true(span_eq(s->out.marks[0].why, SPAN("name a.exe")));
 	assert_int_equal(s->out.n_hosts, 2);
 	assert_true(span_eq(s->out.hosts[0], SPAN("www.a-b_c.example")));
 	assert_true(span_eq(s->out.hosts[1], SPAN("2001:db8::1")));
@@ -186,12 +211,62 @@ skips_what_is_not_there(struct scan_result *r)
 }
 
 static void
+part_before_part(struct scan_result *r)
+{
+	r->parts[1].at = 0;
+}
+
+static void
+part_without_end(struct scan_result *r)
+{
+	r->parts[1].n = UINT64_MAX;
+}
+
+static void
+head_over_part(struct scan_result *r)
+{
+	r->parts[1].head = 21;
+}
+
+static void
+long_head(struct scan_result *r)
+{
+	r->parts[0].n = 1 << 20;
+	r->parts[0].head = SCAN_PART_HEAD_MAX + 1;
+}
+
+static void
+newline_in_name(struct scan_result *r)
+{
+	r->parts[0].name = SPAN("a\n--b");
+}
+
+static void
+mark_of_no_part(struct scan_result *r)
+{
+	r->marks[0].part = 2;
+}
+
+static void
+mark_of_no_outcome(struct scan_result *r)
+{
+	r->marks[0].outcome = 2;
+}
+
+static void
+mark_without_right(struct scan_result *r)
+{
+	r->marks[0].outcome = 0;
+}
+
+static void
 test_lies_are_refused(void **state)
 {
 	static void (*const lies[])(struct scan_result *) = {tag_without_right,
 	    skips_what_is_not_there, wrong_filter, wrong_outcome, negative_outcome, newline_in_why,
 	    bad_tag, empty_tag, edit_without_right, add_without_name, index_too_high, wrong_kind,
-	    wrong_truth};
+	    wrong_truth, part_before_part, part_without_end, head_over_part, long_head,
+	    newline_in_name, mark_of_no_part, mark_of_no_outcome, mark_without_right};
 	struct state *s = *state;
 
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
@@ -211,7 +286,7 @@ test_limits_at_their_edge(void **state)
 
 	memset(text, 'a', sizeof(text));
 	s->in.n_outcomes = 1;
-	s->in.outcomes[0] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX)};
+	s->in.outcomes[0] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX), {0}};
 	s->in.n_tags = 1;
 	s->in.tags[0] = (struct scan_tag){.name = span_of(text, SCAN_TAG_NAME_MAX)};
 	s->in.n_edits = SCAN_EDITS_BYTES / SCAN_EDIT_MAX;
@@ -262,7 +337,14 @@ test_largest_result_fits_its_packet(void **state)
 	memset(text, 'a', sizeof(text));
 	s->in.n_outcomes = SCAN_OUTCOMES_MAX;
 	for (size_t i = 0; i < SCAN_OUTCOMES_MAX; i++)
-		s->in.outcomes[i] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX)};
+		s->in.outcomes[i] = (struct scan_outcome){0, 0, span_of(text, SCAN_WHY_MAX),
+		    span_of(text, SCAN_UNCUT_BYTES / SCAN_OUTCOMES_MAX)};
+	s->in.n_parts = SCAN_PARTS_MAX;
+	for (size_t i = 0; i < SCAN_PARTS_MAX; i++)
+		s->in.parts[i] = (struct scan_part){
+		    .at = i, .n = 1, .name = span_of(text, SCAN_PARTS_BYTES / SCAN_PARTS_MAX)};
+	s->in.n_marks = SCAN_MARKS_MAX;
+	s->in.marks[0].why = span_of(text, SCAN_PARTS_BYTES % SCAN_PARTS_MAX);
 	s->in.n_tags = SCAN_TAGS_MAX;
 	for (size_t i = 0; i < SCAN_TAGS_MAX; i++)
 		s->in.tags[i] = (struct scan_tag){
@@ -280,6 +362,9 @@ test_largest_result_fits_its_packet(void **state)
 	for (size_t i = 0; i < SCAN_HOSTS_MAX; i++)
 		s->in.hosts[i] = span_of(text, SCAN_HOST_MAX);
 	assert_int_equal(pass_result(s), 0);
+	assert_true(s->buf.n + 64 <= CHANNEL_PACKET_MAX); /* a worker makes no memory files */
+	s->in.marks[0].why.n++;
+	assert_int_equal(pass_result(s), -E_CORRUPT);
 }
 
 static void

@@ -144,10 +144,62 @@ test_commit_refused(void **state)
 	assert_int_equal(out.n_rcpts, 0); /* nothing of it is left to be used */
 }
 
+static const struct commit_cut cuts[] = {{.at = 0, .n = 2, .text = {"one", 3}}, {.at = 2, .n = 3}};
+
+static struct commit
+cut_sample(struct commit_copy *cut)
+{
+	struct commit c = sample();
+
+	cut[0] = copies[0];
+	cut[1] = copies[1];
+	cut[0].cuts = cuts;
+	cut[0].n_cuts = 2;
+	c.copies = cut;
+	return c;
+}
+
+static void
+test_cuts(void **state)
+{
+	static const struct {
+		struct commit_cut cuts[2];
+		int result;
+	} rows[] = {{{{.at = 0, .n = 2}, {.at = 2, .n = 3}}, 0},
+	    {{{.at = 0, .n = 2}, {.at = 2, .n = 4}}, -E_CORRUPT}, /* behind the body's end */
+	    {{{.at = 0, .n = 2}, {.at = 1, .n = 1}}, -E_CORRUPT},
+	    {{{.at = 0, .n = UINT64_MAX}, {.at = 2, .n = 1}}, -E_CORRUPT},
+	    {{{.at = 1, .n = UINT64_MAX}, {.at = 2, .n = 1}}, -E_CORRUPT}};
+	static struct commit_cut many[COMMIT_CUTS_MAX + 1];
+	struct commit_copy cut[2];
+	struct commit in = cut_sample(cut), out;
+
+	(void)state;
+	assert_int_equal(round_trip(&in, &out), 0);
+	assert_int_equal(out.copies[0].n_cuts, 2);
+	assert_int_equal(out.copies[1].n_cuts, 0);
+	assert_int_equal(out.copies[0].cuts[1].at, 2);
+	assert_int_equal(out.copies[0].cuts[1].n, 3);
+	assert_true(span_eq(out.copies[0].cuts[0].text, SPAN("one")));
+	assert_int_equal(commit_prefixes(&out), 29);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cut[0].cuts = rows[i].cuts;
+		assert_int_equal(round_trip(&in, &out), rows[i].result);
+	}
+	cut[0].cuts = many; /* all at 0: no bytes go */
+	cut[0].n_cuts = COMMIT_CUTS_MAX - 1;
+	cut[1].cuts = many;
+	cut[1].n_cuts = 1;
+	assert_int_equal(round_trip(&in, &out), 0);
+	cut[1].n_cuts = 2;
+	assert_int_equal(round_trip(&in, &out), -E_CORRUPT);
+}
+
 static void
 test_commit_cut_anywhere(void **state)
 {
-	struct commit in = sample(), out;
+	struct commit_copy cut[2];
+	struct commit in = cut_sample(cut), out;
 	struct buf bytes = BUF_INIT(1 << 20);
 
 	(void)state;
@@ -205,6 +257,7 @@ main(void)
 	    cmocka_unit_test(test_commit),
 	    cmocka_unit_test(test_commit_without_inline_body),
 	    cmocka_unit_test(test_commit_refused),
+	    cmocka_unit_test(test_cuts),
 	    cmocka_unit_test(test_commit_cut_anywhere),
 	    cmocka_unit_test(test_address_limit),
 	    cmocka_unit_test(test_refusal),

@@ -210,6 +210,58 @@ test_replacement(void **state)
 	assert_true(span_eq(out.commit.copies[1].waits_for, SPAN("a")));
 }
 
+/* Who is there twice gets a copy that lacks something, and its original goes into quarantine. */
+static void
+test_replacement_of_stripped(void **state)
+{
+	static const struct commit_cut cut = {.at = 1, .n = 2, .text = {"x", 1}};
+	static const struct {
+		enum copy_fate fates[3];
+		bool has_cuts[3];
+		uint32_t asked[3];
+		size_t n, n_asked;
+		int result;
+	} rows[] = {
+	    {{COPY_QUARANTINE, COPY_DELIVER}, {false, true}, {0, 0}, 2, 1, 0},
+	    {{COPY_QUARANTINE, COPY_DELIVER, COPY_HOLD}, {false, true, false}, {1, 1, 0}, 3, 2, 0},
+	    {{COPY_DELIVER, COPY_DELIVER}, {false, true}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_DELIVER}, {false, false}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_QUARANTINE}, {false, false}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_DELIVER, COPY_DELIVER}, {true, true}, {0, 0}, 2, 1, -E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_DELIVER, COPY_DELIVER}, {false, true, true}, {0, 0, 0}, 3, 1,
+		-E_CORRUPT},
+	    {{COPY_QUARANTINE, COPY_DELIVER}, {false, true}, {1, 1}, 2, 2, -E_CORRUPT},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct commit_copy made[3] = {{.prefix = SPAN("A: 1\r\n")}};
+		struct commit_rcpt all[3];
+		struct replacement in = {.asked = rows[i].asked,
+				       .commit = {.id = SPAN("X"),
+					   .copies = made,
+					   .n_copies = rows[i].n,
+					   .rcpts = all,
+					   .n_rcpts = rows[i].n,
+					   .body_size = 50}},
+				   out;
+		struct buf b = BUF_INIT(1 << 20);
+
+		for (uint32_t k = 0; k < rows[i].n; k++) {
+			made[k].fate = rows[i].fates[k];
+			made[k].cuts = &cut;
+			made[k].n_cuts = rows[i].has_cuts[k];
+			all[k] = rcpts[0];
+			all[k].copy = k;
+		}
+		replacement_put(&b, &in);
+		if (replacement_get(buf_span(&b), rows[i].n_asked, &out, &replacement_room) !=
+		    rows[i].result)
+			fail_msg("row %zu", i);
+		buf_free(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -218,6 +270,7 @@ main(void)
 	    cmocka_unit_test(test_held_refused),
 	    cmocka_unit_test(test_facts_refused),
 	    cmocka_unit_test(test_replacement),
+	    cmocka_unit_test(test_replacement_of_stripped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,12 +129,126 @@ test_places_of_a_copy(void **state)
 	entry_free(&e);
 }
 
+static const struct commit_cut cuts[] = {{.at = 0, .n = 3, .text = {"<one>", 5}},
+    {.at = 5, .n = 0, .text = {"<2>", 3}}, {.at = 5, .n = 4}, {.at = 18, .n = 2, .text = {"!", 1}}};
+
+/* An envelope whose first and last copies have cuts, over a body of 20. */
+static struct envelope
+cut_envelope(struct commit_copy *cut)
+{
+	for (size_t i = 0; i < 3; i++)
+		cut[i] = copies[i];
+	cut[0].cuts = cuts;
+	cut[0].n_cuts = 4;
+	cut[2].cuts = cuts + 3;
+	cut[2].n_cuts = 1;
+	return (struct envelope){
+	    .flow = SPAN("f"), .copies = cut, .n_copies = 3, .rcpts = rcpts, .n_rcpts = 4};
+}
+
+/* All of a copy, read in pieces of at most `most` bytes. */
+static struct span
+read_copy(struct queue_entry *e, uint32_t copy, struct span spooled, size_t most, char *to)
+{
+	struct queue_leg leg = {.entry = e, .copy = copy};
+	uint64_t size = leg_size(&leg), at = 0;
+
+	while (at < size) {
+		size_t n = most < size - at ? most : (size_t)(size - at), part = n;
+		uint64_t place = leg_place(&leg, at, &part);
+
+		assert_true(part > 0 && part <= n && place + part <= spooled.n);
+		memcpy(to + at, spooled.p + place, part);
+		at += part;
+	}
+	return span_of(to, (size_t)size);
+}
+
+static void
+test_cuts(void **state)
+{
+	static const char *const wanted[] = {"A: 1\r\n<one>34<2>9abcdefgh!",
+	    "A: 1\r\nB: 2\r\n0123456789abcdefghij", "C: 3\r\n0123456789abcdefgh!"};
+	struct commit_copy cut[3];
+	struct envelope envelope = cut_envelope(cut);
+	struct buf bytes = BUF_INIT(4096), spooled = BUF_INIT(4096);
+	struct queue_entry *e;
+	char room[100];
+
+	(void)state;
+	envelope_put(&bytes, &envelope);
+	assert_int_equal(envelope_put_prefixes(&spooled, &envelope), 0);
+	(void)buf_add_str(&spooled, "0123456789abcdefghij"); /* fits */
+	e = entry_new(SPAN("ID"), buf_span(&bytes));
+	assert_non_null(e);
+	assert_true(entry_fits(e, spooled.n));
+	assert_false(entry_fits(e, spooled.n - 1)); /* the last cut ends where the body does */
+	assert_false(entry_fits(e, e->prefixes - 1));
+	entry_set_size(e, spooled.n);
+	assert_int_equal(e->size, strlen(wanted[0]));
+	for (uint32_t copy = 0; copy < 3; copy++)
+		for (size_t most = 1; most < 40; most++)
+			if (!span_eq(read_copy(e, copy, buf_span(&spooled), most, room),
+				span_str(wanted[copy])))
+				fail_msg("copy %u in pieces of %zu: %.60s", copy, most, room);
+	entry_free(&e);
+	buf_free(&spooled);
+	buf_free(&bytes);
+}
+
+/* What was written before copies could have cuts, or be held to be filtered again, is still read. */
+static void
+test_envelope_versions(void **state)
+{
+	(void)state;
+	for (uint8_t version = 1; version <= 2; version++) {
+		struct buf bytes = BUF_INIT(4096);
+		struct queue_entry *e;
+
+		put_u8(&bytes, version);
+		put_u8(&bytes, MAIL_RELAYED);
+		put_span(&bytes, SPAN("inbound"));
+		put_span(&bytes, SPAN("s@example.net"));
+		put_u8(&bytes, 0); /* 8bit, utf8, ret */
+		put_u8(&bytes, 0);
+		put_u8(&bytes, 0);
+		put_span(&bytes, SPAN("")); /* envid */
+		put_i64(&bytes, WALL_MS);
+		put_u32(&bytes, 1); /* copies */
+		put_u32(&bytes, 6);
+		put_u8(&bytes, COPY_DELIVER);
+		put_span(&bytes, SPAN(""));
+		if (version > 1)
+			put_span(&bytes, SPAN("")); /* waits_for */
+		put_u8(&bytes, 1);
+		put_u32(&bytes, 1); /* recipients */
+		put_span(&bytes, SPAN("a@one.example"));
+		put_span(&bytes, SPAN("one"));
+		put_u32(&bytes, 0);
+		put_u8(&bytes, 0);
+		put_span(&bytes, SPAN(""));
+		if (version > 1) {
+			put_u32(&bytes, 0); /* received, facts, replaces, moved */
+			put_span(&bytes, SPAN(""));
+			put_u64(&bytes, 0);
+			put_span(&bytes, SPAN(""));
+		}
+		e = entry_new(SPAN("ID"), buf_span(&bytes));
+		assert_non_null(e);
+		assert_int_equal(e->prefixes, 6);
+		assert_int_equal(e->copies[0].n_cuts, 0);
+		assert_true(e->copies[0].is_tagged);
+		entry_free(&e);
+		buf_free(&bytes);
+	}
+}
+
 static void
 test_envelope_cut_anywhere(void **state)
 {
 	struct buf bytes = BUF_INIT(4096);
-	struct envelope envelope = {
-	    .flow = SPAN("f"), .copies = copies, .n_copies = 3, .rcpts = rcpts, .n_rcpts = 4};
+	struct commit_copy cut[3];
+	struct envelope envelope = cut_envelope(cut);
 
 	(void)state;
 	envelope_put(&bytes, &envelope);
@@ -363,6 +477,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_envelope, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_places_of_a_copy, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_cuts, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_envelope_versions, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_envelope_cut_anywhere, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note_cut_anywhere, set_up, tear_down),

@@ -201,6 +201,61 @@ test_filters(void **state)
 	}
 }
 
+/* Two outcomes of one filter, the first with the action strip: what it competes with, and what
+ * becomes of a part that cannot be taken out. */
+static void
+test_strip(void **state)
+{
+	static const struct {
+		enum action other; /* of the second outcome */
+		const char *uncut, *policy;
+		enum action action;
+		bool strips_first, strips_second;
+		const char *why;
+		size_t n_tags;
+	} rows[] = {
+	    {ACTION_PASS, "", "", ACTION_STRIP, true, false, "filter antivirus: infected: v", 1},
+	    {ACTION_TAG, "", "", ACTION_STRIP, true, false, "filter antivirus: infected: v", 2},
+	    {ACTION_STRIP, "", "", ACTION_STRIP, true, true, "filter antivirus: infected: v", 2},
+	    {ACTION_QUARANTINE, "", "", ACTION_QUARANTINE, false, false,
+		"filter antivirus: unscannable: u", 1},
+	    {ACTION_REJECT, "", "", ACTION_REJECT, false, false, "filter antivirus: unscannable: u",
+		1},
+	    {ACTION_PASS, "", "tag a to *", ACTION_STRIP, true, false,
+		"filter antivirus: infected: v", 2},
+	    {ACTION_PASS, "", "quarantine to *", ACTION_QUARANTINE, false, false,
+		"rule 1: quarantine to *", 1},
+	    {ACTION_PASS, "", "accept to *", ACTION_STRIP, true, false,
+		"filter antivirus: infected: v", 1},
+	    {ACTION_PASS, "signed", "", ACTION_QUARANTINE, false, false,
+		"filter antivirus: infected, not stripped (signed): v", 0},
+	    {ACTION_STRIP, "signed", "", ACTION_QUARANTINE, false, false,
+		"filter antivirus: infected, not stripped (signed): v", 1},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		w->av_actions[0] = ACTION_STRIP;
+		w->av_actions[1] = rows[i].other;
+		for (int k = 0; k < 2; k++)
+			w->outcomes[k] = (struct filter_outcome){.filter = &w->flow.filters[0],
+			    .outcome = k,
+			    .why = k == 0 ? SPAN("v") : SPAN("u"),
+			    .uncut = k == 0 ? span_str(rows[i].uncut) : SPAN("")};
+		w->facts.n_outcomes = 2;
+		walk(w, rows[i].policy, STAGE_DATA);
+		if (w->v.action != rows[i].action || strcmp(w->v.why, rows[i].why) != 0 ||
+		    verdict_strips(&w->v, 0) != rows[i].strips_first ||
+		    verdict_strips(&w->v, 1) != rows[i].strips_second ||
+		    w->v.n_tags != rows[i].n_tags)
+			fail_msg("row %zu: %s, %s, %zu tags", i, action_name(w->v.action), w->v.why,
+			    w->v.n_tags);
+		assert_int_equal(w->v.code, rows[i].action == ACTION_REJECT ? 550 : 0);
+		assert_false(verdict_strips(&w->v, 2));
+		assert_false(verdict_strips(&w->v, VERDICT_OUTCOMES_MAX));
+	}
+}
+
 static void
 test_long_why(void **state)
 {
@@ -371,6 +426,7 @@ main(void)
 	    TEST(test_thresholds),
 	    TEST(test_replies),
 	    TEST(test_filters),
+	    TEST(test_strip),
 	    TEST(test_long_why),
 	    TEST(test_filter_tags),
 	    TEST(test_properties),

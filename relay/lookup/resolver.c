@@ -36,9 +36,8 @@ struct query {
 	struct dns_question question;
 	char name[LOOKUP_NAME_MAX + 1];
 	struct list waiters;
-	struct timer *later; /* next try, or a result that came inside ares_query */
-	struct dns_answer *early;
-	bool is_asking; /* inside ares_query */
+	struct timer *later; /* next try, or the answer */
+	struct dns_answer *found;
 	bool needs_tcp;
 	unsigned n_refused;
 };
@@ -291,7 +290,7 @@ query_free(struct query *q)
 		(void)map_remove(q->resolver->by_key, query_key(q)); /* the same q */
 	list_remove(&q->node);
 	q->resolver->n_queries--;
-	mem_free(q->early);
+	mem_free(q->found);
 	mem_free(q);
 }
 
@@ -316,11 +315,11 @@ query_settle(struct query *q, const struct dns_answer *a)
 }
 
 static void
-on_early(void *arg)
+on_found(void *arg)
 {
 	struct query *q = arg;
 
-	query_settle(q, q->early);
+	query_settle(q, q->found);
 }
 
 static void
@@ -332,14 +331,11 @@ on_again(void *arg)
 static void
 query_finish(struct query *q, const struct dns_answer *a)
 {
-	if (!q->is_asking) {
-		query_settle(q, a);
-		return;
-	}
-	/* Inside ares_query, so inside resolver_ask: its caller has not got the waiter yet. */
-	q->early = mem_alloc(sizeof(*a));
-	*q->early = *a;
-	loop_timer(q->resolver->loop, &q->later, 0, on_early, q);
+	/* From the loop: this may be inside resolver_ask, whose caller has not got the waiter yet, or
+	 * c-ares is in the middle of dropping a connection, and whoever is answered may ask again. */
+	q->found = mem_alloc(sizeof(*a));
+	*q->found = *a;
+	loop_timer(q->resolver->loop, &q->later, 0, on_found, q);
 }
 
 /* The same question again, from the loop: c-ares is in the middle of dropping the connection. */
@@ -395,11 +391,9 @@ query_start(struct query *q)
 {
 	struct lane *lane = q->needs_tcp ? &q->resolver->tcp : &q->resolver->udp;
 
-	q->is_asking = true;
 	ares_query(
 	    lane->channel, q->name, ns_c_in, packet_type_number(q->question.type), on_reply, q);
 	/* q lives: inside the call nothing settles it. */
-	q->is_asking = false;
 	lane_schedule(lane);
 }
 

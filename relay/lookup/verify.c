@@ -238,12 +238,16 @@ on_random_again(void *arg)
 static void
 look_for_everybody(struct source_state *s, const struct source_query *q)
 {
+	int64_t probe_ms = keep_of(s->verify, s->domain)->probe_ms;
+
 	if (q->takes_all && !s->takes_all) {
 		s->takes_all = true;
+		loop_timer(s->verify->loop, &s->random_again, probe_ms, on_random_again, s);
+	} else if (s->domain->ldap != NULL && s->random_again == NULL &&
+		   clock_mono_ms() >= s->random_due_ms) {
+		/* A while later: nothing of ours shall keep a directory busy that clients wait for. */
 		loop_timer(s->verify->loop, &s->random_again,
-		    keep_of(s->verify, s->domain)->probe_ms, on_random_again, s);
-	} else if (s->domain->ldap != NULL && clock_mono_ms() >= s->random_due_ms) {
-		ask_random(s);
+		    probe_ms < VERIFY_RANDOM_MS ? probe_ms : VERIFY_RANDOM_MS, on_random_again, s);
 	}
 }
 

@@ -14,8 +14,9 @@
 #include "relay/lookup/source.h"
 
 enum {
-	VERIFY_ASKING_MAX = 10000,  /* addresses at a time; more are RECIPIENT_UNKNOWN */
-	VERIFY_AGAIN_MIN_MS = 1000, /* a source that is away is asked again, first after this, */
+	VERIFY_ASKING_MAX = 10000,    /* addresses at a time; more are RECIPIENT_UNKNOWN */
+	VERIFY_RANDOM_MS = 10 * 1000, /* after an answer, at most, a random address is asked for */
+	VERIFY_AGAIN_MIN_MS = 1000,   /* a source that is away is asked again, first after this, */
 	VERIFY_AGAIN_MAX_MS = 60 * 1000 /* then after twice as long each time, up to this */
 };
 

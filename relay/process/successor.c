@@ -55,7 +55,7 @@ take_over(struct supervisor *s, struct child *next)
 	for (unsigned i = 0; i < CONFIG_FRONTS_MAX; i++)
 		child_pair(next, &s->children[place_of_front(i)]);
 	child_stop(before);
-	problem_report(&s->problems, ROLE_FILTER, SPAN("signatures"), SPAN("loaded"), SPAN(""));
+	problem_report(&s->problems, before->place, SPAN("signatures"), SPAN("loaded"), SPAN(""));
 	log_event(LOG_INFO, "filter role renewed");
 }
 
@@ -76,7 +76,8 @@ successor_refused(struct supervisor *s, int wait_status)
 	log_event(LOG_ERROR, "the filter role was not renewed",
 	    KV_INT("signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
 	    KV_INT("status", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0));
-	problem_report(&s->problems, ROLE_FILTER, SPAN("signatures"),
+	/* Of the one that serves: when it ends, its next process loads what there is, or says so. */
+	problem_report(&s->problems, s->filter_place, SPAN("signatures"),
 	    SPAN("new signatures cannot be loaded, the old ones stay"),
 	    SPAN("run freshclam; the log of the filter role says more"));
 }

@@ -255,13 +255,6 @@ peer_of(const struct supervisor *s, unsigned place)
 	return place_role(place) == ROLE_FILTER ? s->filter_place : place;
 }
 
-/* What one filter role has reported its successor may call over. */
-static unsigned
-problem_place(const struct child *c)
-{
-	return c->role == ROLE_FILTER ? (unsigned)ROLE_FILTER : c->place;
-}
-
 void
 supervisor_child_message(struct supervisor *s, struct child *c, struct message *m)
 {
@@ -284,7 +277,7 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		break;
 	case ROLE_PROBLEM:
 		if (role_problem_get(m->payload, &p) == 0)
-			problem_report(&s->problems, problem_place(c), p.name, p.what, p.do_this);
+			problem_report(&s->problems, c->place, p.name, p.what, p.do_this);
 		break;
 	case ROLE_RENEW:
 		if (c->role == ROLE_FILTER)

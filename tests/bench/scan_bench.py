@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """make bench-scan: what virus scanning costs in the relay, beside a bare loop over libclamav and Postfix with Debian's
-clamav-milter, in alternating rounds; then the filter role's memory, forks and renewal.  BUILD/bench/scan.json.
+clamav-milter, in alternating rounds; then the filter role's memory, forks and renewal.  BUILD/bench-scan/result.json.
 
 BENCH_ROUNDS, and SCAN_MESSAGES for each measurement (Postfix gets a fifth), in the environment.
 docs/benchmarks.md says what the columns mean.
@@ -70,8 +70,8 @@ def spread(values, digits):
     return "{} ({}-{})".format(*(form.format(f(values)) for f in (statistics.median, min, max)))
 
 
-def to_loop(results, name):
-    return [mine["rate"] / loop["rate"] for mine, loop in zip(results[name], results["loop"])]
+def to_loop(results, name, key="rate"):
+    return [mine[key] / loop[key] for mine, loop in zip(results[name], results["loop"])]
 
 
 def table(servers, results):
@@ -123,7 +123,7 @@ def main():
     if not tree.IS_ROOT:
         sys.exit("bench-scan: Postfix starts as root only")
     corpus = scan_corpus.corpus()
-    folder = fresh_folder()
+    folder = fresh_folder("bench-scan")
     begun, load = time.time(), os.getloadavg()
     databases = scan_corpus.database(os.path.join(folder, "databases"))
     sink = Sink()
@@ -137,10 +137,11 @@ def main():
     print(f"\n{role_text(figures)}\n\n{renewal_text(renewal)}")
     reached = statistics.median(to_loop(results, "postern"))
     print(f"\n| what it should come to | aim | measured | |\n| --- | --- | --- | --- |\n"
-          f"| scanning, times the bare loop (median) | {AIM} | {reached:.2f} | {'met' if reached >= AIM else 'missed'} |")
+          f"| scanning, times the bare loop (median) | {AIM} | {reached:.2f} | {'met' if reached >= AIM else 'missed'} |\n"
+          f"| CPU s/1,000 messages, times the bare loop's | | {spread(to_loop(results, 'postern', 'cpu_s'), 2)} | |")
     print(f"\nMedian (lowest-highest) of {ROUNDS} alternating rounds; {CORES} cores, load before {load[0]:.1f}, "
           f"{time.time() - begun:.0f} s.")
-    path = os.path.join(folder, "scan.json")
+    path = os.path.join(folder, "result.json")
     with open(path, "w", encoding="utf-8") as f:
         json.dump({"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "rounds": ROUNDS, "messages": MESSAGES,
                    "cores": CORES, "kernel": os.uname().release, "load_before": load, "corpus": results,

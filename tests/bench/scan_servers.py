@@ -34,7 +34,8 @@ class Loop:
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)  # as the servers: a kernel may share out by session
         self.say("fork 1")  # it has loaded
 
     def say(self, words):

@@ -212,9 +212,9 @@ class Postfix:
         self.cpu.close()
 
 
-def fresh_folder():
-    """BUILD/bench, emptied; SystemExit where the users of the servers cannot enter it."""
-    kept = os.path.join(tree.BUILD, "bench")
+def fresh_folder(name="bench"):
+    """BUILD/name, emptied; SystemExit where the users of the servers cannot enter it."""
+    kept = os.path.join(tree.BUILD, name)
     shutil.rmtree(kept, ignore_errors=True)
     os.makedirs(kept, mode=0o755)
     os.chmod(kept, 0o755)

@@ -18,6 +18,18 @@ BOB = "bob@example.org"
 
 
 class Chaos(FolderCase):
+    def setUp(self):
+        super().setUp()
+        self.relays = []
+
+    def relay(self, *gateways, **settings):
+        self.relays.append(super().relay(*gateways, **settings))
+        return self.relays[-1]
+
+    def tearDown(self):
+        for relay in self.relays:
+            self.assertEqual(relay.events("role died"), [])
+
     clients = (f"198.51.{100 + n // 250}.{n % 250 + 1}" for n in itertools.count())
 
     def problems(self, relay, text):

@@ -61,6 +61,7 @@ use_policy(const char *text)
 		fail_msg("%.*s", SPAN_ARG(buf_span(&errors.lines)));
 	snapshot_set_version(front.snapshot, ++version);
 	pool_set_policy(workers, version, (struct span){0});
+	list_watch_follow(lists, front.snapshot);
 }
 
 static int
@@ -112,9 +113,11 @@ teardown(void **state)
 
 /* --- what the spool asks -------------------------------------------------------------------------- */
 
-static const struct held_list held_lists[] = {
-    {.zone = {"bad.example", 11}, .state = LIST_LISTED, .address = 0x7f000002},
-    {.zone = {"good.example", 12}, .state = LIST_NOT_LISTED}};
+static const struct held_list held_lists[] = {{.zone = {"bad.example", 11},
+						  .of = LIST_OF_CLIENT,
+						  .state = LIST_LISTED,
+						  .address = 0x7f000002},
+    {.zone = {"good.example", 12}, .of = LIST_OF_CLIENT, .state = LIST_NOT_LISTED}};
 static const struct commit_rcpt rcpts[] = {
     {.address = {"a@example.org", 13}, .gateway = {"inside", 6}},
     {.address = {"postmaster@example.org", 22}, .gateway = {"gone", 4}}};
@@ -239,7 +242,7 @@ test_headers(void **state)
 	c = copy_for(&r, 0);
 	assert_int_equal(c->fate, COPY_HOLD);
 	assert_int_equal(c->prefix.n, 0);
-	assert_true(span_starts(c->why, SPAN("rule ")));
+	assert_true(span_starts(c->why, SPAN("rule 2: hold to")));
 	assert_int_equal(c->waits_for.n, 0);
 	assert_int_equal(r.commit.skip, sizeof(SECTION) - 1);
 	assert_int_equal(r.commit.body_size, sizeof(SECTION BODY) - 1);
@@ -395,8 +398,8 @@ main(void)
 	loop = loop_new();
 	spool = spool_client_new(loop, 1);
 	workers = pool_new(loop);
-	lists = list_watch_new(
-	    loop, dns_client_new(loop), LIST_OF_ADDRESSES, &config.dns, report, NULL);
+	lists = list_watch_new(loop, dns_client_new(loop), LIST_OF_ADDRESSES,
+	    &(struct conf_dns){.probe_ms = 1000}, report, NULL);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	pool_free(&workers);
 	return failed;

@@ -140,6 +140,26 @@ test_one_that_dies_while_it_loads(void **state)
 	    s->problems.items[0].what, "new signatures cannot be loaded, the old ones stay");
 }
 
+/* Whichever place it was at: what the one that serves has said, and what is said of it, stays. */
+static void
+test_problems_of_the_one_that_serves(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER], *second = &s->children[PLACE_FILTER_2];
+
+	second->state = CHILD_UP;
+	successor_changed(s, second);
+	problem_report(&s->problems, PLACE_FILTER_2, SPAN("workers"), SPAN("none"), SPAN("look"));
+	s->is_stopping = true;
+	first->state = CHILD_STOPPING;
+	child_died(first, 0); /* the old one, with its last worker */
+	first->state = CHILD_STARTING;
+	child_died(first, W_EXITCODE(1, 0)); /* the next one, for want of good signatures */
+	assert_int_equal(s->problems.n, 2);
+	child_died(second, W_EXITCODE(0, SIGKILL));
+	assert_int_equal(s->problems.n, 0);
+}
+
 /* Of one that leaves, nothing is said and nothing is started again. */
 static void
 test_one_that_leaves(void **state)
@@ -167,6 +187,7 @@ main(void)
 		test_asked_while_the_other_place_is_taken, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_dies_while_it_loads, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_leaves, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_problems_of_the_one_that_serves, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,54 +100,6 @@ class Rbldnsd:
         self.stop()
 
 
-class Unbound:
-    """The real resolver, which asks the server on port `upstream` for everything in `zones`."""
-
-    CONF = """server:
-    interface: 127.0.0.1@{port}
-    port: {port}
-    do-daemonize: no
-    username: ""
-    chroot: ""
-    directory: "{folder}"
-    pidfile: ""
-    use-syslog: no
-    logfile: ""
-    num-threads: 1
-    do-not-query-localhost: no
-    module-config: "iterator"
-    local-zone: "test." nodefault
-    do-ip6: no
-remote-control:
-    control-enable: no
-"""
-
-    def __init__(self, folder, upstream, zones):
-        self.folder = folder
-        self.port = free_port(socket.SOCK_DGRAM)
-        self.upstream = upstream
-        self.zones = list(zones)
-        self.process = None
-
-    def start(self):
-        os.makedirs(self.folder, exist_ok=True)
-        os.chmod(self.folder, 0o755)
-        stubs = "".join(f"stub-zone:\n    name: {zone}.\n    stub-addr: 127.0.0.1@{self.upstream}\n" for zone in self.zones)
-        conf = os.path.join(self.folder, "unbound.conf")
-        with open(conf, "w", encoding="ascii") as f:
-            f.write(self.CONF.format(port=self.port, folder=self.folder) + stubs)
-        with open(os.path.join(self.folder, "unbound.log"), "ab") as log:
-            self.process = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", conf], stdout=log, stderr=log)
-        wait_until(lambda: query(self.port, f"2.0.0.127.{self.zones[0]}", patience_s=0.3), "unbound to answer", 15)
-        return self
-
-    def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
-            self.process = None
-
-
 class Nameserver:
     """A server of our own: answers(name, kind) gives addresses or PTR names (empty: NXDOMAIN), None for
     silence, "servfail", "refused", "garbage" (no DNS packet), "mismatch" (the answer to another question),

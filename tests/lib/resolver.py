@@ -13,12 +13,13 @@ UNBOUND = "/usr/sbin/unbound"
 
 class Unbound:
     """Knows these records and denies all else, with a SOA: "good.example. MX 10 mx.good.example.". Asks others for
-    `lists`: {"zen.test": port}."""
+    `lists`, {"zen.test": port}, and keeps what they say for `cache_s` at the most."""
 
-    def __init__(self, folder, records, lists=None):
+    def __init__(self, folder, records, lists=None, cache_s=1):
         self.folder = folder
         self.records = ["ns. A 127.0.0.1", ". SOA ns. hostmaster. 1 60 60 60 1", *records]
         self.lists = lists or {}
+        self.cache_s = cache_s
         self.port = free_port(socket.SOCK_DGRAM)
         self.process = None
 
@@ -41,8 +42,8 @@ class Unbound:
     use-syslog: no
     module-config: "iterator"
     num-threads: 1
-    cache-max-ttl: 1
-    cache-max-negative-ttl: 1
+    cache-max-ttl: {self.cache_s}
+    cache-max-negative-ttl: {self.cache_s}
     local-zone: "." static
     local-zone: "113.0.203.in-addr.arpa." static
 {zones}{data}remote-control:

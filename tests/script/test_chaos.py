@@ -9,8 +9,9 @@ import directory
 import mail
 import smtp
 from case import FolderCase
-from dnslists import Nameserver, Rbldnsd, Unbound, query
+from dnslists import Nameserver, Rbldnsd, query
 from ports import free_port
+from resolver import Unbound
 from waiting import wait_until
 
 DNS_TIMEOUT_S, BANNER_MAX_S = 15, 10  # the banner may take 300ms: far less than a question to the DNS
@@ -131,7 +132,7 @@ class Lists(Chaos):
         """Between two probes, and the resolver has just cached that its canary is not in it."""
         listed = {"203.0.113.66": "127.0.0.2"}
         rbldnsd = self.starting(Rbldnsd(self.path("rbldnsd"), {"zen.test": listed}))
-        unbound = self.starting(Unbound(self.path("unbound"), rbldnsd.port, ["zen.test"]))
+        unbound = self.starting(Unbound(self.path("unbound"), [], {"zen.test": rbldnsd.port}, cache_s=3600))
         relay, gateway = self.pair(dns_port=unbound.port, banner_wait="10s", dns="probe = 1h",
                                    policy="dnsbl zen.test reject\n")
         refuses = lambda: self.session(relay, "203.0.113.66", BOB).code == 550

@@ -104,26 +104,6 @@ write_ids(struct store *s, uint64_t version, uint32_t first, uint32_t next, cons
 	return is_done ? 0 : -err->code;
 }
 
-/* What an empty store stands for was never written down: only what stays of it keeps its number. */
-static uint32_t
-first_behind_default(struct span text, const struct numbered *standard)
-{
-	uint32_t end = (uint32_t)numbering_count(standard->text) + 1, next = end, most = 0;
-	struct buf ids = BUF_INIT(IDS_MAX);
-	struct wire w;
-
-	(void)numbering_assign(text, standard, 1, &next, &ids); /* the text has fitted */
-	w = wire_over(buf_span(&ids));
-	while (w.rest.n > 0) {
-		uint32_t id = get_u32(&w);
-
-		if (id < end && id > most)
-			most = id;
-	}
-	buf_free(&ids);
-	return most + 1;
-}
-
 /* The ids that `text` has when it replaces `now` of version `before`; *first: of those that are new. */
 static int
 assign(struct store *s, uint64_t before, struct span now, struct span text, struct buf *ids,
@@ -141,9 +121,8 @@ assign(struct store *s, uint64_t before, struct span now, struct span text, stru
 		rc = read_ids(s, twin_version, &twin, &ignored, err);
 	known[0].ids = buf_span(&old);
 	known[1].ids = buf_span(&twin);
-	if (*next == 0) /* of an older program, or the default */
-		*next = before > 0 ? (uint32_t)numbering_count(now) + 1
-				   : first_behind_default(text, known);
+	if (*next == 0) /* of an older program, or the default: 1, 2, 3, … are given */
+		*next = (uint32_t)numbering_count(now) + 1;
 	*first = *next;
 	if (rc == 0 && numbering_assign(text, known, twin.n > 0 ? 2 : 1, next, ids) < 0)
 		rc = err_set(err, E_LIMIT, "policy.db: there are no more numbers for rules");

@@ -163,23 +163,23 @@ test_ids(void **state)
 	struct fixture *f = *state;
 	struct buf ids = BUF_INIT(0);
 
-	assert_ids(f, 0, "1 2 3 "); /* the default */
+	assert_ids(f, 0, "1 2 3 "); /* the default, whose numbers nobody else has */
 	import(f, "a\nb\n", true);
-	assert_ids(f, 1, "1 2 ");
+	assert_ids(f, 1, "4 5 ");
 	import(f, "c\n# why\nb\na\n", true);
-	assert_ids(f, 2, "3 2 1 ");
+	assert_ids(f, 2, "6 5 4 ");
 	import(f, "c\n", true);
-	assert_ids(f, 3, "3 ");
+	assert_ids(f, 3, "6 ");
 	import(f, "c\na\n", true); /* gone and come again: another rule */
-	assert_ids(f, 4, "3 4 ");
+	assert_ids(f, 4, "6 7 ");
 	assert_int_equal(store_foresee_ids(f->store, SPAN("d\nc\n"), &ids, NULL), 0);
 	assert_int_equal(ids.n, 8);
-	assert_memory_equal(ids.p, "\5\0\0\0\3\0\0\0", 8);
+	assert_memory_equal(ids.p, "\10\0\0\0\6\0\0\0", 8);
 	import(f, "a\nb\n", true); /* back to version 1 as a whole: with its ids */
-	assert_ids(f, 5, "4 2 ");
+	assert_ids(f, 5, "7 5 ");
 	import(f, "e\n", true);
-	assert_ids(f, 6, "5 ");
-	assert_ids(f, 2, "3 2 1 ");
+	assert_ids(f, 6, "8 ");
+	assert_ids(f, 2, "6 5 4 ");
 	buf_free(&ids);
 }
 
@@ -217,7 +217,7 @@ test_origins(void **state)
 	clock_fake(1, 2000);
 	import(f, "b\nc\nd\n", true);
 	assert_int_equal(store_origins(f->store, on_origin, &seen, NULL), 0);
-	assert_true(span_eq(buf_span(&seen), SPAN("1-3 v1 1000 anna\n3-5 v3 2000 anna\n")));
+	assert_true(span_eq(buf_span(&seen), SPAN("4-6 v1 1000 anna\n6-8 v3 2000 anna\n")));
 	buf_free(&seen);
 }
 

@@ -1,4 +1,5 @@
 /* ids.c - the ids of a version's rules, and who has brought each of them in. */
+#include "policy/default/default_policy.h"
 #include "policy/store/inside.h"
 #include "policy/store/numbering.h"
 #include "relay/base/wire.h"
@@ -104,27 +105,44 @@ write_ids(struct store *s, uint64_t version, uint32_t first, uint32_t next, cons
 	return is_done ? 0 : -err->code;
 }
 
+/* Whether `text` was in force before, and its ids of then.  The default has no row: none stand for its
+ * 1, 2, 3, …, unless an older program has given these to others.  0 or an error. */
+static int
+find_again(struct store *s, uint64_t before, struct span text, bool *is_back, struct buf *ids,
+    struct err *err)
+{
+	uint64_t twin = s->db != NULL ? find_twin(s, before, text) : 0;
+	uint32_t ignored;
+	int rc = twin != 0 ? read_ids(s, twin, ids, &ignored, err) : 0;
+
+	*is_back = ids->n > 0;
+	if (twin == 0 && before > 0 && span_eq(text, span_str(default_policy)))
+		*is_back = store_ask(s, "SELECT first_id FROM rule_ids WHERE version = 1") >
+			   (int64_t)numbering_count(text);
+	return rc;
+}
+
 /* The ids that `text` has when it replaces `now` of version `before`; *first: of those that are new. */
 static int
 assign(struct store *s, uint64_t before, struct span now, struct span text, struct buf *ids,
     uint32_t *first, uint32_t *next, struct err *err)
 {
 	struct buf old = BUF_INIT(IDS_MAX), twin = BUF_INIT(IDS_MAX);
-	struct numbered known[2] = {{.text = now}, {.text = text}};
-	uint64_t twin_version = s->db != NULL ? find_twin(s, before, text) : 0;
-	uint32_t ignored;
+	struct numbered known[2] = {{.text = text}, {.text = now}};
+	bool is_back = false;
 	int rc;
 
 	*next = 0;
 	rc = read_ids(s, before, &old, next, err);
-	if (rc == 0 && twin_version != 0)
-		rc = read_ids(s, twin_version, &twin, &ignored, err);
-	known[0].ids = buf_span(&old);
-	known[1].ids = buf_span(&twin);
+	if (rc == 0)
+		rc = find_again(s, before, text, &is_back, &twin, err);
+	known[0].ids = buf_span(&twin);
+	known[1].ids = buf_span(&old);
 	if (*next == 0) /* of an older program, or the default: 1, 2, 3, … are given */
 		*next = (uint32_t)numbering_count(now) + 1;
 	*first = *next;
-	if (rc == 0 && numbering_assign(text, known, twin.n > 0 ? 2 : 1, next, ids) < 0)
+	if (rc == 0 &&
+	    numbering_assign(text, is_back ? known : &known[1], is_back ? 2 : 1, next, ids) < 0)
 		rc = err_set(err, E_LIMIT, "policy.db: there are no more numbers for rules");
 	buf_free(&old);
 	buf_free(&twin);

@@ -14,6 +14,8 @@ struct store {
 int store_fail(struct store *s, struct err *err, const char *what);
 /* Statements without results. 0 or an error. */
 int store_run(struct store *s, const char *sql, struct err *err);
+/* The one integer of a query; -1 when it cannot be had. */
+int64_t store_ask(struct store *s, const char *sql);
 /* Whether there is such a table: a store that only an older program has written may lack it. */
 bool store_has_table(struct store *s, const char *name);
 /* A transaction of a writer; with rc < 0 its end takes everything back, and is rc. */

@@ -42,9 +42,8 @@ store_run(struct store *s, const char *sql, struct err *err)
 		   : store_fail(s, err, "write");
 }
 
-/* The one integer of a query; -1 when it cannot be had. */
-static int64_t
-ask_number(struct store *s, const char *sql)
+int64_t
+store_ask(struct store *s, const char *sql)
 {
 	sqlite3_stmt *q = NULL;
 	int64_t number = -1;
@@ -63,7 +62,7 @@ store_has_table(struct store *s, const char *name)
 
 	(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM sqlite_master WHERE name = '%s'",
 	    name); /* ours, and short */
-	return ask_number(s, sql) > 0;
+	return store_ask(s, sql) > 0;
 }
 
 static int
@@ -72,7 +71,7 @@ prepare(struct store *s, struct err *err)
 	int64_t found;
 
 	(void)sqlite3_busy_timeout(s->db, STORE_WAIT_MS); /* fails on a wrong handle only */
-	found = ask_number(s, "PRAGMA user_version");
+	found = store_ask(s, "PRAGMA user_version");
 	if (found > SCHEMA)
 		return err_set(err, E_UNSUPPORTED,
 		    "policy.db was written by a newer Postern (schema %lld)", (long long)found);

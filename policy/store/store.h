@@ -71,8 +71,8 @@ int store_go_back(
     struct store *s, int64_t now_ms, struct store_trial *t, uint64_t *version, struct err *err);
 /*
  * Every rule has an id, four bytes (wire.h) of a list in the order of the text.  A line that stood in
- * the policy before keeps its id; one that comes back with the whole text of an older version has
- * the one it had there; no other rule ever has it.
+ * the policy before keeps its id; but when the whole text of an older version comes back, its
+ * rules have those that they had there.  No other rule ever has one.
  *
  * The ids of a version, whose text is given; version 0 is the default. 0 or -E_IO, -E_CORRUPT.
  */

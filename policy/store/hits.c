@@ -27,12 +27,7 @@ store_add_hits(struct store *s, const struct store_hit *hits, size_t n, struct e
 	int rc;
 
 	err = err != NULL ? err : &own;
-	/* A few hits that a power loss takes away are not worth a sync, now or at the close. */
-	rc = store_run(s, "PRAGMA synchronous = NORMAL", err);
-	(void)sqlite3_busy_timeout(s->db, STORE_HITS_WAIT_MS); /* fails on a wrong handle only */
-	(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	if (rc == 0)
-		rc = store_begin(s, err);
+	rc = store_begin(s, err);
 	if (rc < 0)
 		return rc;
 	if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)

@@ -1,5 +1,5 @@
 /* Hits of rules: counted in front, told in batches, added up in the store. */
-#include "policy/store/store.h"
+#include "policy/store/inside.h"
 #include "relay/base/clock.h"
 #include "relay/front/hits.h"
 #include "relay/ipc/hits.h"
@@ -141,11 +141,24 @@ assert_kept(struct store *s, const char *wanted)
 }
 
 static void
+remove_store(const char *dir)
+{
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	char path[80];
+
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(path, sizeof(path), "%s/policy.db%s", dir, ends[i]);
+		(void)unlink(path);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void
 test_added_up(void **state)
 {
 	const struct store_hit some[] = {{3, 2, 1000}, {1, 1, 900}},
 			       more[] = {{3, 5, 800}, {9, 1, 7}};
-	char dir[] = "/tmp/postern-hits-XXXXXX", path[80];
+	char dir[] = "/tmp/postern-hits-XXXXXX";
 	struct store *s, *reader;
 
 	(void)state;
@@ -164,13 +177,34 @@ test_added_up(void **state)
 	s = store_open(dir, false, NULL);
 	assert_kept(s, "1 1 900\n3 7 1000\n9 1 7\n");
 	store_close(&s);
-	for (int i = 0; i < 3; i++) {
-		static const char *const ends[] = {"", "-wal", "-shm"};
+	remove_store(dir);
+}
 
-		(void)snprintf(path, sizeof(path), "%s/policy.db%s", dir, ends[i]);
-		(void)unlink(path);
-	}
-	assert_int_equal(rmdir(dir), 0);
+/* Somebody else writes: the store opens all the same, hits wait for it a moment, and for no disk. */
+static void
+test_nobody_waits(void **state)
+{
+	const struct store_hit some[] = {{1, 1, 900}};
+	char dir[] = "/tmp/postern-hits-XXXXXX";
+	struct store *writer, *s;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	writer = store_open(dir, true, NULL);
+	assert_int_equal(store_begin(writer, NULL), 0);
+	s = store_open_hits(dir, NULL);
+	assert_non_null(s);
+	assert_int_equal(store_ask(s, "PRAGMA busy_timeout"), STORE_HITS_WAIT_MS);
+	assert_int_equal(store_ask(s, "PRAGMA synchronous"), 1);
+	assert_int_equal(store_add_hits(s, some, 1, NULL), -E_IO);
+	assert_int_equal(store_end(writer, -E_AGAIN, NULL), -E_AGAIN);
+	assert_int_equal(store_add_hits(s, some, 1, NULL), 0);
+	assert_kept(s, "1 1 900\n");
+	store_close(&s);
+	assert_int_equal(store_ask(writer, "PRAGMA busy_timeout"), STORE_WAIT_MS);
+	assert_int_equal(store_ask(writer, "PRAGMA synchronous"), 2);
+	store_close(&writer);
+	remove_store(dir);
 }
 
 int
@@ -181,6 +215,7 @@ main(void)
 	    cmocka_unit_test(test_many_rules),
 	    cmocka_unit_test(test_malformed),
 	    cmocka_unit_test(test_added_up),
+	    cmocka_unit_test(test_nobody_waits),
 	};
 
 	return cmocka_run_group_tests_name("hits", tests, NULL, NULL);

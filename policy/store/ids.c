@@ -150,6 +150,19 @@ assign(struct store *s, uint64_t before, struct span now, struct span text, stru
 }
 
 int
+store_next_id(struct store *s, uint32_t *next, struct err *err)
+{
+	int64_t found = store_ask(s, "SELECT next_id FROM rule_ids ORDER BY version DESC LIMIT 1");
+	struct buf now = BUF_INIT(STORE_TEXT_MAX);
+	uint64_t version;
+	int rc = found > 0 ? 0 : store_current(s, &now, &version, err);
+
+	*next = found > 0 ? (uint32_t)found : (uint32_t)numbering_count(buf_span(&now)) + 1;
+	buf_free(&now);
+	return rc;
+}
+
+int
 store_number(struct store *s, uint64_t before, struct span now, uint64_t version, struct span text,
     struct err *err)
 {

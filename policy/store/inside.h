@@ -26,5 +26,7 @@ int store_end(struct store *s, int rc, struct err *err);
  * `version`.  Inside the transaction. */
 int store_number(struct store *s, uint64_t before, struct span now, uint64_t version,
     struct span text, struct err *err);
+/* The first number that no rule has, or had. 0 or -E_IO. */
+int store_next_id(struct store *s, uint32_t *next, struct err *err);
 
 #endif

@@ -11,6 +11,8 @@
 #include "relay/base/buf.h"
 #include "relay/base/err.h"
 
+#define STORE_HITS_MAX ((1LL << 53) - 1) /* of a rule; exact for every reader of JSON */
+
 enum {
 	STORE_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one policy, as POLICY_TEXT_MAX */
 	STORE_WORD_MAX = 1000,             /* bytes of author and comment */
@@ -101,7 +103,9 @@ struct store_hit {
 	int64_t last_ms;
 };
 /* Adds to what is there, in one transaction; from store_open_hits not synced: the last ones may be lost
- * with the power.  0, or -E_DENIED, -E_IO; then nothing is changed. */
+ * with the power.  A front counts, which may be lost to an attacker: numbers that no rule ever had are
+ * passed over, counts stop at STORE_HITS_MAX, and times at now.  0, or -E_DENIED, -E_IO; then nothing is
+ * changed. */
 int store_add_hits(struct store *s, const struct store_hit *hits, size_t n, struct err *err);
 /* By their ids; of rules that are gone, too. 0 or -E_IO. */
 int store_hits(struct store *s, void (*on_hit)(void *arg, const struct store_hit *h), void *arg,

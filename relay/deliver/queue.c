@@ -262,7 +262,7 @@ bool
 queue_may_sleep(const struct queue_entry *e)
 {
 	if (e->msg == NULL || e->transit != NULL || e->is_renamed || e->is_notice_in_flight ||
-	    e->is_letter_in_flight)
+	    e->is_letter_in_flight || e->hold.state != HOLD_WAITING)
 		return false;
 	for (size_t i = 0; i < e->n_legs; i++) {
 		const struct queue_leg *l = &e->legs[i];

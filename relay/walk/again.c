@@ -54,13 +54,14 @@ again_free(struct delivery *d)
 		job_free(d->hold->job);
 }
 
-/* NULL: it has been deleted meanwhile. */
+/* NULL: it has been deleted meanwhile, or knows nothing of the job. */
 static struct queue_entry *
 entry_of(const struct hold_job *j)
 {
 	struct queue_entry *e = queue_find(j->d->queue, span_str(j->about));
 
-	if (e == NULL || e->msg == NULL || spool_message_serial(e->msg) != j->serial)
+	if (e == NULL || e->msg == NULL || spool_message_serial(e->msg) != j->serial ||
+	    (e->hold.state != HOLD_BUSY && e->hold.state != HOLD_STORING))
 		return NULL;
 	return e;
 }

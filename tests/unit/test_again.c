@@ -170,6 +170,63 @@ test_one_is_deleted(void **state)
 	assert_int_equal(fakes[0].n_messages, 1);
 }
 
+/* What is left beside it waits for an admin or for a time: neither takes away what is at work. */
+static void
+test_deleted_beside_others(void **state)
+{
+	struct selection of_a = {.to = two[0].address, .by = "admin"},
+			 of_b = {.to = two[1].address, .by = "admin"};
+	struct commit_rcpt rcpts[] = {two[0], two[1]};
+	const char *why = NULL;
+
+	(void)state;
+	rcpts[0].copy = 1;
+	for (int i = 0; i < 3; i++) {
+		unsigned before = front.n;
+
+		accept_held_for(SPAN("MAIL1"), SENDER, SPAN("av"), rcpts, 2);
+		assert_int_equal(admin_do(&d, mail(), ADMIN_HOLD, &of_a, 0, &why), ADMIN_DONE);
+		retry();
+		assert_int_equal(front.n, before + 1);
+		assert_int_equal(admin_do(&d, mail(), ADMIN_DELETE, &of_b, 0, &why), ADMIN_DONE);
+		assert_int_equal(mail()->hold.state, HOLD_BUSY);
+		if (i == 0)
+			says(COPY_DELIVER);
+		else if (i == 1)
+			again_put_back(&d, LIFE, front.job);
+		else
+			again_front_lost(&d, LIFE);
+		assert_int_equal(mail()->hold.state, HOLD_WAITING);
+		assert_null(d.hold->job);
+		assert_int_equal(mail()->rcpts[0].state, RCPT_HELD);
+		assert_int_equal(mail()->rcpts[1].state, RCPT_DELETED);
+		assert_int_equal(order(ADMIN_DELETE), ADMIN_DONE);
+		assert_null(mail());
+	}
+}
+
+/* Its entry knows nothing of the job any more: the next one is not kept from it. */
+static void
+test_job_without_entry(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		accept_held(1);
+		retry();
+		assert_int_equal(mail()->hold.state, HOLD_BUSY);
+		mail()->hold.state = HOLD_WAITING;
+		if (i == 0)
+			says(COPY_DELIVER);
+		else if (i == 1)
+			again_put_back(&d, LIFE, front.job);
+		else
+			again_front_lost(&d, LIFE);
+		assert_null(d.hold->job);
+		assert_int_equal(order(ADMIN_DELETE), ADMIN_DONE);
+		assert_null(mail());
+	}
+}
+
 static void
 test_damaged(void **state)
 {
@@ -335,6 +392,8 @@ main(void)
 	    HOLD_TEST(test_not_stored),
 	    HOLD_TEST(test_orders),
 	    HOLD_TEST(test_one_is_deleted),
+	    HOLD_TEST(test_deleted_beside_others),
+	    HOLD_TEST(test_job_without_entry),
 	    HOLD_TEST(test_damaged),
 	    HOLD_TEST(test_note_is_kept),
 	    HOLD_TEST(test_crash_between),

@@ -206,3 +206,11 @@ replacement_get(
 	*r = (struct replacement){0};
 	return -E_CORRUPT;
 }
+
+bool
+replacement_is_of(const struct replacement *r, uint64_t section, uint64_t size)
+{
+	const struct commit *c = &r->commit;
+
+	return c->skip == section && c->body_size == size && !c->is_inline;
+}

@@ -80,5 +80,8 @@ void replacement_put(struct buf *to, const struct replacement *r);
  * twice that is not that of a stripped message: once its original for quarantine, once with cuts. */
 int replacement_get(
     struct span payload, size_t n_asked, struct replacement *r, struct replacement_room *room);
+/* Whether it speaks of bytes that are as many as those that were sent: `section` and `size` as in struct
+ * held.  Else its cuts may lie behind their end. */
+bool replacement_is_of(const struct replacement *r, uint64_t section, uint64_t size);
 
 #endif

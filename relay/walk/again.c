@@ -512,7 +512,8 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 
 	if (e == NULL)
 		return;
-	if (replacement_get(payload, j->n_asked, &r, &room) < 0) {
+	if (replacement_get(payload, j->n_asked, &r, &room) < 0 ||
+	    !replacement_is_of(&r, j->section, j->size)) {
 		log_event(LOG_ERROR, "answer refused", KV_STR("why", "front sent a malformed one"));
 		again_front_lost(d, life);
 		return;

@@ -242,6 +242,8 @@ refilter_answer(struct session *s, struct commit *c, const uint32_t *asked)
 		record_message(s, "refiltered", &t->groups[i].verdict, 250, &t->groups[i]);
 	c->is_inline = false; /* the spool has the bytes */
 	c->body = (struct span){0};
+	c->skip = t->content.header;
+	c->body_size = t->content.size;
 	replacement.commit = *c;
 	replacement_put(&b, &replacement);
 	if (b.failed)

@@ -1,6 +1,16 @@
 /* A held message is filtered again: what front's answer makes of it, and what a crash leaves. */
 #include "tests/unit/hold_world.h"
 
+static enum admin_result
+order(enum admin_verb verb)
+{
+	const struct span id = SPAN("MAIL1");
+	struct selection s = {.ids = &id, .n_ids = 1, .by = "admin"};
+	const char *why = NULL;
+
+	return admin_do(&d, mail(), verb, &s, 0, &why);
+}
+
 /* --- what becomes of it -------------------------------------------------------------------------- */
 
 static void
@@ -109,17 +119,49 @@ test_not_stored(void **state)
 	assert_int_equal(fakes[0].n_messages, 1);
 }
 
-/* --- an admin ------------------------------------------------------------------------------------- */
-
-static enum admin_result
-order(enum admin_verb verb)
+/* A front that is not ours any more: what it says of other bytes than were sent is no answer. */
+static void
+test_other_bytes(void **state)
 {
-	const struct span id = SPAN("MAIL1");
-	struct selection s = {.ids = &id, .n_ids = 1, .by = "admin"};
-	const char *why = NULL;
+	static const struct commit_cut behind = {.at = 60, .n = 40, .text = {"x", 1}},
+				       within = {.at = 2, .n = 4, .text = {"x", 1}};
+	static const struct {
+		struct lie lie;
+		bool is_believed;
+	} rows[] = {
+	    {{.cut = &within}, true},
+	    {{.more_size = 100, .cut = &behind}, false},
+	    {{.more_size = 100}, false},
+	    {{.more_size = (uint64_t)-1}, false},
+	    {{.more_section = 1}, false},
+	    {{.more_section = (uint64_t)-1}, false},
+	    {{.more_section = 100, .more_size = 100}, false},
+	    {{.is_inline = true}, false},
+	};
+	static const enum copy_fate fates[4] = {COPY_DELIVER};
 
-	return admin_do(&d, mail(), verb, &s, 0, &why);
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = fake_spool.n;
+
+		accept_held(1);
+		retry();
+		front_lies(fates, false, &rows[i].lie);
+		if (fake_spool.n - n != (rows[i].is_believed ? 2 : 1))
+			fail_msg("row %zu", i);
+		run();
+		if (rows[i].is_believed) {
+			assert_null(mail());
+			assert_true(gateway_got(RECEIVED "X: again\r\n" SECTION "\r\nx\r\n"));
+			continue;
+		}
+		assert_held();
+		assert_int_equal(mail()->hold.deaths, 1); /* as what cannot be read at all */
+		assert_int_equal(order(ADMIN_DELETE), ADMIN_DONE);
+	}
 }
+
+/* --- an admin ------------------------------------------------------------------------------------- */
 
 static void
 test_orders(void **state)
@@ -390,6 +432,7 @@ main(void)
 	    HOLD_TEST(test_some_stay),
 	    HOLD_TEST(test_beside_a_delivery),
 	    HOLD_TEST(test_not_stored),
+	    HOLD_TEST(test_other_bytes),
 	    HOLD_TEST(test_orders),
 	    HOLD_TEST(test_one_is_deleted),
 	    HOLD_TEST(test_deleted_beside_others),

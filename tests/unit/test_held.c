@@ -210,6 +210,31 @@ test_replacement(void **state)
 	assert_true(span_eq(out.commit.copies[1].waits_for, SPAN("a")));
 }
 
+static void
+test_replacement_is_of(void **state)
+{
+	static const struct {
+		uint64_t skip, size;
+		bool is_inline, result;
+	} rows[] = {
+	    {12, 100, false, true},
+	    {12, 101, false, false},
+	    {11, 100, false, false},
+	    {13, 101, false, false},
+	    {0, 0, false, false},
+	    {12, 100, true, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct replacement r = {.commit = {.skip = rows[i].skip,
+						  .body_size = rows[i].size,
+						  .is_inline = rows[i].is_inline}};
+
+		assert_int_equal(replacement_is_of(&r, 12, 100), rows[i].result);
+	}
+}
+
 /* Who is there twice gets a copy that lacks something, and its original goes into quarantine. */
 static void
 test_replacement_of_stripped(void **state)
@@ -270,6 +295,7 @@ main(void)
 	    cmocka_unit_test(test_held_refused),
 	    cmocka_unit_test(test_facts_refused),
 	    cmocka_unit_test(test_replacement),
+	    cmocka_unit_test(test_replacement_is_of),
 	    cmocka_unit_test(test_replacement_of_stripped),
 	};
 

@@ -200,6 +200,19 @@ class Strip(RelayCase):
 
 
 class Killed(FolderCase):
+    def test_released_before_it_is_delivered(self):
+        """The original does not have to wait for its stripped copy, which still waits for its gateway."""
+        gateway = self.gateway()
+        relay = self.starting(self.relay(gateway, filters=("attachment",),
+                                         sections='filter "attachment" { blocked = "strip" }'))
+        reply = smtp.send(relay.port, mixed("early", BODY, part("a.exe", b"bad")))
+        self.assertEqual(reply.code, 250, reply)
+        wait_until(lambda: relay.command("quarantine", "list", "--json").lines, "the original")
+        wait_until(lambda: relay.command("quarantine", "release", reply.id).status == 0, "its release")
+        self.starting(gateway)
+        wait_until(lambda: len([m for m in gateway.kept() if m.header("Subject") == ["early"]]) == 2, "both copies")
+        self.assertEqual(sorted(leaves(m.bytes)[1][2][:3] for m in gateway.kept()), [b"An ", b"bad"])
+
     def test_kill(self):
         """After the 250 both are on disk: what is delivered lacks the part, and the original is kept."""
         gateway = self.gateway()

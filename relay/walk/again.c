@@ -80,6 +80,21 @@ wait_again(struct hold_job *j, int64_t wait_ms)
 	settle_entry(d, e);
 }
 
+static void
+count_try(struct queue_entry *e)
+{
+	e->hold.tries++;
+	e->hold.tried_wall_ms = clock_wall_ms();
+}
+
+/* Nobody has looked at it; each time it waits longer. */
+static void
+put_off(struct hold_job *j, struct queue_entry *e)
+{
+	count_try(e);
+	wait_again(j, settle_retry_after(j->d, e->hold.tries));
+}
+
 /* --- its bytes ---------------------------------------------------------------------------------- */
 
 static void
@@ -258,6 +273,21 @@ list_asked(struct hold_job *j, const struct queue_entry *e)
 	}
 }
 
+/* No front could say what becomes of it. */
+static void
+miss_flow(struct hold_job *j, struct queue_entry *e)
+{
+	for (size_t i = 0; i < j->n_asked; i++) {
+		struct queue_rcpt *r = &e->rcpts[j->asked[i]];
+
+		rcpt_set(r, RCPT_HELD,
+		    SPAN("its flow is not in the configuration any more; add it, reload, and "
+			 "retry the message"));
+		settle_tell(j->d, e, r, "held");
+	}
+	put_off(j, e);
+}
+
 void
 again_begin(struct delivery *d, struct queue_entry *e)
 {
@@ -274,6 +304,10 @@ again_begin(struct delivery *d, struct queue_entry *e)
 	list_asked(j, e);
 	if (j->n_asked == 0 || e->received > HELD_RECEIVED_MAX) { /* all were deleted */
 		wait_again(j, HOLD_AGAIN_MS);
+		return;
+	}
+	if (config_flow(d->config, e->flow) == NULL) {
+		miss_flow(j, e);
 		return;
 	}
 	if (spool_verify(d->spool, e->msg) < 0) {
@@ -520,8 +554,7 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 	}
 	timer_cancel(&j->timer);
 	(void)span_copy(entry_waits_for(e), filter, sizeof(filter)); /* as long as it may be */
-	e->hold.tries++;
-	e->hold.tried_wall_ms = clock_wall_ms();
+	count_try(e);
 	keep(j, e, &r);
 	if (r.is_deadly)
 		count_death(e);
@@ -539,7 +572,7 @@ again_put_back(struct delivery *d, uint64_t life, uint64_t job)
 	struct hold_job *j = job_of(d, life, job);
 
 	if (j != NULL)
-		wait_again(j, HOLD_AGAIN_MS);
+		put_off(j, entry_of(j));
 }
 
 void
@@ -557,8 +590,7 @@ again_front_lost(struct delivery *d, uint64_t life)
 	}
 	if (e->hold.state != HOLD_BUSY)
 		return; /* it has answered */
-	e->hold.tries++;
-	e->hold.tried_wall_ms = clock_wall_ms();
+	count_try(e);
 	count_death(e);
 	wait_again(j, hold_calm_ms(e->hold.tries));
 }

@@ -32,7 +32,7 @@ struct hold_job {
 	size_t n_asked;
 	struct timer *timer;
 	/* Of what front has answered, while the part is being stored: */
-	bool *is_moved; /* for each of `asked` */
+	bool *is_moved, *is_discarded; /* for each of `asked`; who is discarded is moved, too */
 };
 
 static void
@@ -44,6 +44,7 @@ job_free(struct hold_job *j)
 		(void)close(j->fd); /* memory only */
 	mem_free(j->asked);
 	mem_free(j->is_moved);
+	mem_free(j->is_discarded);
 	mem_free(j);
 }
 
@@ -310,6 +311,10 @@ again_begin(struct delivery *d, struct queue_entry *e)
 		miss_flow(j, e);
 		return;
 	}
+	if (!spool_has_room(d->spool, j->size + COMMIT_HEADER_MAX)) {
+		put_off(j, e); /* its filters would run for nothing */
+		return;
+	}
 	if (spool_verify(d->spool, e->msg) < 0) {
 		job_free(j);
 		hold_damaged(d, e);
@@ -438,10 +443,9 @@ fill_part(struct part *p, struct hold_job *j, struct queue_entry *e, const struc
 		if (fate == COPY_HOLD || !rcpt_awaits_filter(e, rcpt))
 			continue;
 		j->is_moved[k] = true;
+		j->is_discarded[k] = fate == COPY_DISCARD;
 		if (fate != COPY_DISCARD)
 			add_to_part(p, e, j->asked[k], c, c->rcpts[i].copy);
-		else
-			settle_tell(j->d, e, rcpt, "discarded");
 	}
 }
 
@@ -452,9 +456,12 @@ finish(struct hold_job *j, struct queue_entry *e)
 	struct delivery *d = j->d;
 	int64_t wait_ms = settle_retry_after(d, e->hold.tries);
 
-	for (size_t i = 0; i < j->n_asked; i++)
+	for (size_t i = 0; i < j->n_asked; i++) {
+		if (j->is_discarded[i])
+			settle_tell(d, e, &e->rcpts[j->asked[i]], "discarded");
 		if (j->is_moved[i])
 			rcpt_set(&e->rcpts[j->asked[i]], RCPT_MOVED, (struct span){0});
+	}
 	job_free(j);
 	hold_wait_for(d, e, wait_ms);
 	settle_entry(d, e); /* its note, or its end, before anything else happens */
@@ -464,18 +471,19 @@ static void
 store_part(struct hold_job *j, struct queue_entry *e, struct part *p)
 {
 	struct delivery *d = j->d;
+	const struct commit made = {.copies = p->copies, .n_copies = p->envelope.n_copies};
 	struct arrival a = {.is_refiltered = true};
 	struct intake_body body = {.fd = j->fd, .skip = j->section, .size = j->size};
 	char id[SPOOL_ID_MAX + 1];
 	int r = -E_FULL;
 
 	e->hold.state = HOLD_STORING;
-	if (spool_has_room(d->spool, j->size) && !d->is_stopping) {
+	if (spool_has_room(d->spool, j->size + commit_prefixes(&made)) && !d->is_stopping) {
 		j->fd = -1;
 		r = intake_put(d->intake, d->spool, &a, name_part(e, j, id), &p->envelope, &body);
 	}
 	if (r < 0)
-		wait_again(j, HOLD_AGAIN_MS);
+		wait_again(j, settle_retry_after(d, e->hold.tries));
 }
 
 static void
@@ -563,6 +571,7 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 		    span_eq(span_str(filter), SPAN("*")) ? (struct span){0} : span_str(filter),
 		    false);
 	j->is_moved = mem_array(j->n_asked, sizeof(*j->is_moved));
+	j->is_discarded = mem_array(j->n_asked, sizeof(*j->is_discarded));
 	apply(j, e, &r);
 }
 
@@ -616,7 +625,7 @@ again_arrived(struct delivery *d, struct arrival *a, const struct err *err)
 
 	must(e != NULL);
 	if (err != NULL) {
-		wait_again(j, HOLD_AGAIN_MS);
+		wait_again(j, settle_retry_after(d, e->hold.tries));
 		return;
 	}
 	finish(j, e);

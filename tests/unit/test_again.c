@@ -105,18 +105,86 @@ test_not_stored(void **state)
 	run();
 	assert_held();
 	assert_true(fake_spool.messages[0].is_live);
+	run_at(5 * MINUTE_MS - 1);
+	assert_int_equal(front.n, 1);
+	/* The disk is full by now: its filters do not run for that. */
 	fake_spool.is_full = true;
-	run_at(HOLD_AGAIN_MS);
+	run_at(5 * MINUTE_MS);
+	assert_int_equal(front.n, 1);
+	assert_int_equal(mail()->hold.tries, 2);
+	fake_spool.is_full = false;
+	run_at(20 * MINUTE_MS - 1);
+	assert_int_equal(front.n, 1);
+	run_at(20 * MINUTE_MS);
 	assert_int_equal(front.n, 2);
+	/* It becomes full while they run. */
+	fake_spool.is_full = true;
 	says(COPY_DELIVER);
 	run();
 	assert_held();
 	fake_spool.is_full = false;
-	run_at(2 * HOLD_AGAIN_MS);
+	run_at(35 * MINUTE_MS - 1);
+	assert_int_equal(front.n, 2);
+	run_at(35 * MINUTE_MS);
 	says(COPY_DELIVER);
 	run();
 	assert_null(mail());
 	assert_int_equal(fakes[0].n_messages, 1);
+}
+
+/* The header sections are counted with the body: both have to fit. */
+static void
+test_room(void **state)
+{
+	(void)state;
+	accept_held(1);
+	retry();
+	assert_int_equal(fake_spool.asked_room, sizeof(SECTION BODY) - 1 + COMMIT_HEADER_MAX);
+	says(COPY_DELIVER);
+	assert_int_equal(fake_spool.asked_room,
+	    sizeof(SECTION BODY) - 1 + sizeof(RECEIVED "X: again\r\n" SECTION) - 1);
+	run();
+	assert_null(mail());
+}
+
+static unsigned
+count_told(int end, const char *event)
+{
+	struct buf b = {0};
+	struct message m;
+	unsigned n = 0;
+
+	while (channel_receive(end, &m, &b, 0) == 0)
+		n += memmem(m.payload.p, m.payload.n, event, strlen(event)) != NULL;
+	buf_free(&b);
+	return n;
+}
+
+/* What is dropped is told when that is certain, and once. */
+static void
+test_discarded_is_told(void **state)
+{
+	static const enum copy_fate fates[4] = {COPY_DELIVER, COPY_DISCARD};
+	static const struct channel_events events = {.on_message = NULL};
+	int ends[2];
+
+	(void)state;
+	channel_pair(ends);
+	d.journal = channel_new(loop, ends[0], &events, NULL);
+	accept_held(2);
+	retry();
+	front_says(fates, false);
+	commit(false);
+	run();
+	assert_held();
+	assert_int_equal(count_told(ends[1], "\"discarded\""), 0);
+	retry();
+	front_says(fates, false);
+	run();
+	assert_null(mail());
+	assert_int_equal(count_told(ends[1], "\"discarded\""), 1);
+	channel_free(&d.journal);
+	(void)close(ends[1]);
 }
 
 /* A front that is not ours any more: what it says of other bytes than were sent is no answer. */
@@ -432,6 +500,8 @@ main(void)
 	    HOLD_TEST(test_some_stay),
 	    HOLD_TEST(test_beside_a_delivery),
 	    HOLD_TEST(test_not_stored),
+	    HOLD_TEST(test_room),
+	    HOLD_TEST(test_discarded_is_told),
 	    HOLD_TEST(test_other_bytes),
 	    HOLD_TEST(test_orders),
 	    HOLD_TEST(test_one_is_deleted),

@@ -42,6 +42,9 @@ struct held_facts {
  * and its body. */
 struct held {
 	struct span id, flow, from;
+	struct span
+	    part;     /* the id of what goes on; its message's own if is_last and nobody stays */
+	bool is_last; /* of the message nothing else is left */
 	bool is_8bit, is_utf8;
 	struct span received; /* our own, as it was made when the message came */
 	uint64_t section;     /* bytes of the header section, without the empty line */

@@ -30,6 +30,8 @@ struct hold_job {
 	uint64_t size, section, n_read;
 	uint32_t *asked; /* indexes of recipients */
 	size_t n_asked;
+	char part[SPOOL_ID_MAX + 1]; /* as in struct held */
+	bool is_last;
 	struct timer *timer;
 	/* Of what front has answered, while the part is being stored: */
 	bool *is_moved, *is_discarded; /* for each of `asked`; who is discarded is moved, too */
@@ -167,6 +169,8 @@ put_request(
 {
 	struct commit_rcpt *rcpts = mem_array(j->n_asked, sizeof(*rcpts));
 	struct held held = {.id = span_str(e->id),
+	    .part = span_str(j->part),
+	    .is_last = j->is_last,
 	    .flow = e->flow,
 	    .from = e->from,
 	    .is_8bit = e->is_8bit,
@@ -274,6 +278,27 @@ list_asked(struct hold_job *j, const struct queue_entry *e)
 	}
 }
 
+/* What goes on has its message's id when nothing of that is left and no letter has this name, else ID-HN:
+ * N grows with the recipients that have left it.  Front writes the name into its notices, so it is settled
+ * before; what an admin does meanwhile does not change it. */
+static void
+name_part(struct hold_job *j, const struct queue_entry *e)
+{
+	unsigned n = 1;
+
+	j->is_last = true;
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		const struct queue_rcpt *r = &e->rcpts[i];
+
+		n += r->state == RCPT_MOVED;
+		if (r->state == RCPT_QUARANTINED || r->state == RCPT_RELAYED ||
+		    (rcpt_is_open(r) && !rcpt_awaits_filter(e, r)))
+			j->is_last = false;
+	}
+	(void)snprintf(j->part, sizeof(j->part), "%.*s-H%u", (int)SPOOL_ID_MAX - 12, e->id,
+	    n); /* ids of our own making are far shorter than the maximum */
+}
+
 /* No front could say what becomes of it. */
 static void
 miss_flow(struct hold_job *j, struct queue_entry *e)
@@ -303,6 +328,7 @@ again_begin(struct delivery *d, struct queue_entry *e)
 	    .fd = -1};
 	(void)span_copy(span_str(e->id), j->about, sizeof(j->about)); /* as long as an id */
 	list_asked(j, e);
+	name_part(j, e);
 	if (j->n_asked == 0 || e->received > HELD_RECEIVED_MAX) { /* all were deleted */
 		wait_again(j, HOLD_AGAIN_MS);
 		return;
@@ -377,29 +403,14 @@ count_death(struct queue_entry *e)
 	}
 }
 
-/* The part's id: its message's own when that has nothing left to wait for and no letter of that
- * name, else ID-HN.  N grows with the recipients that have left it. */
-static struct span
-name_part(const struct queue_entry *e, const struct hold_job *j, char to[SPOOL_ID_MAX + 1])
+static size_t
+count_held(const struct commit *c)
 {
-	unsigned n = 1;
-	bool is_last = true;
+	size_t n = 0;
 
-	for (size_t i = 0; i < e->n_rcpts; i++) {
-		const struct queue_rcpt *r = &e->rcpts[i];
-
-		n += r->state == RCPT_MOVED;
-		is_last =
-		    is_last && r->state != RCPT_QUARANTINED && r->state != RCPT_TO_QUARANTINE &&
-		    (!rcpt_is_open(r) || rcpt_awaits_filter(e, r)) && r->state != RCPT_RELAYED;
-	}
-	for (size_t i = 0; i < j->n_asked; i++)
-		is_last = is_last && j->is_moved[i];
-	if (is_last)
-		return span_str(e->id);
-	(void)snprintf(to, SPOOL_ID_MAX + 1, "%.*s-H%u", (int)SPOOL_ID_MAX - 8, e->id,
-	    n); /* ids of our own making are far shorter than the maximum */
-	return span_str(to);
+	for (size_t i = 0; i < c->n_rcpts; i++)
+		n += c->copies[c->rcpts[i].copy].fate == COPY_HOLD;
+	return n;
 }
 
 struct part {
@@ -468,19 +479,19 @@ finish(struct hold_job *j, struct queue_entry *e)
 }
 
 static void
-store_part(struct hold_job *j, struct queue_entry *e, struct part *p)
+store_part(struct hold_job *j, struct queue_entry *e, struct part *p, bool is_all)
 {
 	struct delivery *d = j->d;
 	const struct commit made = {.copies = p->copies, .n_copies = p->envelope.n_copies};
 	struct arrival a = {.is_refiltered = true};
 	struct intake_body body = {.fd = j->fd, .skip = j->section, .size = j->size};
-	char id[SPOOL_ID_MAX + 1];
 	int r = -E_FULL;
 
 	e->hold.state = HOLD_STORING;
 	if (spool_has_room(d->spool, j->size + commit_prefixes(&made)) && !d->is_stopping) {
 		j->fd = -1;
-		r = intake_put(d->intake, d->spool, &a, name_part(e, j, id), &p->envelope, &body);
+		r = intake_put(d->intake, d->spool, &a,
+		    span_str(j->is_last && is_all ? e->id : j->part), &p->envelope, &body);
 	}
 	if (r < 0)
 		wait_again(j, settle_retry_after(d, e->hold.tries));
@@ -509,7 +520,7 @@ apply(struct hold_job *j, struct queue_entry *e, const struct replacement *r)
 	    .moved = p.moved};
 	fill_part(&p, j, e, r);
 	if (p.envelope.n_rcpts > 0)
-		store_part(j, e, &p);
+		store_part(j, e, &p, count_held(c) == 0);
 	else
 		finish(j, e);
 	mem_free(p.copies);
@@ -532,15 +543,6 @@ job_of(struct delivery *d, uint64_t life, uint64_t number)
 		return NULL;
 	}
 	return j;
-}
-
-static bool
-is_all_held(const struct commit *c)
-{
-	for (size_t i = 0; i < c->n_rcpts; i++)
-		if (c->copies[c->rcpts[i].copy].fate != COPY_HOLD)
-			return false;
-	return true;
 }
 
 void
@@ -566,7 +568,7 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 	keep(j, e, &r);
 	if (r.is_deadly)
 		count_death(e);
-	if (filter[0] != '\0' && !is_all_held(&r.commit))
+	if (filter[0] != '\0' && count_held(&r.commit) < r.commit.n_rcpts)
 		hold_signal(d,
 		    span_eq(span_str(filter), SPAN("*")) ? (struct span){0} : span_str(filter),
 		    false);

@@ -48,6 +48,18 @@ test_quarantined_and_discarded(void **state)
 	assert_int_equal(fakes[0].n_messages, 0);
 }
 
+/* What front is told that the part will be called. */
+static void
+assert_names(const char *part, bool is_last)
+{
+	static struct held_room room;
+	struct held h;
+
+	assert_int_equal(held_get(buf_span(&front.payload), &h, &room), 0);
+	assert_true(span_eq(h.id, SPAN("MAIL1")) && span_eq(h.part, span_str(part)));
+	assert_int_equal(h.is_last, is_last);
+}
+
 /* Some go on, some stay: the part has a name of its own until the last one goes. */
 static void
 test_some_stay(void **state)
@@ -57,6 +69,7 @@ test_some_stay(void **state)
 	(void)state;
 	accept_held(2);
 	retry();
+	assert_names("MAIL1-H1", true);
 	front_says(fates, false);
 	run();
 	assert_string_equal(fake_spool.messages[1].id, "MAIL1-H1");
@@ -65,11 +78,31 @@ test_some_stay(void **state)
 	assert_int_equal(mail()->rcpts[0].state, RCPT_MOVED);
 	assert_int_equal(mail()->rcpts[1].state, RCPT_HELD);
 	retry();
+	assert_names("MAIL1-H2", true);
 	says(COPY_DELIVER);
 	run();
 	assert_null(mail());
 	assert_string_equal(fake_spool.messages[2].id, "MAIL1");
 	assert_int_equal(fakes[0].n_messages, 2);
+}
+
+/* What an admin does while front has it changes no name that front was told. */
+static void
+test_name_is_kept(void **state)
+{
+	struct selection s = {.to = two[0].address, .by = "admin"};
+	const char *why = NULL;
+
+	(void)state;
+	accept_held(2);
+	retry();
+	assert_names("MAIL1-H1", true);
+	assert_int_equal(admin_do(&d, mail(), ADMIN_DELETE, &s, 0, &why), ADMIN_DONE);
+	says(COPY_DELIVER);
+	run();
+	assert_null(mail());
+	assert_string_equal(fake_spool.messages[1].id, "MAIL1");
+	assert_int_equal(fakes[0].n_messages, 1);
 }
 
 /* Its other copy is on its way all the while. */
@@ -86,6 +119,7 @@ test_beside_a_delivery(void **state)
 	assert_string_not_equal(show_state(mail()), "held");
 	retry();
 	assert_int_equal(front.n, 1);
+	assert_names("MAIL1-H1", false);
 	says(COPY_DELIVER);
 	run();
 	assert_string_equal(fake_spool.messages[1].id, "MAIL1-H1");
@@ -498,6 +532,7 @@ main(void)
 	    HOLD_TEST(test_delivered),
 	    HOLD_TEST(test_quarantined_and_discarded),
 	    HOLD_TEST(test_some_stay),
+	    HOLD_TEST(test_name_is_kept),
 	    HOLD_TEST(test_beside_a_delivery),
 	    HOLD_TEST(test_not_stored),
 	    HOLD_TEST(test_room),

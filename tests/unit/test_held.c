@@ -54,6 +54,8 @@ static struct held
 some_held(void)
 {
 	return (struct held){.id = SPAN("01JD0000000000000000000000"),
+	    .part = SPAN("01JD0000000000000000000000-H1"),
+	    .is_last = true,
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("a@example.com"),
 	    .is_8bit = true,
@@ -76,6 +78,7 @@ test_held(void **state)
 	assert_int_equal(held_get(buf_span(&b), &out, &held_room), 0);
 	assert_true(span_eq(out.id, in.id) && span_eq(out.flow, in.flow));
 	assert_true(span_eq(out.from, in.from) && span_eq(out.received, in.received));
+	assert_true(span_eq(out.part, in.part) && out.is_last);
 	assert_true(out.is_8bit && !out.is_utf8);
 	assert_int_equal(out.section, 12);
 	assert_int_equal(out.size, 100);
@@ -105,10 +108,10 @@ static void
 test_held_refused(void **state)
 {
 	static const struct commit_rcpt nobody[] = {{.gateway = {"x", 1}}};
-	struct held bad[5];
+	struct held bad[6];
 
 	(void)state;
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 		bad[i] = some_held();
 	bad[0].id = SPAN("");
 	bad[1].section = 101;                   /* behind the end */
@@ -116,7 +119,8 @@ test_held_refused(void **state)
 	bad[3].n_rcpts = 0;
 	bad[4].rcpts = nobody;
 	bad[4].n_rcpts = 1;
-	for (size_t i = 0; i < 5; i++) {
+	bad[5].part = SPAN("");
+	for (size_t i = 0; i < 6; i++) {
 		struct buf b = BUF_INIT(1 << 20);
 		struct held out;
 

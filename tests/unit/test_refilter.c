@@ -126,6 +126,7 @@ static struct held
 some_held(void)
 {
 	struct held h = {.id = SPAN(ID),
+	    .part = SPAN(ID "-H1"),
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("alice@sender.example"),
 	    .received = SPAN(RECEIVED),

@@ -213,10 +213,14 @@ static void
 on_no_answer(void *arg)
 {
 	struct hold_job *j = arg;
+	struct queue_entry *e = entry_of(j);
 
 	log_event(
 	    LOG_ERROR, "front does not say what becomes of a held message", KV_STR("id", j->about));
-	again_front_lost(j->d, j->life);
+	if (e != NULL)
+		put_off(j, e); /* nobody has died */
+	else
+		job_free(j);
 }
 
 static void
@@ -630,6 +634,9 @@ again_arrived(struct delivery *d, struct arrival *a, const struct err *err)
 		wait_again(j, settle_retry_after(d, e->hold.tries));
 		return;
 	}
+	/* It was not the gateway that it was late for: if it goes now, nobody need be told. */
+	a->entry->is_warned =
+	    e->is_warned || clock_wall_ms() - e->received_ms >= d->config->queue.warn_after_ms;
 	finish(j, e);
 	rename_if_taken(d, a->entry);
 	deliver_start(d, a->entry);

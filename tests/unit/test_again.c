@@ -86,6 +86,22 @@ test_some_stay(void **state)
 	assert_int_equal(fakes[0].n_messages, 2);
 }
 
+/* It was late for our own sake, and its sender is not told that a gateway was. */
+static void
+test_no_delay_notice(void **state)
+{
+	(void)state;
+	stop_gateways();
+	accept_held(1);
+	set_clock(5 * HOUR_MS);
+	retry();
+	says(COPY_DELIVER);
+	run();
+	assert_int_equal(fake_spool.n, 2);
+	assert_int_equal(mail()->rcpts[0].state, RCPT_WAITING);
+	assert_true(mail()->is_warned);
+}
+
 /* What an admin does while front has it changes no name that front was told. */
 static void
 test_name_is_kept(void **state)
@@ -532,6 +548,7 @@ main(void)
 	    HOLD_TEST(test_delivered),
 	    HOLD_TEST(test_quarantined_and_discarded),
 	    HOLD_TEST(test_some_stay),
+	    HOLD_TEST(test_no_delay_notice),
 	    HOLD_TEST(test_name_is_kept),
 	    HOLD_TEST(test_beside_a_delivery),
 	    HOLD_TEST(test_not_stored),

@@ -235,8 +235,11 @@ test_no_front(void **state)
 	assert_int_equal(front.n, 2);
 	/* It never answers. */
 	run_at(10 * MINUTE_MS + HOLD_AGAIN_MS + HOLD_JOB_MS);
-	assert_int_equal(mail()->hold.deaths, 1);
-	run_at(11 * MINUTE_MS + HOLD_AGAIN_MS + HOLD_JOB_MS);
+	assert_int_equal(mail()->hold.deaths, 0);
+	assert_int_equal(mail()->hold.tries, 2);
+	says(COPY_DELIVER); /* too late */
+	assert_held();
+	run_at(25 * MINUTE_MS + HOLD_AGAIN_MS + HOLD_JOB_MS);
 	assert_int_equal(front.n, 3);
 }
 

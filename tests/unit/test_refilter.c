@@ -127,6 +127,7 @@ static struct held
 some_held(void)
 {
 	struct held h = {.id = SPAN(ID),
+	    .part = SPAN(ID "-H1"),
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("alice@sender.example"),
 	    .received = SPAN(RECEIVED),
@@ -245,8 +246,7 @@ test_headers(void **state)
 	assert_int_equal(c->prefix.n, 0);
 	assert_true(span_starts(c->why, SPAN("rule 2: hold to")));
 	assert_int_equal(c->waits_for.n, 0);
-	assert_int_equal(r.commit.skip, sizeof(SECTION) - 1);
-	assert_int_equal(r.commit.body_size, sizeof(SECTION BODY) - 1);
+	assert_true(replacement_is_of(&r, h.section, h.size));
 	assert_true(span_eq(r.commit.rcpts[0].address, SPAN("a@example.org")));
 }
 
@@ -284,6 +284,7 @@ test_too_long(void **state)
 	assert_int_equal(answer(&r, 2), SPOOL_REPLACE);
 	assert_int_equal(copy_for(&r, 0)->fate, COPY_HOLD);
 	assert_true(span_starts(copy_for(&r, 1)->why, SPAN("The message's header section")));
+	assert_true(replacement_is_of(&r, h.section, h.size));
 }
 
 static void

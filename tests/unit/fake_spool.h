@@ -25,7 +25,7 @@ struct spool {
 	struct spool_message messages[FAKE_MESSAGES];
 	size_t n; /* ever put */
 	size_t n_forgotten, n_notes;
-	uint64_t asked_room; /* last */
+	uint64_t asked_room;         /* last */
 	bool is_full, is_unreadable; /* nothing is taken; nothing is given back */
 	bool refuses_notes;          /* they wait in memory, until fake_spool_write */
 };

@@ -27,8 +27,9 @@ struct call {
 	struct host_search search;
 	uint64_t tried; /* servers that have failed this question, a bit each */
 	size_t server;
-	bool is_leaving; /* the client says QUIT */
-	bool has_probe;  /* the random address goes with it */
+	struct source_server reached; /* by the client */
+	bool is_leaving;              /* the client says QUIT */
+	bool has_probe;               /* the random address goes with it */
 	char probe[LOOKUP_ADDRESS_MAX + 1];
 	struct client_rcpt rcpts[2];
 	enum recipient_state states[2];
@@ -243,6 +244,7 @@ on_end(void *arg, const struct client_end *end)
 		say(c, c->query->takes_all ? SPAN("the server takes every address")
 					   : SPAN("the server takes it"));
 	}
+	c->query->server = c->reached;
 	call_end(c, c->states[0]);
 	/* on_ready follows when the connection goes on */
 	if (c->client == NULL && c->query == NULL)
@@ -279,6 +281,7 @@ connect_to(struct call *c, const struct ip *ip)
 		if (ip_is_v4(&g->conf->sources[i]) == ip_is_v4(ip))
 			options.source = &g->conf->sources[i];
 	c->is_leaving = false;
+	c->reached = (struct source_server){*ip, s->conf->port};
 	c->client = client_new(g->callout->loop, &options, &events, c);
 }
 

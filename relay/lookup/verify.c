@@ -296,6 +296,7 @@ on_answer(struct source_query *q, enum recipient_state state, const char *why)
 	if (state == RECIPIENT_NONE) {
 		(void)span_copy(span_take(span_str(why), LOOKUP_WHY_MAX), a->why,
 		    sizeof(a->why)); /* cut to fit */
+		a->witness.server = q->server;
 		witness_ask(s->witness, &a->witness, span_str(a->address));
 		return;
 	}

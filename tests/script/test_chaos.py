@@ -228,8 +228,8 @@ class Sources(Chaos):
             asked.wait_subject(f"{subject} to {to}")
         gateway.wait_subject(f"other {subject}")
         for domain in DOMAINS:
-            wait_until(lambda d=domain: not self.problems(relay, d), "the alarm to end")
             self.assertEqual(self.session(relay, next(self.clients), f"no-such@{domain}").code, 550)
+            wait_until(lambda d=domain: not self.problems(relay, d), "the alarm to end")
 
     LDAP = {"time out": lambda _: None, "garbage": lambda _: bytes(range(256)),
             "error answer": directory.search_answer(52), "emptied": directory.search_answer(0),

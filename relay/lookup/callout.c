@@ -145,6 +145,12 @@ server_failed(struct call *c, struct span said)
 
 /* --- one dialogue ------------------------------------------------------------------------------- */
 
+static int64_t
+shorter(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 note_takes_all(struct call *c, bool takes_all)
 {
@@ -181,6 +187,10 @@ send_query(struct call *c)
 		mail.is_utf8 = mail.is_utf8 || (unsigned char)address.p[i] >= 0x80;
 	c->has_probe = clock_mono_ms() >= s->probe_at_ms;
 	if (c->has_probe) {
+		/* An answer that says nothing of it is no reason to ask with each mail. */
+		s->probe_at_ms =
+		    clock_mono_ms() +
+		    shorter(c->gateway->callout->config->callout.keep.probe_ms, CALLOUT_PROBE_MS);
 		(void)snprintf(c->probe, sizeof(c->probe), "no-such-%016llx%.*s",
 		    (unsigned long long)rng_u64(),
 		    SPAN_ARG(domain)); /* shorter than LOOKUP_ADDRESS_MAX */
@@ -412,12 +422,6 @@ callout_ask(struct callout *o, struct source_query *q)
 }
 
 /* --- its life ----------------------------------------------------------------------------------- */
-
-static int64_t
-shorter(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
 
 /* In the order of preference; as written where it is the same. */
 static void

@@ -91,6 +91,17 @@ ask(struct world *w, const char *address)
 	return w->state;
 }
 
+static size_t
+count_probes(const struct world *w)
+{
+	struct span rest = buf_span(&w->fakes[0].commands);
+	size_t n = 0;
+
+	while (rest.n > 0)
+		n += span_starts(span_cut(&rest, '\n'), SPAN("RCPT TO:<no-such-"));
+	return n;
+}
+
 static void
 test_judge(void **state)
 {
@@ -154,11 +165,43 @@ test_who_has_answered(void **state)
 	end(&w);
 }
 
+/* A random address is asked for at most once a minute, also while the server says nothing of it. */
+static void
+test_probes_have_a_pace(void **state)
+{
+	static const struct {
+		int64_t probe_ms, pace_ms;
+		const char *says;
+	} rows[] = {
+	    {60 * MINUTE_MS, MINUTE_MS, "450 4.2.0 later\r\n"},
+	    {MINUTE_MS / 2, MINUTE_MS / 2, "450 4.2.0 later\r\n"},
+	    {60 * MINUTE_MS, 60 * MINUTE_MS, "550 5.1.1 nobody\r\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct world w;
+
+		begin(&w, rows[i].probe_ms);
+		w.fakes[0].rcpt = rows[i].says; /* to everybody but … */
+		w.fakes[0].bad_rcpt = "250 ok\r\n";
+		for (size_t n = 1; n <= 2; n++) {
+			assert_int_equal(ask(&w, "bad@d.example"), RECIPIENT_EXISTS);
+			assert_int_equal(count_probes(&w), n);
+			clock_fake(w.now_ms += rows[i].pace_ms - 1, 1);
+			assert_int_equal(ask(&w, "bad@d.example"), RECIPIENT_EXISTS);
+			assert_int_equal(count_probes(&w), n);
+			clock_fake(w.now_ms += 1, 1);
+		}
+		end(&w);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_judge),
-	    cmocka_unit_test(test_who_has_answered)};
+	    cmocka_unit_test(test_who_has_answered), cmocka_unit_test(test_probes_have_a_pace)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

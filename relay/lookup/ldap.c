@@ -140,6 +140,7 @@ on_result(void *arg, int msgid, enum recipient_state state, const char *why)
 		s->n_failed = 0;
 		s->is_doubtful = false;
 		s->has_answered = true;
+		s->why[0] = '\0'; /* what was wrong before is over */
 	}
 	LIST_FOR (it, &s->asked) {
 		struct source_query *q = LIST_ENTRY(it, struct source_query, node);

@@ -29,6 +29,8 @@ struct world {
 	struct ldap_source *source;
 	struct source_query query;
 	unsigned n_answers;
+	enum recipient_state state;
+	char why[LOOKUP_WHY_MAX + 1];
 };
 
 /* --- a server that finds nobody ------------------------------------------------------------------ */
@@ -130,12 +132,12 @@ on_answer(struct source_query *q, enum recipient_state state, const char *why)
 {
 	struct world *w = q->arg;
 
-	(void)why;
-	assert_int_equal(state, RECIPIENT_NONE);
 	w->n_answers++;
+	w->state = state;
+	assert_true(span_copy(span_str(why), w->why, sizeof(w->why)));
 }
 
-static void
+static enum recipient_state
 ask(struct world *w)
 {
 	w->n_answers = 0;
@@ -146,6 +148,7 @@ ask(struct world *w)
 	for (int i = 0; i < TURNS_MAX && w->n_answers == 0; i++)
 		loop_turn(w->loop, 10);
 	assert_int_equal(w->n_answers, 1);
+	return w->state;
 }
 
 /* An answer says whose it is: a denial counts only with a witness from the same server. */
@@ -156,12 +159,15 @@ test_who_has_answered(void **state)
 
 	(void)state;
 	begin(&w);
-	ask(&w);
+	assert_int_equal(ask(&w), RECIPIENT_NONE);
 	assert_int_equal(w.query.server.port, w.servers[0].port);
 	assert_true(ip_eq(&w.query.server.ip, &w.conf_servers[0].ip));
 	server_close(&w.servers[0]);
-	ask(&w);
+	assert_int_equal(ask(&w), RECIPIENT_NONE);
 	assert_int_equal(w.query.server.port, w.servers[1].port);
+	server_close(&w.servers[1]);
+	assert_int_equal(ask(&w), RECIPIENT_UNKNOWN);
+	assert_string_equal(w.why, "ldap://127.0.0.1: no connection: Connection refused");
 	end(&w);
 }
 

@@ -122,17 +122,22 @@ on_again(struct dns_request *r, const struct dns_answer *a)
 	was_tried(l);
 }
 
+enum sender_canary
+sender_canary_of(const struct dns_answer *a)
+{
+	if (!is_known(a))
+		return CANARY_SILENT;
+	if (is_null_mx(a) || (a->status == DNS_NONE && (a->is_nxdomain || !a->has_soa)))
+		return CANARY_DENIED;
+	return CANARY_ALIVE;
+}
+
 static void
 on_canary(struct dns_request *r, const struct dns_answer *a)
 {
 	struct sender_lookup *l = r->arg;
 
-	if (!is_known(a))
-		l->canary_state = CANARY_SILENT;
-	else if (is_null_mx(a) || (a->status == DNS_NONE && (a->is_nxdomain || !a->has_soa)))
-		l->canary_state = CANARY_DENIED;
-	else
-		l->canary_state = CANARY_ALIVE;
+	l->canary_state = sender_canary_of(a);
 	was_tried(l);
 }
 

@@ -20,6 +20,9 @@ enum sender_canary { CANARY_UNASKED, CANARY_ALIVE, CANARY_DENIED, CANARY_SILENT 
  * SENDER_UNKNOWN. */
 enum sender_fact sender_presumed(const struct config *config, struct span domain);
 
+/* What an answer to the question for a canary's MX says. */
+enum sender_canary sender_canary_of(const struct dns_answer *a);
+
 struct sender_lookup;
 
 /*

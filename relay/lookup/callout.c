@@ -27,8 +27,9 @@ struct call {
 	struct host_search search;
 	uint64_t tried; /* servers that have failed this question, a bit each */
 	size_t server;
-	bool is_leaving; /* the client says QUIT */
-	bool has_probe;  /* the random address goes with it */
+	struct source_server reached; /* by the client */
+	bool is_leaving;              /* the client says QUIT */
+	bool has_probe;               /* the random address goes with it */
 	char probe[LOOKUP_ADDRESS_MAX + 1];
 	struct client_rcpt rcpts[2];
 	enum recipient_state states[2];
@@ -144,6 +145,12 @@ server_failed(struct call *c, struct span said)
 
 /* --- one dialogue ------------------------------------------------------------------------------- */
 
+static int64_t
+shorter(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 note_takes_all(struct call *c, bool takes_all)
 {
@@ -180,6 +187,10 @@ send_query(struct call *c)
 		mail.is_utf8 = mail.is_utf8 || (unsigned char)address.p[i] >= 0x80;
 	c->has_probe = clock_mono_ms() >= s->probe_at_ms;
 	if (c->has_probe) {
+		/* An answer that says nothing of it is no reason to ask with each mail. */
+		s->probe_at_ms =
+		    clock_mono_ms() +
+		    shorter(c->gateway->callout->config->callout.keep.probe_ms, CALLOUT_PROBE_MS);
 		(void)snprintf(c->probe, sizeof(c->probe), "no-such-%016llx%.*s",
 		    (unsigned long long)rng_u64(),
 		    SPAN_ARG(domain)); /* shorter than LOOKUP_ADDRESS_MAX */
@@ -243,6 +254,7 @@ on_end(void *arg, const struct client_end *end)
 		say(c, c->query->takes_all ? SPAN("the server takes every address")
 					   : SPAN("the server takes it"));
 	}
+	c->query->server = c->reached;
 	call_end(c, c->states[0]);
 	/* on_ready follows when the connection goes on */
 	if (c->client == NULL && c->query == NULL)
@@ -279,6 +291,7 @@ connect_to(struct call *c, const struct ip *ip)
 		if (ip_is_v4(&g->conf->sources[i]) == ip_is_v4(ip))
 			options.source = &g->conf->sources[i];
 	c->is_leaving = false;
+	c->reached = (struct source_server){*ip, s->conf->port};
 	c->client = client_new(g->callout->loop, &options, &events, c);
 }
 
@@ -409,12 +422,6 @@ callout_ask(struct callout *o, struct source_query *q)
 }
 
 /* --- its life ----------------------------------------------------------------------------------- */
-
-static int64_t
-shorter(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
 
 /* In the order of preference; as written where it is the same. */
 static void

@@ -14,9 +14,11 @@
 #include "relay/lookup/source.h"
 
 enum {
-	CALLOUT_CONNECTIONS = 2,    /* to each gateway */
-	CALLOUT_WAITING_MAX = 1000, /* questions that wait for a connection to one gateway */
-	CALLOUT_REST_MS = 10 * 1000 /* a server that failed is asked last for so long */
+	CALLOUT_CONNECTIONS = 2,     /* to each gateway */
+	CALLOUT_WAITING_MAX = 1000,  /* questions that wait for a connection to one gateway */
+	CALLOUT_REST_MS = 10 * 1000, /* a server that failed is asked last for so long */
+	CALLOUT_PROBE_MS =
+	    60 * 1000 /* until the next random address, when nothing was said of one */
 };
 
 struct callout;

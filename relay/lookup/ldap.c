@@ -21,8 +21,9 @@ struct ldap_source {
 	struct list waiting, asked; /* struct source_query */
 	size_t n_asked;
 	struct ldap_link *link;
-	bool has_answered; /* the link, at least once */
-	bool is_doubtful;  /* all servers have failed since one has answered */
+	struct source_server reached; /* by the link */
+	bool has_answered;            /* the link, at least once */
+	bool is_doubtful;             /* all servers have failed since one has answered */
 	struct host_search search;
 	bool is_searching;
 	struct host_memory *memories; /* of conf->servers */
@@ -139,11 +140,13 @@ on_result(void *arg, int msgid, enum recipient_state state, const char *why)
 		s->n_failed = 0;
 		s->is_doubtful = false;
 		s->has_answered = true;
+		s->why[0] = '\0'; /* what was wrong before is over */
 	}
 	LIST_FOR (it, &s->asked) {
 		struct source_query *q = LIST_ENTRY(it, struct source_query, node);
 
 		if (q->msgid == msgid) {
+			q->server = s->reached;
 			settle(s, q, state, why);
 			break; /* else: its asker has given up */
 		}
@@ -190,6 +193,7 @@ connect_to(struct ldap_source *s, const struct ip *ip)
 		leave_server(s, why);
 		return;
 	}
+	s->reached = (struct source_server){*ip, server->port};
 	s->link = ldap_link_new(s->loop, fd, &options, &events, s);
 }
 

@@ -265,6 +265,7 @@ begin_tls(struct ldap_link *l)
 static bool
 connected(struct ldap_link *l)
 {
+	char why[128];
 	int error = 0;
 	socklen_t n = sizeof(error);
 
@@ -272,8 +273,8 @@ connected(struct ldap_link *l)
 		error = errno;
 	if (error != 0) {
 		errno = error;
-		(void)snprintf(l->why, sizeof(l->why), "%m"); /* short */
-		return fail(l, "no connection", l->why);
+		(void)snprintf(why, sizeof(why), "%m"); /* short */
+		return fail(l, "no connection", why);
 	}
 	if (l->options.server->is_ldaps)
 		return begin_tls(l);

@@ -9,6 +9,13 @@
 #include "relay/base/loop.h"
 #include "relay/ipc/lookup.h"
 
+/* The server of a source, by where it was reached: a name may lead to another one tomorrow.  All
+ * zeros: none. */
+struct source_server {
+	struct ip ip;
+	uint16_t port;
+};
+
 /* Embedded in its owner, who sets the first group; the rest is the source's. */
 struct source_query {
 	char address[LOOKUP_ADDRESS_MAX + 1];
@@ -20,6 +27,7 @@ struct source_query {
 	void *arg;
 
 	bool takes_all; /* with the answer: the source was found to say yes to everybody */
+	struct source_server server; /* with the answer: whose it is; not with RECIPIENT_UNKNOWN */
 	struct list node;
 	struct timer *deadline;
 	void *source; /* who has it; NULL: nobody */
@@ -32,6 +40,12 @@ struct source_report {
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *arg;
 };
+
+static inline bool
+source_server_eq(const struct source_server *a, const struct source_server *b)
+{
+	return a->port == b->port && ip_eq(&a->ip, &b->ip);
+}
 
 static inline void
 source_tell(const struct source_report *to, const char *name, const char *what, const char *do_this)

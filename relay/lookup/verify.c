@@ -34,6 +34,7 @@ struct source_state {
 	struct verify *verify;
 	const struct conf_domain *domain;
 	bool is_away;
+	bool is_doubted; /* and the canary of the configuration has not vouched since */
 	struct witness *witness;
 	int64_t pause_ms;
 	struct timer *again;
@@ -115,10 +116,11 @@ static void
 on_again(void *arg)
 {
 	struct source_state *s = arg;
+	struct span address =
+	    span_str(s->is_doubted ? s->domain->canary : s->address); /* for the alarm only */
 
-	if (find_asking(s->verify, span_str(s->address)) == NULL)
-		(void)ask_source(
-		    s->verify, s->domain, span_str(s->address)); /* for the alarm only */
+	if (find_asking(s->verify, address) == NULL)
+		(void)ask_source(s->verify, s->domain, address);
 }
 
 static void
@@ -136,10 +138,23 @@ source_away(struct source_state *s, struct span address, const char *why)
 	report(s, why);
 }
 
+/*
+ * The source knows this address, or its denial of it is believed.  One that has denied its canary
+ * and knows others has lost some of its data, and is not well; the canary is asked for soon, since
+ * it may be.
+ */
 static void
-source_well(struct source_state *s)
+source_well(struct source_state *s, struct span address, bool is_denial)
 {
+	if (s->is_doubted && !is_denial && !span_eq_nocase(address, span_str(s->domain->canary))) {
+		if (s->pause_ms > VERIFY_AGAIN_MIN_MS) {
+			s->pause_ms = VERIFY_AGAIN_MIN_MS;
+			loop_timer(s->verify->loop, &s->again, s->pause_ms, on_again, s);
+		}
+		return;
+	}
 	timer_cancel(&s->again);
+	s->is_doubted = false;
 	if (!s->is_away)
 		return;
 	s->is_away = false;
@@ -266,7 +281,7 @@ settle(struct asking *a, enum recipient_state state, const char *why)
 	    sizeof(answer.why)); /* cut to fit */
 	if (state != RECIPIENT_UNKNOWN) {
 		known_put(v->known, address, now_ms, keep_of(v, a->domain), state, why);
-		source_well(state_of(v, a->domain));
+		source_well(state_of(v, a->domain), address, state == RECIPIENT_NONE);
 	} else {
 		source_away(state_of(v, a->domain), address, why);
 		if (known_get(v->known, address, now_ms, &old) && old.state == RECIPIENT_EXISTS) {
@@ -284,6 +299,8 @@ on_witness(void *arg, bool is_believed, const char *why)
 {
 	struct asking *a = arg;
 
+	if (!is_believed && a->domain->canary != NULL)
+		state_of(a->verify, a->domain)->is_doubted = true;
 	settle(a, is_believed ? RECIPIENT_NONE : RECIPIENT_UNKNOWN, is_believed ? a->why : why);
 }
 
@@ -296,6 +313,7 @@ on_answer(struct source_query *q, enum recipient_state state, const char *why)
 	if (state == RECIPIENT_NONE) {
 		(void)span_copy(span_take(span_str(why), LOOKUP_WHY_MAX), a->why,
 		    sizeof(a->why)); /* cut to fit */
+		a->witness.server = q->server;
 		witness_ask(s->witness, &a->witness, span_str(a->address));
 		return;
 	}

@@ -7,7 +7,8 @@
 
 struct voucher {
 	int64_t confirmed_ms;
-	bool is_denied; /* in this round */
+	bool is_denied; /* in this round, */
+	struct source_server denied_by;
 	char address[LOOKUP_ADDRESS_MAX + 1];
 };
 
@@ -69,14 +70,17 @@ put_last(struct witness *w, size_t i)
 	struct voucher *v = take_out(w, i);
 
 	v->is_denied = true;
+	v->denied_by = w->query.server;
 	w->vouchers[w->n_vouchers++] = v;
 }
 
+/* By the server that has just shown that it knows others. */
 static void
 drop_denied(struct witness *w)
 {
 	for (size_t i = w->n_vouchers; i-- > 0;)
-		if (w->vouchers[i]->is_denied)
+		if (w->vouchers[i]->is_denied &&
+		    source_server_eq(&w->vouchers[i]->denied_by, &w->query.server))
 			mem_free(take_out(w, i));
 }
 
@@ -137,14 +141,20 @@ begin(struct witness *w)
 
 /* Whoever is told may ask again, and goes to the next round. */
 static void
-end(struct witness *w, bool is_believed, const char *why)
+end(struct witness *w, bool is_vouched, const char *why)
 {
+	static const char other[] = "it is not believed, since another of its servers vouches";
+	struct source_server server = w->query.server;
+
 	while (!list_is_empty(&w->asking)) {
 		struct witness_waiter *waiter =
 		    LIST_ENTRY(w->asking.next, struct witness_waiter, node);
 
 		list_remove(&waiter->node);
-		waiter->done(waiter->arg, is_believed, why);
+		if (is_vouched && !source_server_eq(&waiter->server, &server))
+			waiter->done(waiter->arg, false, other);
+		else
+			waiter->done(waiter->arg, is_vouched, why);
 	}
 	w->is_asking = !list_is_empty(&w->next);
 	if (w->is_asking)

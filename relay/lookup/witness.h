@@ -6,7 +6,8 @@
  * addresses that it has confirmed lately, else whether it shows anybody of the domain at all (a
  * directory) or the postmaster (a gateway: RFC 5321 section 4.5.1).  The denial is believed only
  * when the answer is yes.  One such question at a time for a domain, asked after the denials it is
- * for and shared by them.  docs/decisions/0011-canaries.md says why it is like this.
+ * for and shared by them.  A server vouches for itself only: whose denial came from another one
+ * than the yes is not believed.  docs/decisions/0011-canaries.md says why it is like this.
  */
 #ifndef LOOKUP_WITNESS_H
 #define LOOKUP_WITNESS_H
@@ -24,6 +25,7 @@ struct witness;
  * why the source is not believed. */
 struct witness_waiter {
 	struct list node;
+	struct source_server server; /* the one that has denied; set before witness_ask */
 	void (*done)(void *arg, bool is_believed, const char *why);
 	void *arg;
 };

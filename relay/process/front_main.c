@@ -361,6 +361,8 @@ front_start(struct role *role)
 	    role->loop, front.dns, LIST_OF_ADDRESSES, &role->config->dns, report_problem, role);
 	front.domain_lists = list_watch_new(
 	    role->loop, front.dns, LIST_OF_DOMAINS, &role->config->dns, report_problem, role);
+	front.canaries = canary_watch_new(
+	    role->loop, front.dns, (uint32_t)role->config->dns.timeout_ms, report_problem, role);
 	front.workers = pool_new(role->loop);
 	front.spool = spool_client_new(role->loop, role->config->n_gateways);
 	dns_client_on_lost(front.dns, lost_lookup, role);

@@ -10,8 +10,6 @@
 #include "relay/walk/domain_round.h"
 #include "relay/walk/walk.h"
 
-#include <stdio.h>
-
 struct inquiry {
 	struct session *session;
 	struct domain_round *round;   /* NULL: none is asked */
@@ -139,33 +137,14 @@ inquire_helo(struct session *s, void (*go_on)(struct session *s))
 /* --- the sender --------------------------------------------------------------------------------- */
 
 static void
-note_canary(struct front *f, enum sender_canary state, const char *canary)
-{
-	char what[400];
-	bool is_denied = state == CANARY_DENIED;
-
-	if (state == CANARY_UNASKED || state == CANARY_SILENT || is_denied == f->is_denied)
-		return;
-	f->is_denied = is_denied;
-	(void)snprintf(what, sizeof(what),
-	    is_denied ? "the resolver denies %.200s, which exists: what it denies of senders' "
-			"domains is not believed"
-		      : "the resolver knows %.200s again",
-	    canary); /* fits */
-	if (f->report != NULL)
-		f->report(f->report_arg, "sender-canary", what,
-		    is_denied ? "see to dns.servers, or name what exists for it: sender { canary = "
-				"\"…\" }"
-			      : NULL);
-}
-
-static void
 on_sender(void *arg)
 {
 	struct inquiry *q = arg;
 	struct session *s = q->session;
 
-	note_canary(s->front, sender_lookup_canary(q->sender), s->listen->flow->sender.canary);
+	if (s->front->canaries != NULL)
+		canary_watch_note(s->front->canaries, sender_lookup_canary(q->sender),
+		    span_str(s->listen->flow->sender.canary));
 	answer_came(q);
 }
 

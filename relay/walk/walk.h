@@ -17,6 +17,7 @@
 #include "relay/front/dns_client.h"
 #include "relay/front/farewell.h"
 #include "relay/front/guesses.h"
+#include "relay/front/canary_watch.h"
 #include "relay/front/grey_client.h"
 #include "relay/front/hits.h"
 #include "relay/front/host_lookup.h"
@@ -54,6 +55,7 @@ struct front {
 	struct mmdb countries, networks; /* in the bundle */
 	struct dns_client *dns;
 	struct list_watch *lists, *domain_lists;
+	struct canary_watch *canaries; /* of senders; NULL: nobody watches them */
 	struct worker_pool *workers;
 	struct spool_client *spool;
 	struct channel *journal;
@@ -74,7 +76,6 @@ struct front {
 	bool is_stressed;                /* sessions run short: nobody may dawdle */
 	bool is_draining;
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
-	bool is_denied;    /* the resolver denies the canary of senders' domains; it is reported */
 	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
 	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);

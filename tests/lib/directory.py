@@ -88,8 +88,17 @@ def result(msgid, operation, code, text=b""):
 SEARCH, SEARCH_ENTRY, SEARCH_DONE, SUBSTRINGS = 0x63, 0x64, 0x65, 0xA4
 
 
+def _first_message(data):
+    """How many bytes of `data` the first message has (BER, definite length), 0: not all of it is there."""
+    if len(data) < 2 or data[0] != 0x30:
+        return len(data)  # no LDAP: as it came
+    more = data[1] & 0x7f if data[1] >= 0x80 else 0
+    size = int.from_bytes(data[2:2 + more], "big") if more else data[1]
+    return 2 + more + size if len(data) >= 2 + more + size else 0
+
+
 class FakeDirectory:
-    """A TCP server on `port`: answer(message) gives the bytes to send back for what came in, None: silence.
+    """A TCP server on `port`: answer(message) gives the bytes to send back for each message, None: silence.
     `greeting` is said at once."""
 
     def __init__(self, answer, port=None, greeting=b""):
@@ -106,10 +115,14 @@ class FakeDirectory:
     def _talk(self, client):
         try:
             client.sendall(self.greeting)
-            while data := client.recv(65536):
-                answer = self.answer(data)
-                if answer:
-                    client.sendall(answer)
+            data = b""
+            while more := client.recv(65536):
+                data += more
+                while size := _first_message(data):
+                    answer = self.answer(data[:size])
+                    data = data[size:]
+                    if answer:
+                        client.sendall(answer)
         except OSError:
             pass  # it, or we, have gone
 

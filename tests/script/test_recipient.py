@@ -177,6 +177,21 @@ class Ldap(Case):
                          [(550, "5.1.1"), (451, "4.4.3"), (451, "4.4.3")])
         self.assertTrue([p for p in self.problems(relay) if "denies real@wrong.example" in p])
 
+    def test_a_source_that_denies_its_canary_is_not_well_because_it_knows_somebody(self):
+        lost = [b"real@", b"no@"]
+        fake = self.starting(directory.FakeDirectory(
+            lambda m: directory.search_answer(0)(m) if any(name in m for name in lost)
+            else directory.found(m[4]) if directory.SEARCH in m[:8] else None))
+        relay, _ = self.pair(domains=domain('canary = "real@staff.example"'), sections=section(fake.uri))
+        denied = lambda: [p for p in self.problems(relay) if "denies real@staff.example" in p]
+        self.assertEqual(self.codes(relay, "no@staff.example"), [(451, "4.4.3")])
+        wait_until(denied, "the alarm")
+        self.assertEqual(self.codes(relay, "bob@staff.example"), [(250, "2.1.5")])
+        self.assertTrue(denied())
+        lost.remove(b"real@")
+        wait_until(lambda: not denied(), "the alarm to end by itself")
+        self.assertEqual(self.codes(relay, "no@staff.example"), [(550, "5.1.1")])
+
 
 class Command(Case):
     def test_show_and_clear(self):

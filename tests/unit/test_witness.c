@@ -35,6 +35,7 @@ struct world {
 	struct witness *witness;
 	struct source_query *query; /* being asked; NULL: nothing is */
 	unsigned n_asked;
+	struct source_server denier, voucher; /* who denies whoever waits, and who is asked then */
 	struct waiting waiting[WAITERS];
 	int64_t now_ms;
 };
@@ -91,6 +92,7 @@ deny_of(struct world *w, size_t i, const char *address)
 {
 	w->waiting[i].waiter.done = on_done;
 	w->waiting[i].waiter.arg = &w->waiting[i];
+	w->waiting[i].waiter.server = w->denier;
 	list_init(&w->waiting[i].waiter.node);
 	witness_ask(w->witness, &w->waiting[i].waiter, span_str(address));
 }
@@ -110,6 +112,7 @@ answer(struct world *w, const char *address, enum recipient_state state)
 	assert_non_null(q);
 	assert_string_equal(q->address, address);
 	w->query = NULL;
+	q->server = w->voucher;
 	q->on_answer(q, state, "so");
 }
 
@@ -290,6 +293,57 @@ test_who_comes_later_gets_the_next_round(void **state)
 	(void)state;
 }
 
+/* Each server of a source has data of its own, and may have lost it alone. */
+static void
+test_a_server_vouches_for_itself_only(void **state)
+{
+	static const struct source_server a = {{{1}}, 25},
+					  others[] = {{{{2}}, 25}, {{{1}}, 26}, {{{0}}, 0}};
+	struct world w;
+
+	for (size_t i = 0; i < COUNT(others); i++) {
+		begin(&w, &by_callout);
+		witness_confirmed(w.witness, SPAN("a@d.example"));
+		w.voucher = a;
+		deny(&w, 3); /* its round is under way: the next two share one */
+		w.denier = others[i];
+		deny(&w, 0);
+		w.denier = a;
+		deny(&w, 1);
+		answer(&w, "a@d.example", RECIPIENT_EXISTS);
+		expect(&w, 3, false, "another of its servers vouches");
+		answer(&w, "a@d.example", RECIPIENT_EXISTS);
+		expect(&w, 0, false, "another of its servers vouches");
+		expect(&w, 1, true, "");
+		end(&w);
+	}
+	(void)state;
+}
+
+/* Who is denied by one server and another one knows somebody: nobody has gone. */
+static void
+test_a_voucher_denied_by_another_server_stays(void **state)
+{
+	static const struct source_server a = {{{1}}, 25}, b = {{{2}}, 25};
+	struct world w;
+
+	begin(&w, &by_callout);
+	witness_confirmed(w.witness, SPAN("a@d.example"));
+	witness_confirmed(w.witness, SPAN("b@d.example"));
+	w.denier = w.voucher = b;
+	deny(&w, 0);
+	answer(&w, "b@d.example", RECIPIENT_NONE);
+	w.voucher = a;
+	answer(&w, "a@d.example", RECIPIENT_EXISTS);
+	expect(&w, 0, false, "another of its servers vouches");
+	deny(&w, 0);
+	answer(&w, "a@d.example", RECIPIENT_NONE);
+	answer(&w, "b@d.example", RECIPIENT_NONE); /* still asked */
+	expect(&w, 0, false, "denies b@d.example, too");
+	end(&w);
+	(void)state;
+}
+
 int
 main(void)
 {
@@ -299,6 +353,8 @@ main(void)
 	    cmocka_unit_test(test_a_canary_goes_first),
 	    cmocka_unit_test(test_vouchers_are_few_and_age),
 	    cmocka_unit_test(test_who_comes_later_gets_the_next_round),
+	    cmocka_unit_test(test_a_server_vouches_for_itself_only),
+	    cmocka_unit_test(test_a_voucher_denied_by_another_server_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

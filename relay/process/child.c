@@ -88,8 +88,10 @@ send_config(struct child *c)
 	struct role_setup setup = {.config_file = span_str(s->config_file),
 	    .is_json_log = s->is_json_log,
 	    .is_successor = successor_is_other(c)};
-	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
+	struct buf b = BUF_INIT(SETUP_NAME_MAX + SETUP_LOADED_MAX + 64);
 
+	if (setup.is_successor)
+		setup.loaded = buf_span(&s->filter_loaded);
 	if (fds[0] < 0 || (has_plugins && fds[1] < 0)) {
 		log_event(LOG_ERROR, "no memory file", KV_STR("role", place_name(c->place)));
 		return; /* the role ends for want of a configuration and is started again */

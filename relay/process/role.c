@@ -110,6 +110,7 @@ take_config(struct role *role, struct start *start, struct message *m)
 	if (role->config == NULL)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);
+	role->loaded = arena_copy(&role->config->memory, setup.loaded);
 	if (setup.run_dir.n > 0)
 		role->config->run_dir = arena_copy(&role->config->memory, setup.run_dir).p;
 	channel_unmap(&text);
@@ -189,9 +190,9 @@ role_policy_live(struct role *role, uint64_t version)
 }
 
 void
-role_renew(struct role *role)
+role_renew(struct role *role, struct span loaded)
 {
-	channel_send(role->control, ROLE_RENEW, 0, (struct span){0}, NULL);
+	channel_send(role->control, ROLE_RENEW, 0, span_take(loaded, SETUP_LOADED_MAX), NULL);
 }
 
 static void

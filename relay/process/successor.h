@@ -14,8 +14,8 @@
 struct child *successor_filter(const struct supervisor *s);
 /* Whether c is a filter role beside the one that serves: on its way in or out. */
 bool successor_is_other(const struct child *c);
-/* `from` asks to be renewed; done when the other place is free. */
-void successor_ask(struct supervisor *s, const struct child *from);
+/* `from` asks to be renewed and has `loaded` these filters; done when the other place is free. */
+void successor_ask(struct supervisor *s, const struct child *from, struct span loaded);
 /* c has come up (ready) or died; the first before fronts are told of anything else. */
 void successor_changed(struct supervisor *s, struct child *c);
 /* The one that was to take over has died before it could. */

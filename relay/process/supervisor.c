@@ -281,7 +281,7 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		break;
 	case ROLE_RENEW:
 		if (c->role == ROLE_FILTER)
-			successor_ask(s, c);
+			successor_ask(s, c, m->payload);
 		break;
 	case ROLE_HITS:
 		if (c->role == ROLE_FRONT)

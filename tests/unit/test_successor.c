@@ -35,6 +35,7 @@ teardown(void **state)
 		timer_cancel(&s->children[i].kill);
 	problem_report(&s->problems, ROLE_FILTER, SPAN("signatures"), SPAN(""), SPAN(""));
 	assert_int_equal(s->problems.n, 0);
+	buf_free(&s->filter_loaded);
 	loop_free(&s->loop);
 	mem_free(s);
 	return 0;
@@ -90,7 +91,7 @@ test_not_while_all_are_renewed_or_stopped(void **state)
 	s->renewal = RENEWAL_STOPPING;
 	successor_changed(s, second);
 	assert_int_equal(s->filter_place, ROLE_FILTER);
-	successor_ask(s, &s->children[ROLE_FILTER]);
+	successor_ask(s, &s->children[ROLE_FILTER], SPAN("\x05"));
 	assert_true(second->pid < 0);
 	s->renewal = RENEWAL_NONE;
 	s->is_stopping = true;
@@ -113,11 +114,13 @@ test_asked_while_the_other_place_is_taken(void **state)
 
 	second->pid = SOME_PID;
 	second->state = CHILD_STOPPING;
-	successor_ask(s, &s->children[ROLE_FILTER]);
+	successor_ask(s, &s->children[ROLE_FILTER], SPAN("\x05"));
 	assert_true(s->is_filter_due);
+	assert_true(
+	    span_eq(buf_span(&s->filter_loaded), SPAN("\x05"))); /* what the next one is told */
 	assert_int_equal(second->state, CHILD_STOPPING);
 	successor_reset(s);
-	successor_ask(s, second); /* who leaves has no say */
+	successor_ask(s, second, SPAN("\x01")); /* who leaves has no say */
 	assert_false(s->is_filter_due);
 	second->pid = -1;
 }

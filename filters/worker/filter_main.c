@@ -309,6 +309,28 @@ filter_prepare(struct role *role, struct err *err)
 	return 0;
 }
 
+/* From now on it serves, and looks for what there is to load. */
+static void
+begin_watch(struct filter_role *f)
+{
+	loop_timer(f->role->loop, &f->watch, WATCH_MS, on_watch, f);
+	if (count_loaded(f->chain) < f->chain->n_filters)
+		loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
+}
+
+/* A successor is ready when a worker of its own was: before, all mail is the other one's. */
+static void
+on_tried(void *arg, bool is_fine)
+{
+	struct filter_role *f = arg;
+
+	if (!is_fine)
+		die("no worker of the new filter role has started; the one before it stays");
+	log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
+	role_policy_live(f->role, f->role->policy_version);
+	begin_watch(f);
+}
+
 static void
 filter_start(struct role *role)
 {
@@ -324,13 +346,13 @@ filter_start(struct role *role)
 	    .arg = f};
 
 	f->zygote = zygote_new(role->loop, f->chain, &settings);
-	loop_timer(role->loop, &f->watch, WATCH_MS, on_watch, f);
 	tell_unloaded(f);
-	if (role->is_successor)
-		log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
-	for (size_t i = 0; i < f->chain->n_filters; i++)
-		if (!f->chain->filters[i].is_loaded && f->retry == NULL)
-			loop_timer(role->loop, &f->retry, RETRY_MS, on_retry, f);
+	if (role->is_successor) {
+		role->is_ready_later = true;
+		zygote_try(f->zygote, on_tried, f);
+	} else {
+		begin_watch(f);
+	}
 }
 
 static void

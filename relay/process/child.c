@@ -372,12 +372,14 @@ child_died(struct child *c, int wait_status)
 	bool was_asked = before == CHILD_STOPPING;
 	int64_t lived_ms = clock_mono_ms() - c->started_ms;
 
-	timer_cancel(&c->kill);
+	/* What it has sent before still counts, but not that it was ready: the dead take nothing over. */
+	c->state = CHILD_DOWN;
 	if (c->channel != NULL)
 		channel_drain(c->channel);
 	channel_free(&c->channel);
+	timer_cancel(&c->kill);
 	c->pid = -1;
-	c->state = CHILD_DOWN;
+	c->state = CHILD_DOWN; /* it may have asked for its own end */
 	problem_forget(&c->supervisor->problems, c->place);
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;

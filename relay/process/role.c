@@ -355,7 +355,8 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 		ops->start(&role);
 	for (size_t i = 0; i < start.n; i++)
 		hand_over(&role, start.items[i].type, start.items[i].id, start.items[i].fd);
-	say_ready(&role);
+	if (!role.is_ready_later)
+		say_ready(&role);
 	loop_run(role.loop);
 	channel_flush(role.control);
 	/* The kernel gives back what we hold; running atexit hooks of libraries helps nobody. */

@@ -2,8 +2,8 @@
  * successor.h - a filter role that is renewed beside itself: who loads takes seconds and another
  * copy of the signatures, and mail shall not wait for either.
  *
- * The one that serves asks.  A second process starts at the other of the two places, loads, tries
- * itself, and only when it is ready do fronts get channels to it; the first ends when its workers
+ * The one that serves asks.  A second process starts at the other of the two places, loads, has a
+ * worker start, and only when it is ready do fronts get channels to it; the first ends when its workers
  * have finished what they have.  One that does not come up changes nothing but `status`.
  */
 #ifndef PROCESS_SUCCESSOR_H

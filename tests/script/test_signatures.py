@@ -141,9 +141,18 @@ class BesideAnUnloadedFilter(RenewalCase):
         self.assertEqual(smtp.send(self.mx.port, mail.plain("clean")).code, 250)
 
     def test_renewal(self):
-        """At its second place the role is restarted as at its first, and every front finds it."""
+        """A new role whose workers cannot start changes nothing; the next one serves, and is restarted at its second
+        place as at its first, where every front finds it."""
         old = self.check_role()
+        folder = os.path.join(self.mx.run, "filter", "64")  # of its first worker
+        with open(folder, "w", encoding="ascii"):
+            pass
         signatures.add(self.mx.signatures, "Postern-Test-0", b"a thing of the first version")
+        self.wait_refusal()
+        self.assertEqual(self.check_role(), old)
+        self.check_mail()
+        os.unlink(folder)
+        signatures.add(self.mx.signatures, "Postern-Test-1", b"a thing of the second version")
         wait_until(lambda: not is_alive(old), "the old one to end", 60)
         os.kill(self.check_role(), 9)
         self.check_mail()

@@ -143,6 +143,42 @@ test_one_that_dies_while_it_loads(void **state)
 	    s->problems.items[0].what, "new signatures cannot be loaded, the old ones stay");
 }
 
+static void
+on_message(void *arg, struct message *m)
+{
+	supervisor_child_message(((struct child *)arg)->supervisor, arg, m);
+}
+
+static void
+on_closed(void *arg)
+{
+	(void)arg;
+}
+
+/* It said that it was ready and died: that is read only when its death is known. */
+static void
+test_one_that_dies_when_ready(void **state)
+{
+	static const struct channel_events events = {on_message, on_closed};
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER], *second = &s->children[PLACE_FILTER_2];
+	int ends[2];
+
+	channel_pair(ends);
+	second->state = CHILD_STARTING;
+	second->channel = channel_new(s->loop, ends[0], &events, second);
+	assert_int_equal(channel_send_now(ends[1], ROLE_READY, 0, (struct span){0}, NULL), 0);
+	(void)close(ends[1]);
+	s->was_ready = true;
+	child_died(second, W_EXITCODE(0, SIGKILL));
+	assert_ptr_equal(successor_filter(s), first);
+	assert_int_equal(second->state, CHILD_DOWN);
+	assert_int_equal(first->state, CHILD_UP);
+	assert_true(first->is_wanted);
+	assert_false(second->is_wanted);
+	assert_int_equal(s->problems.n, 1);
+}
+
 /* Whichever place it was at: what the one that serves has said, and what is said of it, stays. */
 static void
 test_problems_of_the_one_that_serves(void **state)
@@ -189,6 +225,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(
 		test_asked_while_the_other_place_is_taken, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_dies_while_it_loads, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_that_dies_when_ready, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_leaves, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_problems_of_the_one_that_serves, setup, teardown),
 	};

@@ -328,6 +328,38 @@ test_a_part_that_is_none(void **state)
 	}
 }
 
+/* The message is tried without the outer part; without the inner one alone it never was. */
+static void
+test_nested_parts_of_two_filters(void **state)
+{
+	static const char message[] =
+	    MIXED TEXT "--b\r\nContent-Type: message/rfc822; name=pick\r\n\r\n" INNER END;
+	static const struct {
+		const char *message;
+		bool is_given_up;
+	} cases[] = {{message, true}, {MIXED TEXT MESSAGE(INNER) NAMED("pick", "x") END, false},
+	    {MIXED TEXT "--b\r\nContent-Type: message/rfc822; name=m.exe\r\n\r\n" INNER NAMED(
+		 "pick", "x") END,
+		false}};
+	struct fixture *f = fixture_new("\"attachment\", \"picks\"",
+	    "filter \"attachment\" { blocked = \"strip\" } filter \"picks\" { found = \"strip\" }",
+	    abouts, plugins);
+
+	(void)state;
+	assert_int_equal(chain_load(f->chain, &f->err), 0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct scan_result *r = fixture_scan(f, span_str(cases[i].message), NULL);
+		int blocked = fixture_outcome(f, r, "blocked"),
+		    picked = fixture_outcome(f, r, "found");
+
+		print_message("case %zu\n", i);
+		assert_true(blocked >= 0 && picked >= 0);
+		assert_int_equal(r->outcomes[blocked].uncut.n > 0, cases[i].is_given_up);
+		assert_int_equal(r->outcomes[picked].uncut.n, 0); /* it takes the inner one along */
+	}
+	fixture_free(f);
+}
+
 static void
 add_parts(struct buf *to, size_t n)
 {
@@ -386,6 +418,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_facts, set_up, tear_down),
 	    cmocka_unit_test(test_only_where_asked),
 	    cmocka_unit_test(test_a_part_that_is_none),
+	    cmocka_unit_test(test_nested_parts_of_two_filters),
 	    cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
 	};
 

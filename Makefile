@@ -265,7 +265,7 @@ bench:
 	@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
 		$(PYTHON) tests/bench/bench.py
-	@$(SUBMAKE) bench-scan
+	+@$(SUBMAKE) bench-scan
 
 # What filters are compiled with (docs/filter-guide.md).
 install-header:

@@ -1,13 +1,17 @@
 /* hits.c - how often each rule has matched, by its id. */
 #include "policy/store/inside.h"
+#include "relay/base/clock.h"
 
 static int
 add_one(struct store *s, sqlite3_stmt *q, const struct store_hit *h, struct err *err)
 {
-	bool is_done = sqlite3_bind_int64(q, 1, h->rule) == SQLITE_OK &&
-		       sqlite3_bind_int64(q, 2, (int64_t)h->hits) == SQLITE_OK &&
-		       sqlite3_bind_int64(q, 3, h->last_ms) == SQLITE_OK &&
-		       sqlite3_step(q) == SQLITE_DONE;
+	uint64_t hits = h->hits < STORE_HITS_MAX ? h->hits : STORE_HITS_MAX;
+	int64_t now_ms = clock_wall_ms();
+	bool is_done =
+	    sqlite3_bind_int64(q, 1, h->rule) == SQLITE_OK &&
+	    sqlite3_bind_int64(q, 2, (int64_t)hits) == SQLITE_OK &&
+	    sqlite3_bind_int64(q, 3, h->last_ms < now_ms ? h->last_ms : now_ms) == SQLITE_OK &&
+	    sqlite3_bind_int64(q, 4, STORE_HITS_MAX) == SQLITE_OK && sqlite3_step(q) == SQLITE_DONE;
 
 	if (!is_done)
 		(void)store_fail(s, err, "write"); /* before reset changes the message */
@@ -21,24 +25,22 @@ store_add_hits(struct store *s, const struct store_hit *hits, size_t n, struct e
 	static const char sql[] =
 	    "INSERT INTO hits (rule, hits, last_ms) VALUES (?1, ?2, ?3) ON CONFLICT (rule) DO "
 	    "UPDATE"
-	    " SET hits = hits + excluded.hits, last_ms = max(last_ms, excluded.last_ms)";
+	    " SET hits = min(hits + excluded.hits, ?4), last_ms = max(last_ms, excluded.last_ms)";
 	sqlite3_stmt *q = NULL;
 	struct err own = {0};
+	uint32_t next = 0;
 	int rc;
 
 	err = err != NULL ? err : &own;
-	/* A few hits that a power loss takes away are not worth a sync, now or at the close. */
-	rc = store_run(s, "PRAGMA synchronous = NORMAL", err);
-	(void)sqlite3_busy_timeout(s->db, STORE_HITS_WAIT_MS); /* fails on a wrong handle only */
-	(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	if (rc == 0)
-		rc = store_begin(s, err);
+	rc = store_begin(s, err);
 	if (rc < 0)
 		return rc;
-	if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
+	rc = store_next_id(s, &next, err);
+	if (rc == 0 && sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
 		rc = store_fail(s, err, "write");
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = add_one(s, q, &hits[i], err);
+		if (hits[i].rule > 0 && hits[i].rule < next)
+			rc = add_one(s, q, &hits[i], err);
 	(void)sqlite3_finalize(q); /* tells the step's error again */
 	return store_end(s, rc, err);
 }

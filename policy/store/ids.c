@@ -1,4 +1,5 @@
 /* ids.c - the ids of a version's rules, and who has brought each of them in. */
+#include "policy/default/default_policy.h"
 #include "policy/store/inside.h"
 #include "policy/store/numbering.h"
 #include "relay/base/wire.h"
@@ -104,24 +105,21 @@ write_ids(struct store *s, uint64_t version, uint32_t first, uint32_t next, cons
 	return is_done ? 0 : -err->code;
 }
 
-/* What an empty store stands for was never written down: only what stays of it keeps its number. */
-static uint32_t
-first_behind_default(struct span text, const struct numbered *standard)
+/* Whether `text` was in force before, and its ids of then.  The default has no row: none stand for its
+ * 1, 2, 3, …, unless an older program has given these to others.  0 or an error. */
+static int
+find_again(struct store *s, uint64_t before, struct span text, bool *is_back, struct buf *ids,
+    struct err *err)
 {
-	uint32_t end = (uint32_t)numbering_count(standard->text) + 1, next = end, most = 0;
-	struct buf ids = BUF_INIT(IDS_MAX);
-	struct wire w;
+	uint64_t twin = s->db != NULL ? find_twin(s, before, text) : 0;
+	uint32_t ignored;
+	int rc = twin != 0 ? read_ids(s, twin, ids, &ignored, err) : 0;
 
-	(void)numbering_assign(text, standard, 1, &next, &ids); /* the text has fitted */
-	w = wire_over(buf_span(&ids));
-	while (w.rest.n > 0) {
-		uint32_t id = get_u32(&w);
-
-		if (id < end && id > most)
-			most = id;
-	}
-	buf_free(&ids);
-	return most + 1;
+	*is_back = ids->n > 0;
+	if (twin == 0 && before > 0 && span_eq(text, span_str(default_policy)))
+		*is_back = store_ask(s, "SELECT first_id FROM rule_ids WHERE version = 1") >
+			   (int64_t)numbering_count(text);
+	return rc;
 }
 
 /* The ids that `text` has when it replaces `now` of version `before`; *first: of those that are new. */
@@ -130,25 +128,37 @@ assign(struct store *s, uint64_t before, struct span now, struct span text, stru
     uint32_t *first, uint32_t *next, struct err *err)
 {
 	struct buf old = BUF_INIT(IDS_MAX), twin = BUF_INIT(IDS_MAX);
-	struct numbered known[2] = {{.text = now}, {.text = text}};
-	uint64_t twin_version = s->db != NULL ? find_twin(s, before, text) : 0;
-	uint32_t ignored;
+	struct numbered known[2] = {{.text = text}, {.text = now}};
+	bool is_back = false;
 	int rc;
 
 	*next = 0;
 	rc = read_ids(s, before, &old, next, err);
-	if (rc == 0 && twin_version != 0)
-		rc = read_ids(s, twin_version, &twin, &ignored, err);
-	known[0].ids = buf_span(&old);
-	known[1].ids = buf_span(&twin);
-	if (*next == 0) /* of an older program, or the default */
-		*next = before > 0 ? (uint32_t)numbering_count(now) + 1
-				   : first_behind_default(text, known);
+	if (rc == 0)
+		rc = find_again(s, before, text, &is_back, &twin, err);
+	known[0].ids = buf_span(&twin);
+	known[1].ids = buf_span(&old);
+	if (*next == 0) /* of an older program, or the default: 1, 2, 3, … are given */
+		*next = (uint32_t)numbering_count(now) + 1;
 	*first = *next;
-	if (rc == 0 && numbering_assign(text, known, twin.n > 0 ? 2 : 1, next, ids) < 0)
+	if (rc == 0 &&
+	    numbering_assign(text, is_back ? known : &known[1], is_back ? 2 : 1, next, ids) < 0)
 		rc = err_set(err, E_LIMIT, "policy.db: there are no more numbers for rules");
 	buf_free(&old);
 	buf_free(&twin);
+	return rc;
+}
+
+int
+store_next_id(struct store *s, uint32_t *next, struct err *err)
+{
+	int64_t found = store_ask(s, "SELECT next_id FROM rule_ids ORDER BY version DESC LIMIT 1");
+	struct buf now = BUF_INIT(STORE_TEXT_MAX);
+	uint64_t version;
+	int rc = found > 0 ? 0 : store_current(s, &now, &version, err);
+
+	*next = found > 0 ? (uint32_t)found : (uint32_t)numbering_count(buf_span(&now)) + 1;
+	buf_free(&now);
 	return rc;
 }
 

@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_MAX_BYTES = 4096, SCHEMA = 1 };
+enum { PATH_MAX_BYTES = 4096, SCHEMA = 1, TABLES = 4 };
 
 static const char setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+/* A few hits that a power loss takes away are not worth a sync. */
+static const char setup_hits[] = "PRAGMA synchronous = NORMAL; PRAGMA journal_mode = WAL;";
 static const char schema[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS versions (version INTEGER PRIMARY KEY AUTOINCREMENT,"
@@ -42,9 +44,8 @@ store_run(struct store *s, const char *sql, struct err *err)
 		   : store_fail(s, err, "write");
 }
 
-/* The one integer of a query; -1 when it cannot be had. */
-static int64_t
-ask_number(struct store *s, const char *sql)
+int64_t
+store_ask(struct store *s, const char *sql)
 {
 	sqlite3_stmt *q = NULL;
 	int64_t number = -1;
@@ -63,24 +64,38 @@ store_has_table(struct store *s, const char *name)
 
 	(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM sqlite_master WHERE name = '%s'",
 	    name); /* ours, and short */
-	return ask_number(s, sql) > 0;
+	return store_ask(s, sql) > 0;
+}
+
+/* Makes what is not there; what is there is not written, which would wait for other writers. */
+static int
+make_tables(struct store *s, int64_t found, struct err *err)
+{
+	static const char count[] = "SELECT count(*) FROM sqlite_master WHERE name IN"
+				    " ('versions', 'trials', 'rule_ids', 'hits')";
+
+	return found == SCHEMA && store_ask(s, count) == TABLES ? 0 : store_run(s, schema, err);
 }
 
 static int
-prepare(struct store *s, struct err *err)
+prepare(struct store *s, bool is_for_hits, struct err *err)
 {
 	int64_t found;
 
-	(void)sqlite3_busy_timeout(s->db, STORE_WAIT_MS); /* fails on a wrong handle only */
-	found = ask_number(s, "PRAGMA user_version");
+	/* Both fail on a wrong handle only.  A checkpoint at the close would sync. */
+	(void)sqlite3_busy_timeout(s->db, is_for_hits ? STORE_HITS_WAIT_MS : STORE_WAIT_MS);
+	(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_for_hits, NULL);
+	found = store_ask(s, "PRAGMA user_version");
 	if (found > SCHEMA)
 		return err_set(err, E_UNSUPPORTED,
 		    "policy.db was written by a newer Postern (schema %lld)", (long long)found);
 	if (found < 0)
 		return store_fail(s, err, "read");
 	if (s->may_write)
-		return store_run(s, setup, err) < 0 || store_run(s, schema, err) < 0 ? -err->code
-										     : 0;
+		return store_run(s, is_for_hits ? setup_hits : setup, err) < 0 ||
+			       make_tables(s, found, err) < 0
+			   ? -err->code
+			   : 0;
 	if (found == 0) { /* made, but no table yet: another process is at it */
 		(void)sqlite3_close_v2(s->db); /* nothing is open on it */
 		s->db = NULL;
@@ -101,8 +116,8 @@ give_to_owner(const char *dir, const char *path)
 		return; /* root still writes it; who cannot is told so when he tries */
 }
 
-struct store *
-store_open(const char *dir, bool may_write, struct err *err)
+static struct store *
+open_store(const char *dir, bool may_write, bool is_for_hits, struct err *err)
 {
 	int flags = may_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
 	struct store *s = mem_alloc(sizeof(*s));
@@ -121,12 +136,24 @@ store_open(const char *dir, bool may_write, struct err *err)
 	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
 		(void)err_set(err, E_IO, "%s: %s", path, sqlite3_errmsg(s->db));
 		store_close(&s);
-	} else if (prepare(s, err) < 0) {
+	} else if (prepare(s, is_for_hits, err) < 0) {
 		store_close(&s);
 	} else if (may_write) {
 		give_to_owner(dir, path);
 	}
 	return s;
+}
+
+struct store *
+store_open(const char *dir, bool may_write, struct err *err)
+{
+	return open_store(dir, may_write, false, err);
+}
+
+struct store *
+store_open_hits(const char *dir, struct err *err)
+{
+	return open_store(dir, true, true, err);
 }
 
 static int

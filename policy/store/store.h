@@ -11,11 +11,13 @@
 #include "relay/base/buf.h"
 #include "relay/base/err.h"
 
+#define STORE_HITS_MAX ((1LL << 53) - 1) /* of a rule; exact for every reader of JSON */
+
 enum {
 	STORE_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one policy, as POLICY_TEXT_MAX */
 	STORE_WORD_MAX = 1000,             /* bytes of author and comment */
 	STORE_WAIT_MS = 5000,              /* for another writer to finish */
-	STORE_HITS_WAIT_MS = 20            /* the same, of store_add_hits: its caller tries again */
+	STORE_HITS_WAIT_MS = 20            /* the same, for hits: their caller tries again */
 };
 
 struct store;
@@ -30,6 +32,9 @@ struct store_version {
 /* `dir` is state_dir.  With may_write the database is made when it is not there; without, a
  * missing one reads as empty.  NULL: err (E_IO, E_CORRUPT). */
 struct store *store_open(const char *dir, bool may_write, struct err *err);
+/* May write, too, but waits for nobody longer than STORE_HITS_WAIT_MS and does not sync: for
+ * store_add_hits by who has other things to do. */
+struct store *store_open_hits(const char *dir, struct err *err);
 /* The newest text, or the default and version 0.  `text` is cleared first; its max bounds it.
  * 0 or -E_IO, -E_LIMIT. */
 int store_current(struct store *s, struct buf *text, uint64_t *version, struct err *err);
@@ -71,8 +76,8 @@ int store_go_back(
     struct store *s, int64_t now_ms, struct store_trial *t, uint64_t *version, struct err *err);
 /*
  * Every rule has an id, four bytes (wire.h) of a list in the order of the text.  A line that stood in
- * the policy before keeps its id; one that comes back with the whole text of an older version has
- * the one it had there; no other rule ever has it.
+ * the policy before keeps its id; but when the whole text of an older version comes back, its
+ * rules have those that they had there.  No other rule ever has one.
  *
  * The ids of a version, whose text is given; version 0 is the default. 0 or -E_IO, -E_CORRUPT.
  */
@@ -97,8 +102,10 @@ struct store_hit {
 	uint64_t hits;
 	int64_t last_ms;
 };
-/* Adds to what is there, in one transaction; not synced: the last ones may be lost with the power.
- * 0, or -E_DENIED, -E_IO; then nothing is changed. */
+/* Adds to what is there, in one transaction; from store_open_hits not synced: the last ones may be lost
+ * with the power.  A front counts, which may be lost to an attacker: numbers that no rule ever had are
+ * passed over, counts stop at STORE_HITS_MAX, and times at now.  0, or -E_DENIED, -E_IO; then nothing is
+ * changed. */
 int store_add_hits(struct store *s, const struct store_hit *hits, size_t n, struct err *err);
 /* By their ids; of rules that are gone, too. 0 or -E_IO. */
 int store_hits(struct store *s, void (*on_hit)(void *arg, const struct store_hit *h), void *arg,

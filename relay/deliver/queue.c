@@ -80,7 +80,11 @@ queue_add(struct queue *q, struct queue_entry *e)
 		return -E_EXISTS;
 	}
 	e->item = item;
-	list_append(&q->items, &item->node);
+	/* What was held is as old as it was, and comes last. */
+	if (item->received_ms < queue_oldest_ms(q))
+		list_prepend(&q->items, &item->node);
+	else
+		list_append(&q->items, &item->node);
 	q->totals.messages++;
 	q->totals.bytes += e->size;
 	ages_add(&q->ages, e->received_ms);
@@ -262,7 +266,7 @@ bool
 queue_may_sleep(const struct queue_entry *e)
 {
 	if (e->msg == NULL || e->transit != NULL || e->is_renamed || e->is_notice_in_flight ||
-	    e->is_letter_in_flight)
+	    e->is_letter_in_flight || e->hold.state != HOLD_WAITING)
 		return false;
 	for (size_t i = 0; i < e->n_legs; i++) {
 		const struct queue_leg *l = &e->legs[i];

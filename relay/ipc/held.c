@@ -2,7 +2,10 @@
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 
-enum { HELD_ID_MAX = 256 };
+enum {
+	HELD_ID_MAX = 40,   /* of a message: SPOOL_ID_MAX */
+	HELD_CONF_MAX = 256 /* flow and gateway */
+};
 
 static void
 put_ip(struct buf *to, const struct ip *ip)
@@ -81,6 +84,8 @@ void
 held_put(struct buf *to, const struct held *h, struct span facts)
 {
 	put_span(to, h->id);
+	put_span(to, h->part);
+	put_u8(to, h->is_last);
 	put_span(to, h->flow);
 	put_span(to, h->from);
 	put_u8(to, h->is_8bit);
@@ -107,7 +112,7 @@ get_rcpts(struct wire *w, struct held *h, struct commit_rcpt *rcpts)
 		w->failed = true;
 	for (size_t i = 0; i < h->n_rcpts && !w->failed; i++) {
 		rcpts[i] = (struct commit_rcpt){.address = get_span(w, COMMIT_ADDRESS_MAX)};
-		rcpts[i].gateway = get_span(w, HELD_ID_MAX);
+		rcpts[i].gateway = get_span(w, HELD_CONF_MAX);
 		rcpts[i].notify = get_enum(w, NOTIFY_ALL);
 		rcpts[i].orcpt = get_span(w, NOTIFY_ORCPT_MAX);
 		if (rcpts[i].address.n == 0)
@@ -123,7 +128,9 @@ held_get(struct span payload, struct held *h, struct held_room *room)
 
 	*h = (struct held){0};
 	h->id = get_span(&w, HELD_ID_MAX);
-	h->flow = get_span(&w, HELD_ID_MAX);
+	h->part = get_span(&w, HELD_ID_MAX);
+	h->is_last = get_bool(&w);
+	h->flow = get_span(&w, HELD_CONF_MAX);
 	h->from = get_span(&w, COMMIT_ADDRESS_MAX);
 	h->is_8bit = get_bool(&w);
 	h->is_utf8 = get_bool(&w);
@@ -132,7 +139,8 @@ held_get(struct span payload, struct held *h, struct held_room *room)
 	h->size = get_u64(&w);
 	facts = get_span(&w, HELD_FACTS_MAX);
 	get_rcpts(&w, h, room->rcpts);
-	if (h->section > h->size || h->section > COMMIT_HEADER_MAX || h->id.n == 0)
+	if (h->section > h->size || h->section > COMMIT_HEADER_MAX || h->id.n == 0 ||
+	    h->part.n == 0)
 		w.failed = true;
 	if (wire_end(&w) == 0 && held_facts_get(facts, &h->facts, room->lists) == 0)
 		return 0;
@@ -205,4 +213,12 @@ replacement_get(
 		return 0;
 	*r = (struct replacement){0};
 	return -E_CORRUPT;
+}
+
+bool
+replacement_is_of(const struct replacement *r, uint64_t section, uint64_t size)
+{
+	const struct commit *c = &r->commit;
+
+	return c->skip == section && c->body_size == size && !c->is_inline;
 }

@@ -42,6 +42,9 @@ struct held_facts {
  * and its body. */
 struct held {
 	struct span id, flow, from;
+	struct span
+	    part;     /* the id of what goes on; its message's own if is_last and nobody stays */
+	bool is_last; /* of the message nothing else is left */
 	bool is_8bit, is_utf8;
 	struct span received; /* our own, as it was made when the message came */
 	uint64_t section;     /* bytes of the header section, without the empty line */
@@ -80,5 +83,8 @@ void replacement_put(struct buf *to, const struct replacement *r);
  * twice that is not that of a stripped message: once its original for quarantine, once with cuts. */
 int replacement_get(
     struct span payload, size_t n_asked, struct replacement *r, struct replacement_room *room);
+/* Whether it speaks of bytes that are as many as those that were sent: `section` and `size` as in struct
+ * held.  Else its cuts may lie behind their end. */
+bool replacement_is_of(const struct replacement *r, uint64_t section, uint64_t size);
 
 #endif

@@ -22,7 +22,7 @@ store_batch(struct supervisor *s, struct err *err)
 {
 	size_t n_max = s->hits.n / HITS_ENTRY, n = 0;
 	struct store_hit *hits = mem_array(n_max, sizeof(*hits));
-	struct store *store = store_open(s->config->state_dir, true, err);
+	struct store *store = store_open_hits(s->config->state_dir, err);
 	struct wire w = wire_over(buf_span(&s->hits));
 	struct hits_entry e;
 	int rc = -E_IO;
@@ -71,5 +71,6 @@ rule_hits_take(struct supervisor *s, struct span payload)
 	s->hits.max = HITS_WAITING_MAX;
 	while (s->hits.n + HITS_ENTRY <= HITS_WAITING_MAX && hits_entry_get(&w, &e))
 		hits_entry_put(&s->hits, &e);
-	rule_hits_store(s);
+	if (s->hits_again == NULL) /* else that is when */
+		rule_hits_store(s);
 }

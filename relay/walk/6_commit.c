@@ -453,6 +453,18 @@ add_originals(struct session *s, const struct scan_result *result, struct making
 	return r;
 }
 
+/* What the letters of the message are called after. */
+static struct span
+name_of(const struct session *s)
+{
+	const struct transaction *t = s->transaction;
+	bool some_stay = false;
+
+	for (size_t i = 0; i < t->n_groups; i++)
+		some_stay = some_stay || fate_of(&t->groups[i].verdict) == COPY_HOLD;
+	return s->again != NULL ? refilter_name(s, some_stay) : id_span(&t->id);
+}
+
 /* What the group gets instead; `before`: recipients whose originals have letters of their own. */
 static int
 strip(struct session *s, const struct scan_result *result, const struct group *g, size_t before,
@@ -469,7 +481,7 @@ strip(struct session *s, const struct scan_result *result, const struct group *g
 	    .hostname = span_str(s->front->config->hostname),
 	    .postmaster = span_str(s->front->config->postmaster),
 	    .id = id_span(&t->id),
-	    .letter = letter_name(id_span(&t->id), before, letter)};
+	    .letter = letter_name(name_of(s), before, letter)};
 	int r = 0;
 
 	if (t->content.fd >= 0)

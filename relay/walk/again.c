@@ -30,9 +30,11 @@ struct hold_job {
 	uint64_t size, section, n_read;
 	uint32_t *asked; /* indexes of recipients */
 	size_t n_asked;
+	char part[SPOOL_ID_MAX + 1]; /* as in struct held */
+	bool is_last;
 	struct timer *timer;
 	/* Of what front has answered, while the part is being stored: */
-	bool *is_moved; /* for each of `asked` */
+	bool *is_moved, *is_discarded; /* for each of `asked`; who is discarded is moved, too */
 };
 
 static void
@@ -44,6 +46,7 @@ job_free(struct hold_job *j)
 		(void)close(j->fd); /* memory only */
 	mem_free(j->asked);
 	mem_free(j->is_moved);
+	mem_free(j->is_discarded);
 	mem_free(j);
 }
 
@@ -54,13 +57,14 @@ again_free(struct delivery *d)
 		job_free(d->hold->job);
 }
 
-/* NULL: it has been deleted meanwhile. */
+/* NULL: it has been deleted meanwhile, or knows nothing of the job. */
 static struct queue_entry *
 entry_of(const struct hold_job *j)
 {
 	struct queue_entry *e = queue_find(j->d->queue, span_str(j->about));
 
-	if (e == NULL || e->msg == NULL || spool_message_serial(e->msg) != j->serial)
+	if (e == NULL || e->msg == NULL || spool_message_serial(e->msg) != j->serial ||
+	    (e->hold.state != HOLD_BUSY && e->hold.state != HOLD_STORING))
 		return NULL;
 	return e;
 }
@@ -77,6 +81,21 @@ wait_again(struct hold_job *j, int64_t wait_ms)
 		return;
 	hold_wait_for(d, e, wait_ms);
 	settle_entry(d, e);
+}
+
+static void
+count_try(struct queue_entry *e)
+{
+	e->hold.tries++;
+	e->hold.tried_wall_ms = clock_wall_ms();
+}
+
+/* Nobody has looked at it; each time it waits longer. */
+static void
+put_off(struct hold_job *j, struct queue_entry *e)
+{
+	count_try(e);
+	wait_again(j, settle_retry_after(j->d, e->hold.tries));
 }
 
 /* --- its bytes ---------------------------------------------------------------------------------- */
@@ -150,6 +169,8 @@ put_request(
 {
 	struct commit_rcpt *rcpts = mem_array(j->n_asked, sizeof(*rcpts));
 	struct held held = {.id = span_str(e->id),
+	    .part = span_str(j->part),
+	    .is_last = j->is_last,
 	    .flow = e->flow,
 	    .from = e->from,
 	    .is_8bit = e->is_8bit,
@@ -192,10 +213,14 @@ static void
 on_no_answer(void *arg)
 {
 	struct hold_job *j = arg;
+	struct queue_entry *e = entry_of(j);
 
 	log_event(
 	    LOG_ERROR, "front does not say what becomes of a held message", KV_STR("id", j->about));
-	again_front_lost(j->d, j->life);
+	if (e != NULL)
+		put_off(j, e); /* nobody has died */
+	else
+		job_free(j);
 }
 
 static void
@@ -257,6 +282,42 @@ list_asked(struct hold_job *j, const struct queue_entry *e)
 	}
 }
 
+/* What goes on has its message's id when nothing of that is left and no letter has this name, else ID-HN:
+ * N grows with the recipients that have left it.  Front writes the name into its notices, so it is settled
+ * before; what an admin does meanwhile does not change it. */
+static void
+name_part(struct hold_job *j, const struct queue_entry *e)
+{
+	unsigned n = 1;
+
+	j->is_last = true;
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		const struct queue_rcpt *r = &e->rcpts[i];
+
+		n += r->state == RCPT_MOVED;
+		if (r->state == RCPT_QUARANTINED || r->state == RCPT_RELAYED ||
+		    (rcpt_is_open(r) && !rcpt_awaits_filter(e, r)))
+			j->is_last = false;
+	}
+	(void)snprintf(j->part, sizeof(j->part), "%.*s-H%u", (int)SPOOL_ID_MAX - 12, e->id,
+	    n); /* ids of our own making are far shorter than the maximum */
+}
+
+/* No front could say what becomes of it. */
+static void
+miss_flow(struct hold_job *j, struct queue_entry *e)
+{
+	for (size_t i = 0; i < j->n_asked; i++) {
+		struct queue_rcpt *r = &e->rcpts[j->asked[i]];
+
+		rcpt_set(r, RCPT_HELD,
+		    SPAN("its flow is not in the configuration any more; add it, reload, and "
+			 "retry the message"));
+		settle_tell(j->d, e, r, "held");
+	}
+	put_off(j, e);
+}
+
 void
 again_begin(struct delivery *d, struct queue_entry *e)
 {
@@ -271,8 +332,17 @@ again_begin(struct delivery *d, struct queue_entry *e)
 	    .fd = -1};
 	(void)span_copy(span_str(e->id), j->about, sizeof(j->about)); /* as long as an id */
 	list_asked(j, e);
+	name_part(j, e);
 	if (j->n_asked == 0 || e->received > HELD_RECEIVED_MAX) { /* all were deleted */
 		wait_again(j, HOLD_AGAIN_MS);
+		return;
+	}
+	if (config_flow(d->config, e->flow) == NULL) {
+		miss_flow(j, e);
+		return;
+	}
+	if (!spool_has_room(d->spool, j->size + COMMIT_HEADER_MAX)) {
+		put_off(j, e); /* its filters would run for nothing */
 		return;
 	}
 	if (spool_verify(d->spool, e->msg) < 0) {
@@ -337,29 +407,14 @@ count_death(struct queue_entry *e)
 	}
 }
 
-/* The part's id: its message's own when that has nothing left to wait for and no letter of that
- * name, else ID-HN.  N grows with the recipients that have left it. */
-static struct span
-name_part(const struct queue_entry *e, const struct hold_job *j, char to[SPOOL_ID_MAX + 1])
+static size_t
+count_held(const struct commit *c)
 {
-	unsigned n = 1;
-	bool is_last = true;
+	size_t n = 0;
 
-	for (size_t i = 0; i < e->n_rcpts; i++) {
-		const struct queue_rcpt *r = &e->rcpts[i];
-
-		n += r->state == RCPT_MOVED;
-		is_last =
-		    is_last && r->state != RCPT_QUARANTINED && r->state != RCPT_TO_QUARANTINE &&
-		    (!rcpt_is_open(r) || rcpt_awaits_filter(e, r)) && r->state != RCPT_RELAYED;
-	}
-	for (size_t i = 0; i < j->n_asked; i++)
-		is_last = is_last && j->is_moved[i];
-	if (is_last)
-		return span_str(e->id);
-	(void)snprintf(to, SPOOL_ID_MAX + 1, "%.*s-H%u", (int)SPOOL_ID_MAX - 8, e->id,
-	    n); /* ids of our own making are far shorter than the maximum */
-	return span_str(to);
+	for (size_t i = 0; i < c->n_rcpts; i++)
+		n += c->copies[c->rcpts[i].copy].fate == COPY_HOLD;
+	return n;
 }
 
 struct part {
@@ -403,10 +458,9 @@ fill_part(struct part *p, struct hold_job *j, struct queue_entry *e, const struc
 		if (fate == COPY_HOLD || !rcpt_awaits_filter(e, rcpt))
 			continue;
 		j->is_moved[k] = true;
+		j->is_discarded[k] = fate == COPY_DISCARD;
 		if (fate != COPY_DISCARD)
 			add_to_part(p, e, j->asked[k], c, c->rcpts[i].copy);
-		else
-			settle_tell(j->d, e, rcpt, "discarded");
 	}
 }
 
@@ -417,30 +471,34 @@ finish(struct hold_job *j, struct queue_entry *e)
 	struct delivery *d = j->d;
 	int64_t wait_ms = settle_retry_after(d, e->hold.tries);
 
-	for (size_t i = 0; i < j->n_asked; i++)
+	for (size_t i = 0; i < j->n_asked; i++) {
+		if (j->is_discarded[i])
+			settle_tell(d, e, &e->rcpts[j->asked[i]], "discarded");
 		if (j->is_moved[i])
 			rcpt_set(&e->rcpts[j->asked[i]], RCPT_MOVED, (struct span){0});
+	}
 	job_free(j);
 	hold_wait_for(d, e, wait_ms);
 	settle_entry(d, e); /* its note, or its end, before anything else happens */
 }
 
 static void
-store_part(struct hold_job *j, struct queue_entry *e, struct part *p)
+store_part(struct hold_job *j, struct queue_entry *e, struct part *p, bool is_all)
 {
 	struct delivery *d = j->d;
+	const struct commit made = {.copies = p->copies, .n_copies = p->envelope.n_copies};
 	struct arrival a = {.is_refiltered = true};
 	struct intake_body body = {.fd = j->fd, .skip = j->section, .size = j->size};
-	char id[SPOOL_ID_MAX + 1];
 	int r = -E_FULL;
 
 	e->hold.state = HOLD_STORING;
-	if (spool_has_room(d->spool, j->size) && !d->is_stopping) {
+	if (spool_has_room(d->spool, j->size + commit_prefixes(&made)) && !d->is_stopping) {
 		j->fd = -1;
-		r = intake_put(d->intake, d->spool, &a, name_part(e, j, id), &p->envelope, &body);
+		r = intake_put(d->intake, d->spool, &a,
+		    span_str(j->is_last && is_all ? e->id : j->part), &p->envelope, &body);
 	}
 	if (r < 0)
-		wait_again(j, HOLD_AGAIN_MS);
+		wait_again(j, settle_retry_after(d, e->hold.tries));
 }
 
 static void
@@ -466,7 +524,7 @@ apply(struct hold_job *j, struct queue_entry *e, const struct replacement *r)
 	    .moved = p.moved};
 	fill_part(&p, j, e, r);
 	if (p.envelope.n_rcpts > 0)
-		store_part(j, e, &p);
+		store_part(j, e, &p, count_held(c) == 0);
 	else
 		finish(j, e);
 	mem_free(p.copies);
@@ -491,15 +549,6 @@ job_of(struct delivery *d, uint64_t life, uint64_t number)
 	return j;
 }
 
-static bool
-is_all_held(const struct commit *c)
-{
-	for (size_t i = 0; i < c->n_rcpts; i++)
-		if (c->copies[c->rcpts[i].copy].fate != COPY_HOLD)
-			return false;
-	return true;
-}
-
 void
 again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payload)
 {
@@ -511,23 +560,24 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 
 	if (e == NULL)
 		return;
-	if (replacement_get(payload, j->n_asked, &r, &room) < 0) {
+	if (replacement_get(payload, j->n_asked, &r, &room) < 0 ||
+	    !replacement_is_of(&r, j->section, j->size)) {
 		log_event(LOG_ERROR, "answer refused", KV_STR("why", "front sent a malformed one"));
 		again_front_lost(d, life);
 		return;
 	}
 	timer_cancel(&j->timer);
 	(void)span_copy(entry_waits_for(e), filter, sizeof(filter)); /* as long as it may be */
-	e->hold.tries++;
-	e->hold.tried_wall_ms = clock_wall_ms();
+	count_try(e);
 	keep(j, e, &r);
 	if (r.is_deadly)
 		count_death(e);
-	if (filter[0] != '\0' && !is_all_held(&r.commit))
+	if (filter[0] != '\0' && count_held(&r.commit) < r.commit.n_rcpts)
 		hold_signal(d,
 		    span_eq(span_str(filter), SPAN("*")) ? (struct span){0} : span_str(filter),
 		    false);
 	j->is_moved = mem_array(j->n_asked, sizeof(*j->is_moved));
+	j->is_discarded = mem_array(j->n_asked, sizeof(*j->is_discarded));
 	apply(j, e, &r);
 }
 
@@ -537,7 +587,7 @@ again_put_back(struct delivery *d, uint64_t life, uint64_t job)
 	struct hold_job *j = job_of(d, life, job);
 
 	if (j != NULL)
-		wait_again(j, HOLD_AGAIN_MS);
+		put_off(j, entry_of(j));
 }
 
 void
@@ -555,8 +605,7 @@ again_front_lost(struct delivery *d, uint64_t life)
 	}
 	if (e->hold.state != HOLD_BUSY)
 		return; /* it has answered */
-	e->hold.tries++;
-	e->hold.tried_wall_ms = clock_wall_ms();
+	count_try(e);
 	count_death(e);
 	wait_again(j, hold_calm_ms(e->hold.tries));
 }
@@ -582,9 +631,12 @@ again_arrived(struct delivery *d, struct arrival *a, const struct err *err)
 
 	must(e != NULL);
 	if (err != NULL) {
-		wait_again(j, HOLD_AGAIN_MS);
+		wait_again(j, settle_retry_after(d, e->hold.tries));
 		return;
 	}
+	/* It was not the gateway that it was late for: if it goes now, nobody need be told. */
+	a->entry->is_warned =
+	    e->is_warned || clock_wall_ms() - e->received_ms >= d->config->queue.warn_after_ms;
 	finish(j, e);
 	rename_if_taken(d, a->entry);
 	deliver_start(d, a->entry);

@@ -23,7 +23,9 @@ struct refilter {
 	struct list node;          /* front->refilters */
 	uint64_t job;              /* the spool's number */
 	struct conf_listen listen; /* nothing but its flow */
-	struct span received, tls; /* in the transaction's arena */
+	struct span received, tls; /* in the transaction's arena, as what follows */
+	struct span id, part;      /* as in struct held */
+	bool is_last;
 };
 
 static void
@@ -147,6 +149,9 @@ set_transaction(struct refilter *r, const struct held *h, int fd)
 	t->scan.body_fd = -1;
 	r->received = arena_copy(&t->memory, h->received);
 	r->tls = arena_copy(&t->memory, h->facts.tls);
+	r->id = arena_copy(&t->memory, h->id);
+	r->part = arena_copy(&t->memory, h->part);
+	r->is_last = h->is_last;
 	t->rcpts = mem_array(h->n_rcpts, sizeof(*t->rcpts));
 	for (size_t i = 0; i < h->n_rcpts; i++)
 		t->rcpts[t->n_rcpts++] = rcpt_of(s, &h->rcpts[i]);
@@ -242,6 +247,8 @@ refilter_answer(struct session *s, struct commit *c, const uint32_t *asked)
 		record_message(s, "refiltered", &t->groups[i].verdict, 250, &t->groups[i]);
 	c->is_inline = false; /* the spool has the bytes */
 	c->body = (struct span){0};
+	c->skip = t->content.header;
+	c->body_size = t->content.size;
 	replacement.commit = *c;
 	replacement_put(&b, &replacement);
 	if (b.failed)
@@ -300,6 +307,12 @@ struct span
 refilter_tls(const struct session *s)
 {
 	return s->again->tls;
+}
+
+struct span
+refilter_name(const struct session *s, bool some_stay)
+{
+	return s->again->is_last && !some_stay ? s->again->id : s->again->part;
 }
 
 /* --- what is kept for it ------------------------------------------------------------------------ */

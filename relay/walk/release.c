@@ -147,6 +147,16 @@ is_leaving(const struct release *r, struct span address)
 	return false;
 }
 
+/* A copy that lacks parts is beside its original's letter; it comes to one of its own only when no gateway
+ * takes it. */
+static bool
+may_be_in_letter(const struct queue_entry *e, const struct queue_rcpt *r)
+{
+	bool has_failed = r->state == RCPT_FAILED || r->state == RCPT_TO_QUARANTINE;
+
+	return rcpt_is_open(r) && (has_failed || rcpt_copy(e, r)->n_cuts == 0);
+}
+
 /* Whether the spool still has those who leave, or is about to write a letter of this name: so it is
  * for a moment after each letter, after a crash, and while the disk refuses letters. */
 static bool
@@ -156,7 +166,7 @@ is_unsettled_in(struct release *r, struct span id)
 	bool is_so = e != NULL ? e->is_letter_in_flight : queue_has(r->d->queue, id);
 
 	for (size_t i = 0; e != NULL && i < e->n_rcpts && !is_so; i++)
-		is_so = rcpt_is_open(&e->rcpts[i]) && is_leaving(r, e->rcpts[i].address);
+		is_so = may_be_in_letter(e, &e->rcpts[i]) && is_leaving(r, e->rcpts[i].address);
 	if (e != NULL)
 		deliver_rest(r->d, e);
 	return is_so;

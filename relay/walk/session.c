@@ -205,7 +205,8 @@ session_decide(struct session *s, enum stage stage, const struct facts *facts, s
 {
 	struct facts counted = *facts;
 
-	if (s->front->hits != NULL && !(stage == STAGE_HELO && s->has_greeted))
+	/* Said again, or filtered again, it is no further hit. */
+	if (s->front->hits != NULL && s->again == NULL && !(stage == STAGE_HELO && s->has_greeted))
 		counted.count = hits_count;
 	counted.count_arg = s->front->hits;
 	v->limited = 0;

@@ -337,6 +337,8 @@ void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked)
 void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
 struct span refilter_received(const struct session *s);
 struct span refilter_tls(const struct session *s);
+/* The id that what goes on will have, when some are held again (`some_stay`) or nobody is. */
+struct span refilter_name(const struct session *s, bool some_stay);
 /* The spool has gone, or (tells) we are about to end: others shall do it. */
 void refilter_stop(struct front *f, bool tells);
 /* What is kept with a message that is held, so that all this can be done. */

@@ -12,7 +12,7 @@ from relay import kill_hard
 from servers import Postern
 from waiting import wait_until
 
-TURNS = 3
+TURNS = 9
 LOAD_PIECE = 100000  # messages of one smtp_load
 BACK_S = 120
 

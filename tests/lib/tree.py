@@ -15,3 +15,9 @@ PLAIN_USER = 60599  # for programs that should not be root when the tests are
 def plain_user():
     """Keywords for subprocess.Popen that drop root; none for whom has nothing to drop."""
     return {"user": PLAIN_USER, "group": PLAIN_USER, "extra_groups": []} if IS_ROOT else {}
+
+
+def is_sanitized():
+    """Whether the programs under test have AddressSanitizer in them."""
+    with open(os.path.join(BUILD, "libexec", "postern", "front"), "rb") as f:
+        return b"__asan_init" in f.read()

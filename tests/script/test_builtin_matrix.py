@@ -31,11 +31,6 @@ FAULTS = ("crash", "hang", "memory")
 MOMENTS = ("early", "late")
 
 
-def is_sanitized():
-    with open(os.path.join(tree.BUILD, "libexec", "postern", "filter"), "rb") as f:
-        return b"__asan_init" in f.read()
-
-
 def cells():
     """(filter, fault, moment, action): all, or a Latin square of them."""
     is_all = os.environ.get("MATRIX") == "all"
@@ -145,7 +140,7 @@ class Bombs(RelayCase):
         roles = self.mx.roles()
         is_all = os.environ.get("MATRIX") == "all"
         for name, make in {**self.BOMBS, **(self.MORE if is_all else {})}.items():
-            if name == "large dictionaries" and is_sanitized():
+            if name == "large dictionaries" and tree.is_sanitized():
                 continue  # its allocator reports what it cannot give, as if that were a fault
             with self.subTest(bomb=name):
                 reply = self.send(name, make())

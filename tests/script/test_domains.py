@@ -87,13 +87,13 @@ dnsbl all.test of url reject
         self.assertIn("bad.example is listed by dbl.test", listed.text)
         self.assertEqual(self.reply(sender="").code, 250)
         status, said = self.explain("--from", "a@x.bad.example")
-        self.assertEqual((status, said["stage"], said["rule"]), (1, "mail", 3))
+        self.assertEqual((status, said["stage"], said["rule"]), (1, "mail", 6))
         self.assertIn("bad.example is listed by dbl.test", said["reply"])
-        self.assertIn({"stage": "mail", "fact": "dnsbl", "value": "bad.example", "rule": 3, "result": "reject"},
+        self.assertIn({"stage": "mail", "fact": "dnsbl", "value": "bad.example", "rule": 6, "result": "reject"},
                       said["steps"])
         event = self.recorded(listed.id, "refused")
-        self.assertEqual((event["by"], event["rule"]), ("dnsbl", 3))
-        self.assertIn("rule 3, bad.example: dnsbl dbl.test of from", event["why"])
+        self.assertEqual((event["by"], event["rule"]), ("dnsbl", 6))
+        self.assertIn("rule 6, bad.example: dnsbl dbl.test of from", event["why"])
 
     def test_host(self):
         c = self.client()
@@ -114,13 +114,13 @@ dnsbl all.test of url reject
         text = "See https://www.good.example/ and http://x.bits.example:80/a?b.\n"
         bits = self.sent("bits", text)
         self.assertEqual(bits.code, 250)
-        self.assertIn("rule 5, bits.example", self.recorded(bits.id, "quarantined")["why"])
+        self.assertIn("rule 8, bits.example", self.recorded(bits.id, "quarantined")["why"])
         whole = self.sent("whole", "http://a.Named.good.example/\n")
         self.assertEqual(whole.code, 550)
         self.assertIn("a.named.good.example is listed by dbl.test", whole.text)
         html = self.sent("html", '<a href="http://3405803785/x">here</a>\n', headers="Content-Type: text/html\n")
         self.assertEqual(html.code, 250)
-        self.assertIn("rule 5, 203.0.113.9", self.recorded(html.id, "quarantined")["why"])
+        self.assertIn("rule 8, 203.0.113.9", self.recorded(html.id, "quarantined")["why"])
         self.assertEqual(self.sent("good", "http://good.example/ http://192.0.2.1/\n").code, 250)
         self.inside.wait_subject("good")
 
@@ -140,12 +140,12 @@ dnsbl all.test of url reject
 
     def test_urls_explained(self):
         status, said = self.explain("--from", "a@good.example", body="http://x.bits.example/ http://good.example\n")
-        self.assertEqual((status, said["action"], said["rule"]), (1, "quarantine", 5))
-        self.assertIn({"stage": "data", "fact": "dnsbl", "value": "bits.example", "rule": 5, "result": "quarantine"},
+        self.assertEqual((status, said["action"], said["rule"]), (1, "quarantine", 8))
+        self.assertIn({"stage": "data", "fact": "dnsbl", "value": "bits.example", "rule": 8, "result": "quarantine"},
                       said["steps"])
         done = self.mx.command("explain", "--client", "203.0.113.5", "--from", "a@bad.example", "--offline", "--json")
         self.assertEqual(done.status, 0)
-        self.assertIn({"stage": "mail", "fact": "dnsbl", "value": "dbl.test", "rule": 3, "result": "unknown"},
+        self.assertIn({"stage": "mail", "fact": "dnsbl", "value": "dbl.test", "rule": 6, "result": "unknown"},
                       done.json["steps"])
 
     def test_list_of_everything(self):
@@ -186,7 +186,7 @@ dnsbl all.test of url reject
 
     def test_query(self):
         done = self.mx.command("policy", "query", "dnsbl", "DBL.test", "--json")
-        self.assertEqual([line["id"] for line in done.lines], [2, 3, 4])
+        self.assertEqual([line["id"] for line in done.lines], [5, 6, 7])
 
     def test_commands_behind_wait(self):
         """Pipelined behind MAIL, while the lists are asked: answered in their order."""

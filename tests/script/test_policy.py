@@ -213,8 +213,8 @@ class Import(FolderCase):
         self.assertEqual(relay.command("policy", "add", "reject client 203.0.113.8").status, 0)
         self.assertEqual((code("203.0.113.7"), code("203.0.113.8"), code("203.0.113.9")), (550, 550, 250))
         found = relay.command("policy", "query", "client", "203.0.113.8", "--json").json
-        self.assertEqual((found["id"], found["rule"]), (2, "reject client 203.0.113.8"))
-        self.assertEqual(relay.command("policy", "remove", "1").status, 0)
+        self.assertEqual((found["id"], found["rule"]), (5, "reject client 203.0.113.8"))
+        self.assertEqual(relay.command("policy", "remove", "4").status, 0)
         self.assertEqual((code("203.0.113.7"), code("203.0.113.8")), (250, 550))
         history = relay.command("policy", "history", "--json").out.splitlines()
         version = [json.loads(line)["version"] for line in history if json.loads(line)["comment"] == "spam"]
@@ -283,7 +283,7 @@ class Import(FolderCase):
     def test_expired_rules_stay_listed_and_marked(self):
         relay, _ = self.pair(policy="reject client 203.0.113.7 until 2020-01-31\nreject client 203.0.113.8\n")
         rules = relay.command("policy", "list", "--json").lines
-        self.assertEqual([(r["id"], r["expired"]) for r in rules], [(1, True), (2, False)])
+        self.assertEqual([(r["id"], r["expired"]) for r in rules], [(4, True), (5, False)])
         self.assertIn("(expired) reject client 203.0.113.7", relay.command("policy", "list").out)
         self.assertEqual(smtp.send(relay.port, mail.plain(), client="203.0.113.7").code, 250)
 
@@ -316,9 +316,9 @@ class RegexLimit(FolderCase):
         self.assertEqual(smtp.send(relay.port, mail.plain(subject)).code, 250)
         tags = gateway.wait_subject(subject).header("X-Postern-Tag")
         self.assertEqual([t.split(";")[0] for t in tags], ["other"])
-        self.assertEqual([e["rule"] for e in relay.events("regex limit")], [2])
+        self.assertEqual([e["rule"] for e in relay.events("regex limit")], [5])
         status = relay.command("status", "--json").json
-        self.assertIn("rule 2", json.dumps(status["problems"]))
+        self.assertIn("rule 5", json.dumps(status["problems"]))
         self.assertEqual(status["front"]["regex_limits"], 1)
         relay.policy("tag other  subject *\n")
         wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")

@@ -183,6 +183,20 @@ class Strip(RelayCase):
         self.assertIn(sent.decode("ascii").replace("\r\n", "\n"), self.original(letter["id"]))
         wait_until(lambda: not self.command("queue", "list", "--json").lines, "an empty queue")
 
+    def test_held_beside_a_letter(self):
+        """The notice in what is filtered again names the letter that its original has then."""
+        self.addCleanup(self.mx.policy, self.POLICY)
+        self.mx.policy("hold subject /held beside/  to bob@example.org\n")
+        id_ = self.send(mixed("held beside", BODY, part("a.exe", b"bad")), ("bob@example.org", "y@strict.example"))
+        letter, = self.kept(id_)
+        self.assertEqual((letter["id"], letter["to"]), (id_, ["y@strict.example"]))
+        self.mx.policy(self.POLICY)
+        notice = self.notice(leaves(self.inside.wait_subject("held beside").bytes)[1])
+        name, = [line.split()[-1] for line in notice.splitlines() if line.startswith("Original:")]
+        self.assertEqual(name, f"{id_}-H1")
+        letter, = self.kept(name)
+        self.assertEqual(letter["to"], ["bob@example.org"])
+
     def test_explain(self):
         path = os.path.join(self.class_folder, "explained.eml")
         with open(path, "wb") as f:
@@ -200,6 +214,19 @@ class Strip(RelayCase):
 
 
 class Killed(FolderCase):
+    def test_released_before_it_is_delivered(self):
+        """The original does not have to wait for its stripped copy, which still waits for its gateway."""
+        gateway = self.gateway()
+        relay = self.starting(self.relay(gateway, filters=("attachment",),
+                                         sections='filter "attachment" { blocked = "strip" }'))
+        reply = smtp.send(relay.port, mixed("early", BODY, part("a.exe", b"bad")))
+        self.assertEqual(reply.code, 250, reply)
+        wait_until(lambda: relay.command("quarantine", "list", "--json").lines, "the original")
+        wait_until(lambda: relay.command("quarantine", "release", reply.id).status == 0, "its release")
+        self.starting(gateway)
+        wait_until(lambda: len([m for m in gateway.kept() if m.header("Subject") == ["early"]]) == 2, "both copies")
+        self.assertEqual(sorted(leaves(m.bytes)[1][2][:3] for m in gateway.kept()), [b"An ", b"bad"])
+
     def test_kill(self):
         """After the 250 both are on disk: what is delivered lacks the part, and the original is kept."""
         gateway = self.gateway()

@@ -122,10 +122,18 @@ accept_held(size_t n_rcpts)
 	accept_held_for(SPAN("MAIL1"), SENDER, SPAN("av"), two, n_rcpts);
 }
 
+/* What a front that is no longer ours may say beside the fates. */
+struct lie {
+	uint64_t more_section, more_size;
+	bool is_inline;
+	const struct commit_cut *cut; /* of every copy */
+};
+
 /* Front's answer: each recipient's fate.  What goes on gets a header of today. */
 static inline void
-front_says(const enum copy_fate *fates, bool is_deadly)
+front_lies(const enum copy_fate *fates, bool is_deadly, const struct lie *lie)
 {
+	static const char zeros[256];
 	static struct held_room room;
 	struct commit_copy copies[4];
 	struct commit_rcpt rcpts[4];
@@ -143,6 +151,8 @@ front_says(const enum copy_fate *fates, bool is_deadly)
 		    .waits_for = fates[asked[i]] == COPY_HOLD ? SPAN("av") : (struct span){0}};
 		if (fates[asked[i]] == COPY_DELIVER || fates[asked[i]] == COPY_QUARANTINE)
 			copies[i].prefix = SPAN(RECEIVED "X: again\r\n" SECTION);
+		copies[i].cuts = lie->cut;
+		copies[i].n_cuts = lie->cut != NULL;
 		rcpts[i] = h.rcpts[asked[i]];
 		rcpts[i].copy = i;
 	}
@@ -153,11 +163,20 @@ front_says(const enum copy_fate *fates, bool is_deadly)
 	    .n_copies = h.n_rcpts,
 	    .rcpts = rcpts,
 	    .n_rcpts = h.n_rcpts,
-	    .skip = h.section,
-	    .body_size = h.size};
+	    .skip = h.section + lie->more_section,
+	    .body_size = h.size + lie->more_size,
+	    .is_inline = lie->is_inline};
+	if (lie->is_inline)
+		r.commit.body = span_of(zeros, (size_t)r.commit.body_size);
 	replacement_put(&b, &r);
 	again_answer(&d, LIFE, front.job, buf_span(&b));
 	buf_free(&b);
+}
+
+static inline void
+front_says(const enum copy_fate *fates, bool is_deadly)
+{
+	front_lies(fates, is_deadly, &(struct lie){.is_inline = false});
 }
 
 static inline void

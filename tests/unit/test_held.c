@@ -54,6 +54,8 @@ static struct held
 some_held(void)
 {
 	return (struct held){.id = SPAN("01JD0000000000000000000000"),
+	    .part = SPAN("01JD0000000000000000000000-H1"),
+	    .is_last = true,
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("a@example.com"),
 	    .is_8bit = true,
@@ -76,6 +78,7 @@ test_held(void **state)
 	assert_int_equal(held_get(buf_span(&b), &out, &held_room), 0);
 	assert_true(span_eq(out.id, in.id) && span_eq(out.flow, in.flow));
 	assert_true(span_eq(out.from, in.from) && span_eq(out.received, in.received));
+	assert_true(span_eq(out.part, in.part) && out.is_last);
 	assert_true(out.is_8bit && !out.is_utf8);
 	assert_int_equal(out.section, 12);
 	assert_int_equal(out.size, 100);
@@ -105,10 +108,10 @@ static void
 test_held_refused(void **state)
 {
 	static const struct commit_rcpt nobody[] = {{.gateway = {"x", 1}}};
-	struct held bad[5];
+	struct held bad[6];
 
 	(void)state;
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 		bad[i] = some_held();
 	bad[0].id = SPAN("");
 	bad[1].section = 101;                   /* behind the end */
@@ -116,7 +119,8 @@ test_held_refused(void **state)
 	bad[3].n_rcpts = 0;
 	bad[4].rcpts = nobody;
 	bad[4].n_rcpts = 1;
-	for (size_t i = 0; i < 5; i++) {
+	bad[5].part = SPAN("");
+	for (size_t i = 0; i < 6; i++) {
 		struct buf b = BUF_INIT(1 << 20);
 		struct held out;
 
@@ -210,6 +214,31 @@ test_replacement(void **state)
 	assert_true(span_eq(out.commit.copies[1].waits_for, SPAN("a")));
 }
 
+static void
+test_replacement_is_of(void **state)
+{
+	static const struct {
+		uint64_t skip, size;
+		bool is_inline, result;
+	} rows[] = {
+	    {12, 100, false, true},
+	    {12, 101, false, false},
+	    {11, 100, false, false},
+	    {13, 101, false, false},
+	    {0, 0, false, false},
+	    {12, 100, true, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct replacement r = {.commit = {.skip = rows[i].skip,
+						  .body_size = rows[i].size,
+						  .is_inline = rows[i].is_inline}};
+
+		assert_int_equal(replacement_is_of(&r, 12, 100), rows[i].result);
+	}
+}
+
 /* Who is there twice gets a copy that lacks something, and its original goes into quarantine. */
 static void
 test_replacement_of_stripped(void **state)
@@ -270,6 +299,7 @@ main(void)
 	    cmocka_unit_test(test_held_refused),
 	    cmocka_unit_test(test_facts_refused),
 	    cmocka_unit_test(test_replacement),
+	    cmocka_unit_test(test_replacement_is_of),
 	    cmocka_unit_test(test_replacement_of_stripped),
 	};
 

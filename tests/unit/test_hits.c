@@ -1,5 +1,5 @@
 /* Hits of rules: counted in front, told in batches, added up in the store. */
-#include "policy/store/store.h"
+#include "policy/store/inside.h"
 #include "relay/base/clock.h"
 #include "relay/front/hits.h"
 #include "relay/ipc/hits.h"
@@ -141,11 +141,24 @@ assert_kept(struct store *s, const char *wanted)
 }
 
 static void
+remove_store(const char *dir)
+{
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	char path[80];
+
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(path, sizeof(path), "%s/policy.db%s", dir, ends[i]);
+		(void)unlink(path);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void
 test_added_up(void **state)
 {
 	const struct store_hit some[] = {{3, 2, 1000}, {1, 1, 900}},
-			       more[] = {{3, 5, 800}, {9, 1, 7}};
-	char dir[] = "/tmp/postern-hits-XXXXXX", path[80];
+			       more[] = {{3, 5, 800}, {2, 1, 7}};
+	char dir[] = "/tmp/postern-hits-XXXXXX";
 	struct store *s, *reader;
 
 	(void)state;
@@ -162,15 +175,69 @@ test_added_up(void **state)
 	assert_int_equal(store_add_hits(s, more, 2, NULL), 0);
 	store_close(&s);
 	s = store_open(dir, false, NULL);
-	assert_kept(s, "1 1 900\n3 7 1000\n9 1 7\n");
+	assert_kept(s, "1 1 900\n2 1 7\n3 7 1000\n");
 	store_close(&s);
-	for (int i = 0; i < 3; i++) {
-		static const char *const ends[] = {"", "-wal", "-shm"};
+	remove_store(dir);
+}
 
-		(void)snprintf(path, sizeof(path), "%s/policy.db%s", dir, ends[i]);
-		(void)unlink(path);
-	}
-	assert_int_equal(rmdir(dir), 0);
+/* What a front that is not ours any more may say: rules that never were, too many hits, a day to come. */
+static void
+test_invented(void **state)
+{
+	static const char text[] = "tag a client *\ntag b client *\n";
+	const struct store_hit some[] = {{0, 1, 1}, {3, 1, INT64_MAX}, {4, 1, 7},
+	    {UINT32_MAX, 1, 1}},
+			       after[] = {
+				   {3, UINT64_MAX, 7}, {3, 1, 7}, {4, 1, 7}, {5, 2, 7}, {6, 1, 7}};
+	char dir[] = "/tmp/postern-hits-XXXXXX";
+	struct store *s;
+	uint64_t version;
+	bool is_new;
+
+	(void)state;
+	clock_fake(1000, 50000);
+	assert_non_null(mkdtemp(dir));
+	s = store_open_hits(dir, NULL);
+	assert_int_equal(store_add_hits(s, some, 4, NULL), 0);
+	assert_kept(s, "3 1 50000\n"); /* the default has three */
+	assert_int_equal(store_import(s, span_of(text, sizeof(text) - 1), SPAN("anna"), SPAN(""),
+			     &version, &is_new, NULL),
+	    0);
+	assert_int_equal(store_add_hits(s, after, 5, NULL), 0);
+	assert_kept(s, "3 9007199254740991 50000\n4 1 7\n5 2 7\n");
+	assert_int_equal(store_run(s, "UPDATE hits SET hits = 9223372036854775807", NULL), 0);
+	assert_int_equal(store_add_hits(s, after, 5, NULL), 0); /* of an older program */
+	assert_kept(s, "3 9007199254740991 50000\n4 9007199254740991 7\n5 9007199254740991 7\n");
+	store_close(&s);
+	remove_store(dir);
+	clock_fake(0, -1);
+}
+
+/* Somebody else writes: the store opens all the same, hits wait for it a moment, and for no disk. */
+static void
+test_nobody_waits(void **state)
+{
+	const struct store_hit some[] = {{1, 1, 900}};
+	char dir[] = "/tmp/postern-hits-XXXXXX";
+	struct store *writer, *s;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	writer = store_open(dir, true, NULL);
+	assert_int_equal(store_begin(writer, NULL), 0);
+	s = store_open_hits(dir, NULL);
+	assert_non_null(s);
+	assert_int_equal(store_ask(s, "PRAGMA busy_timeout"), STORE_HITS_WAIT_MS);
+	assert_int_equal(store_ask(s, "PRAGMA synchronous"), 1);
+	assert_int_equal(store_add_hits(s, some, 1, NULL), -E_IO);
+	assert_int_equal(store_end(writer, -E_AGAIN, NULL), -E_AGAIN);
+	assert_int_equal(store_add_hits(s, some, 1, NULL), 0);
+	assert_kept(s, "1 1 900\n");
+	store_close(&s);
+	assert_int_equal(store_ask(writer, "PRAGMA busy_timeout"), STORE_WAIT_MS);
+	assert_int_equal(store_ask(writer, "PRAGMA synchronous"), 2);
+	store_close(&writer);
+	remove_store(dir);
 }
 
 int
@@ -181,6 +248,8 @@ main(void)
 	    cmocka_unit_test(test_many_rules),
 	    cmocka_unit_test(test_malformed),
 	    cmocka_unit_test(test_added_up),
+	    cmocka_unit_test(test_invented),
+	    cmocka_unit_test(test_nobody_waits),
 	};
 
 	return cmocka_run_group_tests_name("hits", tests, NULL, NULL);

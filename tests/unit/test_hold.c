@@ -228,14 +228,48 @@ test_no_front(void **state)
 	run();
 	assert_int_equal(front.n, 1);
 	again_put_back(&d, LIFE, front.job);
-	run_at(5 * MINUTE_MS + 2 * HOLD_AGAIN_MS);
+	assert_int_equal(mail()->hold.tries, 1);
+	run_at(10 * MINUTE_MS + HOLD_AGAIN_MS - 1);
+	assert_int_equal(front.n, 1);
+	run_at(10 * MINUTE_MS + HOLD_AGAIN_MS);
 	assert_int_equal(front.n, 2);
-	assert_int_equal(mail()->hold.tries, 0);
 	/* It never answers. */
-	run_at(5 * MINUTE_MS + 2 * HOLD_AGAIN_MS + HOLD_JOB_MS);
-	assert_int_equal(mail()->hold.deaths, 1);
-	run_at(6 * MINUTE_MS + 2 * HOLD_AGAIN_MS + HOLD_JOB_MS);
+	run_at(10 * MINUTE_MS + HOLD_AGAIN_MS + HOLD_JOB_MS);
+	assert_int_equal(mail()->hold.deaths, 0);
+	assert_int_equal(mail()->hold.tries, 2);
+	says(COPY_DELIVER); /* too late */
+	assert_held();
+	run_at(25 * MINUTE_MS + HOLD_AGAIN_MS + HOLD_JOB_MS);
 	assert_int_equal(front.n, 3);
+}
+
+/* A flow that has left the configuration: it says so, waits as long as mail does, and is not read. */
+static void
+test_no_flow(void **state)
+{
+	struct span reply;
+
+	(void)state;
+	config.n_flows = 0;
+	accept_held(1);
+	run_at(5 * MINUTE_MS);
+	assert_held();
+	assert_int_equal(mail()->hold.tries, 1);
+	reply = rcpt_reply(mail(), &mail()->rcpts[0]);
+	assert_true(span_starts(reply, SPAN("its flow is not in the configuration")));
+	run_at(10 * MINUTE_MS);
+	assert_int_equal(mail()->hold.tries, 2);
+	run_at(25 * MINUTE_MS - 1);
+	assert_int_equal(mail()->hold.tries, 2);
+	run_at(25 * MINUTE_MS);
+	assert_int_equal(mail()->hold.tries, 3);
+	assert_int_equal(front.n, 0);
+	config.n_flows = 1;
+	retry();
+	assert_int_equal(front.n, 1);
+	says(COPY_DELIVER);
+	run();
+	assert_null(mail());
 }
 
 /* --- its end ------------------------------------------------------------------------------------- */
@@ -275,6 +309,7 @@ main(void)
 	    HOLD_TEST(test_deadly),
 	    HOLD_TEST(test_many),
 	    HOLD_TEST(test_no_front),
+	    HOLD_TEST(test_no_flow),
 	    HOLD_TEST(test_expires),
 	};
 

@@ -61,26 +61,26 @@ test_assign(void **state)
 	}
 }
 
-/* The policy in force comes first, then the older one; what both have is given once. */
+/* The first one's ids come first, then the second's; what both have is given once. */
 static void
 test_two_known(void **state)
 {
-	struct buf now = BUF_INIT(100), older = BUF_INIT(100), found = BUF_INIT(100),
+	struct buf first = BUF_INIT(100), second = BUF_INIT(100), found = BUF_INIT(100),
 		   wanted = BUF_INIT(100);
 	struct numbered known[2] = {{.text = SPAN("a\nb\n")}, {.text = SPAN("a\nc\na\n")}};
 	uint32_t next = 9;
 
 	(void)state;
-	add_ids(&now, "56");
-	add_ids(&older, "523");
+	add_ids(&first, "56");
+	add_ids(&second, "523");
 	add_ids(&wanted, "5239");
-	known[0].ids = buf_span(&now);
-	known[1].ids = buf_span(&older);
+	known[0].ids = buf_span(&first);
+	known[1].ids = buf_span(&second);
 	assert_int_equal(numbering_assign(SPAN("a\nc\na\na\n"), known, 2, &next, &found), 0);
 	assert_true(span_eq(buf_span(&found), buf_span(&wanted)));
 	assert_int_equal(next, 10);
-	buf_free(&now);
-	buf_free(&older);
+	buf_free(&first);
+	buf_free(&second);
 	buf_free(&found);
 	buf_free(&wanted);
 }

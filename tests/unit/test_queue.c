@@ -423,6 +423,29 @@ test_order_of_attempts(void **state)
 	queue_free(&q);
 }
 
+/* What was held comes last and may be the oldest of all. */
+static void
+test_oldest(void **state)
+{
+	static const struct {
+		const char *id;
+		int64_t received_ms, oldest_ms;
+	} rows[] = {{"ID1", 5000, 5000}, {"ID2", 6000, 5000}, {"ID3", 1000, 1000},
+	    {"ID4", 7000, 1000}, {"ID5", 0, 0}};
+	struct queue *q = queue_new();
+
+	(void)state;
+	assert_int_equal(queue_oldest_ms(q), -1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct queue_entry *e = entry_of(rows[i].id);
+
+		e->received_ms = rows[i].received_ms;
+		assert_int_equal(queue_add(q, e), 0);
+		assert_int_equal(queue_oldest_ms(q), rows[i].oldest_ms);
+	}
+	queue_free(&q);
+}
+
 static void
 test_ids_are_unique(void **state)
 {
@@ -485,6 +508,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_note_of_thousands, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_note_from_a_wrong_clock, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_order_of_attempts, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_oldest, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_ids_are_unique, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_show, set_up, tear_down),
 	};

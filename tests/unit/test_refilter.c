@@ -2,6 +2,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/ipc/held.h"
+#include "relay/ipc/hits.h"
 #include "relay/message/received.h"
 #include "relay/walk/walk.h"
 
@@ -126,6 +127,7 @@ static struct held
 some_held(void)
 {
 	struct held h = {.id = SPAN(ID),
+	    .part = SPAN(ID "-H1"),
 	    .flow = SPAN("inbound"),
 	    .from = SPAN("alice@sender.example"),
 	    .received = SPAN(RECEIVED),
@@ -244,8 +246,7 @@ test_headers(void **state)
 	assert_int_equal(c->prefix.n, 0);
 	assert_true(span_starts(c->why, SPAN("rule 2: hold to")));
 	assert_int_equal(c->waits_for.n, 0);
-	assert_int_equal(r.commit.skip, sizeof(SECTION) - 1);
-	assert_int_equal(r.commit.body_size, sizeof(SECTION BODY) - 1);
+	assert_true(replacement_is_of(&r, h.section, h.size));
 	assert_true(span_eq(r.commit.rcpts[0].address, SPAN("a@example.org")));
 }
 
@@ -283,6 +284,7 @@ test_too_long(void **state)
 	assert_int_equal(answer(&r, 2), SPOOL_REPLACE);
 	assert_int_equal(copy_for(&r, 0)->fate, COPY_HOLD);
 	assert_true(span_starts(copy_for(&r, 1)->why, SPAN("The message's header section")));
+	assert_true(replacement_is_of(&r, h.section, h.size));
 }
 
 static void
@@ -380,6 +382,47 @@ test_there_and_back(void **state)
 	assert_int_equal(front.n_sessions, 0);
 }
 
+static void
+on_hits(void *arg, struct span payload)
+{
+	struct wire w = wire_over(payload);
+	struct hits_entry e;
+
+	while (hits_entry_get(&w, &e))
+		*(uint64_t *)arg += e.hits;
+}
+
+/* A rule has matched when the mail came, however often that is filtered again. */
+static void
+test_hits_count_once(void **state)
+{
+	struct held h = some_held();
+	struct replacement r;
+	struct buf b = {0};
+	struct message m;
+	uint64_t n_hits = 0;
+	int client;
+
+	(void)state;
+	use_policy("tag here client *\nobserve reject from *\ntag a to *\nhold client 192.0.2.7\n");
+	front.hits = hits_new(loop, on_hits, &n_hits);
+	client = send_live();
+	hits_tell(front.hits);
+	assert_int_equal(n_hits, 4);
+	n_hits = 0;
+	assert_int_equal(channel_receive(spool_end, &m, &b, 1000), 0);
+	assert_int_equal(m.type, SPOOL_COMMIT);
+	ask(&h, channel_seal(SPAN(SECTION BODY), "m"));
+	assert_int_equal(answer(&r, 2), SPOOL_REPLACE);
+	assert_int_equal(copy_for(&r, 0)->fate, COPY_HOLD);
+	hits_tell(front.hits);
+	assert_int_equal(n_hits, 0);
+	hits_free(&front.hits);
+	buf_free(&b);
+	(void)close(client);
+	turn();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -392,6 +435,7 @@ main(void)
 	    TEST(test_too_long),
 	    TEST(test_put_back),
 	    TEST(test_there_and_back),
+	    TEST(test_hits_count_once),
 	};
 	int failed;
 

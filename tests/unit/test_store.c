@@ -72,6 +72,19 @@ import(struct fixture *f, const char *text, bool should_be_new)
 }
 
 static uint64_t
+import_trial(struct fixture *f, const char *text, int64_t until_ms)
+{
+	struct err err = {0};
+	uint64_t version;
+	bool is_new;
+
+	if (store_import_trial(f->store, NULL, span_str(text), SPAN("me"), SPAN(""), until_ms,
+		&version, &is_new, &err) < 0)
+		fail_msg("%s", err.text);
+	return version;
+}
+
+static uint64_t
 current(struct fixture *f, const char *should_be)
 {
 	uint64_t version = 99;
@@ -163,24 +176,46 @@ test_ids(void **state)
 	struct fixture *f = *state;
 	struct buf ids = BUF_INIT(0);
 
-	assert_ids(f, 0, "1 2 3 "); /* the default */
+	assert_ids(f, 0, "1 2 3 "); /* the default, whose numbers nobody else has */
 	import(f, "a\nb\n", true);
-	assert_ids(f, 1, "1 2 ");
+	assert_ids(f, 1, "4 5 ");
 	import(f, "c\n# why\nb\na\n", true);
-	assert_ids(f, 2, "3 2 1 ");
+	assert_ids(f, 2, "6 5 4 ");
 	import(f, "c\n", true);
-	assert_ids(f, 3, "3 ");
+	assert_ids(f, 3, "6 ");
 	import(f, "c\na\n", true); /* gone and come again: another rule */
-	assert_ids(f, 4, "3 4 ");
+	assert_ids(f, 4, "6 7 ");
 	assert_int_equal(store_foresee_ids(f->store, SPAN("d\nc\n"), &ids, NULL), 0);
 	assert_int_equal(ids.n, 8);
-	assert_memory_equal(ids.p, "\5\0\0\0\3\0\0\0", 8);
+	assert_memory_equal(ids.p, "\10\0\0\0\6\0\0\0", 8);
 	import(f, "a\nb\n", true); /* back to version 1 as a whole: with its ids */
-	assert_ids(f, 5, "4 2 ");
+	assert_ids(f, 5, "4 5 ");
 	import(f, "e\n", true);
-	assert_ids(f, 6, "5 ");
-	assert_ids(f, 2, "3 2 1 ");
+	assert_ids(f, 6, "8 ");
+	assert_ids(f, 2, "6 5 4 ");
 	buf_free(&ids);
+}
+
+/* The version that comes back has its ids, also of a rule that stands in the newest with another. */
+static void
+test_ids_of_a_rollback(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trial t;
+	uint64_t version;
+
+	import(f, "t1\n", true);
+	assert_ids(f, 1, "4 ");
+	import(f, "t2\n", true);
+	import(f, "t2\nt1\n", true);
+	assert_ids(f, 3, "5 6 ");
+	import(f, "t1\n", true);
+	assert_ids(f, 4, "4 ");
+	import(f, default_policy, true); /* of which there is no row */
+	assert_ids(f, 5, "1 2 3 ");
+	(void)import_trial(f, "t3\n", 5000);
+	assert_int_equal(store_go_back(f->store, 5000, &t, &version, NULL), 0);
+	assert_ids(f, version, "1 2 3 ");
 }
 
 static void
@@ -217,7 +252,7 @@ test_origins(void **state)
 	clock_fake(1, 2000);
 	import(f, "b\nc\nd\n", true);
 	assert_int_equal(store_origins(f->store, on_origin, &seen, NULL), 0);
-	assert_true(span_eq(buf_span(&seen), SPAN("1-3 v1 1000 anna\n3-5 v3 2000 anna\n")));
+	assert_true(span_eq(buf_span(&seen), SPAN("4-6 v1 1000 anna\n6-8 v3 2000 anna\n")));
 	buf_free(&seen);
 }
 
@@ -243,6 +278,8 @@ test_ids_of_an_older_store(void **state)
 	f->store = store_open(f->dir, true, NULL);
 	import(f, "b\nc\n", true);
 	assert_ids(f, 2, "2 3 ");
+	import(f, default_policy, true); /* its numbers are others' here */
+	assert_ids(f, 3, "4 5 6 ");
 }
 
 static void
@@ -320,19 +357,6 @@ test_reading_nothing(void **state)
 	store_close(&s);
 	buf_free(&text);
 	assert_int_equal(rmdir(dir), 0); /* reading made nothing */
-}
-
-static uint64_t
-import_trial(struct fixture *f, const char *text, int64_t until_ms)
-{
-	struct err err = {0};
-	uint64_t version;
-	bool is_new;
-
-	if (store_import_trial(f->store, NULL, span_str(text), SPAN("me"), SPAN(""), until_ms,
-		&version, &is_new, &err) < 0)
-		fail_msg("%s", err.text);
-	return version;
 }
 
 static void
@@ -429,6 +453,7 @@ test_trial_goes_back_to_default(void **state)
 	(void)import_trial(f, "# one\n", 5000);
 	assert_int_equal(store_go_back(f->store, 5000, &t, &version, NULL), 0);
 	check_text(f, 2, default_policy);
+	assert_ids(f, 2, "1 2 3 ");
 }
 
 static void
@@ -500,6 +525,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_history, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ids_of_a_rollback, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ids_of_the_default, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_origins, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ids_of_an_older_store, setup, teardown),

@@ -193,21 +193,26 @@ host_outcome(struct pnf_msg *m, const char *name, struct pnf_span why)
 	return 0;
 }
 
+/* With a part that cannot be meant it is said of the whole message: what was found is not forgotten. */
 static int
 host_outcome_part(struct pnf_msg *m, const char *name, uint32_t part, struct pnf_span why)
 {
+	bool may_name = m->now->plugin->about->may & PNF_MAY_NAME_PARTS;
 	int index = outcome_index(m, name);
+	const char *wrong = NULL;
 
 	if (index == OUTCOME_UNKNOWN)
 		return refuse_outcome(m, name);
-	if (!(m->now->plugin->about->may & PNF_MAY_NAME_PARTS))
-		return refuse(m, "a part, without PNF_MAY_NAME_PARTS", name);
-	if (part >= m->mime.n_parts)
-		return refuse(m, "a part that is none", name);
 	record(m, name, index, from_pnf(why));
-	if (may_strip(m, index))
+	if (!may_name)
+		wrong = "a part, without PNF_MAY_NAME_PARTS";
+	else if (part >= m->mime.n_parts)
+		wrong = "a part that is none";
+	if (wrong != NULL && may_strip(m, index))
+		strips_give_up(m, run_recorded(m, index), SPAN("its filter names no part"));
+	else if (may_strip(m, index))
 		strips_mark(m, run_recorded(m, index), part, from_pnf(why));
-	return 0;
+	return wrong != NULL ? refuse(m, wrong, name) : 0;
 }
 
 static int

@@ -328,6 +328,39 @@ give_up_all(struct pnf_msg *m, struct span why)
 	m->part_bytes = 0;
 }
 
+/* Whether the part of mark i lies in one that goes without it: for an outcome that is another one only.  The
+ * message is tried without the outer part, so that nobody knows what it is without the inner one alone. */
+static bool
+is_in_another(const struct pnf_msg *m, size_t i)
+{
+	const struct scan_result *r = &m->result;
+	const struct mime_part *own = placed_part(m, r->marks[i].part);
+	bool is_nested = false;
+
+	for (size_t k = 0; k < r->n_marks; k++) {
+		const struct mime_part *other = placed_part(m, r->marks[k].part);
+
+		if (why_not(m, other) != NULL || other == own ||
+		    !is_inside(own->whole, other->whole))
+			continue;
+		if (r->marks[k].outcome == r->marks[i].outcome)
+			return false; /* they go together */
+		is_nested = true;
+	}
+	return is_nested;
+}
+
+/* Gives up outcomes with a part that lies in another's; says so before any mark has moved. */
+static void
+give_up_nested(struct pnf_msg *m)
+{
+	for (size_t i = 0; i < m->result.n_marks; i++)
+		if (why_not(m, placed_part(m, m->result.marks[i].part)) == NULL &&
+		    is_in_another(m, i))
+			strips_give_up(m, m->result.marks[i].outcome,
+			    SPAN("it is inside a part that something else is about"));
+}
+
 /* Keeps the marks of parts that can be taken out; they name parts of `mime` still. */
 static void
 keep_possible(struct pnf_msg *m)
@@ -335,6 +368,7 @@ keep_possible(struct pnf_msg *m)
 	struct scan_result *r = &m->result;
 	size_t kept = 0;
 
+	give_up_nested(m);
 	for (size_t i = 0; i < r->n_marks; i++) {
 		const struct mime_part *part = placed_part(m, r->marks[i].part);
 		const char *why = why_not(m, part);

@@ -13,6 +13,7 @@
 #include "filters/worker/zygote.h"
 #include "policy/dnsbl/domain.h"
 #include "relay/base/log.h"
+#include "relay/ipc/supervision.h"
 #include "relay/message/decode.h"
 #include "relay/process/role.h"
 #include "relay/process/sandbox.h"
@@ -181,6 +182,31 @@ count_loaded(const struct chain *c)
 	return n;
 }
 
+/* For a successor, whose chain is of the same configuration and so in the same order. */
+static void
+renew(struct filter_role *f)
+{
+	uint8_t bits[SETUP_LOADED_MAX] = {0};
+	size_t n = f->chain->n_filters;
+
+	if (n > 8 * sizeof(bits))
+		n = 8 * sizeof(bits); /* no configuration is as long */
+	for (size_t i = 0; i < n; i++)
+		if (f->chain->filters[i].is_loaded)
+			bits[i / 8] |= (uint8_t)(1u << i % 8);
+	role_renew(f->role, span_of((const char *)bits, (n + 7) / 8));
+}
+
+/* Whether a filter that the one before has is not loaded here. */
+static bool
+loads_less(const struct chain *c, struct span before)
+{
+	for (size_t i = 0; i < c->n_filters && i / 8 < before.n; i++)
+		if ((before.p[i / 8] >> i % 8 & 1) && !c->filters[i].is_loaded)
+			return true;
+	return false;
+}
+
 static void
 on_retry(void *arg)
 {
@@ -209,7 +235,8 @@ on_retry(void *arg)
 
 /*
  * What is being written is not loaded, so that looks must agree.  This process never loads new signatures: a
- * successor does, beside it, and takes over when it has them and they work.
+ * successor does, beside it, and takes over when it has them and they work.  What this one could not load at
+ * all is no reason to wait.
  */
 static void
 on_watch(void *arg)
@@ -218,9 +245,9 @@ on_watch(void *arg)
 	uint64_t now = stamp_databases(f->role->config);
 
 	f->n_quiet = now == f->seen ? f->n_quiet + 1 : 0;
-	if (now != f->loaded && f->n_quiet >= WATCH_QUIET && f->retry == NULL) {
+	if (now != f->loaded && f->n_quiet >= WATCH_QUIET) {
 		f->loaded = now;
-		role_renew(f->role);
+		renew(f);
 	}
 	f->seen = now;
 	loop_timer(f->role->loop, &f->watch, WATCH_MS, on_watch, f);
@@ -267,7 +294,8 @@ filter_prepare(struct role *role, struct err *err)
 		return -err->code;
 	f.chain = chain_new(role->config, code_of, f.folder);
 	r = chain_load(f.chain, err);
-	if (r < 0 && r != -E_CONFIG && role->is_successor) { /* the one before it goes on */
+	/* Then the one before it goes on.  What that lacks too changes nothing: the rest is taken. */
+	if (r < 0 && role->is_successor && loads_less(f.chain, role->loaded)) {
 		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err->text));
 		return r;
 	}
@@ -279,6 +307,28 @@ filter_prepare(struct role *role, struct err *err)
 		return r;
 	share_memory();
 	return 0;
+}
+
+/* From now on it serves, and looks for what there is to load. */
+static void
+begin_watch(struct filter_role *f)
+{
+	loop_timer(f->role->loop, &f->watch, WATCH_MS, on_watch, f);
+	if (count_loaded(f->chain) < f->chain->n_filters)
+		loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
+}
+
+/* A successor is ready when a worker of its own was: before, all mail is the other one's. */
+static void
+on_tried(void *arg, bool is_fine)
+{
+	struct filter_role *f = arg;
+
+	if (!is_fine)
+		die("no worker of the new filter role has started; the one before it stays");
+	log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
+	role_policy_live(f->role, f->role->policy_version);
+	begin_watch(f);
 }
 
 static void
@@ -296,13 +346,13 @@ filter_start(struct role *role)
 	    .arg = f};
 
 	f->zygote = zygote_new(role->loop, f->chain, &settings);
-	loop_timer(role->loop, &f->watch, WATCH_MS, on_watch, f);
 	tell_unloaded(f);
-	if (role->is_successor)
-		log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
-	for (size_t i = 0; i < f->chain->n_filters; i++)
-		if (!f->chain->filters[i].is_loaded && f->retry == NULL)
-			loop_timer(role->loop, &f->retry, RETRY_MS, on_retry, f);
+	if (role->is_successor) {
+		role->is_ready_later = true;
+		zygote_try(f->zygote, on_tried, f);
+	} else {
+		begin_watch(f);
+	}
 }
 
 static void

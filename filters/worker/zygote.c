@@ -47,6 +47,11 @@ struct zygote {
 	bool has_problem, is_draining;
 	void (*drained)(void *arg); /* NULL: told, or not asked for */
 	void *drained_arg;
+	/* The trial, in the first slot: our end of its worker's channel; tried is NULL but during it. */
+	struct channel *trial;
+	bool was_ready;
+	void (*tried)(void *arg, bool is_fine);
+	void *tried_arg;
 };
 
 static void slot_fork(struct slot *s);
@@ -118,16 +123,14 @@ birth_later(struct slot *s)
 	loop_timer(s->z->loop, &s->birth, s->delay_ms, on_birth, s);
 }
 
-static void
-slot_fork(struct slot *s)
+/* Returns our end of the channel to a new worker; -1: there is none. */
+static int
+slot_begin(struct slot *s)
 {
 	struct zygote *z = s->z;
 	int ends[2], parent = getpid();
 	uint64_t own = limits_memory(z->settings.memory_fd);
-	int fds[CHANNEL_FDS];
 
-	if (s->front->channel == NULL || s->pid != 0 || z->is_draining)
-		return;
 	channel_pair(ends);
 	page_reset(s->page);
 	s->number = ++z->last_number;
@@ -143,12 +146,26 @@ slot_fork(struct slot *s)
 		log_event(LOG_ERROR, "no worker", KV_STR("why", "fork failed"));
 		s->pid = 0;
 		(void)close(ends[0]); /* nobody at the other end */
+		return -1;
+	}
+	return ends[0];
+}
+
+static void
+slot_fork(struct slot *s)
+{
+	struct zygote *z = s->z;
+	int fds[CHANNEL_FDS];
+
+	if (s->front->channel == NULL || s->pid != 0 || z->is_draining)
+		return;
+	for (int i = 0; i < CHANNEL_FDS; i++)
+		fds[i] = -1;
+	fds[0] = slot_begin(s);
+	if (fds[0] < 0) {
 		birth_later(s);
 		return;
 	}
-	for (int i = 0; i < CHANNEL_FDS; i++)
-		fds[i] = -1;
-	fds[0] = ends[0];
 	channel_send(s->front->channel, FILTER_WORKER, s->number, (struct span){0}, fds);
 }
 
@@ -214,6 +231,18 @@ tell_drained(struct zygote *z)
 		drained(z->drained_arg);
 }
 
+/* It is over when its worker has gone, so that the slot is free. */
+static void
+tell_tried(struct zygote *z)
+{
+	void (*tried)(void *, bool) = z->tried;
+
+	channel_free(&z->trial);
+	z->tried = NULL;
+	if (tried != NULL)
+		tried(z->tried_arg, z->was_ready);
+}
+
 static void
 slot_died(struct slot *s, int status)
 {
@@ -232,6 +261,8 @@ slot_died(struct slot *s, int status)
 	else if (was_clean || !was_young)
 		tell_problem(z, true, NULL);
 	tell_drained(z);
+	if (s == z->slots)
+		tell_tried(z);
 	if (s->front->channel == NULL || z->is_draining)
 		return;
 	/* One that dies at its work is replaced at once; one that cannot start gets no such haste. */
@@ -344,6 +375,26 @@ on_front_gone(void *arg)
 	tell_drained(f->z);
 }
 
+/* Without a channel the worker goes, as one without a front does. */
+static void
+on_trial_message(void *arg, struct message *m)
+{
+	struct zygote *z = arg;
+
+	z->was_ready = m->type == WORKER_READY;
+	channel_free(&z->trial);
+}
+
+static void
+on_trial_gone(void *arg)
+{
+	struct zygote *z = arg;
+
+	channel_free(&z->trial);
+}
+
+static const struct channel_events trial_events = {on_trial_message, on_trial_gone};
+
 static const struct channel_events front_events = {on_front_message, on_front_gone};
 
 struct zygote *
@@ -391,6 +442,7 @@ zygote_free(struct zygote **zp)
 		end_workers(&z->fronts[i]);
 		channel_free(&z->fronts[i].channel);
 	}
+	channel_free(&z->trial);
 	timer_cancel(&z->tick);
 	watch_remove(&z->child_watch);
 	(void)close(z->child_fd); /* a signalfd: nothing to lose */
@@ -400,6 +452,22 @@ zygote_free(struct zygote **zp)
 	mem_free(z->folder);
 	mem_free(z);
 	*zp = NULL;
+}
+
+void
+zygote_try(struct zygote *z, void (*tried)(void *arg, bool is_fine), void *arg)
+{
+	int fd;
+
+	must(z->slots[0].pid == 0 && z->fronts[0].channel == NULL);
+	z->was_ready = false;
+	z->tried = tried;
+	z->tried_arg = arg;
+	fd = slot_begin(&z->slots[0]);
+	if (fd < 0)
+		tell_tried(z);
+	else
+		z->trial = channel_new(z->loop, fd, &trial_events, z);
 }
 
 void

@@ -39,6 +39,9 @@ struct zygote *zygote_new(
     struct loop *loop, struct chain *chain, const struct zygote_settings *settings);
 /* Kills and reaps all workers. */
 void zygote_free(struct zygote **z);
+/* Before any front: has one worker start and go again.  `tried` is called once, at once where there can be none:
+ * is_fine when the worker was ready for mail; what it lacked is in the log. */
+void zygote_try(struct zygote *z, void (*tried)(void *arg, bool is_fine), void *arg);
 /* Takes the fd of the front of this number; the workers of the one that had it are killed. */
 void zygote_serve(struct zygote *z, unsigned front, int fd);
 /* No more workers; those there are end when front has closed their channels.  `drained` is called once,

@@ -7,6 +7,7 @@ role_setup_put(struct buf *to, const struct role_setup *s)
 	put_u8(to, s->is_json_log);
 	put_span(to, s->run_dir);
 	put_u8(to, s->is_successor);
+	put_span(to, s->loaded);
 }
 
 int
@@ -18,6 +19,7 @@ role_setup_get(struct span payload, struct role_setup *s)
 	s->is_json_log = get_bool(&w);
 	s->run_dir = get_span(&w, SETUP_NAME_MAX);
 	s->is_successor = get_bool(&w);
+	s->loaded = get_span(&w, SETUP_LOADED_MAX);
 	return wire_end(&w);
 }
 

@@ -20,17 +20,25 @@ enum supervision_type {
 	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
 	ROLE_SECRETS,   /* to key: id = generation, fds[0] = sealed bundle of keys and users */
 	ROLE_HITS,      /* from front: how often rules have matched (hits.h) */
-	ROLE_RENEW /* from filter: another one beside me, please, to take over when it is ready */
+	ROLE_RENEW /* from filter: another one beside me, please, to take over when it is ready;
+		    * payload = what I have loaded, as in struct role_setup */
 };
 
-enum { SUPERVISION_FD = 3, PROBLEM_TEXT_MAX = 1024, SETUP_NAME_MAX = 4096 };
+enum {
+	SUPERVISION_FD = 3,
+	PROBLEM_TEXT_MAX = 1024,
+	SETUP_NAME_MAX = 4096,
+	SETUP_LOADED_MAX = 4096
+};
 
 struct role_setup {
 	struct span config_file; /* its name, for messages */
 	bool is_json_log;
 	struct span
 	    run_dir; /* instead of the configuration's, for a role outside a relay; or empty */
-	bool is_successor; /* another one serves: ready with everything, or not at all */
+	bool is_successor; /* another one serves: ready with all that it has, or not at all */
+	struct span
+	    loaded; /* what that one has: bit i % 8 of byte i / 8 for filter i of its chain */
 };
 
 struct role_problem_report {

@@ -88,8 +88,10 @@ send_config(struct child *c)
 	struct role_setup setup = {.config_file = span_str(s->config_file),
 	    .is_json_log = s->is_json_log,
 	    .is_successor = successor_is_other(c)};
-	struct buf b = BUF_INIT(SETUP_NAME_MAX + 64);
+	struct buf b = BUF_INIT(SETUP_NAME_MAX + SETUP_LOADED_MAX + 64);
 
+	if (setup.is_successor)
+		setup.loaded = buf_span(&s->filter_loaded);
 	if (fds[0] < 0 || (has_plugins && fds[1] < 0)) {
 		log_event(LOG_ERROR, "no memory file", KV_STR("role", place_name(c->place)));
 		return; /* the role ends for want of a configuration and is started again */
@@ -370,12 +372,14 @@ child_died(struct child *c, int wait_status)
 	bool was_asked = before == CHILD_STOPPING;
 	int64_t lived_ms = clock_mono_ms() - c->started_ms;
 
-	timer_cancel(&c->kill);
+	/* What it has sent before still counts, but not that it was ready: the dead take nothing over. */
+	c->state = CHILD_DOWN;
 	if (c->channel != NULL)
 		channel_drain(c->channel);
 	channel_free(&c->channel);
+	timer_cancel(&c->kill);
 	c->pid = -1;
-	c->state = CHILD_DOWN;
+	c->state = CHILD_DOWN; /* it may have asked for its own end */
 	problem_forget(&c->supervisor->problems, c->place);
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;

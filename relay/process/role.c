@@ -110,6 +110,7 @@ take_config(struct role *role, struct start *start, struct message *m)
 	if (role->config == NULL)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);
+	role->loaded = arena_copy(&role->config->memory, setup.loaded);
 	if (setup.run_dir.n > 0)
 		role->config->run_dir = arena_copy(&role->config->memory, setup.run_dir).p;
 	channel_unmap(&text);
@@ -189,9 +190,9 @@ role_policy_live(struct role *role, uint64_t version)
 }
 
 void
-role_renew(struct role *role)
+role_renew(struct role *role, struct span loaded)
 {
-	channel_send(role->control, ROLE_RENEW, 0, (struct span){0}, NULL);
+	channel_send(role->control, ROLE_RENEW, 0, span_take(loaded, SETUP_LOADED_MAX), NULL);
 }
 
 static void
@@ -354,7 +355,8 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 		ops->start(&role);
 	for (size_t i = 0; i < start.n; i++)
 		hand_over(&role, start.items[i].type, start.items[i].id, start.items[i].fd);
-	say_ready(&role);
+	if (!role.is_ready_later)
+		say_ready(&role);
 	loop_run(role.loop);
 	channel_flush(role.control);
 	/* The kernel gives back what we hold; running atexit hooks of libraries helps nobody. */

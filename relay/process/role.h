@@ -46,7 +46,9 @@ struct role {
 	const struct role_ops *ops;
 	unsigned
 	    instance; /* of several fronts, from 0 on; of the filter role, which of its places */
-	bool is_successor; /* another one serves until this one is ready */
+	bool is_successor;   /* another one serves until this one is ready */
+	struct span loaded;  /* the filters that one has loaded: supervision.h */
+	bool is_ready_later; /* set by start: the role calls role_policy_live when it can serve */
 	struct loop *loop;
 	struct catalog *catalog; /* of plugins; the configuration points into it */
 	struct config *config;
@@ -89,8 +91,8 @@ int role_main(const struct role_ops *ops, int argc, char **argv);
 /* From now on, or from the next session on, the policy of this version decides. */
 void role_policy_live(struct role *, uint64_t version);
 /* Asks the supervisor for another process of this role beside this one, to take over when it is
- * ready; then this one is told to stop.  Of the filter role only. */
-void role_renew(struct role *);
+ * ready; then this one is told to stop.  Of the filter role only; the other one gets `loaded`. */
+void role_renew(struct role *, struct span loaded);
 void role_reply(struct role *, uint64_t id, struct span chunk); /* any length, cut into chunks */
 void role_reply_end(struct role *, uint64_t id, int status, struct span text);
 /* The channel to the peer at this place has closed.  When the peer lives (the channel broke), a new one comes;

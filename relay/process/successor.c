@@ -1,5 +1,6 @@
 #include "relay/process/successor.h"
 #include "relay/base/log.h"
+#include "relay/ipc/supervision.h"
 
 #include <sys/wait.h>
 
@@ -34,10 +35,13 @@ start_if_due(struct supervisor *s)
 }
 
 void
-successor_ask(struct supervisor *s, const struct child *from)
+successor_ask(struct supervisor *s, const struct child *from, struct span loaded)
 {
 	if (from->place != s->filter_place)
 		return; /* it is leaving */
+	buf_clear(&s->filter_loaded);
+	s->filter_loaded.max = SETUP_LOADED_MAX;
+	(void)buf_add_span(&s->filter_loaded, span_take(loaded, SETUP_LOADED_MAX)); /* fits */
 	s->is_filter_due = true;
 	start_if_due(s);
 }

@@ -2,8 +2,8 @@
  * successor.h - a filter role that is renewed beside itself: who loads takes seconds and another
  * copy of the signatures, and mail shall not wait for either.
  *
- * The one that serves asks.  A second process starts at the other of the two places, loads, tries
- * itself, and only when it is ready do fronts get channels to it; the first ends when its workers
+ * The one that serves asks.  A second process starts at the other of the two places, loads, has a
+ * worker start, and only when it is ready do fronts get channels to it; the first ends when its workers
  * have finished what they have.  One that does not come up changes nothing but `status`.
  */
 #ifndef PROCESS_SUCCESSOR_H
@@ -14,8 +14,8 @@
 struct child *successor_filter(const struct supervisor *s);
 /* Whether c is a filter role beside the one that serves: on its way in or out. */
 bool successor_is_other(const struct child *c);
-/* `from` asks to be renewed; done when the other place is free. */
-void successor_ask(struct supervisor *s, const struct child *from);
+/* `from` asks to be renewed and has `loaded` these filters; done when the other place is free. */
+void successor_ask(struct supervisor *s, const struct child *from, struct span loaded);
 /* c has come up (ready) or died; the first before fronts are told of anything else. */
 void successor_changed(struct supervisor *s, struct child *c);
 /* The one that was to take over has died before it could. */

@@ -262,6 +262,8 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 
 	switch (m->type) {
 	case ROLE_READY:
+		if (c->state == CHILD_DOWN)
+			break; /* it has died since */
 		if (c->state == CHILD_STARTING)
 			c->state = CHILD_UP;
 		c->generation = m->id;
@@ -281,7 +283,7 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		break;
 	case ROLE_RENEW:
 		if (c->role == ROLE_FILTER)
-			successor_ask(s, c);
+			successor_ask(s, c, m->payload);
 		break;
 	case ROLE_HITS:
 		if (c->role == ROLE_FRONT)

@@ -4,6 +4,7 @@
  * the next stage.
  */
 #include "relay/base/clock.h"
+#include "relay/base/log.h"
 #include "relay/walk/findings.h"
 #include "relay/walk/walk.h"
 
@@ -16,17 +17,34 @@ needs_worker(const struct session *s)
 
 static struct scan_result found; /* large; used within one call only */
 
+/* A filter that was skipped or that nobody could run has the outcome `failure`. */
 static void
+take(struct session *s, const struct scan_result *result, uint32_t failed)
+{
+	s->transaction->is_unseen =
+	    result == NULL && (snapshot_predicate_count(s->snapshot) > 0 || inquire_needs_hosts(s));
+	if (result != NULL)
+		found = *result;
+	else
+		memset(&found, 0, sizeof(found));
+	findings_add_failures(&found, s->listen->flow, failed);
+}
+
+/* What cannot be read again is no result: front stands, and the message is judged as one that nobody has seen. */
+static bool
 take_kept(struct session *s)
 {
-	/* Whoever sends the same is read the same. */
-	must(scan_result_get(buf_span(&s->transaction->kept), s->listen->flow, &found) == 0);
+	if (scan_result_get(buf_span(&s->transaction->kept), s->listen->flow, &found) == 0)
+		return true;
+	log_event(LOG_ERROR, "scan result lost", KV("id", id_span(&s->transaction->id)));
+	take(s, NULL, UINT32_MAX);
+	return false;
 }
 
 static void
 on_inquired(struct session *s)
 {
-	take_kept(s);
+	(void)take_kept(s); /* either way `found` is to be judged */
 	commit_begin(s, &found);
 }
 
@@ -41,8 +59,7 @@ asks_lists(struct session *s)
 	*kept = BUF_INIT(CHANNEL_PAYLOAD_MAX);
 	scan_result_put(kept, &found);
 	must(!kept->failed);
-	take_kept(s);
-	return inquire_urls(s, found.hosts, found.n_hosts, on_inquired);
+	return take_kept(s) && inquire_urls(s, found.hosts, found.n_hosts, on_inquired);
 }
 
 static void
@@ -50,14 +67,7 @@ on_done(struct scan *scan, const struct scan_result *result, uint32_t failed)
 {
 	struct session *s = scan->arg;
 
-	s->transaction->is_unseen =
-	    result == NULL && (snapshot_predicate_count(s->snapshot) > 0 || inquire_needs_hosts(s));
-	if (result != NULL)
-		found = *result;
-	else
-		memset(&found, 0, sizeof(found));
-	/* A filter that was skipped or that nobody could run has the outcome `failure`. */
-	findings_add_failures(&found, scan->flow, failed);
+	take(s, result, failed);
 	if (!asks_lists(s))
 		commit_begin(s, &found);
 }

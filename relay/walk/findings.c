@@ -61,6 +61,18 @@ findings_type_list(const struct snapshot *s, size_t i, const struct dns_answer *
 	return list_type_answer(s, i, addresses, n);
 }
 
+/* The marks of outcomes that have gone: they would be those of what takes their place. */
+static void
+drop_marks(struct scan_result *result)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < result->n_marks; i++)
+		if (result->marks[i].outcome < result->n_outcomes)
+			result->marks[kept++] = result->marks[i];
+	result->n_marks = kept;
+}
+
 void
 findings_add_failures(struct scan_result *result, const struct conf_flow *flow, uint32_t failed)
 {
@@ -69,8 +81,10 @@ findings_add_failures(struct scan_result *result, const struct conf_flow *flow, 
 	for (size_t i = 0; i < flow->n_filters; i++)
 		n += failed >> i & 1;
 	/* In a full table they take the last places: without them a failed filter had no say. */
-	if (result->n_outcomes > SCAN_OUTCOMES_MAX - n)
+	if (result->n_outcomes > SCAN_OUTCOMES_MAX - n) {
 		result->n_outcomes = SCAN_OUTCOMES_MAX - n;
+		drop_marks(result);
+	}
 	for (size_t i = 0; i < flow->n_filters; i++)
 		if (failed >> i & 1)
 			result->outcomes[result->n_outcomes++] = (struct scan_outcome){(uint8_t)i,

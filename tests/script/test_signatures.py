@@ -15,6 +15,15 @@ from waiting import wait_until
 OTHERS = {"lookup", "spool", "journal", "front", "supervisor"}
 
 
+def spoil(folder):
+    """A database that cannot be loaded, and the others of its folder with it; returns its name."""
+    path = os.path.join(folder, "broken.ndb")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("No-Hex-At-All:0:*:this is no signature\n")
+    os.chmod(path, 0o644)
+    return path
+
+
 class Load:
     """Clients that send bad and good mail until they are stopped; every answer with its time."""
 
@@ -41,12 +50,17 @@ class Load:
         return [(kind, code) for _, kind, code in self.answers if code != self.KINDS[kind]]
 
 
-class Renewal(FolderCase):
+class RenewalCase(FolderCase):
+    FILTERS = ("antivirus",)
+
+    def sections(self):
+        return ""
+
     def setUp(self):
         super().setUp()
         self.gateway_ = self.starting(self.gateway())
         self.mx = self.starting(Relay(self.folder, signatures.write(self.path("databases")),
-                                      Settings(gateways=[(self.gateway_.address, 10)], filters=("antivirus",))))
+                                      Settings(gateways=[(self.gateway_.address, 10)], filters=self.FILTERS, sections=self.sections())))
         self.before = self.mx.roles()
 
     def problems(self):
@@ -57,6 +71,9 @@ class Renewal(FolderCase):
         found = [r for r in self.mx.command("status", "--json").json["roles"] if r["role"] == "filter"]
         self.assertEqual([(r["state"], r["restarts"]) for r in found], [("up", 0)])
         return found[0]["pid"]
+
+    def wait_refusal(self):
+        wait_until(lambda: "new signatures cannot be loaded, the old ones stay" in self.problems(), "status to tell it", 60)
 
     def under_load(self, steps):
         load = Load(self.mx.port)
@@ -74,6 +91,8 @@ class Renewal(FolderCase):
         self.assertEqual(self.mx.events("role died"), [])
         self.assertEqual([e for e in self.mx.events("worker died") if e.get("signal", 0) != 0], [], "a worker was killed")
 
+
+class Renewal(RenewalCase):
     def test_new_signatures(self):
         """Twice, so that both places of the role serve; the old process has gone each time."""
         def steps():
@@ -91,14 +110,10 @@ class Renewal(FolderCase):
 
     def test_broken_signatures(self):
         """Under load the old ones stay in force and `status` says so; the next good ones are taken."""
-        broken = os.path.join(self.mx.signatures, "broken.ndb")
-
         def steps():
             old = self.check_role()
-            with open(broken, "w", encoding="ascii") as f:
-                f.write("No-Hex-At-All:0:*:this is no signature\n")
-            os.chmod(broken, 0o644)
-            wait_until(lambda: "new signatures cannot be loaded, the old ones stay" in self.problems(), "status to tell it", 60)
+            broken = spoil(self.mx.signatures)
+            self.wait_refusal()
             self.assertEqual(self.check_role(), old)
             self.assertEqual(self.mx.roles()["filter"], [old], "the one that failed has not gone")
             self.assertTrue(self.mx.events("new signatures refused"))
@@ -109,14 +124,38 @@ class Renewal(FolderCase):
 
         self.under_load(steps)
 
-    def test_role_is_killed_after_a_renewal(self):
-        """At its second place the role is restarted as at its first, and every front finds it."""
-        signatures.add(self.mx.signatures, "Postern-Test-0", b"a thing of the first version")
-        old = self.check_role()
-        wait_until(lambda: not is_alive(old), "the old one to end", 60)
-        os.kill(self.check_role(), 9)
+
+class BesideAnUnloadedFilter(RenewalCase):
+    """A filter that cannot be loaded does not keep new signatures from the others."""
+    FILTERS = ("antivirus", "without")
+
+    def sections(self):
+        broken = self.path("broken")
+        os.mkdir(broken)
+        os.chmod(broken, 0o755)
+        spoil(broken)
+        return f'filter "without" {{ plugin = "clamav"  databases = "{broken}"  failure = "tag" }}'
+
+    def check_mail(self):
         wait_until(lambda: smtp.send(self.mx.port, mail.with_attachment(mail.eicar())).code == 550, "the scanner to be back", 60)
         self.assertEqual(smtp.send(self.mx.port, mail.plain("clean")).code, 250)
+
+    def test_renewal(self):
+        """A new role whose workers cannot start changes nothing; the next one serves, and is restarted at its second
+        place as at its first, where every front finds it."""
+        old = self.check_role()
+        folder = os.path.join(self.mx.run, "filter", "64")  # of its first worker
+        with open(folder, "w", encoding="ascii"):
+            pass
+        signatures.add(self.mx.signatures, "Postern-Test-0", b"a thing of the first version")
+        self.wait_refusal()
+        self.assertEqual(self.check_role(), old)
+        self.check_mail()
+        os.unlink(folder)
+        signatures.add(self.mx.signatures, "Postern-Test-1", b"a thing of the second version")
+        wait_until(lambda: not is_alive(old), "the old one to end", 60)
+        os.kill(self.check_role(), 9)
+        self.check_mail()
 
 
 if __name__ == "__main__":

@@ -54,11 +54,43 @@ test_failures_always_have_a_place(void **state)
 	}
 }
 
+/* A worker marks a part for the outcome in the last place, which a failure takes: the mark goes with it, and what
+ * is left can be passed on. */
+static void
+test_marks_go_with_their_outcomes(void **state)
+{
+	static const struct pnf_outcome outcomes[] = {{"one", "tag", ""}, {.name = NULL}};
+	static const struct pnf_about names_about = {
+	    .name = "names", .may = PNF_MAY_NAME_PARTS, .outcomes = outcomes};
+	static const struct pnf_about other_about = {.name = "other", .outcomes = outcomes};
+	static const struct conf_filter names = {.name = "names", .plugin = &names_about};
+	static const struct conf_filter other = {.name = "other", .plugin = &other_about};
+	static const struct conf_flow two = {
+	    .n_filters = 2, .filters = {{.filter = &names}, {.filter = &other}}};
+	static struct scan_result r, back;
+	struct buf b = BUF_INIT(1 << 20);
+
+	(void)state;
+	r = (struct scan_result){.n_outcomes = SCAN_OUTCOMES_MAX,
+	    .n_parts = 1,
+	    .parts = {{.at = 10, .n = 20}},
+	    .n_marks = 3,
+	    .marks = {{SCAN_OUTCOMES_MAX - 2, 0, SPAN("a")}, {SCAN_OUTCOMES_MAX - 1, 0, SPAN("b")},
+		{0, 0, SPAN("c")}}};
+	findings_add_failures(&r, &two, 1U << 1);
+	assert_int_equal(r.n_marks, 2);
+	assert_true(span_eq(r.marks[0].why, SPAN("a")) && span_eq(r.marks[1].why, SPAN("c")));
+	scan_result_put(&b, &r);
+	assert_int_equal(scan_result_get(buf_span(&b), &two, &back), 0);
+	buf_free(&b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_failures_always_have_a_place),
+	    cmocka_unit_test(test_marks_go_with_their_outcomes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

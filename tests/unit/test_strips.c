@@ -8,12 +8,59 @@
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-static const struct pnf_about *const abouts[] = {&attachment_about, NULL};
+/* A filter that says `found` of each part that is named so, and of one that is none for "astray". */
+static const struct pnf_host *host;
+
+static int
+picks_load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t n)
+{
+	(void)c;
+	(void)self;
+	(void)why;
+	(void)n;
+	host = h;
+	return PNF_LOADED;
+}
+
+static void
+picks_part(void *self, struct pnf_msg *m, const struct pnf_part *p)
+{
+	struct span name = span_of(p->filename.p, p->filename.n);
+
+	(void)self;
+	if (span_eq(name, SPAN("astray")))
+		assert_int_equal(host->outcome_part(m, "found", MIME_PARTS, p->filename), -1);
+	else if (span_starts(name, SPAN("pick")))
+		(void)host->outcome_part(m, "found", p->id, p->filename);
+}
+
+static const struct pnf_outcome found[] = {{"found", "tag", "found"}, {.name = NULL}};
+static const struct pnf_option none[] = {{.name = NULL}};
+static const struct pnf_about picks_about = {.name = "picks",
+    .version = "1",
+    .summary = "picks",
+    .needs = PNF_NEEDS_PARTS,
+    .may = PNF_MAY_NAME_PARTS,
+    .outcomes = found,
+    .options = none};
+static const struct pnf_about mute_about = {.name = "mute",
+    .version = "1",
+    .summary = "picks without the right to",
+    .needs = PNF_NEEDS_PARTS,
+    .outcomes = found,
+    .options = none};
+static PNF_FILTER(picks, .about = &picks_about, .load = picks_load, .part = picks_part);
+static PNF_FILTER(mute, .about = &mute_about, .load = picks_load, .part = picks_part);
+
+static const struct pnf_about *const abouts[] = {
+    &attachment_about, &picks_about, &mute_about, NULL};
 
 static const struct pnf_filter *
 plugins(const struct pnf_about *about)
 {
-	return about == &attachment_about ? &attachment_filter : NULL;
+	if (about == &picks_about)
+		return &picks;
+	return about == &mute_about ? &mute : &attachment_filter;
 }
 
 #define TOP   "Subject: x\r\nMIME-Version: 1.0\r\n"
@@ -250,6 +297,69 @@ test_only_where_asked(void **state)
 	fixture_free(f);
 }
 
+/* What was found about a part that cannot be meant was found nonetheless. */
+static void
+test_a_part_that_is_none(void **state)
+{
+	static const struct {
+		const char *list, *sections, *message, *uncut;
+	} cases[] = {
+	    {"\"picks\"", "filter \"picks\" { found = \"strip\" }", MIXED NAMED("astray", "x") END,
+		"its filter names no part"},
+	    {"\"picks\"", "filter \"picks\" { found = \"tag\" }", MIXED NAMED("astray", "x") END,
+		""},
+	    {"\"mute\"", "filter \"mute\" { found = \"reject\" }", MIXED NAMED("pick", "x") END,
+		""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct fixture *f = fixture_new(cases[i].list, cases[i].sections, abouts, plugins);
+		const struct scan_result *r;
+
+		print_message("case %zu\n", i);
+		assert_int_equal(chain_load(f->chain, &f->err), 0);
+		r = fixture_scan(f, span_str(cases[i].message), NULL);
+		assert_int_equal(r->n_outcomes, 1);
+		assert_int_equal(fixture_outcome(f, r, "found"), 0);
+		assert_true(span_eq(r->outcomes[0].uncut, span_str(cases[i].uncut)));
+		assert_int_equal(r->n_marks, 0);
+		fixture_free(f);
+	}
+}
+
+/* The message is tried without the outer part; without the inner one alone it never was. */
+static void
+test_nested_parts_of_two_filters(void **state)
+{
+	static const char message[] =
+	    MIXED TEXT "--b\r\nContent-Type: message/rfc822; name=pick\r\n\r\n" INNER END;
+	static const struct {
+		const char *message;
+		bool is_given_up;
+	} cases[] = {{message, true}, {MIXED TEXT MESSAGE(INNER) NAMED("pick", "x") END, false},
+	    {MIXED TEXT "--b\r\nContent-Type: message/rfc822; name=m.exe\r\n\r\n" INNER NAMED(
+		 "pick", "x") END,
+		false}};
+	struct fixture *f = fixture_new("\"attachment\", \"picks\"",
+	    "filter \"attachment\" { blocked = \"strip\" } filter \"picks\" { found = \"strip\" }",
+	    abouts, plugins);
+
+	(void)state;
+	assert_int_equal(chain_load(f->chain, &f->err), 0);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct scan_result *r = fixture_scan(f, span_str(cases[i].message), NULL);
+		int blocked = fixture_outcome(f, r, "blocked"),
+		    picked = fixture_outcome(f, r, "found");
+
+		print_message("case %zu\n", i);
+		assert_true(blocked >= 0 && picked >= 0);
+		assert_int_equal(r->outcomes[blocked].uncut.n > 0, cases[i].is_given_up);
+		assert_int_equal(r->outcomes[picked].uncut.n, 0); /* it takes the inner one along */
+	}
+	fixture_free(f);
+}
+
 static void
 add_parts(struct buf *to, size_t n)
 {
@@ -307,6 +417,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_shapes, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_facts, set_up, tear_down),
 	    cmocka_unit_test(test_only_where_asked),
+	    cmocka_unit_test(test_a_part_that_is_none),
+	    cmocka_unit_test(test_nested_parts_of_two_filters),
 	    cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
 	};
 

@@ -35,6 +35,7 @@ teardown(void **state)
 		timer_cancel(&s->children[i].kill);
 	problem_report(&s->problems, ROLE_FILTER, SPAN("signatures"), SPAN(""), SPAN(""));
 	assert_int_equal(s->problems.n, 0);
+	buf_free(&s->filter_loaded);
 	loop_free(&s->loop);
 	mem_free(s);
 	return 0;
@@ -90,7 +91,7 @@ test_not_while_all_are_renewed_or_stopped(void **state)
 	s->renewal = RENEWAL_STOPPING;
 	successor_changed(s, second);
 	assert_int_equal(s->filter_place, ROLE_FILTER);
-	successor_ask(s, &s->children[ROLE_FILTER]);
+	successor_ask(s, &s->children[ROLE_FILTER], SPAN("\x05"));
 	assert_true(second->pid < 0);
 	s->renewal = RENEWAL_NONE;
 	s->is_stopping = true;
@@ -113,11 +114,13 @@ test_asked_while_the_other_place_is_taken(void **state)
 
 	second->pid = SOME_PID;
 	second->state = CHILD_STOPPING;
-	successor_ask(s, &s->children[ROLE_FILTER]);
+	successor_ask(s, &s->children[ROLE_FILTER], SPAN("\x05"));
 	assert_true(s->is_filter_due);
+	assert_true(
+	    span_eq(buf_span(&s->filter_loaded), SPAN("\x05"))); /* what the next one is told */
 	assert_int_equal(second->state, CHILD_STOPPING);
 	successor_reset(s);
-	successor_ask(s, second); /* who leaves has no say */
+	successor_ask(s, second, SPAN("\x01")); /* who leaves has no say */
 	assert_false(s->is_filter_due);
 	second->pid = -1;
 }
@@ -138,6 +141,42 @@ test_one_that_dies_while_it_loads(void **state)
 	assert_int_equal(s->problems.n, 1);
 	assert_string_equal(
 	    s->problems.items[0].what, "new signatures cannot be loaded, the old ones stay");
+}
+
+static void
+on_message(void *arg, struct message *m)
+{
+	supervisor_child_message(((struct child *)arg)->supervisor, arg, m);
+}
+
+static void
+on_closed(void *arg)
+{
+	(void)arg;
+}
+
+/* It said that it was ready and died: that is read only when its death is known. */
+static void
+test_one_that_dies_when_ready(void **state)
+{
+	static const struct channel_events events = {on_message, on_closed};
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER], *second = &s->children[PLACE_FILTER_2];
+	int ends[2];
+
+	channel_pair(ends);
+	second->state = CHILD_STARTING;
+	second->channel = channel_new(s->loop, ends[0], &events, second);
+	assert_int_equal(channel_send_now(ends[1], ROLE_READY, 0, (struct span){0}, NULL), 0);
+	(void)close(ends[1]);
+	s->was_ready = true;
+	child_died(second, W_EXITCODE(0, SIGKILL));
+	assert_ptr_equal(successor_filter(s), first);
+	assert_int_equal(second->state, CHILD_DOWN);
+	assert_int_equal(first->state, CHILD_UP);
+	assert_true(first->is_wanted);
+	assert_false(second->is_wanted);
+	assert_int_equal(s->problems.n, 1);
 }
 
 /* Whichever place it was at: what the one that serves has said, and what is said of it, stays. */
@@ -186,6 +225,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(
 		test_asked_while_the_other_place_is_taken, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_dies_while_it_loads, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_that_dies_when_ready, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_leaves, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_problems_of_the_one_that_serves, setup, teardown),
 	};

@@ -155,6 +155,77 @@ test_folders_of_two_zygotes(void **state)
 	assert_int_equal(stat(path, &st), 0);
 }
 
+struct trial {
+	int n_told;
+	bool is_fine;
+};
+
+static void
+on_tried(void *arg, bool is_fine)
+{
+	struct trial *t = arg;
+
+	t->n_told++;
+	t->is_fine = is_fine;
+}
+
+static int
+no_sandbox(const char *tmpdir, struct err *err)
+{
+	(void)tmpdir;
+	return err_set(err, E_IO, "no sandbox today");
+}
+
+static struct trial
+try_one(struct state *s, worker_sandbox *sandbox)
+{
+	const struct zygote_settings settings = {
+	    .memory_fd = -1, .n_workers = 1, .folder = s->f->folder, .sandbox = sandbox};
+	struct trial t = {0};
+
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	zygote_try(s->zygote, on_tried, &t);
+	for (int64_t end = clock_mono_ms() + PATIENCE_MS; t.n_told == 0 && clock_mono_ms() < end;)
+		loop_turn(s->loop, 20);
+	assert_int_equal(t.n_told, 1);
+	return t;
+}
+
+static void
+test_trial(void **state)
+{
+	struct state *s = *state;
+	struct arrival w;
+	int ends[2];
+
+	assert_true(try_one(s, NULL).is_fine);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
+	w = expect(s, FILTER_WORKER); /* as if there had been none before */
+	send_policy(w.fd, 1);
+	send_scan(w.fd, 1, fine, true);
+	assert_result(s, w.fd, 1, SEEN);
+	(void)close(w.fd);
+}
+
+static void
+test_trial_of_a_worker_that_cannot_start(void **state)
+{
+	struct state *s = *state;
+	char path[128];
+	FILE *in_the_way;
+
+	assert_false(try_one(s, no_sandbox).is_fine);
+	zygote_free(&s->zygote);
+	(void)snprintf(path, sizeof(path), "%s/0", s->f->folder);
+	assert_int_equal(rmdir(path), 0);
+	in_the_way = fopen(path, "we");
+	assert_non_null(in_the_way);
+	assert_int_equal(fclose(in_the_way), 0);
+	assert_false(try_one(s, NULL).is_fine);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -167,6 +238,8 @@ main(void)
 	    TEST(test_drain),
 	    TEST(test_drain_of_nothing),
 	    TEST(test_folders_of_two_zygotes),
+	    TEST(test_trial),
+	    TEST(test_trial_of_a_worker_that_cannot_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,10 +18,11 @@ struct checking {
 	bool has_failed;
 };
 
-static void report(struct checking *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void report(struct checking *k, unsigned line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void
-report(struct checking *k, const char *fmt, ...)
+report(struct checking *k, unsigned line, const char *fmt, ...)
 {
 	char text[2 * COMPLAINT_TEXT_MAX];
 	va_list args;
@@ -29,7 +30,7 @@ report(struct checking *k, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args); /* a cut message is still one */
 	va_end(args);
-	config_errors_add(k->errors, k->config->file, text);
+	config_errors_add_at(k->errors, k->config->file, line, text);
 	k->has_failed = true;
 }
 
@@ -54,15 +55,16 @@ static void
 check_own_dir(struct checking *k, const char *word, const char *path)
 {
 	char parent[PATH_MAX_BYTES + 1];
+	unsigned line = config_line_of(k->config, path);
 	size_t slash;
 
 	if (exists(path)) {
 		if (!is_dir(path))
-			report(k, "%s: %s is not a directory; choose another or remove it", word,
-			    path);
+			report(k, line, "%s: %s is not a directory; choose another or remove it",
+			    word, path);
 		else if (access(path, W_OK | X_OK) != 0)
-			report(
-			    k, "%s: %s cannot be written (%m); give it to this user", word, path);
+			report(k, line, "%s: %s cannot be written (%m); give it to this user", word,
+			    path);
 		return;
 	}
 	if (!span_copy(span_str(path), parent, sizeof(parent)))
@@ -70,24 +72,28 @@ check_own_dir(struct checking *k, const char *word, const char *path)
 	slash = span_rfind(span_str(parent), '/');
 	parent[slash > 0 ? slash : 1] = '\0';
 	if (!is_dir(parent))
-		report(k, "%s: the parent %s of %s does not exist; make it or choose another %s",
-		    word, parent, path, word);
+		report(k, line,
+		    "%s: the parent %s of %s does not exist; make it or choose another %s", word,
+		    parent, path, word);
 	else if (access(parent, W_OK | X_OK) != 0)
-		report(k, "%s: %s cannot be made in %s (%m); make it and give it to this user",
-		    word, path, parent);
+		report(k, line,
+		    "%s: %s cannot be made in %s (%m); make it and give it to this user", word,
+		    path, parent);
 }
 
 static void
 check_recipients(struct checking *k, const struct conf_domain *d)
 {
 	struct stat st;
+	unsigned line;
 	int fd;
 
 	if (d->recipients != RECIPIENTS_FILE)
 		return;
+	line = config_line_of(k->config, d->recipients_file);
 	fd = open(d->recipients_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
-		report(k,
+		report(k, line,
 		    "domain \"%s%s\": recipients %s cannot be read (%m); make it readable, one "
 		    "address "
 		    "a line",
@@ -95,7 +101,7 @@ check_recipients(struct checking *k, const struct conf_domain *d)
 		return;
 	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		report(k, "domain \"%s%s\": recipients %s is not a file; name one",
+		report(k, line, "domain \"%s%s\": recipients %s is not a file; name one",
 		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
 	(void)close(fd); /* was only read */
 }
@@ -122,6 +128,7 @@ static void
 check_authorities(struct checking *k, const struct conf_gateway *g)
 {
 	const char *path = g->ca != NULL ? g->ca : CONFIG_SYSTEM_CA;
+	unsigned line = g->ca != NULL ? config_line_of(k->config, path) : g->line;
 	FILE *f;
 	int n;
 
@@ -129,15 +136,15 @@ check_authorities(struct checking *k, const struct conf_gateway *g)
 		return;
 	f = fopen(path, "re");
 	if (f == NULL) {
-		report(k, "gateway \"%s\": ca %s cannot be read (%m); %s", g->name, path,
+		report(k, line, "gateway \"%s\": ca %s cannot be read (%m); %s", g->name, path,
 		    g->ca != NULL ? "make it readable"
 				  : "install the package ca-certificates, or name a file with ca");
 		return;
 	}
 	n = count_certificates(f);
 	if (n <= 0)
-		report(k, "gateway \"%s\": ca %s %s; name a PEM file of authorities", g->name, path,
-		    n == 0 ? "has no certificate" : "has a certificate that cannot be read");
+		report(k, line, "gateway \"%s\": ca %s %s; name a PEM file of authorities", g->name,
+		    path, n == 0 ? "has no certificate" : "has a certificate that cannot be read");
 	(void)fclose(f); /* was only read */
 }
 
@@ -154,22 +161,22 @@ has_entries(DIR *dir)
 }
 
 static void
-check_databases(struct checking *k, const struct conf_filter *f, const char *path)
+check_databases(struct checking *k, unsigned line, const struct conf_filter *f, const char *path)
 {
 	DIR *dir = opendir(path);
 
 	if (dir == NULL && errno == ENOENT)
-		report(k,
+		report(k, line,
 		    "filter \"%s\": no signature folder %s; install signatures with freshclam or "
 		    "set "
 		    "databases",
 		    f->name, path);
 	else if (dir == NULL)
-		report(k,
+		report(k, line,
 		    "filter \"%s\": signature folder %s cannot be read (%m); make it readable",
 		    f->name, path);
 	else if (!has_entries(dir))
-		report(k,
+		report(k, line,
 		    "filter \"%s\": signature folder %s is empty; install signatures with "
 		    "freshclam or "
 		    "set databases",
@@ -180,12 +187,12 @@ check_databases(struct checking *k, const struct conf_filter *f, const char *pat
 
 /* A list of sums that a filter reads. */
 static void
-check_hashes(struct checking *k, const struct conf_filter *f, const char *path)
+check_hashes(struct checking *k, unsigned line, const struct conf_filter *f, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		report(k,
+		report(k, line,
 		    "filter \"%s\": hashes %s cannot be read (%m); make it readable, one SHA-256 "
 		    "sum "
 		    "a line",
@@ -204,10 +211,13 @@ check_filter(struct checking *k, const struct conf_filter *f)
 		if (!is_hashes && !span_eq(span_str(o->about->name), SPAN("databases")))
 			continue;
 		for (size_t j = 0; j < o->n_values; j++) {
+			unsigned line =
+			    o->is_given ? config_line_of(k->config, o->values[j]) : f->line;
+
 			if (is_hashes)
-				check_hashes(k, f, o->values[j]);
+				check_hashes(k, line, f, o->values[j]);
 			else if (o->values[j][0] == '/')
-				check_databases(k, f, o->values[j]);
+				check_databases(k, line, f, o->values[j]);
 		}
 	}
 }

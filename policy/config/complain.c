@@ -56,16 +56,20 @@ config_errors_add(struct config_errors *to, const char *file, const char *text)
 }
 
 void
-config_complaints_write(struct complaints *c, const char *file, struct config_errors *to)
+config_errors_add_at(struct config_errors *to, const char *file, unsigned line, const char *text)
 {
 	errors_prepare(to);
+	(void)buf_addf(&to->lines, "%s:%u: %s\n", file, line, text); /* as above */
+	to->n++;
+}
+
+void
+config_complaints_write(struct complaints *c, const char *file, struct config_errors *to)
+{
 	if (c->n > 0)
 		qsort(c->items, c->n, sizeof(c->items[0]), by_line);
-	for (size_t i = 0; i < c->n; i++) {
-		(void)buf_addf(&to->lines, "%s:%u: %s\n", file, c->items[i].line,
-		    c->items[i].text); /* full: the count still tells */
-		to->n++;
-	}
+	for (size_t i = 0; i < c->n; i++)
+		config_errors_add_at(to, file, c->items[i].line, c->items[i].text);
 	if (c->is_over)
 		config_errors_add(to, file, "more errors than are shown; mend these first");
 }

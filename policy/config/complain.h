@@ -30,6 +30,9 @@ void config_complaints_write(struct complaints *c, const char *file, struct conf
 void config_complaints_free(struct complaints *c);
 /* One more line "FILE: text" for what has no line of its own. */
 void config_errors_add(struct config_errors *to, const char *file, const char *text);
+/* "FILE:LINE: text". */
+void config_errors_add_at(
+    struct config_errors *to, const char *file, unsigned line, const char *text);
 
 struct shown {
 	char text[SHOWN_MAX + 4];

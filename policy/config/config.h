@@ -265,6 +265,7 @@ struct conf_gateway {
 	int64_t through_wait_ms;
 	uint32_t connections; /* at most, to each address of a server */
 	struct conf_timeouts timeouts;
+	unsigned line; /* of the section */
 };
 
 /* A plugin's own option: all values as written (a scalar has one). */
@@ -285,6 +286,7 @@ struct conf_filter {
 	int64_t pause_ms;
 	struct conf_option *options; /* one for each of plugin->options, in that order */
 	size_t n_options;
+	unsigned line; /* of the section, or of the list that names it */
 };
 
 struct conf_queue {
@@ -304,9 +306,17 @@ struct conf_web {
 	struct endpoint address;
 };
 
+/* Where a path or another file's name stands. */
+struct conf_place {
+	const struct conf_place *next;
+	const char *text;
+	unsigned line;
+};
+
 struct config {
 	struct arena memory;
 	const char *file;
+	const struct conf_place *places; /* for config_line_of */
 	const char *hostname, *postmaster, *state_dir, *run_dir;
 	const char *plugins; /* folder of shared objects with filters; NULL: none */
 	uint32_t fronts;     /* processes that talk to clients */
@@ -358,6 +368,8 @@ bool config_plugins_folder(struct span text, char *folder, size_t size, unsigned
  * sound, parents of state_dir and run_dir there, each problem as a line in `errors` with what to do.  0 or -E_CONFIG. */
 int config_check_machine(const struct config *c, struct config_errors *errors);
 
+/* The first line that names this path; 1 where it is a default. */
+unsigned config_line_of(const struct config *c, const char *path);
 const struct conf_flow *config_flow(const struct config *c, struct span name);
 const struct conf_gateway *config_gateway(const struct config *c, struct span name);
 const struct conf_ldap *config_ldap(const struct config *c, struct span name);

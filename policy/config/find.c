@@ -3,6 +3,18 @@
 
 #include <stdlib.h>
 
+unsigned
+config_line_of(const struct config *c, const char *path)
+{
+	unsigned line = 1;
+
+	/* The last one that was noted comes first. */
+	for (const struct conf_place *p = c->places; p != NULL; p = p->next)
+		if (strcmp(p->text, path) == 0)
+			line = p->line;
+	return line;
+}
+
 const struct conf_flow *
 config_flow(const struct config *c, struct span name)
 {

@@ -213,6 +213,15 @@ schema_keep_text(struct reading *r, struct span s)
 	return arena_copy(&r->config->memory, s).p;
 }
 
+void
+schema_note_place(struct reading *r, const char *path, unsigned line)
+{
+	struct conf_place *p = arena_alloc(&r->config->memory, sizeof(*p));
+
+	*p = (struct conf_place){r->config->places, path, line};
+	r->config->places = p;
+}
+
 void *
 schema_keep_array(struct reading *r, size_t count, size_t size)
 {

@@ -340,6 +340,8 @@ read_filter_word(
 	}
 	f->options[i].is_given = true;
 	read_option(r, n, &f->options[i]);
+	for (size_t k = 0; k < f->options[i].n_values; k++)
+		schema_note_place(r, f->options[i].values[k], n->line);
 }
 
 /* No word that is known comes near it: it is no slip of the pen. */
@@ -405,6 +407,7 @@ filter_new(struct reading *r, struct span name, const struct pnf_about *p, const
 
 	*f = (struct conf_filter){.name = schema_keep_text(r, name),
 	    .plugin = p,
+	    .line = n->line,
 	    .deadline_ms = DEADLINE_MS,
 	    .max_failures = MAX_FAILURES,
 	    .pause_ms = PAUSE_MS};

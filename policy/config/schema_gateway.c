@@ -264,6 +264,7 @@ schema_read_gateways(struct reading *r)
 		size_t count = config_tree_count_sections(n, "server");
 
 		g->name = schema_keep_text(r, n->title);
+		g->line = n->line;
 		g->servers = schema_keep_array(r, count, sizeof(g->servers[0]));
 		g->through_wait_ms = 20 * 1000;
 		g->connections = 20;

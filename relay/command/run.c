@@ -118,6 +118,8 @@ command_run(const struct command_line *line)
 	bool is_json_log = false;
 	struct sigaction action = {.sa_handler = pass_on};
 
+	if (line->is_json)
+		return command_fail(EXIT_USAGE, "run prints no JSON; its log does with --log=json");
 	for (size_t i = 0; i < line->n_words; i++) {
 		if (strcmp(line->words[i], "--log=json") == 0)
 			is_json_log = true;

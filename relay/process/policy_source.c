@@ -79,6 +79,9 @@ add_recipients(const struct config *config, struct buf *bundle, struct buf *erro
 		table = NULL;
 		if (file_read(d->recipients_file, BUNDLE_MAX / 2, &text, &err) == 0)
 			table = recipients_parse(buf_span(&text), d->recipients_file, &err);
+		else
+			(void)buf_addf(errors, "%s:%u: ", config->file,
+			    config_line_of(config, d->recipients_file)); /* as below */
 		if (table == NULL)
 			(void)buf_addf(
 			    errors, "%s; one address or @domain a line is right\n", err.text);
@@ -91,7 +94,7 @@ add_recipients(const struct config *config, struct buf *bundle, struct buf *erro
 }
 
 static void
-add_database(const char *path, struct buf *bundle, struct buf *errors)
+add_database(const struct config *config, const char *path, struct buf *bundle, struct buf *errors)
 {
 	struct buf bytes = BUF_INIT(MMDB_MAX);
 	struct err err = {0};
@@ -101,9 +104,11 @@ add_database(const char *path, struct buf *bundle, struct buf *errors)
 	if (path == NULL || bundle_find(buf_span(bundle), BUNDLE_GEO, span_str(path), &kept))
 		return;
 	if (file_read(path, MMDB_MAX, &bytes, &err) < 0)
-		(void)buf_addf(errors, "geoip: %s; name a readable .mmdb file\n", err.text);
+		(void)buf_addf(errors, "%s:%u: geoip: %s; name a readable .mmdb file\n",
+		    config->file, config_line_of(config, path), err.text);
 	else if (mmdb_open(&db, buf_span(&bytes), &err) < 0)
-		(void)buf_addf(errors, "geoip: %s: %s; name an .mmdb file\n", path, err.text);
+		(void)buf_addf(errors, "%s:%u: geoip: %s: %s; name an .mmdb file\n", config->file,
+		    config_line_of(config, path), path, err.text);
 	else
 		bundle_add(bundle, BUNDLE_GEO, span_str(path), buf_span(&bytes));
 	buf_free(&bytes);
@@ -159,8 +164,8 @@ policy_source_bundle(const struct config *config, struct span text, const char *
 		(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
 	buf_free(&found.lines);
 	add_recipients(config, bundle, errors);
-	add_database(config->geoip.country, bundle, errors);
-	add_database(config->geoip.asn, bundle, errors);
+	add_database(config, config->geoip.country, bundle, errors);
+	add_database(config, config->geoip.asn, bundle, errors);
 	(void)snprintf(version_text, sizeof(version_text), "%llu", (unsigned long long)version);
 	bundle_add(bundle, BUNDLE_POLICY, span_str(version_text), text);
 	if (bundle->failed)

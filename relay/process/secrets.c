@@ -9,13 +9,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ERRORS_MAX = 256 * 1024 };
+enum { ERRORS_MAX = 256 * 1024, WHY_MAX = 256 };
+
+static void complain(struct buf *errors, const struct config *c, const char *path, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
+
+/* At the line of the configuration that names the file. */
+static void
+complain(struct buf *errors, const struct config *c, const char *path, const char *fmt, ...)
+{
+	char why[WHY_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap); /* fits */
+	va_end(ap);
+	(void)buf_addf(errors, "%s:%u: %s: %s\n", c->file, config_line_of(c, path), path,
+	    why); /* bounded by the caller */
+}
 
 /* --- front's part ------------------------------------------------------------------------------- */
 
@@ -28,8 +47,8 @@ add_certificates(const struct config *c, struct buf *bundle, struct buf *errors)
 
 		if (file_read(c->tls.certificates[i], MATERIAL_FILE_MAX, &text, &err) < 0)
 			(void)buf_addf(errors,
-			    "%s; name a file with the certificate and its chain\n",
-			    err.text); /* bounded */
+			    "%s:%u: %s; name a file with the certificate and its chain\n", c->file,
+			    config_line_of(c, c->tls.certificates[i]), err.text); /* bounded */
 		else
 			bundle_add(bundle, BUNDLE_CERTIFICATE, span_str(c->tls.certificates[i]),
 			    buf_span(&text));
@@ -88,28 +107,40 @@ copy_file(int to, enum bundle_kind kind, const char *path, int fd, size_t size)
 }
 
 static void
-add_file(int to, enum bundle_kind kind, const char *path, struct buf *errors)
+add_file(
+    int to, const struct config *c, enum bundle_kind kind, const char *path, struct buf *errors)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 
-	/* Errors are bounded by the caller. */
 	if (fd < 0)
-		(void)buf_addf(
-		    errors, "%s: %m; make it readable for the user that starts us\n", path);
+		complain(errors, c, path, "%m; make it readable for the user that starts us");
 	else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		(void)buf_addf(errors, "%s: not a file; name one\n", path);
+		complain(errors, c, path, "not a file; name one");
 	else if (st.st_size > MATERIAL_FILE_MAX)
-		(void)buf_addf(errors, "%s: larger than %d bytes; name a key's or users' file\n",
-		    path, MATERIAL_FILE_MAX);
+		complain(errors, c, path, "larger than %d bytes; name a key's or users' file",
+		    MATERIAL_FILE_MAX);
 	else if (!copy_file(to, kind, path, fd, (size_t)st.st_size))
-		(void)buf_addf(errors, "%s: cannot be read: %m; try again\n", path);
+		complain(errors, c, path, "cannot be read: %m; try again");
 	if (fd >= 0)
 		(void)close(fd); /* was only read */
 }
 
+/* What add_certificates could not read it has told. */
+static void
+gather_certificates(int fd, const struct config *c, struct span bundle, struct buf *errors)
+{
+	for (size_t i = 0; i < c->tls.n_certificates; i++) {
+		const char *path = c->tls.certificates[i];
+		struct span text;
+
+		if (bundle_find(bundle, BUNDLE_CERTIFICATE, span_str(path), &text))
+			add_file(fd, c, BUNDLE_CERTIFICATE, path, errors);
+	}
+}
+
 static int
-gather(const struct config *c, struct buf *errors)
+gather(const struct config *c, struct span bundle, struct buf *errors)
 {
 	int fd = memfd_create("secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -117,13 +148,12 @@ gather(const struct config *c, struct buf *errors)
 		(void)buf_addf(errors, "no memory file: %m; free some memory\n"); /* as above */
 		return -1;
 	}
-	for (size_t i = 0; i < c->tls.n_certificates; i++)
-		add_file(fd, BUNDLE_CERTIFICATE, c->tls.certificates[i], errors);
+	gather_certificates(fd, c, bundle, errors);
 	for (size_t i = 0; i < c->tls.n_keys; i++)
-		add_file(fd, BUNDLE_KEY, c->tls.keys[i], errors);
+		add_file(fd, c, BUNDLE_KEY, c->tls.keys[i], errors);
 	for (size_t i = 0; i < c->n_listens; i++)
 		if (c->listens[i].users != NULL)
-			add_file(fd, BUNDLE_USERS, c->listens[i].users, errors);
+			add_file(fd, c, BUNDLE_USERS, c->listens[i].users, errors);
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		(void)buf_addf(errors, "no sealed memory file: %m; use a newer kernel\n");
 	return fd;
@@ -211,7 +241,7 @@ secrets_read(const struct config *c, struct buf *bundle, int *secrets, struct bu
 	if (errors->max == 0)
 		errors->max = ERRORS_MAX;
 	add_certificates(c, bundle, errors);
-	*secrets = gather(c, errors);
+	*secrets = gather(c, buf_span(bundle), errors);
 	if (errors->n == had && look_apart(c, *secrets, errors) < 0 && errors->n == had)
 		(void)buf_addf(errors, "%s: keys and users cannot be looked at; try again\n",
 		    c->file); /* as above */

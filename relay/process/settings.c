@@ -36,7 +36,7 @@ try_one(const struct conf_filter *conf, const char *file, struct config_errors *
 	if (r == PNF_LOADED)
 		return 0;
 	(void)snprintf(text, sizeof(text), "filter \"%s\": %s", conf->name, why); /* cut is fine */
-	config_errors_add(errors, file, text);
+	config_errors_add_at(errors, file, conf->line, text);
 	return -E_CONFIG;
 }
 

@@ -46,7 +46,7 @@ class Usage(FolderCase):
 
     def test_usage_errors(self):
         for words in ((), ("nonsense",), ("queue",), ("queue", "nonsense"), ("policy", "nonsense"), ("--nonsense",),
-                      ("check", "--nonsense"), ("explain",), ("explain", "--client"), ("run", "and", "more"),
+                      ("check", "--nonsense"), ("explain",), ("explain", "--client"), ("run", "and", "more"), ("run", "--json"),
                       ("queue", "show"), ("policy", "import"), ("-c",)):
             with self.subTest(words=words):
                 done = command(*words)

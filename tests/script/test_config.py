@@ -95,12 +95,18 @@ class Check(FolderCase):
     def test_missing_files(self):
         done = self.check(GOOD.replace('recipients = "any"', 'recipients = "file:@/no-recipients"'))
         self.assertEqual(done.status, 78, done)
-        self.assertIn("no-recipients", done.err)
+        self.assertRegex(done.err, r"postern\.conf:7: .*no-recipients")
         done = self.check(GOOD.replace('filters = {"', 'filters = {"antivirus", "')
                           + 'filter "antivirus" { plugin = "clamav" databases = "@/no-signatures" }\n')
         self.assertEqual(done.status, 78, done)
-        self.assertIn("no-signatures", done.err)
+        self.assertRegex(done.err, r"postern\.conf:9: .*no-signatures")
+        done = self.check(GOOD + 'tls {\n  certificate = "@/no-cert.pem"\n  key = "@/no-key.pem"\n}\n')
+        self.assertEqual(done.status, 78, done)
+        for line, name in ((10, "no-cert"), (11, "no-key")):
+            self.assertRegex(done.err, rf"postern\.conf:{line}: .*/{name}\.pem: No such file")
+        self.assertEqual(done.err.count("no-cert"), 1, done.err)
         done = self.check(GOOD.replace("@/state", "@/no/such/parent"))
+        self.assertRegex(done.err, r"postern\.conf:3: ")
         self.assertEqual(done.status, 78, done)
 
     def test_no_file(self):

@@ -100,35 +100,39 @@ test_machine(void **state)
 	    {"filter antivirus { databases = \"@/db\" }", ""},
 	    {"filter antivirus { databases = \"built in\" }", ""},
 	    {"filter antivirus { databases = \"@/none\" }",
-		"t.conf: filter \"antivirus\": no signature folder @/none; install signatures with "
+		"t.conf:7: filter \"antivirus\": no signature folder @/none; install signatures "
+		"with "
 		"freshclam or set databases\n"},
 	    {"filter antivirus { databases = \"@/empty\" }",
-		"t.conf: filter \"antivirus\": signature folder @/empty is empty; install "
+		"t.conf:7: filter \"antivirus\": signature folder @/empty is empty; install "
 		"signatures "
 		"with freshclam or set databases\n"},
 	    {"filter antivirus { databases = \"@/file\" }",
-		"t.conf: filter \"antivirus\": signature folder @/file cannot be read (Not a "
+		"t.conf:7: filter \"antivirus\": signature folder @/file cannot be read (Not a "
 		"directory); make it readable\n"},
 	    {"filter attachment { hashes = \"@/file\" }", ""},
 	    {"filter attachment { hashes = \"@/none\" }",
-		"t.conf: filter \"attachment\": hashes @/none cannot be read (No such file or "
+		"t.conf:7: filter \"attachment\": hashes @/none cannot be read (No such file or "
 		"directory); make it readable, one SHA-256 sum a line\n"},
 	    {"domain \"b.example\" { gateway = gw recipients = \"file:@/rcpt\" }", ""},
 	    {"domain \".b.example\" { gateway = gw recipients = \"file:@/none\" }",
-		"t.conf: domain \".b.example\": recipients @/none cannot be read (No such file or "
+		"t.conf:7: domain \".b.example\": recipients @/none cannot be read (No such file "
+		"or "
 		"directory); make it readable, one address a line\n"},
 	    {"domain \"b.example\" { gateway = gw recipients = \"file:@/rcpt_dir\" }",
-		"t.conf: domain \"b.example\": recipients @/rcpt_dir is not a file; name one\n"},
+		"t.conf:7: domain \"b.example\": recipients @/rcpt_dir is not a file; name one\n"},
 	    {VERIFY("ca.pem"), ""},
 	    {"gateway b { server \"a:25\" { } tls = may }", ""},
-	    {VERIFY("none"),
-		"t.conf: gateway \"b\": ca @/none cannot be read (No such file or directory); make "
-		"it readable\n"},
-	    {VERIFY("file"), "t.conf: gateway \"b\": ca @/file has no certificate; name a PEM file "
-			     "of authorities\n"},
-	    {VERIFY("broken.pem"), "t.conf: gateway \"b\": ca @/broken.pem has a certificate that "
-				   "cannot be read; name "
-				   "a PEM file of authorities\n"},
+	    {VERIFY("none"), "t.conf:7: gateway \"b\": ca @/none cannot be read (No such file or "
+			     "directory); make "
+			     "it readable\n"},
+	    {VERIFY("file"),
+		"t.conf:7: gateway \"b\": ca @/file has no certificate; name a PEM file "
+		"of authorities\n"},
+	    {VERIFY("broken.pem"),
+		"t.conf:7: gateway \"b\": ca @/broken.pem has a certificate that "
+		"cannot be read; name "
+		"a PEM file of authorities\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -161,10 +165,10 @@ test_own_dirs(void **state)
 
 	add_with_dir(&text, *state, BASE "state_dir = \"@/none/state\" run_dir = \"@/file\"\n");
 	add_with_dir(&expected, *state,
-	    "t.conf: state_dir: the parent @/none of @/none/state does not exist; make it or "
+	    "t.conf:6: state_dir: the parent @/none of @/none/state does not exist; make it or "
 	    "choose "
 	    "another state_dir\n"
-	    "t.conf: run_dir: @/file is not a directory; choose another or remove it\n");
+	    "t.conf:6: run_dir: @/file is not a directory; choose another or remove it\n");
 	c = config_of(buf_span(&text));
 	assert_int_equal(config_check_machine(c, &errors), -E_CONFIG);
 	assert_int_equal(errors.n, 2);

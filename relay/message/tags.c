@@ -57,10 +57,8 @@ tags_add(struct buf *to, const struct tag_line *tag)
 	add_word(to, tag->by);
 	(void)buf_add_str(to, "; score=");
 	(void)tags_add_score(to, tag->score_milli);
-	if (tag->why.n > 0) {
-		(void)buf_add_str(to, "; why=");
-		add_quoted(to, tag->why);
-	}
+	(void)buf_add_str(to, "; why=");
+	add_quoted(to, tag->why);
 	return buf_add_str(to, "\r\n");
 }
 

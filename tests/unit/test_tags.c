@@ -46,7 +46,7 @@ fields(void **state)
 	assert_true(
 	    span_eq(buf_span(&out), SPAN("X-Postern-Tag: bulk; by=content; score=2.5; "
 					 "why=\"say \\\"x\\\\y\\\"??X-Spam-Flag: NO???\"\r\n"
-					 "X-Postern-Tag: a?b?c??; by=x?y; score=0\r\n"
+					 "X-Postern-Tag: a?b?c??; by=x?y; score=0; why=\"\"\r\n"
 					 "X-Postern-Verdict: tag; score=-1.5; id=01JD\r\n"
 					 "X-Postern-Verdict: pass; score=0; id=01JE\r\n"
 					 "X-Spam-Flag: YES\r\n")));

@@ -84,7 +84,7 @@ class Rbldnsd:
                 ["/usr/sbin/rbldnsd", "-n", "-b", f"127.0.0.1/{self.port}", *specs],
                 stdout=log, stderr=log, cwd=self.folder, **tree.plain_user(), **self.popen)
         first = f"2.0.0.127.{next(iter(self.zones))}" if self.zones else f"test.{next(iter(self.domains))}"
-        wait_until(lambda: query(self.port, first, patience_s=0.3), "rbldnsd to answer", 15)
+        wait_until(lambda: query(self.port, first, patience_s=0.3), "rbldnsd to answer")
         return self
 
     def stop(self):

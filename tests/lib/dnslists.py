@@ -15,7 +15,7 @@ from waiting import wait_until
 TYPE_A, TYPE_SOA, TYPE_PTR = 1, 6, 12
 
 
-def query(port, name, kind=TYPE_A, patience_s=1.0):
+def query(port, name, kind=TYPE_A, patience_s=20.0):
     """Addresses of one A query to 127.0.0.1; None when no answer came."""
     question = b"".join(bytes([len(p)]) + p.encode("ascii") for p in name.split(".")) + b"\0"
     packet = struct.pack(">HHHHHH", 0x4242, 0x0100, 1, 0, 0, 0) + question + struct.pack(">HH", kind, 1)

@@ -51,8 +51,8 @@ class Settings:
         self.recipients = None  # file with the recipients of example.org; None: any
         self.domains = ""       # further domain sections
         self.dns_port = None    # None: a port where nobody answers
-        self.dns_timeout = "2s"
-        self.banner_wait = "1s"
+        self.dns_timeout = "20s"  # never met where somebody answers, on a busy machine either
+        self.banner_wait = "20s"
         self.dns = ""           # further words of dns
         self.antivirus = ""     # further words of the filter "antivirus"
         self.retry = "1s, 1s, 2s"

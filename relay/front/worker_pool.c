@@ -104,17 +104,19 @@ filter_failed(struct worker_pool *p, const struct scan *s, size_t i)
 static void
 scan_lost(struct worker_pool *p, struct scan *s, int filter)
 {
+	bool is_known = filter >= 0 && (size_t)filter < s->flow->n_filters;
+
 	if (s->only != 0) {
-		scan_end(s, NULL, filter >= 0 && s->only == 1U << filter ? s->only : UINT32_MAX);
+		scan_end(s, NULL, is_known && s->only == 1U << filter ? s->only : UINT32_MAX);
 		return;
 	}
-	if (filter >= 0 && (size_t)filter < s->flow->n_filters)
+	if (is_known)
 		filter_failed(p, s, (size_t)filter);
 	if (++s->n_deaths >= POOL_DEATHS_MAX) {
 		scan_end(s, NULL, UINT32_MAX);
 		return;
 	}
-	if (filter >= 0 && (size_t)filter < s->flow->n_filters) {
+	if (is_known) {
 		uint32_t bit = 1U << filter;
 
 		if (s->deaths & bit)

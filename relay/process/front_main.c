@@ -250,7 +250,7 @@ report_filter(void *arg, const struct conf_filter *filter, bool is_over)
 	role_problem(arg, name, what,
 	    is_over ? NULL
 		    : "look for \"worker died\" and for this filter in the log; it is tried again "
-		      "with the next mail after its pause");
+		      "by itself after its pause");
 }
 
 /* NULL: perhaps any of them. */

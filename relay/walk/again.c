@@ -30,6 +30,7 @@ struct hold_job {
 	uint64_t size, section, n_read;
 	uint32_t *asked; /* indexes of recipients */
 	size_t n_asked;
+	uint32_t next;               /* who is asked about after them; 0: nobody */
 	char part[SPOOL_ID_MAX + 1]; /* as in struct held */
 	bool is_last;
 	struct timer *timer;
@@ -269,9 +270,13 @@ static void
 list_asked(struct hold_job *j, const struct queue_entry *e)
 {
 	j->asked = mem_array(e->n_rcpts, sizeof(*j->asked));
-	for (size_t i = 0; i < e->n_rcpts; i++) {
+	for (size_t i = e->hold.next; i < e->n_rcpts && j->next == 0; i++) {
 		if (!rcpt_awaits_filter(e, &e->rcpts[i]))
 			continue;
+		if (e->hold.most > 0 && j->n_asked == e->hold.most) {
+			j->next = (uint32_t)i;
+			continue;
+		}
 		if (j->n_asked == 0)
 			j->copy = rcpt_copy(e, &e->rcpts[i]); /* of all of them it is the same */
 		j->asked[j->n_asked++] = (uint32_t)i;
@@ -288,6 +293,7 @@ list_asked(struct hold_job *j, const struct queue_entry *e)
 static void
 name_part(struct hold_job *j, const struct queue_entry *e)
 {
+	size_t n_left = 0;
 	unsigned n = 1;
 
 	j->is_last = true;
@@ -295,10 +301,12 @@ name_part(struct hold_job *j, const struct queue_entry *e)
 		const struct queue_rcpt *r = &e->rcpts[i];
 
 		n += r->state == RCPT_MOVED;
-		if (r->state == RCPT_QUARANTINED || r->state == RCPT_RELAYED ||
-		    (rcpt_is_open(r) && !rcpt_awaits_filter(e, r)))
+		n_left += rcpt_is_open(r);
+		if (r->state == RCPT_QUARANTINED || r->state == RCPT_RELAYED)
 			j->is_last = false;
 	}
+	if (n_left > j->n_asked)
+		j->is_last = false;
 	(void)snprintf(j->part, sizeof(j->part), "%.*s-H%u", (int)SPOOL_ID_MAX - 12, e->id,
 	    n); /* ids of our own making are far shorter than the maximum */
 }
@@ -470,6 +478,7 @@ finish(struct hold_job *j, struct queue_entry *e)
 {
 	struct delivery *d = j->d;
 	int64_t wait_ms = settle_retry_after(d, e->hold.tries);
+	uint32_t next = e->hold.deaths < HOLD_DEATHS_MAX ? j->next : 0;
 
 	for (size_t i = 0; i < j->n_asked; i++) {
 		if (j->is_discarded[i])
@@ -478,7 +487,10 @@ finish(struct hold_job *j, struct queue_entry *e)
 			rcpt_set(&e->rcpts[j->asked[i]], RCPT_MOVED, (struct span){0});
 	}
 	job_free(j);
-	hold_wait_for(d, e, wait_ms);
+	if (next > 0)
+		hold_go_on(d, e, next, e->hold.most);
+	else
+		hold_wait_for(d, e, wait_ms);
 	settle_entry(d, e); /* its note, or its end, before anything else happens */
 }
 
@@ -568,7 +580,8 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 	}
 	timer_cancel(&j->timer);
 	(void)span_copy(entry_waits_for(e), filter, sizeof(filter)); /* as long as it may be */
-	count_try(e);
+	if (e->hold.next == 0)
+		count_try(e); /* all rounds of it are one */
 	keep(j, e, &r);
 	if (r.is_deadly)
 		count_death(e);
@@ -588,6 +601,24 @@ again_put_back(struct delivery *d, uint64_t life, uint64_t job)
 
 	if (j != NULL)
 		put_off(j, entry_of(j));
+}
+
+void
+again_split(struct delivery *d, uint64_t life, uint64_t job)
+{
+	struct hold_job *j = job_of(d, life, job);
+	struct queue_entry *e = j != NULL ? entry_of(j) : NULL;
+	uint32_t half;
+
+	if (e == NULL)
+		return;
+	half = (uint32_t)j->n_asked / 2;
+	if (half == 0) {
+		put_off(j, e); /* one always fits; that front knows no better */
+		return;
+	}
+	job_free(j);
+	hold_go_on(d, e, e->hold.next, half);
 }
 
 void

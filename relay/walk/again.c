@@ -26,6 +26,7 @@ struct hold_job {
 	char about[SPOOL_ID_MAX + 1];
 	uint64_t serial;
 	int fd;
+	bool is_checked;               /* its bytes are as they were written */
 	const struct queue_copy *copy; /* whose header section it is; the entry's */
 	uint64_t size, section, n_read;
 	uint32_t *asked; /* indexes of recipients */
@@ -250,6 +251,25 @@ ask_front(struct hold_job *j, struct queue_entry *e)
 	loop_timer(d->loop, &j->timer, patience_ms(d), on_no_answer, j);
 }
 
+static void on_step(void *arg);
+
+/* Before anybody sees a byte of it.  False: another turn goes on, or it is over. */
+static bool
+is_sound(struct hold_job *j, struct queue_entry *e)
+{
+	struct delivery *d = j->d;
+	int r = j->is_checked ? 0 : spool_verify(d->spool, e->msg);
+
+	j->is_checked = r == 0;
+	if (r == -E_AGAIN) {
+		loop_timer(d->loop, &j->timer, 0, on_step, j);
+	} else if (r < 0) {
+		job_free(j);
+		hold_damaged(d, e);
+	}
+	return r == 0;
+}
+
 static void
 on_step(void *arg)
 {
@@ -258,6 +278,8 @@ on_step(void *arg)
 
 	if (e == NULL)
 		job_free(j);
+	else if (!is_sound(j, e))
+		return;
 	else if (read_some(j, e) < 0)
 		wait_again(j, HOLD_AGAIN_MS); /* the disk, or no memory */
 	else if (j->n_read < j->size)
@@ -351,11 +373,6 @@ again_begin(struct delivery *d, struct queue_entry *e)
 	}
 	if (!spool_has_room(d->spool, j->size + COMMIT_HEADER_MAX)) {
 		put_off(j, e); /* its filters would run for nothing */
-		return;
-	}
-	if (spool_verify(d->spool, e->msg) < 0) {
-		job_free(j);
-		hold_damaged(d, e);
 		return;
 	}
 	j->fd = memfd_create("held", MFD_CLOEXEC | MFD_ALLOW_SEALING);

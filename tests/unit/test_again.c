@@ -522,6 +522,7 @@ test_damaged(void **state)
 	assert_held();
 	assert_int_equal(fake_quarantine.n, 0);
 	fake_spool.messages[0].is_damaged = false;
+	fake_spool.messages[0].verify_steps = 5; /* large, too */
 	set_clock(HOUR_MS);
 	retry();
 	assert_int_equal(front.n, 1);

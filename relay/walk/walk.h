@@ -336,6 +336,7 @@ void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd);
  * commit's recipients its index in the transaction; one whose message is stripped is there twice. */
 void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked);
 void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
+void refilter_split(struct session *s); /* too many recipients for one answer */
 struct span refilter_received(const struct session *s);
 struct span refilter_tls(const struct session *s);
 /* The id that what goes on will have, when some are held again (`some_stay`) or nobody is. */

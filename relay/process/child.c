@@ -124,6 +124,19 @@ child_send_secrets(struct child *c)
 }
 
 static void
+send_tickets(struct child *c)
+{
+	const struct shared_fds *tickets = &c->supervisor->tickets;
+	int fds[CHANNEL_FDS] = {-1, -1};
+
+	if (c->role != ROLE_KEY && c->role != ROLE_FRONT)
+		return;
+	fds[0] = dup(c->role == ROLE_KEY ? tickets->write : tickets->read);
+	if (fds[0] >= 0)
+		channel_send(c->channel, ROLE_TICKETS, 0, (struct span){0}, fds);
+}
+
+static void
 send_listener(struct child *c, const struct listener *l)
 {
 	int fds[CHANNEL_FDS] = {dup(l->fd), -1};
@@ -312,6 +325,7 @@ child_start(struct child *c)
 	send_config(c);
 	child_send_policy(c);
 	child_send_secrets(c);
+	send_tickets(c);
 	send_listeners(c);
 	for (int i = 0; i < PLACES; i++)
 		child_pair(c, &c->supervisor->children[i]);

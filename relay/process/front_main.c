@@ -7,6 +7,7 @@
 #include "relay/base/log.h"
 #include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
+#include "relay/ipc/shared.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
@@ -317,13 +318,19 @@ lost_key(void *arg)
 static int
 front_prepare(struct role *role, struct err *err)
 {
+	void *tickets;
+
 	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
 	domain_prepare();
 	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
 		return -err->code;
-	front.tickets = tls_tickets_new();
+	tickets = shared_map(role->tickets, TLS_TICKETS_BYTES, false);
+	role->tickets = -1;
+	if (tickets == NULL)
+		return err_set(err, E_IO, "the supervisor sent no table of ticket keys");
+	front.tickets = tls_tickets_over(tickets);
 	return 0;
 }
 

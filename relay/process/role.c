@@ -170,6 +170,8 @@ receive_start(struct role *role, struct start *start)
 			take_policy(role, &m);
 		else if (m.type == ROLE_SECRETS)
 			take_secrets(role, &m);
+		else if (m.type == ROLE_TICKETS)
+			role->tickets = take_fd(&m);
 		else if (m.type == ROLE_LISTENER || m.type == ROLE_PEER)
 			keep_early(start, &m);
 		else if (m.type == ROLE_GO)
@@ -320,7 +322,8 @@ int
 role_main(const struct role_ops *ops, int argc, char **argv)
 {
 	static struct start start;
-	struct role role = {.ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX), .secrets = -1};
+	struct role role = {
+	    .ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX), .secrets = -1, .tickets = -1};
 	struct sandbox_path paths[ROLE_PATHS_MAX] = {0};
 	enum sandbox_kind kind = role_kinds[ops->id];
 	struct err err = {0};

@@ -56,6 +56,7 @@ struct role {
 	uint64_t policy_version;
 	struct channel *control;
 	int secrets; /* key: a sealed bundle of keys and users (material.h); -1: taken */
+	int tickets; /* key and front: the table of tickets.h (shared.h); -1: taken */
 	void *self;  /* the role's own state */
 };
 

@@ -12,6 +12,7 @@
 #include "relay/process/successor.h"
 #include "relay/process/supervisor.h"
 #include "relay/process/trial.h"
+#include "relay/tls/tickets.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -144,6 +145,14 @@ enter_sandbox(struct supervisor *s)
 		die("%s", err.text);
 }
 
+/* What several roles share lives as long as we do: it outlasts each of them. */
+static void
+make_shared(struct supervisor *s)
+{
+	if (shared_make("tickets", TLS_TICKETS_BYTES, &s->tickets) < 0)
+		die("no memory to share: %m; mount /proc, or free some memory");
+}
+
 static void
 offer_console(struct supervisor *s)
 {
@@ -216,6 +225,7 @@ main(int argc, char **argv)
 	s->control = control_open(s, &err);
 	if (s->control == NULL)
 		die("%s", err.text);
+	make_shared(s);
 	enter_sandbox(s);
 	watch_signals(s);
 	offer_console(s);

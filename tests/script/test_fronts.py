@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import ssl
+import subprocess
 import threading
 import unittest
 
@@ -11,6 +12,7 @@ import certs
 import mail
 import smtp
 from case import FolderCase
+from ports import free_port
 from relay import kill_hard
 from waiting import wait_until
 
@@ -314,6 +316,50 @@ class Fronts(FolderCase):
         late.say("QUIT", 221)
         late.close()
         wait_until(lambda: self.status(relay)["front"]["memory_held"] == 0, "all memory to be counted out")
+
+    def resumption(self, relay, port, *words):
+        """One s_client: (front, resumed), as the log tells."""
+        seen = len(relay.events("tls"))
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *words],
+                              input=b"QUIT\r\n", capture_output=True, timeout=smtp.PATIENCE_S, check=False)
+        self.assertIn(b"\n221 ", done.stdout, done)
+        told = wait_until(lambda: relay.events("tls")[seen:], "the handshake in the log")
+        self.assertEqual(len(told), 1, told)
+        self.assertEqual(bool(told[0]["resumed"]), b"\nReused, " in done.stdout, (told, done))
+        return told[0]["role"], bool(told[0]["resumed"])
+
+    def meets_both(self, relay, port, *words):
+        """The kernel chooses a front by the source port: until both have been met, each time resumed."""
+        met = set()
+        for _ in range(60):  # 2^-59 to be wrong
+            front, is_resumed = self.resumption(relay, port, *words)
+            self.assertTrue(is_resumed, f"{front} knows no ticket; met so far: {met}")
+            met.add(front)
+            if len(met) == 2:
+                return
+        self.fail(f"only {met} of two fronts")
+
+    def test_tickets_are_good_at_all(self):
+        """Also after a front, the key role or all of them are others."""
+        port = free_port()
+        relay, _ = self.running(2, sections=certs.section(certs.Certificate(self.folder, "ec")) + f"""
+listen "submissions" {{ address = {{"127.0.0.1:{port}"}}  flow = "inbound"  tls = "implicit" }}
+""")
+        stores = [(version, self.path("session" + version)) for version in ("-tls1_2", "-tls1_3")]
+        for version, store in stores:
+            self.assertFalse(self.resumption(relay, port, version, "-sess_out", store)[1])
+            self.meets_both(relay, port, version, "-sess_in", store)
+        for pid in self.pids(relay, 2) + [relay.role("key")]:
+            kill_hard(pid)
+        self.pids(relay, 2)
+        self.all_up(relay, 2)
+        self.meets_both(relay, port, version, "-sess_in", store)
+        relay.settings.max_recipients = 99
+        relay.write()
+        self.assertEqual(relay.reload().status, 0)
+        self.all_up(relay, 2)
+        for version, store in stores:
+            self.meets_both(relay, port, version, "-sess_in", store)
 
     def test_tls_over_both(self):
         """Keys and passwords are asked of one process by several; certificates change in all of them."""

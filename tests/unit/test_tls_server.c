@@ -340,6 +340,80 @@ test_tickets(void **state)
 	}
 }
 
+/* Two that read one table, as fronts do: a ticket of one is good at the other; turned by a third. */
+static void
+test_tickets_of_another(void **state)
+{
+	static _Alignas(8) char table[TLS_TICKETS_BYTES];
+
+	(void)state;
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		struct tls_tickets *tickets[2] = {tls_tickets_over(table), tls_tickets_over(table)};
+		SSL_CTX *servers[2] = {serve(2, false, tickets[0]), serve(2, false, tickets[1])};
+		SSL_CTX *client = fake_client_ctx(NULL);
+		struct pair p = {0}, again = {0};
+		SSL_SESSION *session;
+
+		memset(table, 0, sizeof(table));
+		clock_fake(1000, 1700000000000);
+		assert_int_equal(tls_tickets_turn(table), TLS_TICKET_ROTATE_MS);
+		must(SSL_CTX_set_max_proto_version(client, version) == 1);
+		shake(&p, servers[0], client, "mx.example", NULL);
+		assert_true(p.is_done);
+		session = SSL_get1_session(p.client);
+		part(&p);
+		for (int turn = 0; turn < 4; turn++) {
+			clock_fake(1000 + turn * TLS_TICKET_ROTATE_MS, 1700000000000);
+			if (turn !=
+			    2) /* whoever turns is away: what is too old is so all the same */
+				(void)tls_tickets_turn(table); /* test_tickets_turn looks */
+			shake(&again, servers[1 - turn % 2], client, "mx.example", session);
+			assert_true(again.is_done);
+			assert_int_equal(tls_is_resumed(again.server), turn < 2);
+			part(&again);
+			again = (struct pair){0};
+		}
+		SSL_SESSION_free(session);
+		SSL_CTX_free(client);
+		for (int i = 0; i < 2; i++) {
+			tls_server_free(&servers[i]);
+			tls_tickets_free(&tickets[i]);
+		}
+	}
+	clock_fake(0, -1);
+}
+
+/* When the next key is due, and that one is wiped when its time is over. */
+static void
+test_tickets_turn(void **state)
+{
+	static const struct {
+		int64_t at_ms, due_ms;
+	} rows[] = {{1000, TLS_TICKET_ROTATE_MS}, {1000, TLS_TICKET_ROTATE_MS},
+	    {61000, TLS_TICKET_ROTATE_MS - 60000}, {1000 + TLS_TICKET_ROTATE_MS - 1, 1},
+	    {1000 + TLS_TICKET_ROTATE_MS, TLS_TICKET_ROTATE_MS},
+	    {1000 + 5 * (int64_t)TLS_TICKET_ROTATE_MS, TLS_TICKET_ROTATE_MS}};
+	static _Alignas(8) char table[TLS_TICKETS_BYTES];
+	static const char nothing[16];
+	char first[sizeof(table)];
+	size_t n_left = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		clock_fake(rows[i].at_ms, 1);
+		if (tls_tickets_turn(table) != rows[i].due_ms)
+			fail_msg("row %zu", i);
+		if (i == 0)
+			memcpy(first, table, sizeof(table));
+	}
+	for (size_t i = 0; i + 16 <= sizeof(table); i += 8)
+		for (size_t k = 0; k + 16 <= sizeof(table); k += 8)
+			n_left += memcmp(first + i, nothing, 16) != 0 &&
+				  memcmp(first + i, table + k, 16) == 0;
+	assert_int_equal(n_left, 0);
+	clock_fake(0, -1);
+}
+
 static void
 test_mistakes(void **state)
 {
@@ -378,6 +452,8 @@ main(void)
 	    cmocka_unit_test(test_key_is_away),
 	    cmocka_unit_test(test_reload_under_a_handshake),
 	    cmocka_unit_test(test_tickets),
+	    cmocka_unit_test(test_tickets_of_another),
+	    cmocka_unit_test(test_tickets_turn),
 	    cmocka_unit_test(test_mistakes),
 	};
 

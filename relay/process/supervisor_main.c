@@ -1,8 +1,10 @@
 /*
  * The supervisor's program: started by `postern run`, which passes "-c FILE" and the form of logs.
  */
+#include "policy/rate/tallies.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/base/rng.h"
 #include "relay/process/control_socket.h"
 #include "relay/process/folders.h"
 #include "relay/process/policy_source.h"
@@ -149,7 +151,12 @@ enter_sandbox(struct supervisor *s)
 static void
 make_shared(struct supervisor *s)
 {
-	if (shared_make("tickets", TLS_TICKETS_BYTES, &s->tickets) < 0)
+	int r = shared_make("tickets", TLS_TICKETS_BYTES, &s->tickets);
+
+	for (size_t i = 0; r == 0 && i < CONFIG_FRONTS_MAX; i++)
+		r = shared_make("tallies", TALLIES_BYTES, &s->tallies[i]);
+	rng_bytes(s->tallies_secret, sizeof(s->tallies_secret));
+	if (r < 0)
 		die("no memory to share: %m; mount /proc, or free some memory");
 }
 

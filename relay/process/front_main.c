@@ -351,7 +351,7 @@ front_prepare(struct role *role, struct err *err)
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
 	domain_prepare();
-	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
+	if (remote_key_setup(&key_client_asker, front.keys, err) < 0)
 		return -err->code;
 	tickets = shared_map(role->tickets, TLS_TICKETS_BYTES, false);
 	role->tickets = -1;

@@ -62,7 +62,7 @@ struct front {
 	struct key_client *keys;
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
-	struct guesses *guesses;
+	struct tallies *tallies; /* shared with the other fronts: limits, clients, failed sign-ins */
 	struct limits *limits;
 	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */

@@ -108,6 +108,7 @@ max_idle = 5s
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = {pem}
 smtpd_tls_key_file = {key}
+postscreen_tls_security_level = may
 postscreen_access_list = cidr:{folder}/conf/screen
 postscreen_denylist_action = drop
 postscreen_greet_wait = 1s

@@ -2,7 +2,7 @@
  * front_load - clients that come and go, for what front costs without a message.
  *
  *     front_load --to 127.0.0.1:PORT --how sessions|refused|handshakes [--sessions N] [--count N]
- *     front_load --to 127.0.0.1:PORT --how idle|idle-tls --sessions N [--at-once N]
+ *     front_load --to 127.0.0.1:PORT --how idle|idle-tls --sessions N [--first N] [--at-once N]
  *
  * sessions: banner, EHLO, QUIT, 221.  refused: a banner that is 421, 521 or 554.  handshakes: STARTTLS
  * and a full handshake, after which the client is gone.  So many at once as --sessions says, --count in
@@ -10,9 +10,11 @@
  * soon: of 127.2.0.0/16 who is to be refused, of 127.1.0.0/16 all others.  Ends with one line of JSON: count,
  * seconds, rate, others (visits that went another way, which are none of the count).
  *
- * idle: opens its sessions, says EHLO, prints "ready N" for those that were greeted, and holds them until
- * its standard input ends.  idle-tls: says STARTTLS too, and EHLO again inside.  --at-once: that
- * many are opened at the same time.
+ * idle: opens its sessions, says EHLO in each, prints "ready N" when N were greeted, and holds them.
+ * idle-tls: says STARTTLS too, and EHLO again inside.  With --first it opens so many and prints that,
+ * and goes on to all of them when its standard input says a line.  Each further line is answered with
+ * "held N" where all are still open; with the end of the input it ends.  --at-once: that many are opened
+ * at the same time.
  */
 #include "relay/base/err.h"
 #include "relay/base/ip.h"
@@ -54,8 +56,8 @@ struct visit {
 static struct loop *loop;
 static struct sockaddr_in server;
 static enum how how;
-static uint64_t n_sessions = 20, n_at_once = AT_ONCE, n_count = 1000, n_begun, n_done, n_others,
-		n_open;
+static uint64_t n_sessions = 20, n_at_once = AT_ONCE, n_first, n_goal, n_count = 1000, n_begun,
+		n_done, n_others, n_open;
 static SSL_CTX *ctx;
 static struct visit *visits;
 
@@ -103,9 +105,9 @@ hold(struct visit *v)
 {
 	v->step = STEP_HELD;
 	n_done++;
-	if (n_begun < n_sessions)
+	if (n_begun < n_goal)
 		begin(&visits[n_begun]);
-	else if (n_done == n_sessions)
+	else if (n_done == n_goal)
 		loop_stop(loop);
 }
 
@@ -230,7 +232,7 @@ begin(struct visit *v)
 	struct sockaddr_in own = {.sin_family = AF_INET};
 	uint64_t number = n_begun;
 
-	if (n_begun == (is_idle() ? n_sessions : n_count)) {
+	if (n_begun == (is_idle() ? n_goal : n_count)) {
 		if (!is_idle() && --n_open == 0)
 			loop_stop(loop);
 		return;
@@ -294,7 +296,7 @@ parse_options(int argc, char **argv)
 	static const struct option longs[] = {{"to", required_argument, NULL, 't'},
 	    {"sessions", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'c'},
 	    {"how", required_argument, NULL, 'h'}, {"at-once", required_argument, NULL, 'a'},
-	    {NULL, 0, NULL, 0}};
+	    {"first", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 't')
@@ -303,6 +305,8 @@ parse_options(int argc, char **argv)
 			set_number(&n_sessions, SESSIONS_MAX, optarg);
 		else if (c == 'c')
 			set_number(&n_count, COUNT_MAX, optarg);
+		else if (c == 'f')
+			set_number(&n_first, SESSIONS_MAX, optarg);
 		else if (c == 'a')
 			set_number(&n_at_once, SESSIONS_MAX, optarg);
 		else if (c == 'h')
@@ -326,6 +330,38 @@ more_descriptors(void)
 		die("%" PRIu64 " sessions need as many descriptors", n_sessions);
 }
 
+/* So many in all. */
+static void
+open_idle(uint64_t goal)
+{
+	uint64_t left = goal - n_begun;
+
+	n_goal = goal;
+	for (uint64_t i = left < n_at_once ? left : n_at_once; i > 0; i--)
+		begin(&visits[n_begun]);
+	loop_run(loop);
+	printf("ready %" PRIu64 "\n", n_done);
+	(void)fflush(stdout); /* who reads it sees the end otherwise */
+}
+
+static void
+stay_idle(void)
+{
+	char line[16];
+
+	if (n_first > 0 && n_first < n_sessions) {
+		open_idle(n_first);
+		if (fgets(line, sizeof(line), stdin) == NULL)
+			return;
+	}
+	open_idle(n_sessions);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		loop_turn(loop, 0); /* one that was closed would be told */
+		printf("held %" PRIu64 "\n", n_done);
+		(void)fflush(stdout); /* as above */
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -336,20 +372,15 @@ main(int argc, char **argv)
 	visits = mem_alloc(n_sessions * sizeof(*visits));
 	ctx = SSL_CTX_new(TLS_client_method());
 	loop = loop_new();
-	n_open = is_idle() && n_sessions > n_at_once ? n_at_once : n_sessions;
-	started = now_s();
-	for (uint64_t i = 0, first = n_open; i < first; i++)
-		begin(&visits[i]);
-	loop_run(loop);
 	if (is_idle()) {
-		char byte;
-
-		printf("ready %" PRIu64 "\n", n_done);
-		(void)fflush(stdout); /* who reads it sees the end otherwise */
-		while (read(STDIN_FILENO, &byte, 1) > 0)
-			;
+		stay_idle();
 		return EXIT_OK;
 	}
+	n_open = n_sessions;
+	started = now_s();
+	for (uint64_t i = 0; i < n_sessions; i++)
+		begin(&visits[i]);
+	loop_run(loop);
 	printf("{\"count\":%" PRIu64 ",\"seconds\":%.6f,\"rate\":%.1f,\"others\":%" PRIu64 "}\n",
 	    n_done, now_s() - started, (double)n_done / (now_s() - started), n_others);
 	return EXIT_OK; /* everything else ends with the process */

@@ -16,6 +16,7 @@
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
 #include "relay/front/farewell.h"
+#include "relay/front/files.h"
 #include "relay/front/guesses.h"
 #include "relay/front/canary_watch.h"
 #include "relay/front/grey_client.h"
@@ -220,6 +221,8 @@ _Static_assert(sizeof(struct session) <= WALK_SESSION_BYTES, "a waiting session 
 /* Whether sessions of this peer count as its own: those of our host and of who speaks for others
  * (XCLIENT) do not. */
 bool session_is_counted(const struct ip *peer, const struct conf_listen *listen);
+/* How many sessions there may be now: fewer where messages have taken the descriptors. */
+size_t session_room(const struct front *f);
 void session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen);
 /* Who is connected, once that is known: it counts. */
 void session_set_peer(struct session *s, const struct ip *peer);

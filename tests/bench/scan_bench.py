@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
 import tree  # noqa: E402
 import scan_corpus  # noqa: E402
+from figures import spread  # noqa: E402
 from scan_role import renewal_text, role_figures, role_text, watch_renewal  # noqa: E402
 from scan_servers import CORES, Loop, MilterPostfix, Scanner  # noqa: E402
 from servers import fresh_folder  # noqa: E402
@@ -63,11 +64,6 @@ def rounds(servers, sink, corpus, messages):
             n = messages // 5 if isinstance(server, MilterPostfix) else messages
             results[server.name].append(measure(server, sink, corpus, n))
     return results
-
-
-def spread(values, digits):
-    form = f"{{:,.{digits}f}}"
-    return "{} ({}-{})".format(*(form.format(f(values)) for f in (statistics.median, min, max)))
 
 
 def to_loop(results, name, key="rate"):

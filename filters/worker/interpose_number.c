@@ -7,7 +7,6 @@
  * of interpose.c; what is not such a number is left to libc.
  */
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,35 +23,35 @@ int number_rest_c99(const char *s, const char *format, va_list ap) __asm__("__is
 
 enum { DIGITS_MAX = 9 }; /* any number of so many fits */
 
-/* Not for blanks before it, a sign, or more digits. */
-static bool
-number_read(const char *s, unsigned *out)
+/* -1: something else than digits, blanks before them or a sign included, or too many. */
+static long
+number_read(const char *s)
 {
-	unsigned n = 0;
+	long n = 0;
 	int i = 0;
 
-	for (; i < DIGITS_MAX && s[i] >= '0' && s[i] <= '9'; i++)
-		n = n * 10 + (unsigned)(s[i] - '0');
-	if (i == 0 || (s[i] >= '0' && s[i] <= '9'))
-		return false;
-	*out = n;
-	return true;
+	for (; s[i] >= '0' && s[i] <= '9'; i++) {
+		if (i == DIGITS_MAX)
+			return -1;
+		n = n * 10 + (s[i] - '0');
+	}
+	return i > 0 ? n : -1;
 }
 
-#define DEFINE_SSCANF(name, rest)                                    \
-	int name(const char *s, const char *format, ...)             \
-	{                                                            \
-		unsigned n;                                          \
-		va_list ap;                                          \
-		int r = 1;                                           \
-                                                                     \
-		va_start(ap, format);                                \
-		if (strcmp(format, "%u") == 0 && number_read(s, &n)) \
-			*va_arg(ap, unsigned *) = n;                 \
-		else                                                 \
-			r = rest(s, format, ap);                     \
-		va_end(ap);                                          \
-		return r;                                            \
+#define DEFINE_SSCANF(name, rest)                                         \
+	int name(const char *s, const char *format, ...)                  \
+	{                                                                 \
+		long n = strcmp(format, "%u") == 0 ? number_read(s) : -1; \
+		va_list ap;                                               \
+		int r = 1;                                                \
+                                                                          \
+		va_start(ap, format);                                     \
+		if (n >= 0)                                               \
+			*va_arg(ap, unsigned *) = (unsigned)n;            \
+		else                                                      \
+			r = rest(s, format, ap);                          \
+		va_end(ap);                                               \
+		return r;                                                 \
 	}
 
 DEFINE_SSCANF(number_sscanf, number_rest)

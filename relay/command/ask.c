@@ -164,7 +164,7 @@ ask_and_print(const struct command_line *line, const char *const *words, size_t 
 	if (config == NULL)
 		return EXIT_CONFIG;
 	status = ask_relay(config, words, n_words, &answer);
-	if (line->is_json || print == NULL)
+	if (line->is_json)
 		printf("%.*s", (int)answer.n, answer.n ? answer.p : "");
 	else if (answer.n > 0)
 		print(buf_span(&answer));

@@ -19,7 +19,7 @@ int ask_relay(
 int ask_relay_each(const struct config *config, const char *const *words, size_t n_words,
     void (*take)(void *arg, struct span piece), void *arg);
 /*
- * Asks by the configuration of the command line and prints the answer: as it came with --json or without a printer, else
+ * Asks by the configuration of the command line and prints the answer: as it came with --json, else
  * by `print`.  What was answered before a failure is printed too: one probe of several.  Returns an exit status.
  */
 int ask_and_print(const struct command_line *line, const char *const *words, size_t n_words,

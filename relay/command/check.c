@@ -33,16 +33,16 @@ check_rest(const struct config *config, uint64_t *version, struct buf *errors)
 	return is_fine;
 }
 
-static void
-print_json(bool is_fine, uint64_t version, struct span errors)
+void
+command_print_check(bool is_fine, const uint64_t *version, struct span errors)
 {
 	struct buf b = BUF_INIT(6 * ERRORS_MAX + 64); /* an escape has six bytes */
 	struct json j = {.to = &b};
 
 	json_open(&j, NULL, '{');
 	json_bool(&j, "ok", is_fine);
-	if (is_fine)
-		json_int(&j, "policy_version", (int64_t)version);
+	if (is_fine && version != NULL)
+		json_int(&j, "policy_version", (int64_t)*version);
 	json_open(&j, is_fine ? "warnings" : "errors", '[');
 	while (errors.n > 0)
 		json_text(&j, NULL, span_cut(&errors, '\n'));
@@ -66,7 +66,7 @@ command_check(const struct command_line *line)
 	is_fine = config != NULL && check_rest(config, &version, &errors);
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
 	if (line->is_json)
-		print_json(is_fine, version, buf_span(&errors));
+		command_print_check(is_fine, &version, buf_span(&errors));
 	else if (is_fine)
 		printf("%s is fine; policy version %llu\n", line->config_file,
 		    (unsigned long long)version);

@@ -205,16 +205,25 @@ command_status(const struct command_line *line)
 	return ask_and_print(line, words, 1, print_status);
 }
 
+/* What the relay says is what is wrong, a line each. */
 int
 command_reload(const struct command_line *line)
 {
 	static const char *const words[] = {"reload"};
+	struct buf answer = BUF_INIT(0);
+	struct config *config;
 	int status;
 
 	if (line->n_words > 0)
 		return command_fail(EXIT_USAGE, "reload takes no further words");
-	status = ask_and_print(line, words, 1, NULL);
-	if (status == EXIT_OK && line->is_json)
-		printf("{\"ok\":true}\n");
+	config = command_config(line, NULL);
+	if (config == NULL)
+		return EXIT_CONFIG;
+	status = ask_relay(config, words, 1, &answer);
+	fprintf(stderr, "%.*s", (int)answer.n, answer.n ? answer.p : "");
+	if (line->is_json && (status == EXIT_OK || status == EXIT_CONFIG))
+		command_print_check(status == EXIT_OK, NULL, buf_span(&answer));
+	buf_free(&answer);
+	config_free(&config);
 	return status;
 }

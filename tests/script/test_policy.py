@@ -305,6 +305,15 @@ class Import(FolderCase):
             self.assertEqual(smtp.send(relay.port, mail.plain(), client=client).code, code, client)
         done = relay.command("policy", "import", "-", stdin="reject client list:nosuch\n")
         self.assertEqual(done.status, 1, done)
+        os.unlink(os.path.join(relay.state, "lists", "drop.txt"))
+        done = relay.command("reload", "--json")
+        self.assertEqual(done.status, 78, done)
+        self.assertIs(done.json["ok"], False)
+        self.assertTrue(done.json["errors"][0].startswith("policy:1: list:drop: "), done)
+        done = relay.command("reload")
+        self.assertEqual((done.status, done.out), (78, ""), done)
+        self.assertIn("policy:1: list:drop: ", done.err)
+        self.assertEqual(smtp.send(relay.port, mail.plain(), client="192.0.2.7").code, 550)
 
 
 class RegexLimit(FolderCase):

@@ -14,12 +14,15 @@ import mail
 import plugins
 import signatures
 import smtp
+import tree
 from case import FolderCase
 from relay import Relay, Settings
 from waiting import wait_until
 
 # What the client hears, and what the gateway must see where it gets the mail at all.
 ACTIONS = {"tempfail": 451, "tag": 250, "quarantine": 250}
+# Two workers hang for so long each; the next message must not take as long on a busy machine.
+DEADLINE = "2s" if tree.is_sanitized() else "1s"
 
 
 class Matrix(FolderCase):
@@ -51,7 +54,7 @@ class Plugin(Matrix):
         folder = plugins.trouble(self.folder)
         relay, gateway = self.pair(
             filters=("trouble",),
-            sections=f'plugins = "{folder}"\nfilter "trouble" {{ failure = "{action}"  deadline = 700ms  '
+            sections=f'plugins = "{folder}"\nfilter "trouble" {{ failure = "{action}"  deadline = {DEADLINE}  '
                      f'max_failures = 1000 }}')
         roles = relay.roles()
         for kind in plugins.KINDS:
@@ -93,7 +96,7 @@ class Breaker(Matrix):
                      f'filter "trouble" {{ failure = "tag"  deadline = {deadline}  max_failures = 2  pause = 1s }}')
 
     def test_open_and_back(self):
-        relay, gateway = self.frail("1s")
+        relay, gateway = self.frail(DEADLINE)
 
         def problems():
             return [p["what"] for p in relay.command("status", "--json").json["problems"] if "trouble" in p["what"]]
@@ -174,7 +177,7 @@ class Antivirus(Matrix):
         self.assertTrue(relay.command("status", "--json").json["problems"])
         os.unlink(self.path("databases", "empty.ndb"))  # libclamav refuses the folder for its sake
         signatures.write(self.path("databases"))
-        wait_until(lambda: smtp.send(relay.port, mail.with_attachment(mail.eicar())).code == 550, "the signatures", 60)
+        wait_until(lambda: smtp.send(relay.port, mail.with_attachment(mail.eicar())).code == 550, "the signatures")
         gateway.wait_subject("held")  # filtered again
 
     def test_no_signatures_tempfail(self):

@@ -1,6 +1,7 @@
-/* The antivirus filter over a small database made here.  The interposed file calls are part of
+/* The antivirus filter over a small database made here.  The interposed calls are part of
  * what is tested, so they are linked into this program as into the filter role. */
 #include "filters/worker/interpose.c"
+#include "filters/worker/interpose_number.c"
 
 #include "tests/unit/filter_fixture.h"
 #include "filters/antivirus/canary.h"
@@ -460,10 +461,27 @@ test_loads_when_signatures_come(void **state)
 	(void)nftw(folder, fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* libclamav is linked so that what stands in for a call of libc is what it calls. */
+static void
+test_calls_reach_us(void **state)
+{
+	static const struct {
+		const char *name;
+		void *ours;
+	} rows[] = {{"fclose", fclose}, {"fflush", fflush}, {"mkdir", mkdir},
+	    {"sscanf", number_sscanf}, {"__isoc99_sscanf", number_sscanf_c99}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (dlsym(RTLD_DEFAULT, rows[i].name) != rows[i].ours)
+			fail_msg("libclamav calls libc's own %s", rows[i].name);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_calls_reach_us),
 	    cmocka_unit_test_setup(test_clean_stays_clean, setup),
 	    cmocka_unit_test_setup(test_plain, setup),
 	    cmocka_unit_test_setup(test_in_base64_part, setup),

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
 import tree  # noqa: E402
 import scan_corpus  # noqa: E402
+from figures import spread  # noqa: E402
 from scan_role import renewal_text, role_figures, role_text, watch_renewal  # noqa: E402
 from scan_servers import CORES, Loop, MilterPostfix, QuickLoop, Scanner  # noqa: E402
 from servers import fresh_folder  # noqa: E402
@@ -34,7 +35,7 @@ AIM = 0.9
 
 def send(server, corpus, n):
     words = [os.path.join(tree.BUILD, "tests", "smtp_load"), "--to", f"127.0.0.1:{server.port}", "--rcpt", "user@example.org",
-             "--sessions", str(SESSIONS), "--messages", str(n), "--reuse", "--corpus", corpus]
+             "--sessions", str(SESSIONS), "--messages", str(n), "--reuse", "--pipeline", "--corpus", corpus]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if done.returncode != 0:
         raise AssertionError(f"smtp_load at {server.title}: {done.stderr}")
@@ -63,11 +64,6 @@ def rounds(servers, sink, corpus, messages):
             n = messages // 5 if isinstance(server, MilterPostfix) else messages
             results[server.name].append(measure(server, sink, corpus, n))
     return results
-
-
-def spread(values, digits):
-    form = f"{{:,.{digits}f}}"
-    return "{} ({}-{})".format(*(form.format(f(values)) for f in (statistics.median, min, max)))
 
 
 def to_loop(results, name, key="rate"):

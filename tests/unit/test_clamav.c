@@ -332,6 +332,33 @@ test_malformed_is_told(void **state)
 	assert_true(chain_was_rough(s->f->run));
 }
 
+/* What libclamav only warns of is about the message: no sender can make the scanner look broken. */
+static void
+test_a_warning_is_no_failure(void **state)
+{
+	struct state *s = *state;
+
+	for (int is_bad = 0; is_bad < 2; is_bad++) {
+		const struct scan_result *r;
+		int i;
+
+		buf_clear(&s->mail);
+		(void)buf_add_str(&s->mail, "From: a@example.org\r\nMIME-Version: 1.0\r\n"
+					    "Content-Type: message/partial; id=\"x@y\"; "
+					    "number=1; total=2\r\n\r\nSubject: inner\r\n\r\n");
+		(void)buf_add_span(&s->mail, is_bad ? buf_span(&s->eicar) : SPAN("hello, you"));
+		r = scan(s);
+		i = fixture_outcome(s->f, r, "unscannable");
+		assert_true(i >= 0 || is_bad); /* it says no more when it has found something */
+		if (i >= 0)
+			assert_true(
+			    span_ends_nocase(r->outcomes[i].why, SPAN("cannot be scanned")));
+		assert_true(fixture_outcome(s->f, r, "malformed") >= 0);
+		assert_int_equal(fixture_outcome(s->f, r, "failure"), -1);
+		assert_int_equal(fixture_outcome(s->f, r, "infected") >= 0, is_bad);
+	}
+}
+
 static void
 test_no_folder_is_a_failure(void **state)
 {
@@ -448,6 +475,7 @@ main(void)
 	    cmocka_unit_test_setup(test_encrypted_zip, setup),
 	    cmocka_unit_test_setup(test_over_a_limit_is_unscannable, setup),
 	    cmocka_unit_test_setup(test_malformed_is_told, setup),
+	    cmocka_unit_test_setup(test_a_warning_is_no_failure, setup),
 	    cmocka_unit_test(test_clean_places),
 	    cmocka_unit_test_setup(test_found_again, setup),
 	    cmocka_unit_test_setup(test_text_is_scanned, setup),

@@ -549,8 +549,10 @@ on_names(void *arg, struct gateway *g)
 {
 	struct delivery *d = arg;
 
-	(void)g; /* the turn's end looks at all of them */
-	d->has_changed = true;
+	/* A new address counts as up: no server has to come up for the alarm to end. */
+	if (gateway_is_usable(g))
+		tell_usable(d, g);
+	d->has_changed = true; /* the turn's end looks at all gateways */
 }
 
 void

@@ -142,7 +142,7 @@ set_transaction(struct refilter *r, const struct held *h, int fd)
 	t->has_said_utf8 = t->is_utf8 = h->is_utf8;
 	t->sender = (enum sender_fact)h->facts.sender;
 	content_start(&t->content, s->front->config->hostname);
-	t->content.fd = fd;
+	content_adopt(&t->content, fd);
 	t->content.size = h->size;
 	t->content.header = h->section;
 	t->content.is_header_done = true;

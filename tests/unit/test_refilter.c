@@ -89,8 +89,9 @@ setup(void **state)
 	    .loop = loop, .config = &config, .spool = spool, .workers = workers, .lists = lists};
 	list_init(&front.sessions);
 	list_init(&front.refilters);
-	front.clients = clients_new();
-	front.limits = limits_new(&config);
+	front.tallies = tallies_new();
+	front.clients = clients_new(front.tallies, 0);
+	front.limits = limits_new(&config, front.tallies);
 	use_policy("");
 	channel_pair(ends);
 	spool_client_connect(spool, ends[0]);
@@ -108,6 +109,7 @@ teardown(void **state)
 	turn();
 	clients_free(&front.clients);
 	limits_free(&front.limits);
+	tallies_free(&front.tallies);
 	snapshot_release(&front.snapshot);
 	clock_fake(0, -1);
 	return 0;

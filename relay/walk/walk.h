@@ -63,7 +63,8 @@ struct front {
 	struct key_client *keys;
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
-	struct tallies *tallies; /* shared with the other fronts: limits, clients, failed sign-ins */
+	struct tallies
+	    *tallies; /* shared with the other fronts: limits, clients, failed sign-ins */
 	struct limits *limits;
 	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */

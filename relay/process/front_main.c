@@ -42,7 +42,7 @@ static struct policy_build *policy_build;
 static bool
 is_full(const struct front *f)
 {
-	return f->n_sessions >= f->sessions_max;
+	return f->n_sessions >= session_room(f);
 }
 
 /* Under a flood a line for each would cost more than the refusals. */
@@ -251,7 +251,7 @@ report_filter(void *arg, const struct conf_filter *filter, bool is_over)
 	role_problem(arg, name, what,
 	    is_over ? NULL
 		    : "look for \"worker died\" and for this filter in the log; it is tried again "
-		      "with the next mail after its pause");
+		      "by itself after its pause");
 }
 
 /* NULL: perhaps any of them. */
@@ -571,19 +571,19 @@ static const struct role_ops ops = {
 };
 
 /* Asked before the sandbox closes: inside it there is no such call. */
-static size_t
-sessions_max(void)
+static void
+look_at_limit(void)
 {
 	struct rlimit files;
 
-	return clients_sessions_max(
-	    getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : RLIM_INFINITY,
-	    WALK_SESSIONS_MAX);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		files_set_limit(files.rlim_cur);
+	front.sessions_max = files_sessions_max(WALK_SESSIONS_MAX);
 }
 
 int
 main(int argc, char **argv)
 {
-	front.sessions_max = sessions_max();
+	look_at_limit();
 	return role_main(&ops, argc, argv);
 }

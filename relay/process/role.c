@@ -358,6 +358,7 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 	if (sandbox_drop_user(kind, &err) < 0)
 		die("%s", err.text);
 	role.loop = loop_new();
+	loop_tell_slow_turns(role.loop);
 	role.control = channel_new(role.loop, SUPERVISION_FD, &control_events, &role);
 	if (ops->prepare != NULL && ops->prepare(&role, &err) < 0)
 		die("%s", err.text);

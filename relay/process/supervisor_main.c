@@ -228,6 +228,7 @@ main(int argc, char **argv)
 	if (listener_open_all(&s->listeners, s->config, &err) < 0)
 		die("%s", err.text);
 	s->loop = loop_new();
+	loop_tell_slow_turns(s->loop);
 	s->started_wall_ms = clock_wall_ms();
 	s->control = control_open(s, &err);
 	if (s->control == NULL)

@@ -1,36 +1,10 @@
-/* How many sessions there is room for, in all and from one client. */
+/* How many sessions each client has. */
 #include "relay/front/clients.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-static void
-test_sessions_max(void **state)
-{
-	static const struct {
-		uint64_t n_files;
-		size_t wanted, max;
-	} rows[] = {
-	    {0, 20000, 1},
-	    {160, 20000, 1},
-	    {162, 20000, 1},
-	    {163, 20000, 1},
-	    {165, 20000, 1},
-	    {166, 20000, 2},
-	    {1024, 20000, 288},
-	    {60159, 20000, 19999},
-	    {60160, 20000, 20000},
-	    {60163, 20000, 20000},
-	    {UINT64_MAX, 20000, 20000},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (clients_sessions_max(rows[i].n_files, rows[i].wanted) != rows[i].max)
-			fail_msg("row %zu", i);
-}
 
 static struct ip
 ip_of(const char *text)
@@ -103,7 +77,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_sessions_max),
 	    cmocka_unit_test(test_who_is_one_client),
 	    cmocka_unit_test(test_edge_of_one_client),
 	};

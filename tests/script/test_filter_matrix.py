@@ -86,28 +86,47 @@ class Plugin(Matrix):
 
 
 class Breaker(Matrix):
-    def test_open_and_back(self):
-        folder = plugins.trouble(self.folder)
-        relay, gateway = self.pair(
+    """Whether a filter is broken, a mail of the relay's own tells: not what somebody sends."""
+
+    def frail(self, deadline):
+        self.switch = plugins.Switch(self.folder)
+        return self.pair(
             filters=("trouble", "header"),
-            sections=f'plugins = "{folder}"\nfilter "trouble" {{ failure = "tag"  deadline = {DEADLINE}  max_failures = 4  pause = 10s }}')
+            sections=f'plugins = "{self.switch.plugins}"\n'
+                     f'filter "trouble" {{ failure = "tag"  deadline = {deadline}  max_failures = 2  pause = 1s }}')
+
+    def test_open_and_back(self):
+        relay, gateway = self.frail(DEADLINE)
 
         def problems():
             return [p["what"] for p in relay.command("status", "--json").json["problems"] if "trouble" in p["what"]]
 
-        for i in range(2):  # each costs two workers
-            smtp.send(relay.port, mail.plain(f"hang {i}", headers="X-Trouble: hang\n"))
-        wait_until(lambda: any("4 times in a row" in p for p in problems()), "status to tell it")
-        # Nobody waits for the deadline: what would hang is tagged at once, and so is what is clean.
-        workers = relay.workers()
+        self.switch.set("all hang")
+        smtp.send(relay.port, mail.plain("hang"))  # costs two workers
+        wait_until(lambda: any("2 times in a row" in p for p in problems()), "status to tell it")
+        # Nobody waits for the deadline: all is tagged at once.
+        workers = len(relay.events("worker died"))
         for i in range(5):
-            self.expect(relay, gateway, "tag", "open", mail.plain(f"open {i}", headers="X-Trouble: hang\n"), f"open {i}")
-        self.assertEqual(relay.workers(), workers, "a worker was lost")
-        self.expect(relay, gateway, "tag", "open", mail.plain("open and clean"), "open and clean")
-        # Back by itself, with the first mail after the pause that works.
-        wait_until(lambda: smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code == 550, "the filter to be asked")
+            self.expect(relay, gateway, "tag", "open", mail.plain(f"open {i}"), f"open {i}")
+        died = relay.events("worker died")[workers:]
+        self.assertEqual([e for e in died if e.get("id") != "trial" and e["role"] == "front"], [], "mail has cost a worker")
+        # Back by itself when a trial works, without any mail.
+        self.switch.set("fine")
+        wait_until(lambda: relay.events("filter works again"), "a trial to work")
         wait_until(lambda: not problems(), "status to forget it")
+        self.assertEqual(smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code, 550)
         self.assertEqual([e["filter"] for e in relay.events("filter works again")], ["trouble"])
+
+    def test_messages_at_fault(self):
+        """Whoever sends what a filter fails at, however often, takes it from nobody else."""
+        relay, gateway = self.frail("20s")
+        for i in range(6):
+            for kind in ("crash", "failure"):
+                self.expect(relay, gateway, "tag", kind, mail.plain(f"{kind} {i}", headers=f"X-Trouble: {kind}\n"), f"{kind} {i}")
+                # The crash has cost two workers, a trial follows.
+                wait_until(lambda n=i: len(relay.events("filter fails at some messages")) > n, "the log to tell it")
+            self.assertEqual(smtp.send(relay.port, mail.plain("bad", headers="X-Bad: 1\n")).code, 550)
+        self.assertEqual(relay.events("filter not asked any more"), [])
 
 
 class Antivirus(Matrix):

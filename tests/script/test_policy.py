@@ -298,9 +298,10 @@ class Import(FolderCase):
         relay, _ = self.pair()
         os.makedirs(os.path.join(relay.state, "lists"), exist_ok=True)
         with open(os.path.join(relay.state, "lists", "drop.txt"), "w", encoding="ascii") as f:
-            f.write("# one a line\n192.0.2.7\n198.51.100.0/24\n")
+            f.write("# one a line\n192.0.2.7\n198.51.100.0/24\n203.0.113.*\n/^2001:db8::.*:9$/\n")
         relay.policy("reject client list:drop\n")
-        for client, code in (("192.0.2.7", 550), ("198.51.100.99", 550), ("192.0.2.8", 250)):
+        for client, code in (("192.0.2.7", 550), ("198.51.100.99", 550), ("192.0.2.8", 250), ("203.0.113.4", 550),
+                             ("IPV6:2001:db8::5:9", 550), ("IPV6:2001:db8::5:8", 250)):
             self.assertEqual(smtp.send(relay.port, mail.plain(), client=client).code, code, client)
         done = relay.command("policy", "import", "-", stdin="reject client list:nosuch\n")
         self.assertEqual(done.status, 1, done)

@@ -185,6 +185,25 @@ test_damaged_is_never_sent(void **state)
 	assert_non_null(strstr(problem, "cannot be read back"));
 }
 
+/* A large one is checked over some turns, and others go by. */
+static void
+test_large_is_checked_in_steps(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	fake_spool.messages[0].verify_steps = 5;
+	run();
+	assert_int_equal(fake_spool.messages[0].verify_steps, 0);
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 1);
+	accept_mail(SENDER, false, good, 1);
+	fake_spool.messages[1].verify_steps = 5;
+	fake_spool.messages[1].is_damaged = true;
+	run();
+	assert_string_equal(show_state(mail()), "held");
+	assert_int_equal(fakes[0].n_messages, 1);
+}
+
 static void
 test_many_recipients(void **state)
 {
@@ -399,6 +418,7 @@ main(void)
 	    TEST(test_expiry_bounces),
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),
+	    TEST(test_large_is_checked_in_steps),
 	    TEST(test_many_recipients),
 	    TEST(test_refused_for_now_delays_nobody),
 	    TEST(test_connection_limit),

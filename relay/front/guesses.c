@@ -12,6 +12,7 @@ struct failures {
 
 struct guesses {
 	struct map *by_client; /* -> struct failures */
+	size_t sweep_at;       /* so many of them */
 };
 
 static struct span
@@ -33,6 +34,7 @@ guesses_new(void)
 	struct guesses *g = mem_alloc(sizeof(*g));
 
 	g->by_client = map_new();
+	g->sweep_at = GUESSES_SWEEP_MIN;
 	return g;
 }
 
@@ -61,6 +63,19 @@ guesses_free(struct guesses **g)
 	*g = NULL;
 }
 
+/* Each look at all is paid for by as many that were added. */
+static void
+sweep(struct guesses *g)
+{
+	size_t n;
+
+	forget(g, false);
+	n = 2 * map_count(g->by_client);
+	g->sweep_at = n < GUESSES_SWEEP_MIN     ? GUESSES_SWEEP_MIN
+		      : n < GUESSES_CLIENTS_MAX ? n
+						: GUESSES_CLIENTS_MAX;
+}
+
 int64_t
 guesses_failed(struct guesses *g, const struct ip *client)
 {
@@ -68,8 +83,8 @@ guesses_failed(struct guesses *g, const struct ip *client)
 	int64_t wait_ms = GUESSES_FIRST_MS;
 
 	if (f == NULL) {
-		if (map_count(g->by_client) >= GUESSES_CLIENTS_MAX)
-			forget(g, false);
+		if (map_count(g->by_client) >= g->sweep_at)
+			sweep(g);
 		if (map_count(g->by_client) >= GUESSES_CLIENTS_MAX)
 			return GUESSES_WAIT_MAX_MS;
 		f = mem_alloc(sizeof(*f));
@@ -82,6 +97,12 @@ guesses_failed(struct guesses *g, const struct ip *client)
 	f->n++;
 	f->last_ms = clock_mono_ms();
 	return wait_ms;
+}
+
+size_t
+guesses_count(const struct guesses *g)
+{
+	return map_count(g->by_client);
 }
 
 bool

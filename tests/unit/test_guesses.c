@@ -59,6 +59,29 @@ test_networks(void **state)
 	guesses_free(&g);
 }
 
+/* A trickle of addresses, each with one failure: what is forgotten takes no memory for long. */
+static void
+test_sweep(void **state)
+{
+	enum { EACH_MS = 1000, IN_TIME = GUESSES_FORGET_MS / EACH_MS };
+	struct guesses *g = guesses_new();
+	struct ip ip = ip_of("10.0.0.0");
+	size_t most = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 20 * IN_TIME; i++) {
+		clock_fake(1000 + (int64_t)i * EACH_MS, 1);
+		ip.bytes[13] = (uint8_t)(i >> 16);
+		ip.bytes[14] = (uint8_t)(i >> 8);
+		ip.bytes[15] = (uint8_t)i;
+		assert_int_equal(guesses_failed(g, &ip), 1000);
+		if (guesses_count(g) > most)
+			most = guesses_count(g);
+	}
+	assert_true(most >= IN_TIME && most <= 2 * IN_TIME);
+	guesses_free(&g);
+}
+
 /* Many addresses take no more memory, and are not spared either. */
 static void
 test_bound(void **state)
@@ -88,6 +111,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_waits),
 	    cmocka_unit_test(test_networks),
+	    cmocka_unit_test(test_sweep),
 	    cmocka_unit_test(test_bound),
 	};
 

@@ -286,6 +286,13 @@ refilter_keep(struct session *s, const struct verdict *v)
 }
 
 void
+refilter_split(struct session *s)
+{
+	spool_client_tell(s->front->spool, SPOOL_SPLIT, s->again->job, (struct span){0});
+	refilter_free(s->again);
+}
+
+void
 refilter_stop(struct front *f, bool tells)
 {
 	LIST_FOR_SAFE (it, &f->refilters) {

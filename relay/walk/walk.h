@@ -63,7 +63,8 @@ struct front {
 	struct key_client *keys;
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
-	struct guesses *guesses;
+	struct tallies
+	    *tallies; /* shared with the other fronts: limits, clients, failed sign-ins */
 	struct limits *limits;
 	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
@@ -339,6 +340,7 @@ void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd);
  * commit's recipients its index in the transaction; one whose message is stripped is there twice. */
 void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked);
 void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
+void refilter_split(struct session *s); /* too many recipients for one answer */
 struct span refilter_received(const struct session *s);
 struct span refilter_tls(const struct session *s);
 /* The id that what goes on will have, when some are held again (`some_stay`) or nobody is. */

@@ -63,8 +63,9 @@ set_front(void)
 	assert_non_null(front.snapshot);
 	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
 	list_init(&front.sessions);
-	front.clients = clients_new();
-	front.limits = limits_new(&config);
+	front.tallies = tallies_new();
+	front.clients = clients_new(front.tallies, 0);
+	front.limits = limits_new(&config, front.tallies);
 	channel_pair(ends);
 	spool_client_connect(spool, ends[0]);
 	spool_end = ends[1];
@@ -122,6 +123,7 @@ teardown(void **state)
 	turn(); /* the client of the spool sees its end */
 	clients_free(&front.clients);
 	limits_free(&front.limits);
+	tallies_free(&front.tallies);
 	snapshot_release(&front.snapshot);
 	channel_free(&front.journal);
 	clock_fake(0, -1);

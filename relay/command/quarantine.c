@@ -182,6 +182,16 @@ show(const struct command_line *line, const struct config *config)
 
 /* --- release, delete --------------------------------------------------------------------------- */
 
+static void
+print_done(const char *id, bool is_done)
+{
+	json_t *object = json_pack("{s:s,s:b}", "id", id, "ok", (int)is_done);
+
+	if (object != NULL && json_dumpf(object, stdout, JSON_COMPACT) == 0)
+		printf("\n");
+	json_decref(object);
+}
+
 /* One request for each id, all with the same options. */
 static int
 each(const struct command_line *line, const struct config *config)
@@ -205,6 +215,8 @@ each(const struct command_line *line, const struct config *config)
 		buf_free(&answer);
 		if (status == EXIT_NOT_RUNNING || status == EXIT_USAGE)
 			return status; /* the others would hear the same */
+		if (line->is_json)
+			print_done(line->words[i], status == EXIT_OK);
 		if (status > worst)
 			worst = status;
 	}

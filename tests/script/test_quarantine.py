@@ -172,7 +172,8 @@ class Quarantine(FolderCase):
         self.events(relay, id_, "delivered")
         id_ = smtp.send(relay.port, mail.plain("thrown away")).id
         self.wait_kept(relay)
-        self.assertEqual(relay.command("quarantine", "delete", id_).status, 0)
+        done = relay.command("quarantine", "delete", id_, "NOPE", "--json")
+        self.assertEqual((done.status, done.lines), (1, [{"id": id_, "ok": True}, {"id": "NOPE", "ok": False}]), done)
         self.assertEqual(self.kept(relay), [])
         self.events(relay, id_, "quarantine-deleted")
         for verb in ("show", "release", "delete"):

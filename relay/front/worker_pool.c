@@ -27,6 +27,7 @@ struct pool_worker {
 	struct timer *pickup;
 	uint64_t known[WORKER_POLICIES]; /* versions it has, as it keeps them itself */
 	unsigned next_known;
+	struct buf rewrite; /* what has come of the message in hand, rewritten: SCAN_REWRITE_MAX */
 };
 
 struct policy_version {
@@ -60,6 +61,7 @@ worker_free(struct pool_worker *w)
 		w->scan->worker = NULL;
 	timer_cancel(&w->pickup);
 	channel_free(&w->channel);
+	buf_free(&w->rewrite);
 	mem_free(w);
 }
 
@@ -155,32 +157,64 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 	}
 }
 
+static bool
+is_in_turn(struct pool_worker *w, const struct message *m)
+{
+	if (w->is_busy && m->id == w->scan_id)
+		return true;
+	log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
+	kill_worker(w);
+	return false;
+}
+
+static void
+on_nonsense(struct pool_worker *w)
+{
+	struct scan *s = w->scan;
+
+	log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
+	    KV("id", s != NULL ? s->request.id : SPAN("")));
+	w->scan = NULL;
+	kill_worker(w);
+	if (s != NULL)
+		scan_lost(w->pool, s, -1);
+}
+
+static void
+on_rewrite(struct pool_worker *w, const struct message *m)
+{
+	if (!is_in_turn(w, m))
+		return;
+	w->rewrite.max = SCAN_REWRITE_MAX;
+	if (buf_add_span(&w->rewrite, m->payload) < 0)
+		on_nonsense(w);
+}
+
 static void
 on_result(struct pool_worker *w, struct message *m)
 {
 	static struct scan_result result; /* large; used within this call only */
 	struct scan *s = w->scan;
+	struct buf rewrite;
 
-	if (!w->is_busy || m->id != w->scan_id) {
-		log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
-		kill_worker(w);
+	if (!is_in_turn(w, m))
 		return;
-	}
 	if (s == NULL) {
+		buf_free(&w->rewrite);
 		w->is_busy = false;
 		return;
 	}
 	if (scan_result_get(m->payload, s->flow, &result) < 0) {
-		log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
-		    KV("id", s->request.id));
-		w->scan = NULL;
-		kill_worker(w);
-		scan_lost(w->pool, s, -1);
+		on_nonsense(w);
 		return;
 	}
+	rewrite = w->rewrite; /* the worker may be gone when the scan ends */
+	w->rewrite = BUF_INIT(SCAN_REWRITE_MAX);
+	result.rewrite = buf_span(&rewrite);
 	w->is_busy = false;
 	tell_breakers(w->pool, s, &result);
 	scan_end(s, &result, s->request.skip);
+	buf_free(&rewrite);
 }
 
 /*
@@ -221,6 +255,8 @@ on_worker_message(void *arg, struct message *m)
 
 	if (m->type == WORKER_RESULT)
 		on_result(w, m);
+	else if (m->type == WORKER_REWRITE)
+		on_rewrite(w, m);
 	else if (m->type == WORKER_LEAVING)
 		w->is_leaving = true;
 	else if (m->type == WORKER_READY)

@@ -70,8 +70,8 @@ is_as_meant(const struct normal_tree *t, uint32_t index, const struct mime_part 
 		return true; /* its parts are compared one by one */
 	if (c->mode == NORMAL_TEXT)
 		return span_eq(p->text, own->text);
-	return span_eq(p->decoded, own->decoded) &&
-	       (c->type.p != own->type.p || span_eq(p->text, own->text));
+	return span_eq(p->decoded, normal_tree_decoded(t, index)) &&
+	       (c->type.p != own->type.p || c->decoded > 0 || span_eq(p->text, own->text));
 }
 
 static bool
@@ -177,11 +177,13 @@ is_strict_quoted(struct span s)
 /* Whether the body can stay as it is: encoded as the standards have it, or not at all.  Those have messages
  * and multiparts in no encoding. */
 static bool
-is_strict_body(const struct mime_part *p, bool is_container)
+is_strict_body(const struct normal_tree *t, uint32_t index, bool is_container)
 {
+	const struct mime_part *p = &t->m->parts[index];
+
 	switch (p->encoding) {
 	case CLAIMS_PLAIN:
-		return true;
+		return t->choices[index].decoded == 0;
 	case CLAIMS_BASE64:
 		return !is_container && is_strict_base64(p->raw);
 	case CLAIMS_QUOTED:
@@ -329,22 +331,22 @@ prepare(struct normal_tree *t, uint32_t index, enum normal_mode mode)
 	switch (mode) {
 	case NORMAL_KEEP:
 		return has_clear_head(t, index) && span_eq(c->type, p->type) &&
-		       is_strict_body(p, is_container) &&
+		       is_strict_body(t, index, is_container) &&
 		       normal_head_is_plain(normal_tree_section(t, index));
 	case NORMAL_HEAD:
 		if (is_multi &&
 		    (c->guess > 0 || p->encoding != CLAIMS_PLAIN || !is_boundary(p->boundary)))
 			return false;
-		if (!is_container && !is_strict_body(p, false))
+		if (!is_container && !is_strict_body(t, index, false))
 			return false;
 		return write_fields(t, index, mode);
 	case NORMAL_DIVIDED:
 		return is_multi && new_boundary(t, index) && write_fields(t, index, mode);
 	case NORMAL_CODED:
 		return !is_container && write_fields(t, index, mode) &&
-		       write_body(t, index, p->decoded);
+		       write_body(t, index, normal_tree_decoded(t, index));
 	case NORMAL_TEXT:
-		return !is_container && span_starts(p->type, SPAN("text/")) &&
+		return !is_container && c->decoded == 0 && span_starts(p->type, SPAN("text/")) &&
 		       write_fields(t, index, mode) && write_body(t, index, p->text);
 	case NORMAL_NOTICE:
 		break;
@@ -360,6 +362,8 @@ choose_type(struct normal_tree *t, uint32_t index)
 	struct normal_choice *c = &t->choices[index];
 
 	c->type = p->type;
+	if (!p->is_multipart && !p->is_message)
+		normal_tree_file(t, index);
 	if (!span_starts(p->type, SPAN("multipart/")) ||
 	    normal_tree_child(t, index, UINT32_MAX) != UINT32_MAX)
 		return;

@@ -1,5 +1,6 @@
 #include "relay/message/normal_tree.h"
 #include "relay/base/err.h"
+#include "relay/message/inline_file.h"
 #include "relay/message/strip.h"
 
 enum { ROUNDING = 64 };
@@ -66,6 +67,34 @@ normal_tree_guess(struct normal_tree *t, uint32_t index)
 			return;
 	}
 	t->choices[index].guess = 0;
+}
+
+void
+normal_tree_file(struct normal_tree *t, uint32_t index)
+{
+	const struct mime_part *own = &t->m->parts[index];
+	struct inline_file file;
+	size_t at = 0;
+
+	if (own->encoding != CLAIMS_PLAIN || !inline_file_next(own->raw, &at, &file))
+		return;
+	for (size_t i = index + 1; i < t->m->n_parts; i++) {
+		const struct mime_part *p = &t->m->parts[i];
+
+		if (p->is_reading && p->raw.p == own->raw.p && p->raw.n == own->raw.n &&
+		    p->encoding == (file.kind == INLINE_YENC ? CLAIMS_YENC : CLAIMS_UU)) {
+			t->choices[index].decoded = (uint32_t)i;
+			return;
+		}
+	}
+}
+
+struct span
+normal_tree_decoded(const struct normal_tree *t, uint32_t index)
+{
+	uint32_t reading = t->choices[index].decoded;
+
+	return t->m->parts[reading > 0 ? reading : index].decoded;
 }
 
 struct span

@@ -21,7 +21,8 @@ enum normal_mode {
 struct normal_choice {
 	enum normal_mode mode;
 	struct span type, boundary, fields, body; /* fields, body: as they are written */
-	uint32_t guess; /* the reading whose parts are its own; 0: it has its own */
+	uint32_t guess;   /* the reading whose parts are its own; 0: it has its own */
+	uint32_t decoded; /* the reading whose content is its own; 0: it has its own */
 };
 
 struct normal_tree {
@@ -43,6 +44,10 @@ bool normal_tree_room(const struct normal_tree *t, size_t n);
 uint32_t normal_tree_child(const struct normal_tree *t, uint32_t index, uint32_t after);
 /* A multipart without parts of its own gets those of a further reading, if one has any. */
 void normal_tree_guess(struct normal_tree *t, uint32_t index);
+/* A body under an encoding that no standard knows, with a file of uuencode or yEnc in it, is that file. */
+void normal_tree_file(struct normal_tree *t, uint32_t index);
+/* What a leaf shows. */
+struct span normal_tree_decoded(const struct normal_tree *t, uint32_t index);
 /* Bytes of a part before its body, without the empty line of the message itself. */
 struct span normal_tree_section(const struct normal_tree *t, uint32_t index);
 /* Appends a part as it would stand there.  0, or -E_LIMIT, -E_CORRUPT: it cannot be written so. */

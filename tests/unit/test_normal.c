@@ -101,6 +101,14 @@ test_table(void **state)
 	    {"UTF-16 without a mark",
 		TOP "Content-Type: text/plain; charset=utf-16\r\n" BASE64 "\r\nQQBCAA==\r\n",
 		TOP "Content-Type: text/plain;\r\n\tcharset=utf-8\r\n" BASE64 "\r\nQUI=\r\n"},
+	    {"uuencode as an encoding",
+		TOP "Content-Type: " BYTES "\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin "
+					   "644 a\r\n#04)#\r\n`\r\nend\r\n",
+		TOP "Content-Type: " BYTES "\r\n" BASE64 "\r\nQUJD\r\n"},
+	    {"uuencode that is none",
+		TOP "Content-Type: " BYTES
+		    "\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nHello\r\n",
+		TOP "Content-Type: " BYTES "\r\n\r\nHello\r\n"},
 	    {"a part's type, twice; the others stay",
 		MIXED "preamble\r\n" TEXT "--b\r\nContent-ID: <1>\r\nContent-Type: "
 		      "a/b\r\nContent-Type: text/html\r\n\r\nx\r\n" END "epilogue\r\n",

@@ -355,11 +355,9 @@ normal_tree_cut(const struct normal_tree *t, struct normal *out)
 	cut_head(&s);
 	add_body(&s, 0);
 	add_cut(&s, t->message.n, NORMAL_NO_NOTICE);
-	if (s.error == 0 && out->n_cuts == 0) { /* a copy of its own has a cut: the empty line */
-		add_text(&s, SPAN("\r\n"));
-		s.from = t->header;
-		add_cut(&s, t->header + 2, NORMAL_NO_NOTICE);
-	}
+	if (out->n_cuts == 0) /* the spool tells such a copy by having one */
+		out->cuts[out->n_cuts++] =
+		    (struct normal_cut){.at = t->header, .notice = NORMAL_NO_NOTICE};
 	buf_free(&s.text);
 	for (size_t i = 0; i < out->n_cuts; i++) {
 		bytes += out->cuts[i].text.n;

@@ -1,5 +1,6 @@
-/* normal: what the rewriter makes of message files: `normal [-l] FILE…` prints one line a file, and writes FILE.normal
- * where it has rewritten it; -l the leaves of each, as "  TYPE|NAME|CONTENT", the latter two in hex. */
+/* normal: what the rewriter makes of message files: `normal [-l] FILE…` prints one line a file, and writes
+ * FILE.normal where it has rewritten it; -l its leaves before that, as "  part|TYPE|NAME|CONTENT", or "reading|…"
+ * for a further one, the latter two in hex. */
 #include "relay/message/decode.h"
 #include "tests/lib/normalising.h"
 
@@ -53,9 +54,9 @@ print_leaves(const struct mime_message *m)
 	for (size_t i = 0; i < m->n_parts; i++) {
 		const struct mime_part *p = &m->parts[i];
 
-		if (p->is_reading || p->is_multipart || p->is_message)
+		if (p->is_multipart || p->is_message)
 			continue;
-		printf("  %.*s|", SPAN_ARG(p->type));
+		printf("  %s|%.*s|", p->is_reading ? "reading" : "part", SPAN_ARG(p->type));
 		print_hex(p->filename);
 		printf("|");
 		print_hex(p->decoded);

@@ -127,8 +127,8 @@ class Normalise(RelayCase):
         self.assertIn("normalised, this is the original: filter antivirus: malformed: two types", letter["reason"])
         self.assertIn(sent.decode("ascii").replace("\r\n", "\n"),
                       self.command("quarantine", "show", id_, "--raw").out.replace("\r\n", "\n"))
-        events = self.command("trace", id_, "--json").lines
-        self.assertIn(("accepted", "normalise"), [(e["event"], e.get("verdict")) for e in events])
+        wait_until(lambda: ("accepted", "normalise") in [(e["event"], e.get("verdict")) for e in self.command("trace", id_, "--json").lines],
+                   "the journal's word")
 
     def test_ways(self):
         """Harmless they arrive in one reading, with a virus in them they do not."""

@@ -103,7 +103,7 @@ test_table(void **state)
 		TOP "Content-Type: text/plain;\r\n\tcharset=utf-8\r\n" BASE64 "\r\nQUI=\r\n"},
 	    {"uuencode as an encoding",
 		TOP "Content-Type: " BYTES "\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin "
-					   "644 a\r\n#04)#\r\n`\r\nend\r\n",
+		    "644 a\r\n#04)#\r\n`\r\nend\r\n",
 		TOP "Content-Type: " BYTES "\r\n" BASE64 "\r\nQUJD\r\n"},
 	    {"uuencode that is none",
 		TOP "Content-Type: " BYTES

@@ -75,13 +75,35 @@ is_as_meant(const struct normal_tree *t, uint32_t index, const struct mime_part 
 }
 
 static bool
+has_content(const struct mime_message *m, struct span decoded)
+{
+	for (size_t i = 0; i < m->n_parts; i++)
+		if (span_eq(m->parts[i].decoded, decoded))
+			return true;
+	return false;
+}
+
+/* Files in texts: a text that has become UTF-8 may have others, which nobody has seen. */
+static bool
+skip_files(struct comparison *c)
+{
+	for (; c->at < c->again->n_parts; c->at++) {
+		const struct mime_part *p = &c->again->parts[c->at];
+
+		if (!is_file_in_text(c->again, p))
+			break;
+		if (!has_content(c->tree->m, p->decoded))
+			return false;
+	}
+	return true;
+}
+
+static bool
 is_meant(struct comparison *c, uint32_t index, uint32_t depth)
 {
 	const struct mime_part *p;
 
-	while (c->at < c->again->n_parts && is_file_in_text(c->again, &c->again->parts[c->at]))
-		c->at++;
-	if (c->at == c->again->n_parts)
+	if (!skip_files(c) || c->at == c->again->n_parts)
 		return false;
 	p = &c->again->parts[c->at++];
 	if (p->depth != depth || !is_as_meant(c->tree, index, p))
@@ -100,11 +122,7 @@ is_all_meant(const struct normal_tree *t, uint32_t index, const struct mime_mess
 {
 	struct comparison c = {.tree = t, .again = again};
 
-	if (!is_meant(&c, index, 0))
-		return false;
-	while (c.at < again->n_parts && is_file_in_text(again, &again->parts[c.at]))
-		c.at++;
-	return c.at == again->n_parts;
+	return is_meant(&c, index, 0) && skip_files(&c) && c.at == again->n_parts;
 }
 
 /* The part as it would stand there, alone, parsed. */

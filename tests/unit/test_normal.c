@@ -176,6 +176,9 @@ test_notices(void **state)
 	    MIXED TEXT "--b\r\nContent-Type: message/partial; id=a\r\n\r\nx\r\n" END,
 	    MIXED TEXT "--b\r\nContent-Type: message/rfc822\r\n" BASE64
 		       "\r\nU3ViamVjdDogaQ1YOiBhDQ1IaQ0=\r\n" END,
+	    /* As UTF-8 the text would have another file in it. */
+	    MIXED TEXT "--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\n\xff\xfe\r\n"
+		       "begin 644 a\r\n#0\xe4)#\r\n`\r\nend\r\n" END,
 	};
 
 	(void)state;

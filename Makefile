@@ -41,8 +41,8 @@ LDLIBS   = -lclamav -larchive -lmagic -lcares -lldap -llber -lidn2 -lmicrohttpd 
 
 SOURCES   := $(sort $(foreach m,$(MODULES),$(wildcard $(m)/*.c)))
 MAINS     := $(filter %_main.c,$(SOURCES))
-# Defines libc's own names, for the filter role only: never in the archive.
-INTERPOSE := $(filter %/interpose.c,$(SOURCES))
+# Define libc's own names, for the filter role only: never in the archive.
+INTERPOSE := $(filter filters/worker/interpose%,$(SOURCES))
 OBJECTS   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out $(MAINS) $(INTERPOSE),$(SOURCES)))
 ARCHIVE   := $(BUILD)/libpostern.a
 COMMAND   := $(patsubst relay/command/%_main.c,$(BUILD)/%,$(filter relay/command/%,$(MAINS)))

@@ -25,20 +25,27 @@ struct engine {
 
 /* What libclamav has said since engine_look began: its message callback knows no context. */
 static struct {
-	unsigned warnings, inspections, bad_layers;
-	char first[96];
+	unsigned warnings, errors, inspections, bad_layers;
+	char first[96];        /* of the warnings and errors */
 	struct layers *layers; /* NULL: nobody wants them */
 } heard;
 
 static void
 on_message(enum cl_msg severity, const char *full, const char *text, void *context)
 {
+	struct span line = span_trim(span_str(text));
+
 	(void)full; /* the same with a prefix */
 	(void)context;
 	if (severity < CL_MSG_WARN)
 		return;
-	if (heard.warnings++ == 0)
-		(void)snprintf(heard.first, sizeof(heard.first), "%s", text); /* cut is fine */
+	if (heard.warnings + heard.errors == 0)
+		(void)snprintf(
+		    heard.first, sizeof(heard.first), "%.*s", SPAN_ARG(line)); /* cut is fine */
+	if (severity < CL_MSG_ERROR)
+		heard.warnings++;
+	else
+		heard.errors++;
 }
 
 static bool
@@ -295,9 +302,11 @@ kind_of(int rc, const char *virus, unsigned long failed_calls, struct span bytes
 		return LOOK_INFECTED;
 	if (rc == CL_ETIMEOUT || rc == CL_EMAXREC || rc == CL_EMAXSIZE || rc == CL_EMAXFILES)
 		return LOOK_UNSCANNABLE;
-	if (rc != CL_CLEAN || heard.warnings > 0 || heard.bad_layers > 0 || failed_calls > 0)
+	if (rc != CL_CLEAN || heard.errors > 0 || heard.bad_layers > 0 || failed_calls > 0 ||
+	    (heard.inspections == 0 && bytes.n >= SHORTEST_FILE))
 		return LOOK_FAILED;
-	return heard.inspections > 0 || bytes.n < SHORTEST_FILE ? LOOK_CLEAN : LOOK_FAILED;
+	/* All has worked, and what it warns of is in the message: "Partial message received …". */
+	return heard.warnings > 0 ? LOOK_UNSCANNABLE : LOOK_CLEAN;
 }
 
 static void
@@ -310,7 +319,7 @@ why_fill(struct look *out, int rc, const char *virus, unsigned long failed_calls
 		    out->why, sizeof(out->why), "%s", virus != NULL ? virus : "limit exceeded");
 	else if (rc != CL_CLEAN)
 		(void)snprintf(out->why, sizeof(out->why), "%s", cl_strerror((cl_error_t)rc));
-	else if (heard.warnings > 0)
+	else if (heard.warnings + heard.errors > 0)
 		(void)snprintf(out->why, sizeof(out->why), "scanner: %s", heard.first);
 	else if (failed_calls > 0)
 		(void)snprintf(out->why, sizeof(out->why), "%lu file calls failed while scanning",

@@ -5,6 +5,9 @@
  * when a database is empty.  Here clean means: its return code is 0, it has said nothing at WARN
  * or above, no layer ended with a resource error, something was really inspected, and no file
  * call of libc has failed meanwhile (worker/interpose.h).
+ *
+ * Failed is kept for a scanner that does not work: what it only warns of, while all else worked, is
+ * about the message, which is unscannable then.
  */
 #ifndef ANTIVIRUS_ENGINE_H
 #define ANTIVIRUS_ENGINE_H

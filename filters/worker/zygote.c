@@ -20,9 +20,9 @@ struct slot {
 	pid_t pid;       /* 0: none */
 	uint64_t number; /* of this worker; front knows it by that */
 	int64_t born_mono_ms, delay_ms;
-	bool was_deadline;
-	struct timer *birth;      /* a birth that waits */
-	struct worker_page *page; /* a mapping of its own: its worker keeps this one only */
+	bool was_deadline, is_outdated; /* why it was killed, if it was */
+	struct timer *birth;            /* a birth that waits */
+	struct worker_page *page;       /* a mapping of its own: its worker keeps this one only */
 };
 
 /* Who is served, and its share of the workers. */
@@ -134,7 +134,7 @@ slot_begin(struct slot *s)
 	channel_pair(ends);
 	page_reset(s->page);
 	s->number = ++z->last_number;
-	s->was_deadline = false;
+	s->was_deadline = s->is_outdated = false;
 	s->born_mono_ms = clock_mono_ms();
 	s->pid = fork();
 	if (s->pid == 0) {
@@ -204,6 +204,9 @@ tell_death(const struct slot *s, int status, const struct worker_doing *doing)
 	    .scan = doing->scan,
 	    .was_deadline = s->was_deadline};
 
+	/* Neither its filter nor its message is to blame: it counts as one that has left before it began. */
+	if (s->is_outdated && !s->was_deadline && d.signal == SIGKILL)
+		d = (struct worker_death){.filter = -1};
 	/* The page is the worker's word: an index front would refuse is no index. */
 	if (d.filter < -1 || d.filter >= CONFIG_FILTERS_MAX)
 		d.filter = -1;
@@ -501,5 +504,8 @@ void
 zygote_refresh(struct zygote *z)
 {
 	for (unsigned i = 0; i < z->n_slots; i++)
-		slot_kill(&z->slots[i]);
+		if (z->slots[i].pid > 0) {
+			z->slots[i].is_outdated = true;
+			slot_kill(&z->slots[i]);
+		}
 }

@@ -126,6 +126,9 @@ static const struct rule top_rules[] = {
     {"tls", RULE_SECTION, schema_read_tls},
     {"trust", RULE_NOT_YET, NULL},
     {"fleet", RULE_NOT_YET, NULL},
+    {"replay", RULE_NOT_YET, NULL},
+    {"dkim_sign", RULE_NOT_YET, NULL},
+    {"disclaimer", RULE_NOT_YET, NULL},
     {"ldap", RULE_TITLED, NULL},
     {"callout", RULE_SECTION, schema_read_callout},
     {NULL, RULE_ONE, NULL},
@@ -172,6 +175,8 @@ read_config(struct reading *r, struct span text)
 		    text.n, CONFIG_TEXT_MAX);
 		return;
 	}
+	if (span_starts(text, SPAN("\xef\xbb\xbf")))
+		text = span_skip(text, 3); /* the byte order mark of some editors */
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
 	config_lexer_check_bytes(text, r->complaints);
 	r->root = config_tree_parse(text, &scratch, r->complaints);

@@ -17,12 +17,18 @@ is_letter(char c)
 bool
 scalar_bool(struct span s, bool *out)
 {
-	bool is_true = span_eq(s, SPAN("true"));
+	static const struct {
+		const char *word;
+		bool value;
+	} words[] = {{"true", true}, {"yes", true}, {"on", true}, {"false", false}, {"no", false},
+	    {"off", false}};
 
-	if (!is_true && !span_eq(s, SPAN("false")))
-		return false;
-	*out = is_true;
-	return true;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_eq_nocase(s, span_str(words[i].word))) {
+			*out = words[i].value;
+			return true;
+		}
+	return false;
 }
 
 bool

@@ -14,7 +14,7 @@ enum {
 	SCORE_MILLI_MAX = 1000000000 /* a score of a million */
 };
 
-bool scalar_bool(struct span s, bool *out);       /* true or false */
+bool scalar_bool(struct span s, bool *out);       /* libconfuse's: true yes on, false no off */
 bool scalar_size(struct span s, uint64_t *out);   /* bytes: 1024, 10K, 10M, 1G (powers of 1024) */
 bool scalar_time(struct span s, int64_t *ms);     /* 300ms, 20s, 5m, 4h, 7d; the unit must stand */
 bool scalar_milli(struct span s, int64_t *milli); /* -2.5 is -2500; at most three decimals */

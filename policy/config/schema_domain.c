@@ -93,6 +93,8 @@ static const struct rule domain_rules[] = {
     {"unknown", RULE_ONE, read_unknown},
     {"canary", RULE_ONE, read_canary},
     {"filter", RULE_TITLED, NULL}, /* schema_read_domain_overrides */
+    {"dkim_sign", RULE_NOT_YET, NULL},
+    {"disclaimer", RULE_NOT_YET, NULL},
     {NULL, RULE_ONE, NULL},
 };
 

@@ -1,4 +1,5 @@
 #include "policy/journal/filter.h"
+#include "policy/config/action.h"
 
 #include <jansson.h>
 #include <time.h>
@@ -102,6 +103,21 @@ set_time(struct span value, int64_t now_ms, int64_t *to, struct err *err)
 	    SPAN_ARG(span_take(value, 64)));
 }
 
+/* A word that no event has would find nothing, and look like an answer. */
+static int
+set_verdict(struct journal_filter *f, struct span value, struct err *err)
+{
+	enum action a;
+
+	f->verdict = value;
+	return action_parse(value, &a)
+		   ? 0
+		   : err_set(err, E_SYNTAX,
+			 "\"%.*s\" is no verdict; there are pass tag strip quarantine discard hold "
+			 "tempfail reject keep",
+			 SPAN_ARG(span_take(value, 64)));
+}
+
 static int
 set_option(struct journal_filter *f, struct span option, struct span value, int64_t now_ms,
     struct err *err)
@@ -121,13 +137,13 @@ set_option(struct journal_filter *f, struct span option, struct span value, int6
 	else if (span_eq(option, SPAN("--to")))
 		f->to = value;
 	else if (span_eq(option, SPAN("--verdict")))
-		f->verdict = value;
+		return set_verdict(f, value, err);
 	else if (span_eq(option, SPAN("--subject")))
 		f->subject = value;
 	else
 		return err_set(err, E_SYNTAX,
 		    "trace does not know %.*s; it knows --client --from --to --subject --verdict "
-		    "--since --until",
+		    "--since --until --follow",
 		    SPAN_ARG(span_take(option, 64)));
 	return 0;
 }

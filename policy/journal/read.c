@@ -80,6 +80,22 @@ open_one(struct journal_reader *r, int dir_fd, unsigned number)
 	return 0;
 }
 
+/* The files from `from` on, as they were opened: newest first. */
+static void
+put_oldest_first(struct journal_reader *r, size_t from)
+{
+	for (size_t i = from, k = r->n; i + 1 < k; i++) {
+		int fd = r->fds[i];
+		struct stat about = r->about[i];
+
+		k--;
+		r->fds[i] = r->fds[k];
+		r->about[i] = r->about[k];
+		r->fds[k] = fd;
+		r->about[k] = about;
+	}
+}
+
 struct journal_reader *
 journal_reader_new(int dir_fd, const struct journal_filter *filter, struct err *err)
 {
@@ -93,12 +109,7 @@ journal_reader_new(int dir_fd, const struct journal_filter *filter, struct err *
 			journal_reader_free(&r);
 			return NULL;
 		}
-	for (size_t i = 0; i < r->n / 2; i++) {
-		int fd = r->fds[i];
-
-		r->fds[i] = r->fds[r->n - 1 - i];
-		r->fds[r->n - 1 - i] = fd;
-	}
+	put_oldest_first(r, 0);
 	return r;
 }
 
@@ -168,6 +179,38 @@ journal_reader_step(
 	r->pending.n += (size_t)n;
 	take_lines(r, on_line, arg);
 	return 1;
+}
+
+/* What was read to its end makes room for what is new. */
+static void
+forget_read(struct journal_reader *r)
+{
+	for (size_t i = 0; i < r->at; i++)
+		(void)close(r->fds[i]); /* only read */
+	r->n -= r->at;
+	memmove(r->fds, r->fds + r->at, r->n * sizeof(r->fds[0]));
+	memmove(r->about, r->about + r->at, r->n * sizeof(r->about[0]));
+	r->at = 0;
+}
+
+int
+journal_reader_refresh(struct journal_reader *r, int dir_fd, struct err *err)
+{
+	size_t before;
+
+	forget_read(r);
+	before = r->n;
+	/* Up to the file that is being read: what is older was read. */
+	for (unsigned i = 0; i < JOURNAL_FILES && r->n < JOURNAL_FILES; i++) {
+		size_t n = r->n;
+
+		if (open_one(r, dir_fd, i) < 0)
+			return err_set(err, E_IO, "cannot open the journal: %m");
+		if (r->n == n)
+			break;
+	}
+	put_oldest_first(r, before);
+	return r->n > before;
 }
 
 int

@@ -22,10 +22,14 @@ struct journal_reader *journal_reader_new(
 void journal_reader_free(struct journal_reader **r);
 
 /* Reads one slice and calls `on_line` for each matching line (without its newline; valid during the
- * call).  1: there is more; 0: the end for now (lines written later are found by another step, as
- * long as the newest file is not rotated); -E_IO. */
+ * call).  1: there is more; 0: the end for now (lines written later are found by another step, those
+ * behind a rotation by journal_reader_refresh); -E_IO. */
 int journal_reader_step(struct journal_reader *r, void (*on_line)(void *arg, struct span line),
     void *arg, struct err *err);
+
+/* At the end for now: opens the files that a rotation has begun since, for the next steps to go on
+ * with.  1: there are some; 0: none; -E_IO. */
+int journal_reader_refresh(struct journal_reader *r, int dir_fd, struct err *err);
 
 /* All of it at once, for the command line: 0 or -E_IO. */
 int journal_read(int dir_fd, const struct journal_filter *filter,

@@ -1,34 +1,29 @@
 #include "policy/rate/rates.h"
 #include "policy/rate/bucket.h"
-#include "policy/rate/recent.h"
+#include "relay/base/mem.h"
 
-enum { V4_BITS = 32, V6_BITS = 64 };
-
-struct client {
-	struct bucket messages, recipients, errors;
-};
+enum { KINDS = RATE_RECIPIENTS + 1, NS_PER_MS = 1000000 };
 
 struct rates {
 	const struct conf_rate *limits;
-	struct recent *clients; /* of struct client */
+	struct tallies *tallies;
+	unsigned flow;
 };
 
 struct rates *
-rates_new(const struct conf_rate *limits)
+rates_new(const struct conf_rate *limits, struct tallies *tallies, unsigned flow)
 {
 	struct rates *r = mem_alloc(sizeof(*r));
 
 	r->limits = limits;
-	r->clients = recent_new(sizeof(struct client), RATES_CLIENTS_MAX);
+	r->tallies = tallies;
+	r->flow = flow;
 	return r;
 }
 
 void
 rates_free(struct rates **r)
 {
-	if (*r == NULL)
-		return;
-	recent_free(&(*r)->clients);
 	mem_free(*r);
 	*r = NULL;
 }
@@ -51,37 +46,46 @@ limit_of(const struct rates *r, enum rate_fact kind)
 	return NULL;
 }
 
-static struct bucket *
-bucket_of(struct client *c, enum rate_fact kind)
+/* The bucket as the fronts know it together.  None is empty for longer than a period. */
+static struct bucket
+bucket_of(const struct rates *r, const struct conf_allowance *limit, uint64_t name, int64_t now_ms)
 {
-	return kind == RATE_MESSAGES     ? &c->messages
-	       : kind == RATE_RECIPIENTS ? &c->recipients
-					 : &c->errors;
+	return (struct bucket){
+	    tallies_largest(r->tallies, TALLY_RATES, name, (now_ms + limit->per_ms) * NS_PER_MS)};
+}
+
+static uint64_t
+name_of(const struct rates *r, enum rate_fact kind, const struct ip *client)
+{
+	return tallies_name(r->tallies, r->flow * KINDS + kind, client);
 }
 
 enum rate_fact
 rates_take(struct rates *r, enum rate_fact kind, const struct ip *client, int64_t now_ms)
 {
 	const struct conf_allowance *limit = limit_of(r, kind);
-	struct ip network = ip_network(client, V4_BITS, V6_BITS);
-	struct client *c;
+	struct bucket b;
+	uint64_t name;
 
 	if (limit == NULL || limit->n == 0)
 		return RATE_UNKNOWN;
-	c = recent_add(r->clients, span_of(network.bytes, sizeof(network.bytes)));
-	return bucket_take(bucket_of(c, kind), limit, now_ms) ? RATE_WITHIN : kind;
+	name = name_of(r, kind, client);
+	b = bucket_of(r, limit, name, now_ms);
+	if (!bucket_take(&b, limit, now_ms))
+		return kind;
+	/* There is always room: whose bucket is the fullest is forgotten for it. */
+	(void)tallies_set(r->tallies, TALLY_RATES, name, b.full_ns, INT64_MAX);
+	return RATE_WITHIN;
 }
 
 enum rate_fact
-rates_look(struct rates *r, enum rate_fact kind, const struct ip *client, int64_t now_ms)
+rates_look(const struct rates *r, enum rate_fact kind, const struct ip *client, int64_t now_ms)
 {
 	const struct conf_allowance *limit = limit_of(r, kind);
-	struct ip network = ip_network(client, V4_BITS, V6_BITS);
-	struct client *c;
+	struct bucket b;
 
 	if (limit == NULL || limit->n == 0)
 		return RATE_UNKNOWN;
-	c = recent_get(r->clients, span_of(network.bytes, sizeof(network.bytes)));
-	return c == NULL || !bucket_is_empty(bucket_of(c, kind), limit, now_ms) ? RATE_WITHIN
-										: kind;
+	b = bucket_of(r, limit, name_of(r, kind, client), now_ms);
+	return bucket_is_empty(&b, limit, now_ms) ? kind : RATE_WITHIN;
 }

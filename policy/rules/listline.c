@@ -261,7 +261,7 @@ load_values(struct compiler *c, struct span name, enum value_kind kind)
 		    "list:%.*s: %s; put one value a line into lists/%.*s.txt in state_dir",
 		    SPAN_ARG(name), err.text, SPAN_ARG(name));
 	else
-		list = valuelist_parse(buf_span(&text), kind, on_wrong_value, &arg);
+		list = valuelist_parse(buf_span(&text), kind, &c->s->room, on_wrong_value, &arg);
 	buf_free(&text);
 	return list;
 }

@@ -147,7 +147,7 @@ matcher_match(const struct matcher *m, struct span value)
 	case MATCH_REGEX:
 		return regex_match(m, fact);
 	case MATCH_LIST:
-		return truth_of(valuelist_has(m->by.list, fact));
+		return valuelist_match(m->by.list, fact);
 	}
 	return TRUTH_UNKNOWN;
 }
@@ -158,6 +158,6 @@ matcher_match_ip(const struct matcher *m, const struct ip *ip, struct span text)
 	if (m->form == MATCH_VALUE && m->value.form == VALUE_CIDR)
 		return truth_of(net_has(&m->value.net, ip));
 	if (m->form == MATCH_LIST)
-		return truth_of(valuelist_has_ip(m->by.list, ip));
+		return valuelist_match_ip(m->by.list, ip, text);
 	return matcher_match(m, text);
 }

@@ -156,6 +156,25 @@ is_header_name(struct span name)
 	return name.n > 0;
 }
 
+/* In quotes only what may be a list's name is one: "list: of things" is a text. */
+static bool
+names_list(const struct token *t)
+{
+	if (!span_starts(t->text, SPAN("list:")))
+		return false;
+	return t->kind == TOKEN_WORD ||
+	       (t->kind == TOKEN_QUOTED && valuelist_is_name(span_skip(t->text, 5)));
+}
+
+/* Whether a client's address is compared as a text. */
+static bool
+needs_text(const struct matcher *m)
+{
+	if (m->form == MATCH_LIST)
+		return m->by.list != NULL && m->by.list->n_patterns > 0;
+	return m->form != MATCH_VALUE;
+}
+
 static void
 read_value(struct line *l, struct rule_facet *f)
 {
@@ -166,14 +185,13 @@ read_value(struct line *l, struct rule_facet *f)
 
 	f->is_negated = t->is_negated;
 	f->written = t->written;
-	if (t->kind == TOKEN_WORD && span_starts(t->text, SPAN("list:"))) {
+	if (names_list(t)) {
 		f->matcher = (struct matcher){.form = MATCH_LIST, .kind = kind};
 		f->matcher.by.list = compile_values(c, span_skip(t->text, 5), kind);
 	} else if (matcher_compile(&f->matcher, t, kind, &c->s->room, &c->s->memory, &err) < 0) {
 		rule_complain(c, "%s: %s", facet_name(f->facet), err.text);
 	}
-	if (f->facet == FACET_CLIENT && f->matcher.form != MATCH_VALUE &&
-	    f->matcher.form != MATCH_LIST)
+	if (f->facet == FACET_CLIENT && needs_text(&f->matcher))
 		c->s->reads_client_text = true;
 	line_advance(l);
 }

@@ -359,6 +359,15 @@ snapshot_predicate(const struct snapshot *s, size_t i)
 	return &s->predicates[i];
 }
 
+/* Of `list:NAME`, which may stand in quotes. */
+static struct span
+list_name(struct span written)
+{
+	struct span name = span_skip(written, span_rfind(written, ':') + 1);
+
+	return span_take(name, span_find(name, '"'));
+}
+
 void
 snapshot_content(const struct snapshot *s, struct buf *to,
     void (*on_list)(void *arg, struct span name), void *arg)
@@ -371,6 +380,6 @@ snapshot_content(const struct snapshot *s, struct buf *to,
 		(void)buf_add_span(to, p->written);
 		(void)buf_add_char(to, '\n');
 		if (p->matcher->form == MATCH_LIST)
-			on_list(arg, span_skip(p->written, span_rfind(p->written, ':') + 1));
+			on_list(arg, list_name(p->written));
 	}
 }

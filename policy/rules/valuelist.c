@@ -1,6 +1,9 @@
 #include "policy/rules/valuelist.h"
+#include "policy/rules/matcher.h"
 #include "relay/base/mem.h"
 #include "relay/base/utf8.h"
+
+enum { PATTERN_BYTES = VALUE_TEXT_MAX + 64 /* a glob's text, or what a regex is kept by */ };
 
 bool
 valuelist_is_name(struct span name)
@@ -30,18 +33,45 @@ value_of_line(struct span line, enum value_kind kind)
 	return line;
 }
 
+/* What is being read, and where its patterns are kept. */
+struct list_reading {
+	struct valuelist *list;
+	struct regex_room *room;
+};
+
+/* 1: it was a glob or regex, and is kept; 0: it is none; or -E_SYNTAX. */
 static int
-read_value(struct span text, enum value_kind kind, struct value *out, struct err *err)
+read_pattern(struct list_reading *to, struct span text, struct err *err)
+{
+	struct valuelist *list = to->list;
+	const struct token t = {.kind = TOKEN_QUOTED, .text = text};
+	struct matcher m;
+	struct span pattern;
+	bool is_caseless;
+	int r = lexer_quoted_regex(text, &pattern, &is_caseless, err);
+
+	if (r < 0 || (r == 0 && span_find(text, '*') == text.n))
+		return r;
+	if (list->n_patterns == VALUELIST_PATTERNS_MAX)
+		return err_set(err, E_SYNTAX,
+		    "more than %d globs and regexes in one list; combine some into one regex",
+		    VALUELIST_PATTERNS_MAX);
+	r = matcher_compile(&m, &t, list->kind, to->room, &list->memory, err);
+	if (r < 0)
+		return r;
+	if (m.form == MATCH_GLOB)
+		m.value.text = arena_copy(&list->memory, text);
+	list->patterns = mem_grow(list->patterns, (list->n_patterns + 1) * sizeof(*list->patterns));
+	list->patterns[list->n_patterns++] = m;
+	return 1;
+}
+
+static int
+check_text(struct span text, struct err *err)
 {
 	if (!utf8_is_valid(text) || memchr(text.p, '\0', text.n) != NULL)
 		return err_set(err, E_SYNTAX, "not UTF-8 text; save the file as UTF-8");
-	if (text.n > 1 && text.p[0] == '/' && text.p[text.n - 1] == '/')
-		return err_set(err, E_SYNTAX, "a regex in a list; write it into a rule of its own");
-	if (kind != VALUE_TEXT && span_find(text, '*') < text.n)
-		return err_set(err, E_SYNTAX,
-		    "a glob in a list; write .example.org for everything below "
-		    "a domain, or a rule of its own");
-	return value_read(text, kind, out, err);
+	return 0;
 }
 
 static void
@@ -64,29 +94,45 @@ add_value(struct valuelist *list, const struct value *value)
 	}
 }
 
+/* One line without its comment. */
+static int
+read_line(struct list_reading *to, struct span text, struct err *err)
+{
+	struct value value;
+	int r = check_text(text, err);
+
+	if (r == 0)
+		r = read_pattern(to, text, err);
+	if (r == 0)
+		r = value_read(text, to->list->kind, &value, err);
+	else if (r > 0)
+		return 0;
+	if (r == 0)
+		add_value(to->list, &value);
+	return r;
+}
+
 struct valuelist *
-valuelist_parse(struct span text, enum value_kind kind, valuelist_complaint *complain, void *arg)
+valuelist_parse(struct span text, enum value_kind kind, struct regex_room *room,
+    valuelist_complaint *complain, void *arg)
 {
 	struct valuelist *list = mem_alloc(sizeof(*list));
+	struct list_reading to = {list, room};
 	uint32_t number = 0;
 
 	list->kind = kind;
+	arena_init(&list->memory, PATTERN_BYTES * VALUELIST_PATTERNS_MAX);
 	if (text.n > VALUELIST_TEXT_MAX) {
 		complain(arg, 0, "a list of more than 64 MiB; divide it into several");
 		return list;
 	}
 	while (text.n > 0) {
 		struct span line = value_of_line(span_cut(&text, '\n'), kind);
-		struct value value;
 		struct err err = {0};
 
 		number++;
-		if (line.n == 0)
-			continue;
-		if (read_value(line, kind, &value, &err) < 0)
+		if (line.n > 0 && read_line(&to, line, &err) < 0)
 			complain(arg, number, err.text);
-		else
-			add_value(list, &value);
 	}
 	netset_seal(&list->nets);
 	return list;
@@ -104,14 +150,28 @@ has_below(const struct textset *below, struct span name)
 	return false;
 }
 
-bool
-valuelist_has_ip(const struct valuelist *list, const struct ip *ip)
+static enum truth
+match_patterns(const struct valuelist *list, struct span fact)
 {
-	return netset_has(&list->nets, ip);
+	enum truth t = TRUTH_FALSE;
+
+	for (size_t i = 0; i < list->n_patterns && t != TRUTH_TRUE; i++) {
+		enum truth one = matcher_match(&list->patterns[i], fact);
+
+		if (one != TRUTH_FALSE)
+			t = one;
+	}
+	return t;
 }
 
-bool
-valuelist_has(const struct valuelist *list, struct span fact)
+enum truth
+valuelist_match_ip(const struct valuelist *list, const struct ip *ip, struct span text)
+{
+	return netset_has(&list->nets, ip) ? TRUTH_TRUE : match_patterns(list, text);
+}
+
+static bool
+has_value(const struct valuelist *list, struct span fact)
 {
 	struct ip ip;
 
@@ -129,6 +189,12 @@ valuelist_has(const struct valuelist *list, struct span fact)
 	       has_below(&list->below, value_domain(fact));
 }
 
+enum truth
+valuelist_match(const struct valuelist *list, struct span fact)
+{
+	return has_value(list, fact) ? TRUTH_TRUE : match_patterns(list, fact);
+}
+
 void
 valuelist_free(struct valuelist **list)
 {
@@ -138,6 +204,8 @@ valuelist_free(struct valuelist **list)
 	textset_free(&(*list)->exact);
 	textset_free(&(*list)->domains);
 	textset_free(&(*list)->below);
+	mem_free((*list)->patterns);
+	arena_free(&(*list)->memory);
 	mem_free(*list);
 	*list = NULL;
 }

@@ -78,12 +78,12 @@ make_tables(struct store *s, int64_t found, struct err *err)
 }
 
 static int
-prepare(struct store *s, bool is_for_hits, struct err *err)
+prepare(struct store *s, bool is_for_hits, int wait_ms, struct err *err)
 {
 	int64_t found;
 
 	/* Both fail on a wrong handle only.  A checkpoint at the close would sync. */
-	(void)sqlite3_busy_timeout(s->db, is_for_hits ? STORE_HITS_WAIT_MS : STORE_WAIT_MS);
+	(void)sqlite3_busy_timeout(s->db, wait_ms);
 	(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_for_hits, NULL);
 	found = store_ask(s, "PRAGMA user_version");
 	if (found > SCHEMA)
@@ -117,7 +117,7 @@ give_to_owner(const char *dir, const char *path)
 }
 
 static struct store *
-open_store(const char *dir, bool may_write, bool is_for_hits, struct err *err)
+open_store(const char *dir, bool may_write, bool is_for_hits, int wait_ms, struct err *err)
 {
 	int flags = may_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
 	struct store *s = mem_alloc(sizeof(*s));
@@ -136,7 +136,7 @@ open_store(const char *dir, bool may_write, bool is_for_hits, struct err *err)
 	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
 		(void)err_set(err, E_IO, "%s: %s", path, sqlite3_errmsg(s->db));
 		store_close(&s);
-	} else if (prepare(s, is_for_hits, err) < 0) {
+	} else if (prepare(s, is_for_hits, wait_ms, err) < 0) {
 		store_close(&s);
 	} else if (may_write) {
 		give_to_owner(dir, path);
@@ -147,13 +147,19 @@ open_store(const char *dir, bool may_write, bool is_for_hits, struct err *err)
 struct store *
 store_open(const char *dir, bool may_write, struct err *err)
 {
-	return open_store(dir, may_write, false, err);
+	return open_store(dir, may_write, false, STORE_WAIT_MS, err);
+}
+
+struct store *
+store_open_now(const char *dir, bool may_write, struct err *err)
+{
+	return open_store(dir, may_write, false, STORE_HITS_WAIT_MS, err);
 }
 
 struct store *
 store_open_hits(const char *dir, struct err *err)
 {
-	return open_store(dir, true, true, err);
+	return open_store(dir, true, true, STORE_HITS_WAIT_MS, err);
 }
 
 static int
@@ -274,14 +280,23 @@ store_trial(struct store *s, struct store_trial *t, struct err *err)
 	if (s->db != NULL && store_has_table(s, "trials")) {
 		if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
 			return store_fail(s, err, "read");
-		if (sqlite3_step(q) == SQLITE_ROW) {
+		switch (sqlite3_step(q)) {
+		case SQLITE_ROW:
 			*t = (struct store_trial){(uint64_t)sqlite3_column_int64(q, 0),
 			    (uint64_t)sqlite3_column_int64(q, 1), sqlite3_column_int64(q, 2)};
 			rc = 0;
+			break;
+		case SQLITE_DONE:
+			break;
+		default: /* which is not to say that there is none */
+			rc = store_fail(s, err, "read");
+			break;
 		}
 		(void)sqlite3_finalize(q); /* tells the step's error again */
 	}
-	return rc < 0 ? err_set(err, E_NOT_FOUND, "no version of the policy is on trial") : 0;
+	return rc == -E_NOT_FOUND
+		   ? err_set(err, E_NOT_FOUND, "no version of the policy is on trial")
+		   : rc;
 }
 
 static int

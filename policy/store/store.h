@@ -17,7 +17,7 @@ enum {
 	STORE_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one policy, as POLICY_TEXT_MAX */
 	STORE_WORD_MAX = 1000,             /* bytes of author and comment */
 	STORE_WAIT_MS = 5000,              /* for another writer to finish */
-	STORE_HITS_WAIT_MS = 20            /* the same, for hits: their caller tries again */
+	STORE_HITS_WAIT_MS = 20            /* the same, for who tries again: an event loop */
 };
 
 struct store;
@@ -32,6 +32,8 @@ struct store_version {
 /* `dir` is state_dir.  With may_write the database is made when it is not there; without, a
  * missing one reads as empty.  NULL: err (E_IO, E_CORRUPT). */
 struct store *store_open(const char *dir, bool may_write, struct err *err);
+/* The same, but waits for nobody longer than STORE_HITS_WAIT_MS: E_IO then. */
+struct store *store_open_now(const char *dir, bool may_write, struct err *err);
 /* May write, too, but waits for nobody longer than STORE_HITS_WAIT_MS and does not sync: for
  * store_add_hits by who has other things to do. */
 struct store *store_open_hits(const char *dir, struct err *err);

@@ -1,7 +1,7 @@
 /*
  * loop.h - the event loop: level-triggered epoll, timers, and a hook at the end of each turn.
  *
- * One loop a process, one thread.  Callbacks never block; a turn over LOOP_SLOW_MS is logged.
+ * One loop a process, one thread.  Callbacks never block; a role logs a turn over LOOP_SLOW_MS.
  * A watch or timer may be removed inside any callback, its own included.
  */
 #ifndef BASE_LOOP_H
@@ -23,6 +23,8 @@ struct timer;
 
 struct loop *loop_new(void);
 void loop_free(struct loop **loop);
+/* For a role that others wait for, not for the tools and tests that may be busy as long as they like. */
+void loop_tell_slow_turns(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);
 /* One turn, waiting at most `wait_ms` (-1: for ever); for tests. */

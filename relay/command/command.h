@@ -20,6 +20,9 @@ struct command_line {
 int command_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Reads and parses the configuration; NULL after every error was printed.  `text` may be NULL. */
 struct config *command_config(const struct command_line *line, struct buf *text);
+/* The same, with its errors, a line each, added to `errors` instead of printed. */
+struct config *command_config_errors(
+    const struct command_line *line, struct buf *text, struct buf *errors);
 /* The bytes of the plugins' catalog that this configuration came with; empty: no plugin folder. */
 struct span command_plugins(void);
 

@@ -448,10 +448,27 @@ walk_client(struct explanation *e)
 	decide_stage(e->snapshot, STAGE_MAIL, &facts, &e->verdict, trace, e);
 }
 
+/* No flow takes this client: what 1_accept.c says for its banner. */
 static void
-walk(struct explanation *e)
+turn_away(struct explanation *e)
 {
-	walk_client(e);
+	char client[IP_TEXT_MAX];
+
+	e->verdict.action = ACTION_REJECT;
+	e->verdict.stage = STAGE_CONNECT;
+	e->verdict.by = SPAN("flow");
+	e->verdict.code = 554;
+	(void)span_copy(SPAN("5.7.1"), e->verdict.enhanced, sizeof(e->verdict.enhanced)); /* fits */
+	(void)span_copy(
+	    SPAN(FINDINGS_NOT_A_CLIENT), e->verdict.text, sizeof(e->verdict.text)); /* fits */
+	add_step(e, "connect", "flow", ip_format(&e->options.client, client), 0,
+	    "no flow takes mail from this client");
+	e->is_ended = true;
+}
+
+static void
+walk_recipients(struct explanation *e)
+{
 	for (size_t i = 0; i < e->options.n_to; i++) {
 		e->outcomes[i].to = e->options.to[i];
 		e->outcomes[i].is_turned_away = e->is_ended;
@@ -477,6 +494,17 @@ exit_status(const struct explanation *e)
 }
 
 static int
+tell(struct explanation *e)
+{
+	walk_recipients(e);
+	if (e->options.is_json)
+		explain_print_json(e);
+	else
+		explain_print_text(e);
+	return exit_status(e);
+}
+
+static int
 explain(struct explanation *e)
 {
 	int status = load_policy(e);
@@ -485,24 +513,20 @@ explain(struct explanation *e)
 		return status;
 	e->flow = choose_flow(e->config, &e->options.client);
 	if (e->flow == NULL) {
-		printf(e->options.is_json ? "{\"action\":\"reject\",\"stage\":\"connect\"}\n"
-					  : "no flow takes mail from this client\n");
-		return EXIT_NO;
+		turn_away(e);
+		return tell(e);
 	}
 	load_recipients(e);
 	status = e->options.is_offline ? EXIT_OK : gather_answers(e);
 	conduct_ask(e->config, e->flow, &e->options, &e->conduct);
-	if (status == EXIT_OK && e->options.message != NULL)
+	/* Without a recipient the walk ends at MAIL, where no message has come yet. */
+	if (status == EXIT_OK && e->options.message != NULL && e->options.n_to > 0)
 		status = run_filters(e);
 	if (status != EXIT_OK)
 		return status;
 	explain_ask_urls(e);
-	walk(e);
-	if (e->options.is_json)
-		explain_print_json(e);
-	else
-		explain_print_text(e);
-	return exit_status(e);
+	walk_client(e);
+	return tell(e);
 }
 
 int

@@ -74,7 +74,5 @@ explain_options_parse(struct explain_options *o, const struct command_line *line
 	}
 	if (!o->has_client)
 		return command_fail(EXIT_USAGE, "say --client IP: whose mail it would be");
-	if (o->message != NULL && o->n_to == 0)
-		return command_fail(EXIT_USAGE, "a message needs --to ADDRESS");
 	return EXIT_OK;
 }

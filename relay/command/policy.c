@@ -24,6 +24,20 @@ read_current(const struct config *config, struct buf *text, uint64_t *version)
 	return r < 0 ? command_fail(EXIT_NO, "%s", err.text) : EXIT_OK;
 }
 
+static void
+print_text(uint64_t version, struct span text)
+{
+	struct buf b = BUF_INIT(6 * POLICY_TEXT_MAX + 64); /* an escape has six bytes */
+	struct json j = {.to = &b};
+
+	json_open(&j, NULL, '{');
+	json_int(&j, "version", (int64_t)version);
+	json_text(&j, "text", text);
+	json_close(&j, '}');
+	printf("%.*s\n", (int)b.n, b.p);
+	buf_free(&b);
+}
+
 static int
 export_policy(const struct config *config, const struct command_line *line)
 {
@@ -31,8 +45,9 @@ export_policy(const struct config *config, const struct command_line *line)
 	uint64_t version;
 	int status = read_current(config, &text, &version);
 
-	(void)line;
-	if (status == EXIT_OK && text.n > 0 && fwrite(text.p, 1, text.n, stdout) != text.n)
+	if (status == EXIT_OK && line->is_json)
+		print_text(version, buf_span(&text));
+	else if (status == EXIT_OK && text.n > 0 && fwrite(text.p, 1, text.n, stdout) != text.n)
 		status = command_fail(EXIT_NO, "cannot write: %m");
 	buf_free(&text);
 	return status;

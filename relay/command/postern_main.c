@@ -50,7 +50,7 @@ static const struct subcommand subcommands[] = {
 	command_reload},
     {"trace",
 	"[ID] [--client IP] [--from ADDRESS] [--to ADDRESS] [--subject TEXT]\n"
-	"                     [--verdict WORD] [--since TIME] [--until TIME]",
+	"                     [--verdict WORD] [--since TIME] [--until TIME] [--follow]",
 	"what happened to mail, refused connections too", command_trace},
     {"user", "password NAME",
 	"print a line for a listener's users; the password is read from standard input",
@@ -86,7 +86,7 @@ command_plugins(void)
 }
 
 struct config *
-command_config(const struct command_line *line, struct buf *text)
+command_config_errors(const struct command_line *line, struct buf *text, struct buf *told)
 {
 	struct config_errors errors = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
 	struct buf own = BUF_INIT(CONFIG_TEXT_MAX), *to = text != NULL ? text : &own;
@@ -95,12 +95,24 @@ command_config(const struct command_line *line, struct buf *text)
 
 	to->max = CONFIG_TEXT_MAX;
 	if (file_read(line->config_file, CONFIG_TEXT_MAX, to, &err) < 0)
-		(void)command_fail(0, "%s; name the configuration with -c FILE", err.text);
+		(void)buf_addf(
+		    told, "postern: %s; name the configuration with -c FILE\n", err.text);
 	else
 		config = plugins_parse_config(buf_span(to), line->config_file, &plugins, &errors);
-	fprintf(stderr, "%.*s", (int)errors.lines.n, errors.lines.n > 0 ? errors.lines.p : "");
+	(void)buf_add_span(told, buf_span(&errors.lines)); /* that many say enough */
 	buf_free(&errors.lines);
 	buf_free(&own);
+	return config;
+}
+
+struct config *
+command_config(const struct command_line *line, struct buf *text)
+{
+	struct buf errors = BUF_INIT(2 * CONFIG_TEXT_MAX);
+	struct config *config = command_config_errors(line, text, &errors);
+
+	fprintf(stderr, "%.*s", (int)errors.n, errors.n > 0 ? errors.p : "");
+	buf_free(&errors);
 	return config;
 }
 

@@ -60,11 +60,11 @@ list_folder(const struct config *config, const struct letter_filter *f, struct b
 
 	(void)snprintf(path, sizeof(path), "%s/quarantine", config->state_dir); /* cut: not there */
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return command_fail(
+		    EXIT_OK, "%s: not there yet; the relay makes it at its first start", path);
 	if (fd < 0)
-		return command_fail(EXIT_NO,
-		    errno == ENOENT ? "%s: not there; the relay makes it at its first start"
-				    : "%s: %m; become root or the user postern-spool",
-		    path);
+		return command_fail(EXIT_NO, "%s: %m; become root or the user postern-spool", path);
 	(void)close(fd); /* only to know */
 	shelf_open_reader(&shelf, path);
 	return read_shelf(&shelf, f, config->quarantine.keep_ms, to);

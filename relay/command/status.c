@@ -209,8 +209,12 @@ int
 command_reload(const struct command_line *line)
 {
 	static const char *const words[] = {"reload"};
+	int status;
 
 	if (line->n_words > 0)
 		return command_fail(EXIT_USAGE, "reload takes no further words");
-	return ask_and_print(line, words, 1, NULL);
+	status = ask_and_print(line, words, 1, NULL);
+	if (status == EXIT_OK && line->is_json)
+		printf("{\"ok\":true}\n");
+	return status;
 }

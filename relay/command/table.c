@@ -75,6 +75,12 @@ table_print(struct span json_lines, const struct table_column *columns)
 		printf(c->width > 0 ? "%-*s " : "%.*s",
 		    c->width > 0 ? c->width : (int)strlen(c->title), c->title);
 	printf("\n");
+	table_print_rows(json_lines, columns);
+}
+
+void
+table_print_rows(struct span json_lines, const struct table_column *columns)
+{
 	while (json_lines.n > 0) {
 		json_t *object = load(span_cut(&json_lines, '\n'));
 

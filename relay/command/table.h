@@ -10,6 +10,8 @@ struct table_column {
 
 /* One line an object, columns in this order; ends with a NULL key.  Prints to standard output. */
 void table_print(struct span json_lines, const struct table_column *columns);
+/* The same without the titles. */
+void table_print_rows(struct span json_lines, const struct table_column *columns);
 /* All members of one object, "name: value", nested ones indented. */
 void table_print_object(struct span json);
 

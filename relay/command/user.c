@@ -2,6 +2,7 @@
  * postern user password NAME: the line that lets NAME sign in by AUTH with the password read from
  * standard input, for the file that a listener's `users` names.
  */
+#include "relay/base/json.h"
 #include "relay/command/command.h"
 #include "relay/key/users.h"
 
@@ -46,8 +47,22 @@ read_password(const char *prompt, char to[LINE_BYTES], struct span *password)
 	return is_fine;
 }
 
+static void
+print_record(const char *name, struct span record, bool is_json)
+{
+	struct buf b = BUF_INIT(8 * RECORD_MAX);
+	struct json j = {.to = &b};
+
+	json_open(&j, NULL, '{');
+	json_str(&j, "name", name);
+	json_text(&j, "line", record);
+	json_close(&j, '}');
+	printf("%.*s\n", SPAN_ARG(is_json ? buf_span(&b) : record));
+	buf_free(&b);
+}
+
 static int
-print_line(const char *name)
+print_line(const char *name, bool is_json)
 {
 	char first[LINE_BYTES], second[LINE_BYTES];
 	struct buf line = BUF_INIT(RECORD_MAX);
@@ -64,7 +79,7 @@ print_line(const char *name)
 		    "a name has 1 to 255 characters without blanks and \":\" and does not begin "
 		    "with \"#\"; a password has 1 to 1024 bytes");
 	else
-		printf("%.*s\n", SPAN_ARG(buf_span(&line)));
+		print_record(name, buf_span(&line), is_json);
 	explicit_bzero(first, sizeof(first));
 	explicit_bzero(second, sizeof(second));
 	buf_free(&line);
@@ -75,7 +90,7 @@ int
 command_user(const struct command_line *line)
 {
 	if (line->n_words == 2 && strcmp(line->words[0], "password") == 0)
-		return print_line(line->words[1]);
+		return print_line(line->words[1], line->is_json);
 	if (line->n_words > 0 && strcmp(line->words[0], "password") != 0)
 		return command_fail(EXIT_USAGE,
 		    "user %s is not in this version; there is: user password NAME", line->words[0]);

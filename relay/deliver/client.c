@@ -263,6 +263,7 @@ shake_hands(struct client *c)
 	case TLS_WANT_WRITE:
 		watch_change(c->watch, LOOP_WRITE);
 		return true;
+	case TLS_WANT_KEY: /* of servers only */
 	case TLS_FAILED:
 		break;
 	}

@@ -10,7 +10,8 @@ enum {
 	HELD_WHY_MAX = 2048,
 	NOTE_LEG = 20, /* bytes of a leg and of a recipient without their texts */
 	NOTE_RCPT = 5,
-	NOTE_TEXT_SHORT = 100 /* COMMIT_RCPTS_MAX of everything fit then */
+	NOTE_WHOLE = 1024 * 1024, /* bytes; a longer one has its texts cut: */
+	NOTE_TEXT_SHORT = 100     /* COMMIT_RCPTS_MAX of everything fit then */
 };
 
 static void
@@ -362,7 +363,8 @@ put_leg(struct buf *to, const struct queue_leg *l, int64_t now_ms, int64_t wall_
 }
 
 /* How much is told of each text: all, or what fits when there are thousands of long ones.  A note
- * that could not be written would bring back what was settled long ago. */
+ * that could not be written would bring back what was settled long ago; and of thousands one is written with
+ * each hundred that a gateway has answered. */
 static size_t
 longest_text(const struct queue_entry *e)
 {
@@ -372,7 +374,7 @@ longest_text(const struct queue_entry *e)
 		n += NOTE_LEG + span_str(e->legs[i].reply).n + span_str(e->legs[i].server).n;
 	for (size_t i = 0; i < e->n_rcpts; i++)
 		n += NOTE_RCPT + span_str(e->rcpts[i].reply).n;
-	return n <= SPOOL_NOTE_MAX / 2 ? QUEUE_REPLY_MAX : NOTE_TEXT_SHORT;
+	return n <= NOTE_WHOLE ? QUEUE_REPLY_MAX : NOTE_TEXT_SHORT;
 }
 
 void

@@ -126,7 +126,10 @@ struct queue_hold {
 	uint32_t tries, deaths; /* it was filtered again so often; workers or fronts died of it */
 	int64_t tried_wall_ms;  /* last; 0: never */
 	bool is_damaged;        /* its bytes cannot be read: an admin has to look */
-	char *waits_for;        /* as of a copy; NULL: as the copies say */
+	/* Unless HOLD_WAITING: all of them together are too many for one answer.  Who is asked about next
+	 * (index), and how many at once; 0: everyone. */
+	uint32_t next, most;
+	char *waits_for; /* as of a copy; NULL: as the copies say */
 };
 
 struct queue_entry {

@@ -1,14 +1,12 @@
 #include "relay/front/breaker.h"
-#include "relay/base/clock.h"
 #include "relay/base/log.h"
 
-enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_TRYING };
+enum breaker_state { BREAKER_CLOSED, BREAKER_DOUBTED, BREAKER_OPEN };
 
 struct breaker {
 	const struct conf_filter *filter;
 	enum breaker_state state;
-	uint32_t failures;     /* in a row */
-	int64_t until_mono_ms; /* while open: then it is tried */
+	uint32_t failures; /* in a row */
 	bool is_watched;
 };
 
@@ -53,30 +51,13 @@ breaker_of(struct breakers *b, const struct conf_filter *filter)
 }
 
 uint32_t
-breakers_ask(struct breakers *b, const struct conf_flow *flow, uint32_t *tries)
+breakers_ask(struct breakers *b, const struct conf_flow *flow)
 {
 	uint32_t barred = 0;
 
-	*tries = 0;
-	for (size_t i = 0; i < flow->n_filters; i++) {
-		struct breaker *k = breaker_of(b, flow->filters[i].filter);
-
-		switch (k->state) {
-		case BREAKER_CLOSED:
-			break;
-		case BREAKER_OPEN:
-			if (clock_mono_ms() < k->until_mono_ms) {
-				barred |= 1U << i;
-			} else {
-				k->state = BREAKER_TRYING;
-				*tries |= 1U << i;
-			}
-			break;
-		case BREAKER_TRYING:
+	for (size_t i = 0; i < flow->n_filters; i++)
+		if (breaker_of(b, flow->filters[i].filter)->state == BREAKER_OPEN)
 			barred |= 1U << i;
-			break;
-		}
-	}
 	return barred;
 }
 
@@ -92,50 +73,69 @@ tell(struct breakers *b, const struct conf_filter *filter, bool is_over)
 		b->events.on_change(b->events.arg, filter, is_over);
 }
 
-void
+bool
 breakers_failed(struct breakers *b, const struct conf_filter *filter)
 {
 	struct breaker *k = breaker_of(b, filter);
-	bool was_closed = k->state == BREAKER_CLOSED;
 
-	/* Messages that were with it when it opened say what is known. */
-	if (k->state == BREAKER_OPEN || (was_closed && ++k->failures < filter->max_failures))
-		return;
-	k->state = BREAKER_OPEN;
-	k->until_mono_ms = clock_mono_ms() + filter->pause_ms;
-	if (was_closed)
-		tell(b, filter, false);
+	/* Else a trial is under way, or has said what is known. */
+	if (k->state != BREAKER_CLOSED || ++k->failures < filter->max_failures)
+		return false;
+	k->state = BREAKER_DOUBTED;
+	return true;
 }
 
 void
 breakers_worked(struct breakers *b, const struct conf_filter *filter)
 {
 	struct breaker *k = breaker_of(b, filter);
-	bool was_closed = k->state == BREAKER_CLOSED;
+	bool was_open = k->state == BREAKER_OPEN;
 
 	k->state = BREAKER_CLOSED;
 	k->failures = 0;
-	if (!was_closed)
+	if (was_open)
 		tell(b, filter, true);
 	if (k->is_watched && b->events.on_works != NULL)
 		b->events.on_works(b->events.arg, filter);
 	k->is_watched = false;
 }
 
+static void
+open_breaker(struct breakers *b, struct breaker *k)
+{
+	/* Mail that has come through it since the trial began says more than the trial. */
+	if (k->state != BREAKER_DOUBTED)
+		return;
+	k->state = BREAKER_OPEN;
+	tell(b, k->filter, false);
+}
+
+bool
+breakers_tried(struct breakers *b, const struct conf_filter *filter, enum trial_end end)
+{
+	struct breaker *k = breaker_of(b, filter);
+
+	switch (end) {
+	case TRIAL_WORKED:
+		if (k->state == BREAKER_DOUBTED)
+			log_event(LOG_WARN, "filter fails at some messages",
+			    KV_STR("filter", filter->name), KV_INT("failures", k->failures));
+		breakers_worked(b, filter);
+		break;
+	case TRIAL_FAILED:
+		open_breaker(b, k);
+		break;
+	case TRIAL_UNKNOWN:
+		/* As many failures more, and it is tried again. */
+		if (k->state == BREAKER_DOUBTED)
+			*k = (struct breaker){.filter = filter, .is_watched = k->is_watched};
+		break;
+	}
+	return k->state == BREAKER_OPEN;
+}
+
 void
 breakers_watch(struct breakers *b, const struct conf_filter *filter)
 {
 	breaker_of(b, filter)->is_watched = true;
-}
-
-void
-breakers_undecided(struct breakers *b, const struct conf_flow *flow, uint32_t tries)
-{
-	for (size_t i = 0; i < flow->n_filters; i++) {
-		struct breaker *k = breaker_of(b, flow->filters[i].filter);
-
-		/* Its time has come already: open means that the next one tries. */
-		if ((tries >> i & 1) && k->state == BREAKER_TRYING)
-			k->state = BREAKER_OPEN;
-	}
 }

@@ -1,46 +1,26 @@
 #include "relay/front/clients.h"
 #include "relay/base/err.h"
-#include "relay/base/map.h"
 #include "relay/base/mem.h"
 
-enum { IPV6_CLIENT_BYTES = 8 };
-
-struct client_sessions {
-	size_t n;
-};
-
 struct clients {
-	struct map *by_key; /* -> struct client_sessions, while there are any */
+	struct tallies *tallies;
+	unsigned matter;
+	size_t n; /* sessions */
 };
-
-static struct span
-key_of(const struct ip *ip)
-{
-	return span_of(
-	    (const char *)ip->bytes, ip_is_v4(ip) ? sizeof(ip->bytes) : IPV6_CLIENT_BYTES);
-}
 
 struct clients *
-clients_new(void)
+clients_new(struct tallies *tallies, unsigned matter)
 {
 	struct clients *c = mem_alloc(sizeof(*c));
 
-	c->by_key = map_new();
+	c->tallies = tallies;
+	c->matter = matter;
 	return c;
 }
 
 void
 clients_free(struct clients **c)
 {
-	struct span key;
-	void *value;
-	size_t at = 0;
-
-	if (*c == NULL)
-		return;
-	while (map_next((*c)->by_key, &at, &key, &value))
-		mem_free(value);
-	map_free(&(*c)->by_key);
 	mem_free(*c);
 	*c = NULL;
 }
@@ -48,46 +28,39 @@ clients_free(struct clients **c)
 bool
 clients_is_full(const struct clients *c, const struct ip *ip, size_t max_each)
 {
-	const struct client_sessions *sessions = map_get(c->by_key, key_of(ip));
+	return tallies_sum(c->tallies, TALLY_HELD, tallies_name(c->tallies, c->matter, ip)) >=
+	       max_each;
+}
 
-	return sessions != NULL && sessions->n >= max_each;
+/* All sessions that a front can have find room in the tallies, but for odd names that want the same
+ * few places; who finds none is not counted: better than to be turned away. */
+static void
+add(struct clients *c, const struct ip *ip, int64_t n)
+{
+	uint64_t name = tallies_name(c->tallies, c->matter, ip);
+	int64_t value = tallies_own(c->tallies, TALLY_HELD, name) + n;
+
+	if (value >= 0)
+		(void)tallies_set(c->tallies, TALLY_HELD, name, value, 1);
 }
 
 void
 clients_enter(struct clients *c, const struct ip *ip)
 {
-	struct client_sessions *sessions = map_get(c->by_key, key_of(ip));
-
-	if (sessions == NULL) {
-		sessions = mem_alloc(sizeof(*sessions));
-		(void)map_set(c->by_key, key_of(ip), sessions); /* none stood there */
-	}
-	sessions->n++;
+	c->n++;
+	add(c, ip, 1);
 }
 
 void
 clients_leave(struct clients *c, const struct ip *ip)
 {
-	struct client_sessions *sessions = map_get(c->by_key, key_of(ip));
-
-	must(sessions != NULL && sessions->n > 0);
-	if (--sessions->n == 0)
-		mem_free(map_remove(c->by_key, key_of(ip)));
+	must(c->n > 0);
+	c->n--;
+	add(c, ip, -1);
 }
 
 size_t
 clients_count(const struct clients *c)
 {
-	return map_count(c->by_key);
-}
-
-size_t
-clients_sessions_max(uint64_t n_files, size_t wanted)
-{
-	uint64_t room;
-
-	if (n_files < CLIENTS_FILES_OURS + CLIENTS_FILES_SESSION)
-		return 1;
-	room = (n_files - CLIENTS_FILES_OURS) / CLIENTS_FILES_SESSION;
-	return room < wanted ? (size_t)room : wanted;
+	return c->n;
 }

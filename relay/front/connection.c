@@ -30,6 +30,8 @@ watch_again(struct connection *c)
 	if (c->watch == NULL)
 		return;
 	if (c->is_handshaking && !c->is_finishing) {
+		if (c->read_wait == TLS_WANT_KEY)
+			return; /* a client that speaks meanwhile changes it */
 		wanted = c->out.n > 0 || c->read_wait == TLS_WANT_WRITE ? LOOP_WRITE : LOOP_READ;
 		watch_change(c->watch, wanted);
 		return;
@@ -134,6 +136,35 @@ shake_hands(struct connection *c)
 }
 
 static void
+on_go_on(void *arg)
+{
+	struct connection *c = arg;
+
+	if (!c->is_finishing)
+		shake_hands(c);
+}
+
+/* From inside another connection's handshake, perhaps. */
+static void
+go_on_soon(void *arg)
+{
+	struct connection *c = arg;
+
+	if (c->go_on == NULL)
+		loop_timer(c->loop, &c->go_on, 0, on_go_on, c);
+}
+
+/* Its signature is waited for: what the client says meanwhile can wait, too. */
+static void
+on_early_word(struct connection *c, unsigned events)
+{
+	if (events & LOOP_GONE)
+		c->events->on_gone(c->arg);
+	else
+		watch_change(c->watch, 0);
+}
+
+static void
 on_ready(void *arg, unsigned events)
 {
 	struct connection *c = arg;
@@ -143,7 +174,9 @@ on_ready(void *arg, unsigned events)
 	if ((events & LOOP_WRITE) || (c->out.n > 0 && c->write_wait == TLS_WANT_READ))
 		connection_flush(c);
 	if (c->fd >= 0 && c->is_handshaking && !c->is_finishing) {
-		if ((events & LOOP_GONE) && !(events & (LOOP_READ | LOOP_WRITE)))
+		if (c->read_wait == TLS_WANT_KEY)
+			on_early_word(c, events);
+		else if ((events & LOOP_GONE) && !(events & (LOOP_READ | LOOP_WRITE)))
 			c->events->on_gone(c->arg);
 		else if (c->out.n == 0)
 			shake_hands(c);
@@ -193,6 +226,7 @@ connection_close(struct connection *c)
 	watch_remove(&c->watch);
 	timer_cancel(&c->timer);
 	tls_free(&c->tls);
+	timer_cancel(&c->go_on);
 	(void)close(c->fd); /* a socket: what could be sent was sent */
 	c->fd = -1;
 	buf_free(&c->in);
@@ -288,6 +322,7 @@ connection_start_tls(struct connection *c, struct ssl_ctx_st *ctx)
 	buf_free(&c->in); /* what was said in the clear counts for nothing (RFC 3207 section 4.2) */
 	c->in.max = CONNECTION_IN_MAX;
 	c->tls = tls_new_server(ctx, c->fd);
+	tls_sign_later(c->tls, go_on_soon, c);
 	c->is_handshaking = true;
 	loop_timer(c->loop, &c->timer, CONNECTION_HANDSHAKE_MS, on_time, c);
 	connection_flush(c);

@@ -41,7 +41,7 @@ struct connection {
 	struct loop *loop;
 	int fd; /* -1: closed */
 	struct watch *watch;
-	struct timer *timer;
+	struct timer *timer, *go_on; /* go_on: of a handshake whose signature has come */
 	int64_t timeout_ms;
 	struct buf in, out; /* no memory while they are empty and the client is silent */
 	bool is_paused, is_finishing;

@@ -1,4 +1,5 @@
 #include "relay/front/content.h"
+#include "relay/front/files.h"
 #include "relay/ipc/channel.h"
 #include "relay/message/edit.h"
 #include "relay/message/header.h"
@@ -72,6 +73,13 @@ content_start(struct content *c, const char *hostname)
 	c->section.max = HEADER_SECTION_MAX;
 }
 
+void
+content_adopt(struct content *c, int fd)
+{
+	c->fd = fd;
+	files_take(FILES_MESSAGE);
+}
+
 static int
 write_out(struct content *c)
 {
@@ -96,9 +104,14 @@ static int
 spill(struct content *c)
 {
 	if (c->fd < 0 && c->bytes.n > CHANNEL_INLINE_MAX) {
-		c->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		if (c->fd < 0)
+		int fd;
+
+		if (files_left() < FILES_MESSAGE)
+			return -E_FULL;
+		fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (fd < 0)
 			return -E_IO;
+		content_adopt(c, fd);
 		return write_out(c);
 	}
 	return c->fd >= 0 && c->bytes.n >= FILE_CHUNK ? write_out(c) : 0;
@@ -189,8 +202,10 @@ content_end(struct content *c)
 void
 content_drop(struct content *c)
 {
-	if (c->fd >= 0)
+	if (c->fd >= 0) {
 		(void)close(c->fd); /* memory only */
+		files_give(FILES_MESSAGE);
+	}
 	c->fd = -1;
 	c->in_file = 0;
 	buf_free(&c->bytes);

@@ -1,93 +1,50 @@
 #include "relay/front/guesses.h"
 #include "relay/base/clock.h"
-#include "relay/base/map.h"
-#include "relay/base/mem.h"
 
-enum { IPV6_CLIENT_BYTES = 8, WAIT_DOUBLINGS = 5 };
+enum { WAIT_DOUBLINGS = 5, COUNT_BITS = 8, COUNT_MAX = (1 << COUNT_BITS) - 1 };
 
-struct failures {
-	unsigned n;
-	int64_t last_ms;
-};
-
-struct guesses {
-	struct map *by_client; /* -> struct failures */
-};
-
-static struct span
-key_of(const struct ip *ip)
+/* How many, and when the last one was, as one number: the later, the larger. */
+static int64_t
+packed(int64_t last_ms, unsigned n)
 {
-	return span_of(
-	    (const char *)ip->bytes, ip_is_v4(ip) ? sizeof(ip->bytes) : IPV6_CLIENT_BYTES);
+	return last_ms << COUNT_BITS | (n < COUNT_MAX ? n : COUNT_MAX);
 }
 
-static bool
-is_forgotten(const struct failures *f)
+static uint64_t
+name_of(const struct tallies *t, const struct ip *client)
 {
-	return clock_mono_ms() - f->last_ms >= GUESSES_FORGET_MS;
+	return tallies_name(t, 0, client);
 }
 
-struct guesses *
-guesses_new(void)
+/* Those that are not forgotten. */
+static unsigned
+failures(const struct tallies *t, uint64_t name)
 {
-	struct guesses *g = mem_alloc(sizeof(*g));
+	int64_t now_ms = clock_mono_ms();
+	int64_t value = tallies_largest(t, TALLY_GUESSES, name, packed(now_ms, COUNT_MAX));
 
-	g->by_client = map_new();
-	return g;
-}
-
-static void
-forget(struct guesses *g, bool is_all)
-{
-	struct span key;
-	void *value;
-	size_t at = 0;
-
-	while (map_next(g->by_client, &at, &key, &value))
-		if (is_all || is_forgotten(value)) {
-			(void)map_remove(g->by_client, key); /* it is value */
-			mem_free(value);
-		}
-}
-
-void
-guesses_free(struct guesses **g)
-{
-	if (*g == NULL)
-		return;
-	forget(*g, true);
-	map_free(&(*g)->by_client);
-	mem_free(*g);
-	*g = NULL;
+	return now_ms - (value >> COUNT_BITS) < GUESSES_FORGET_MS ? (unsigned)(value & COUNT_MAX)
+								  : 0;
 }
 
 int64_t
-guesses_failed(struct guesses *g, const struct ip *client)
+guesses_failed(struct tallies *t, const struct ip *client)
 {
-	struct failures *f = map_get(g->by_client, key_of(client));
-	int64_t wait_ms = GUESSES_FIRST_MS;
+	uint64_t name = name_of(t, client);
+	unsigned n = failures(t, name);
+	int64_t now_ms = clock_mono_ms(), wait_ms = GUESSES_FIRST_MS, keep_from = 1;
 
-	if (f == NULL) {
-		if (map_count(g->by_client) >= GUESSES_CLIENTS_MAX)
-			forget(g, false);
-		if (map_count(g->by_client) >= GUESSES_CLIENTS_MAX)
-			return GUESSES_WAIT_MAX_MS;
-		f = mem_alloc(sizeof(*f));
-		(void)map_set(g->by_client, key_of(client), f); /* was not there */
-	}
-	if (is_forgotten(f))
-		f->n = 0;
-	for (unsigned i = 0; i < f->n && i < WAIT_DOUBLINGS; i++)
+	if (now_ms > GUESSES_FORGET_MS)
+		keep_from = packed(now_ms - GUESSES_FORGET_MS, COUNT_MAX) + 1;
+	if (!tallies_set(t, TALLY_GUESSES, name, packed(now_ms, n + 1), keep_from))
+		return GUESSES_WAIT_MAX_MS;
+	for (unsigned i = 0; i < n && i < WAIT_DOUBLINGS; i++)
 		wait_ms *= 2;
-	f->n++;
-	f->last_ms = clock_mono_ms();
 	return wait_ms;
 }
 
 bool
-guesses_is_refused(const struct guesses *g, const struct ip *client)
+guesses_is_refused(const struct tallies *t, const struct ip *client)
 {
-	const struct failures *f = map_get(g->by_client, key_of(client));
-
-	return f != NULL && f->n >= GUESSES_MAX && !is_forgotten(f);
+	return failures(t, name_of(t, client)) >= GUESSES_MAX;
 }

@@ -1,13 +1,13 @@
 #include "relay/front/key_client.h"
-#include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/base/map.h"
 #include "relay/base/mem.h"
 #include "relay/ipc/channel.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
-/* As many as the channel's buffer holds for sure: sending never waits. */
+/* As many as the channel's buffer holds, beside TLS_JOBS_MAX signatures. */
 enum { WAITING_MAX = 32 };
 
 enum { QUESTION_MAX = KEY_USERS_MAX + KEY_NAME_MAX + KEY_PASSWORD_MAX + KEY_MESSAGE_MAX + 64 };
@@ -18,17 +18,19 @@ struct key_client {
 	struct watch *watch;
 	struct map *waiting; /* id -> struct key_waiting */
 	uint64_t next_id;
-	struct timer *lost_soon, *due_soon;
+	struct timer *lost_soon;
 	struct buf received;
-	struct map *early; /* id -> struct verdict: came while a signature was waited for */
+	struct map *signings; /* id -> struct signing */
 	void (*on_lost)(void *arg);
 	void *lost_arg;
 };
 
-/* A verdict that is kept until the loop's turn. */
-struct early {
-	struct key_verdict verdict;
-	char data[KEY_DATA_MAX];
+/* A signature that is waited for. */
+struct signing {
+	uint64_t id;
+	struct key_client *client;
+	struct remote_signing *asked;
+	struct timer *patience;
 };
 
 static const struct key_verdict busy = {.status = KEY_BUSY};
@@ -40,6 +42,45 @@ answer(struct key_waiting *w, const struct key_verdict *v)
 	timer_cancel(&w->patience);
 	w->client = NULL;
 	w->on_verdict(w, v);
+}
+
+/* Gives back what was asked for. */
+static struct remote_signing *
+signing_free(struct signing *g)
+{
+	struct remote_signing *asked = g->asked;
+
+	(void)map_remove_u64(g->client->signings, g->id); /* it is g itself */
+	timer_cancel(&g->patience);
+	mem_free(g);
+	return asked;
+}
+
+static void
+settle(struct signing *g, int r, struct span signature)
+{
+	if (r < 0)
+		log_event(LOG_WARN, "no signature", KV_STR("why", err_name(-r)));
+	remote_key_answer(signing_free(g), r, signature);
+}
+
+/* The key role has gone, or another one has come: of what it was asked nothing will be answered. */
+static void
+answer_all(struct key_client *k)
+{
+	struct span key;
+	void *value;
+	size_t at = 0;
+
+	while (map_next(k->waiting, &at, &key, &value)) {
+		answer(value, &busy);
+		at = 0; /* the callbacks may have changed the map */
+	}
+	at = 0;
+	while (map_next(k->signings, &at, &key, &value)) {
+		settle(value, -E_CLOSED, (struct span){0});
+		at = 0;
+	}
 }
 
 /* --- the channel -------------------------------------------------------------------------------- */
@@ -57,14 +98,8 @@ static void
 tell_lost(void *arg)
 {
 	struct key_client *k = arg;
-	struct span key;
-	void *value;
-	size_t at = 0;
 
-	while (map_next(k->waiting, &at, &key, &value)) {
-		answer(value, &busy);
-		at = 0; /* the callbacks may have changed the map */
-	}
+	answer_all(k);
 	if (k->on_lost != NULL)
 		k->on_lost(k->lost_arg);
 }
@@ -77,11 +112,11 @@ lose(struct key_client *k)
 	loop_timer(k->loop, &k->lost_soon, 0, tell_lost, k);
 }
 
-/* One message, if it comes in time: 0, or an error. */
+/* One message, if it is there: 0, or an error. */
 static int
-receive(struct key_client *k, struct message *m, int64_t timeout_ms)
+receive(struct key_client *k, struct message *m)
 {
-	int r = channel_receive(k->fd, m, &k->received, timeout_ms);
+	int r = channel_receive(k->fd, m, &k->received, 0);
 
 	for (int i = 0; r == 0 && i < CHANNEL_FDS; i++)
 		if (m->fds[i] >= 0)
@@ -101,15 +136,32 @@ take_verdict(struct key_client *k, const struct message *m)
 }
 
 static void
+take_signature(struct key_client *k, const struct message *m)
+{
+	struct signing *g = map_get_u64(k->signings, m->id);
+	struct key_answer a = {0};
+	int r;
+
+	if (g == NULL)
+		return; /* its handshake has ended */
+	r = key_answer_get(m->payload, &a);
+	if (r == 0 && a.status != KEY_YES)
+		r = a.status == KEY_NO ? -E_NOT_FOUND : -E_DENIED;
+	settle(g, r, a.signature);
+}
+
+static void
 on_ready(void *arg, unsigned events)
 {
 	struct key_client *k = arg;
 	struct message m;
-	int r = receive(k, &m, 0);
+	int r = receive(k, &m);
 
 	(void)events;
 	if (r == 0 && m.type == KEY_VERDICT)
-		take_verdict(k, &m); /* a late signature is nobody's */
+		take_verdict(k, &m);
+	else if (r == 0 && m.type == KEY_SIGNATURE)
+		take_signature(k, &m);
 	else if (r < 0 && r != -E_TIMEOUT)
 		lose(k);
 }
@@ -122,22 +174,9 @@ key_client_new(struct loop *loop)
 	k->loop = loop;
 	k->fd = -1;
 	k->waiting = map_new();
-	k->early = map_new();
+	k->signings = map_new();
 	k->next_id = 1;
 	return k;
-}
-
-static void
-forget_early(struct key_client *k)
-{
-	struct span key;
-	void *value;
-	size_t at = 0;
-
-	while (map_next(k->early, &at, &key, &value)) {
-		(void)map_remove(k->early, key); /* it is value */
-		mem_free(value);
-	}
 }
 
 void
@@ -147,9 +186,7 @@ key_client_free(struct key_client **k)
 		return;
 	disconnect(*k);
 	timer_cancel(&(*k)->lost_soon);
-	timer_cancel(&(*k)->due_soon);
-	forget_early(*k);
-	map_free(&(*k)->early);
+	map_free(&(*k)->signings);
 	map_free(&(*k)->waiting);
 	buf_free(&(*k)->received);
 	mem_free(*k);
@@ -166,17 +203,11 @@ key_client_on_lost(struct key_client *k, void (*on_lost)(void *arg), void *arg)
 void
 key_client_connect(struct key_client *k, int fd)
 {
-	struct span key;
-	void *value;
-	size_t at = 0;
-
 	disconnect(k);
 	timer_cancel(&k->lost_soon);
-	while (map_next(k->waiting, &at, &key, &value)) {
-		answer(value, &busy); /* the old channel's */
-		at = 0;
-	}
+	answer_all(k);
 	k->fd = fd;
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK); /* one that lets its buffer fill up counts as lost */
 	k->watch = loop_watch(k->loop, fd, LOOP_READ, on_ready, k);
 }
 
@@ -189,88 +220,44 @@ key_client_is_there(const struct key_client *k)
 /* --- signatures --------------------------------------------------------------------------------- */
 
 static void
-take_early(void *arg)
+lose_patience(void *arg)
 {
-	struct key_client *k = arg;
-	struct span key;
-	void *value;
-	size_t at = 0;
-
-	while (map_next(k->early, &at, &key, &value)) {
-		struct early *e = value;
-		struct key_waiting *w = map_get(k->waiting, key);
-
-		(void)map_remove(k->early, key); /* it is e */
-		if (w != NULL)
-			answer(w, &e->verdict);
-		mem_free(e);
-		at = 0; /* the callback may have changed the map */
-	}
+	settle(arg, -E_TIMEOUT, (struct span){0});
 }
 
-/* We are inside OpenSSL, inside a session: this is not the time to call another one. */
 static void
-keep_early(struct key_client *k, const struct message *m)
-{
-	struct early *e = mem_alloc(sizeof(*e));
-
-	if (key_verdict_get(m->payload, &e->verdict) < 0)
-		e->verdict = busy;
-	memcpy(e->data, e->verdict.data.p != NULL ? e->verdict.data.p : "", e->verdict.data.n);
-	e->verdict.data.p = e->data;
-	mem_free(map_set_u64(k->early, m->id, e));
-	if (k->due_soon == NULL)
-		loop_timer(k->loop, &k->due_soon, 0, take_early, k);
-}
-
-static int
-await_signature(struct key_client *k, uint64_t id, struct buf *signature)
-{
-	int64_t end_ms = clock_mono_ms() + KEY_SIGN_MS;
-
-	for (;;) {
-		int64_t left_ms = end_ms - clock_mono_ms();
-		struct key_answer a;
-		struct message m;
-		int r = receive(k, &m, left_ms > 0 ? left_ms : 0);
-
-		if (r < 0)
-			return r;
-		if (m.type == KEY_VERDICT)
-			keep_early(k, &m);
-		if (m.type != KEY_SIGNATURE || m.id != id)
-			continue; /* of one that was given up */
-		if (key_answer_get(m.payload, &a) < 0)
-			return -E_CORRUPT;
-		if (a.status == KEY_YES)
-			return buf_add_span(signature, a.signature);
-		return a.status == KEY_NO ? -E_NOT_FOUND : -E_DENIED;
-	}
-}
-
-int
-key_client_sign(void *arg, const unsigned char fingerprint[KEY_FINGERPRINT], unsigned scheme,
-    struct span content, struct buf *signature)
+ask_for_signature(void *arg, struct remote_signing *s)
 {
 	struct key_client *k = arg;
+	struct signing *g = mem_alloc(sizeof(*g));
 	struct key_request request = {
-	    span_of(fingerprint, KEY_FINGERPRINT), (uint16_t)scheme, content};
+	    span_of(s->fingerprint, KEY_FINGERPRINT), (uint16_t)s->scheme, s->content};
 	struct buf b = BUF_INIT(KEY_SIGNED_MAX + KEY_FINGERPRINT + 64);
-	uint64_t id = k->next_id++;
 	int r = -E_CLOSED;
 
+	*g = (struct signing){.id = k->next_id++, .client = k, .asked = s};
+	s->asked = g;
+	(void)map_set_u64(k->signings, g->id, g); /* ids are never used twice */
+	loop_timer(k->loop, &g->patience, KEY_SIGN_MS, lose_patience, g);
 	key_request_put(&b, &request);
 	if (k->fd >= 0 && !b.failed)
-		r = channel_send_now(k->fd, KEY_SIGN, id, buf_span(&b), NULL);
-	if (r == 0)
-		r = await_signature(k, id, signature);
+		r = channel_send_now(k->fd, KEY_SIGN, g->id, buf_span(&b), NULL);
 	buf_free(&b);
-	if (r < 0)
-		log_event(LOG_WARN, "no signature", KV_STR("why", err_name(-r)));
-	if (r < 0 && r != -E_NOT_FOUND && r != -E_DENIED && k->fd >= 0)
+	if (r == 0)
+		return;
+	if (k->fd >= 0)
 		lose(k);
-	return r;
+	settle(g, r, (struct span){0});
 }
+
+static void
+drop_signature(void *arg, struct remote_signing *s)
+{
+	(void)arg;
+	(void)signing_free(s->asked); /* an answer that comes late is nobody's */
+}
+
+const struct remote_key_asker key_client_asker = {ask_for_signature, drop_signature};
 
 /* --- passwords ---------------------------------------------------------------------------------- */
 

@@ -2,17 +2,16 @@
  * key_client.h - questions to the key role: signatures for handshakes, and whether a password is
  * right.
  *
- * A signature is waited for where it is needed, inside OpenSSL's handshake: the key role answers it
- * at once (microseconds of transport and what the signature costs anyway), and its time is bounded by
- * KEY_SIGN_MS, after which the channel counts as lost.  OpenSSL's way of not waiting (ASYNC_JOB) would
- * give each handshake a stack of its own.  Passwords are answered from the loop.
+ * Both are answered from the loop, which never waits for the key role.  A handshake whose signature
+ * has not come within KEY_SIGN_MS, or whose key role has gone meanwhile, fails.
  */
 #ifndef FRONT_KEY_CLIENT_H
 #define FRONT_KEY_CLIENT_H
 #include "relay/base/loop.h"
 #include "relay/ipc/front_key.h"
+#include "relay/tls/remote_key.h"
 
-enum { KEY_SIGN_MS = 1000, KEY_ANSWER_MS = 30000 };
+enum { KEY_SIGN_MS = 10000, KEY_ANSWER_MS = 30000 };
 
 struct key_client;
 
@@ -33,9 +32,8 @@ void key_client_on_lost(struct key_client *k, void (*on_lost)(void *arg), void *
 void key_client_connect(struct key_client *k, int fd); /* takes the fd; an older one closes */
 bool key_client_is_there(const struct key_client *k);
 
-/* A remote_key_sign (relay/tls/remote_key.h); `arg` is the client.  Blocks KEY_SIGN_MS at most. */
-int key_client_sign(void *arg, const unsigned char fingerprint[KEY_FINGERPRINT], unsigned scheme,
-    struct span content, struct buf *signature);
+/* Signatures for relay/tls/remote_key.h; its `arg` is the client. */
+extern const struct remote_key_asker key_client_asker;
 
 /* Set on_verdict and arg first; it is called from the loop, never from inside. */
 void key_ask(struct key_client *k, struct key_waiting *w, const struct key_question *q);

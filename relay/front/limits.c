@@ -1,9 +1,7 @@
 #include "relay/front/limits.h"
-#include "policy/rate/recent.h"
 #include "relay/base/clock.h"
+#include "relay/base/mem.h"
 #include "relay/front/clients.h"
-
-enum { V4_BITS = 32, V6_BITS = 64 };
 
 /* One flow's. */
 struct counts {
@@ -13,22 +11,22 @@ struct counts {
 
 struct limits {
 	const struct config *config;
-	struct counts *flows;   /* one for each of config->flows */
-	struct recent *patient; /* of int64_t: monotonic ms until which it is believed */
+	struct counts *flows; /* one for each of config->flows */
+	struct tallies *tallies;
 };
 
 struct limits *
-limits_new(const struct config *config)
+limits_new(const struct config *config, struct tallies *tallies)
 {
 	struct limits *l = mem_alloc(sizeof(*l));
 
 	l->config = config;
 	l->flows = mem_array(config->n_flows, sizeof(*l->flows));
 	for (size_t i = 0; i < config->n_flows; i++) {
-		l->flows[i].clients = clients_new();
-		l->flows[i].rates = rates_new(&config->flows[i].rate);
+		l->flows[i].clients = clients_new(tallies, (unsigned)i + 1); /* 0: by listener */
+		l->flows[i].rates = rates_new(&config->flows[i].rate, tallies, (unsigned)i);
 	}
-	l->patient = recent_new(sizeof(int64_t), LIMITS_PATIENT_MAX);
+	l->tallies = tallies;
 	return l;
 }
 
@@ -41,7 +39,6 @@ limits_free(struct limits **l)
 		clients_free(&(*l)->flows[i].clients);
 		rates_free(&(*l)->flows[i].rates);
 	}
-	recent_free(&(*l)->patient);
 	mem_free((*l)->flows);
 	mem_free(*l);
 	*l = NULL;
@@ -112,18 +109,16 @@ limits_look_connection(struct limits *l, const struct conf_flow *flow, const str
 bool
 limits_is_patient(struct limits *l, const struct ip *client)
 {
-	struct ip network = ip_network(client, V4_BITS, V6_BITS);
-	const int64_t *until_ms =
-	    recent_get(l->patient, span_of(network.bytes, sizeof(network.bytes)));
+	int64_t now_ms = clock_mono_ms();
 
-	return until_ms != NULL && clock_mono_ms() < *until_ms;
+	return now_ms < tallies_largest(l->tallies, TALLY_PATIENT,
+			    tallies_name(l->tallies, 0, client), now_ms + LIMITS_PATIENT_MS);
 }
 
 void
 limits_note_patient(struct limits *l, const struct ip *client)
 {
-	struct ip network = ip_network(client, V4_BITS, V6_BITS);
-	int64_t *until_ms = recent_add(l->patient, span_of(network.bytes, sizeof(network.bytes)));
-
-	*until_ms = clock_mono_ms() + LIMITS_PATIENT_MS;
+	/* Who has waited is kept; the one of longest ago gives way. */
+	(void)tallies_set(l->tallies, TALLY_PATIENT, tallies_name(l->tallies, 0, client),
+	    clock_mono_ms() + LIMITS_PATIENT_MS, INT64_MAX);
 }

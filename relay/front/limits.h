@@ -2,20 +2,21 @@
  * limits.h - what front counts of its clients, by flow: connections at once, and rates of messages,
  * recipients and errors (policy/rate); and who is known to wait for the banner.
  *
- * A client is an IPv4 address or an IPv6 /64.  All of it is in memory and begins anew with front.
+ * A client is an IPv4 address or an IPv6 /64, and is counted over all fronts (tallies.h).  What a front
+ * has counted begins anew with it.
  */
 #ifndef FRONT_LIMITS_H
 #define FRONT_LIMITS_H
 #include "policy/rate/rates.h"
 
 enum {
-	LIMITS_PATIENT_MAX = 65536,             /* clients known to wait */
 	LIMITS_PATIENT_MS = 24 * 60 * 60 * 1000 /* how long that is believed */
 };
 
 struct limits;
 
-struct limits *limits_new(const struct config *config); /* which must live as long */
+/* Both must live as long. */
+struct limits *limits_new(const struct config *config, struct tallies *tallies);
 void limits_free(struct limits **l);
 
 /* A connection begins: true, and it counts until limits_leave; false: there are as many as the flow

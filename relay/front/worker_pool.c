@@ -2,6 +2,7 @@
 #include "relay/base/err.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/front/trial.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -45,6 +46,7 @@ struct worker_pool {
 	struct list policies; /* the current one last, before it those that sessions hold */
 	uint64_t next_scan;
 	struct breakers *breakers;
+	struct trials *trials;
 	struct breakers_events events;
 	void (*on_lost)(void *arg);
 	void *lost_arg;
@@ -72,7 +74,6 @@ scan_detach(struct scan *s)
 	timer_cancel(&s->deadline);
 	if (s->worker != NULL)
 		s->worker->scan = NULL;
-	breakers_undecided(s->pool->breakers, s->flow, s->tries);
 	s->worker = NULL;
 	s->pool = NULL;
 }
@@ -88,24 +89,36 @@ static void
 scan_wait_again(struct worker_pool *p, struct scan *s)
 {
 	s->worker = NULL;
-	breakers_undecided(p->breakers, s->flow, s->tries);
-	s->tries = 0;
 	list_remove(&s->node);
 	list_prepend(&p->waiting, &s->node);
 	give_work(p);
+}
+
+/* Not of a trial, which has its own say (trial.h). */
+static void
+filter_failed(struct worker_pool *p, const struct scan *s, size_t i)
+{
+	if (breakers_failed(p->breakers, s->flow->filters[i].filter))
+		trials_begin(p->trials, s, i);
 }
 
 /* A worker ended while it had this message: a fresh one, or without the filter, or not at all. */
 static void
 scan_lost(struct worker_pool *p, struct scan *s, int filter)
 {
-	if (filter >= 0 && (size_t)filter < s->flow->n_filters)
-		breakers_failed(p->breakers, s->flow->filters[filter].filter);
+	bool is_known = filter >= 0 && (size_t)filter < s->flow->n_filters;
+
+	if (s->only != 0) {
+		scan_end(s, NULL, is_known && s->only == 1U << filter ? s->only : UINT32_MAX);
+		return;
+	}
+	if (is_known)
+		filter_failed(p, s, (size_t)filter);
 	if (++s->n_deaths >= POOL_DEATHS_MAX) {
 		scan_end(s, NULL, UINT32_MAX);
 		return;
 	}
-	if (filter >= 0 && (size_t)filter < s->flow->n_filters) {
+	if (is_known) {
 		uint32_t bit = 1U << filter;
 
 		if (s->deaths & bit)
@@ -146,14 +159,12 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 		if (r->outcomes[i].outcome < 0)
 			failed |= 1U << r->outcomes[i].filter;
 	for (size_t i = 0; i < s->flow->n_filters; i++) {
-		const struct conf_filter *filter = s->flow->filters[i].filter;
-
 		if ((s->request.skip | r->not_run) >> i & 1)
 			continue;
 		if (failed >> i & 1)
-			breakers_failed(p->breakers, filter);
+			filter_failed(p, s, i);
 		else
-			breakers_worked(p->breakers, filter);
+			breakers_worked(p->breakers, s->flow->filters[i].filter);
 	}
 }
 
@@ -211,8 +222,10 @@ on_result(struct pool_worker *w, struct message *m)
 	rewrite = w->rewrite; /* the worker may be gone when the scan ends */
 	w->rewrite = BUF_INIT(SCAN_REWRITE_MAX);
 	result.rewrite = buf_span(&rewrite);
+	/* While it is busy: it is not yet to be given the trial that this may begin. */
+	if (s->only == 0)
+		tell_breakers(w->pool, s, &result);
 	w->is_busy = false;
-	tell_breakers(w->pool, s, &result);
 	scan_end(s, &result, s->request.skip);
 	buf_free(&rewrite);
 }
@@ -365,33 +378,52 @@ tell_new(struct zygote_link *from)
 	from->is_new = false;
 }
 
+static struct pool_worker *
+find_worker(const struct zygote_link *from, uint64_t number)
+{
+	LIST_FOR (it, &from->pool->workers) {
+		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
+
+		if (w->number == number && w->zygote == from)
+			return w;
+	}
+	return NULL;
+}
+
 static void
 worker_died(const struct zygote_link *from, struct message *m)
 {
 	struct worker_pool *p = from->pool;
 	struct worker_death death;
+	struct pool_worker *w;
+	struct scan *s;
 
 	if (worker_death_get(m->payload, &death) < 0)
 		return;
-	LIST_FOR_SAFE (it, &p->workers) {
-		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
-		struct scan *s = w->scan;
-
-		if (w->number != m->id || w->zygote != from)
-			continue;
-		if (w->is_busy || death.signal != 0 || death.exit_status != 0)
-			log_event(LOG_WARN, "worker died", KV_INT("worker", w->number),
-			    KV_INT("signal", death.signal), KV_INT("status", death.exit_status),
-			    KV_INT("filter", death.filter),
-			    KV_STR("deadline", death.was_deadline ? "yes" : "no"),
-			    KV("id", s != NULL ? s->request.id : SPAN("-")));
-		worker_free(w);
-		if (s == NULL)
-			return;
-		s->worker = NULL;
-		scan_lost(p, s, death.scan == s->id ? death.filter : -1);
+	w = find_worker(from, m->id);
+	if (w == NULL)
 		return;
-	}
+	/* The zygote may be heard before what the worker itself has said last: its result is not lost. */
+	w->is_leaving = true;
+	if (w->channel != NULL)
+		channel_drain(w->channel);
+	s = w->scan;
+	if (w->is_busy || death.signal != 0 || death.exit_status != 0)
+		log_event(LOG_WARN, "worker died", KV_INT("worker", w->number),
+		    KV_INT("signal", death.signal), KV_INT("status", death.exit_status),
+		    KV_INT("filter", death.filter),
+		    KV_STR("deadline", death.was_deadline ? "yes" : "no"),
+		    KV("id", s != NULL ? s->request.id : SPAN("-")));
+	worker_free(w);
+	if (s == NULL)
+		return;
+	s->worker = NULL;
+	/* It went as workers go, and had not begun with this message: no fault of either. */
+	if (death.scan == 0 && death.signal == 0 && death.exit_status == 0 &&
+	    ++s->n_deaths < POOL_DEATHS_MAX)
+		scan_wait_again(p, s);
+	else
+		scan_lost(p, s, death.scan == s->id ? death.filter : -1);
 }
 
 static void
@@ -451,6 +483,7 @@ pool_new(struct loop *loop)
 	list_init(&p->policies);
 	p->next_scan = 1;
 	p->breakers = breakers_new();
+	p->trials = trials_new(loop, p, p->breakers);
 	p->zygotes[0].pool = p->zygotes[1].pool = p;
 	p->zygote = &p->zygotes[0];
 	return p;
@@ -465,6 +498,7 @@ pool_free(struct worker_pool **pool)
 		return;
 	forget_workers(&p->zygotes[0]);
 	forget_workers(&p->zygotes[1]);
+	trials_free(&p->trials);
 	must(list_is_empty(&p->waiting));
 	LIST_FOR_SAFE (it, &p->policies) {
 		struct policy_version *v = LIST_ENTRY(it, struct policy_version, node);
@@ -545,6 +579,17 @@ pool_hold_policy(struct worker_pool *p, uint64_t version)
 	v->holders++;
 }
 
+uint64_t
+pool_hold_current(struct worker_pool *p)
+{
+	struct policy_version *v = current_policy(p);
+
+	if (v == NULL)
+		return 0;
+	v->holders++;
+	return v->version;
+}
+
 void
 pool_release_policy(struct worker_pool *p, uint64_t version)
 {
@@ -565,7 +610,8 @@ send_scan(struct pool_worker *w, struct scan *s)
 		send_policy(w, find_policy(w->pool, s->request.policy));
 	if (s->body_fd >= 0)
 		fds[0] = fcntl(s->body_fd, F_DUPFD_CLOEXEC, 0);
-	s->request.skip = s->given_up | breakers_ask(w->pool->breakers, s->flow, &s->tries);
+	s->request.skip =
+	    s->only != 0 ? ~s->only : s->given_up | breakers_ask(w->pool->breakers, s->flow);
 	scan_request_put(&b, &s->request);
 	must(!b.failed);
 	list_remove(&s->node);
@@ -626,11 +672,14 @@ pool_scan(struct worker_pool *p, struct scan *s)
 		limit_ms += 2 * s->flow->filters[i].filter->deadline_ms;
 	s->pool = p;
 	s->worker = NULL;
-	s->deaths = s->given_up = s->tries = 0;
+	s->deaths = s->given_up = 0;
 	s->lost = s->n_deaths = 0;
 	s->request.skip = 0;
 	list_init(&s->node);
-	list_append(&p->waiting, &s->node);
+	if (s->only != 0)
+		list_prepend(&p->waiting, &s->node);
+	else
+		list_append(&p->waiting, &s->node);
 	loop_timer(p->loop, &s->deadline, limit_ms, on_deadline, s);
 	give_work(p);
 }

@@ -5,7 +5,7 @@
  * A worker has one message at a time.  When it dies, the message goes to a fresh worker once; when
  * the same filter ends a second one, that filter counts as failed for this message and the rest of
  * the chain runs without it.  When there is no worker at all for too long, all filters failed.
- * A filter that fails message after message is not asked for a while (breaker.h).
+ * A filter that fails message after message, and a mail of ours besides, is not asked for a while (breaker.h).
  *
  * A new zygote may come while the old one lives (new signatures).  Then the old one's workers go on until
  * its own are ready, one for one; none is ended with a message in hand.
@@ -30,7 +30,8 @@ struct worker_pool;
 struct scan {
 	struct scan_request request;
 	const struct conf_flow *flow;
-	int body_fd; /* sealed, of the owner; -1: inline */
+	int body_fd;   /* sealed, of the owner; -1: inline */
+	uint32_t only; /* not 0: a trial (trial.h), of the one filter whose bit this is */
 	/* result NULL: no filter could be run.  failed: bit i, filter i of the flow failed. */
 	void (*on_done)(struct scan *s, const struct scan_result *result, uint32_t failed);
 	void *arg;
@@ -42,7 +43,6 @@ struct scan {
 	struct timer *deadline;
 	uint32_t deaths;   /* bit i: filter i has ended a worker once */
 	uint32_t given_up; /* bit i: it has ended a second one; this message goes without it */
-	uint32_t tries;    /* bit i: its breaker waits for what becomes of this message */
 	unsigned lost;     /* workers that died without telling at which filter */
 	unsigned n_deaths;
 };
@@ -61,6 +61,8 @@ void pool_connect(struct worker_pool *p, int zygote_fd);
 void pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle);
 /* A session needs this version as long as it lives, also when it is not the current one any more. */
 void pool_hold_policy(struct worker_pool *p, uint64_t version);
+/* The same of the current one, whose version this returns; 0: there is none. */
+uint64_t pool_hold_current(struct worker_pool *p);
 void pool_release_policy(struct worker_pool *p, uint64_t version);
 void pool_scan(struct worker_pool *p, struct scan *s);
 void pool_cancel(struct scan *s); /* the client has gone; the worker finishes for nobody */

@@ -216,7 +216,8 @@ channel_drain(struct channel *c)
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
 
 	while (!c->is_broken && poll(&p, 1, 0) > 0)
-		(void)receive_batch(c); /* nobody frees it */
+		if (!receive_batch(c))
+			return;
 }
 
 static void

@@ -49,7 +49,7 @@ size_t channel_queued(const struct channel *c); /* bytes not yet taken by the ke
 /* Open, and with at most half of CHANNEL_QUEUE_MAX waiting.  Who sends at the pace of others asks
  * this first: a peer that is only slow is no reason to lose the channel.  NULL: false. */
 bool channel_has_room(const struct channel *c);
-/* Hands over what a peer that has ended has left behind.  The owner does not free it meanwhile. */
+/* Hands over what a peer that has ended has left behind.  The owner may free it meanwhile. */
 void channel_drain(struct channel *c);
 void channel_flush(struct channel *c); /* before an exit; else the loop does it */
 /* Whether the peer has not yet read all that it was sent. */

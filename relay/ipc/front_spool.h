@@ -17,6 +17,8 @@ enum spool_type {
 	SPOOL_REFILTER, /* spool: id = its own number, payload = struct held, fds[0] = the message */
 	SPOOL_REPLACE,  /* front: same id, payload = struct replacement */
 	SPOOL_PUT_BACK, /* front: same id; it cannot be filtered here now */
+	SPOOL_SPLIT,    /* front: same id; what becomes of it does not fit into one message: the
+			 * spool asks again, for fewer recipients at once */
 	SPOOL_AWAITS, /* spool: payload = a filter that mail is held for ("*": any); front says: */
 	SPOOL_WORKS /* front: payload = the filter that failed and works again; id 1: the policy has
 		     * changed, for what it holds; what waits for that may be filtered again */

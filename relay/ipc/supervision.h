@@ -19,7 +19,11 @@ enum supervision_type {
 	ROLE_PEER_LOST, /* from the role: its channel to place `id` has closed */
 	ROLE_PROBLEM,   /* from the role: payload = struct role_problem_report */
 	ROLE_SECRETS,   /* to key: id = generation, fds[0] = sealed bundle of keys and users */
-	ROLE_HITS,      /* from front: how often rules have matched (hits.h) */
+	ROLE_TICKETS, /* to key and front, before go: fds[0] = keys of session tickets (tickets.h),
+			 * for key to write and for front to read */
+	ROLE_TALLIES, /* to front, before go, for each: id = its number, fds[0] = its page of tallies.h,
+			 * payload = their secret, two u64 */
+	ROLE_HITS, /* from front: how often rules have matched (hits.h) */
 	ROLE_RENEW /* from filter: another one beside me, please, to take over when it is ready;
 		    * payload = what I have loaded, as in struct role_setup */
 };

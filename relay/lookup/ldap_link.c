@@ -248,6 +248,7 @@ shake_hands(struct ldap_link *l)
 	case TLS_WANT_WRITE:
 		watch_change(l->watch, LOOP_WRITE);
 		return true;
+	case TLS_WANT_KEY: /* of servers only */
 	case TLS_FAILED:
 		break;
 	}

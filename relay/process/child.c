@@ -1,3 +1,4 @@
+#include "policy/rate/tallies.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
@@ -121,6 +122,38 @@ child_send_secrets(struct child *c)
 	fds[0] = dup(s->secrets);
 	if (fds[0] >= 0)
 		channel_send(c->channel, ROLE_SECRETS, s->generation, (struct span){0}, fds);
+}
+
+static void
+send_tickets(struct child *c)
+{
+	const struct shared_fds *tickets = &c->supervisor->tickets;
+	int fds[CHANNEL_FDS] = {-1, -1};
+
+	if (c->role != ROLE_KEY && c->role != ROLE_FRONT)
+		return;
+	fds[0] = dup(c->role == ROLE_KEY ? tickets->write : tickets->read);
+	if (fds[0] >= 0)
+		channel_send(c->channel, ROLE_TICKETS, 0, (struct span){0}, fds);
+}
+
+static void
+send_tallies(struct child *c)
+{
+	const struct supervisor *s = c->supervisor;
+	struct buf secret = BUF_INIT(64);
+
+	put_u64(&secret, s->tallies_secret[0]);
+	put_u64(&secret, s->tallies_secret[1]);
+	for (unsigned i = 0; c->role == ROLE_FRONT && i < s->config->fronts; i++) {
+		int fds[CHANNEL_FDS] = {-1, -1};
+
+		fds[0] =
+		    dup(i == place_instance(c->place) ? s->tallies[i].write : s->tallies[i].read);
+		if (fds[0] >= 0)
+			channel_send(c->channel, ROLE_TALLIES, i, buf_span(&secret), fds);
+	}
+	buf_free(&secret);
 }
 
 static void
@@ -312,6 +345,8 @@ child_start(struct child *c)
 	send_config(c);
 	child_send_policy(c);
 	child_send_secrets(c);
+	send_tickets(c);
+	send_tallies(c);
 	send_listeners(c);
 	for (int i = 0; i < PLACES; i++)
 		child_pair(c, &c->supervisor->children[i]);
@@ -381,6 +416,8 @@ child_died(struct child *c, int wait_status)
 	c->pid = -1;
 	c->state = CHILD_DOWN; /* it may have asked for its own end */
 	problem_forget(&c->supervisor->problems, c->place);
+	if (c->role == ROLE_FRONT) /* its clients have gone with it */
+		shared_clear(&c->supervisor->tallies[place_instance(c->place)], TALLIES_BYTES);
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;
 	if (before == CHILD_STARTING && successor_is_other(c)) {

@@ -7,6 +7,7 @@
 #include "relay/base/log.h"
 #include "relay/ipc/journal.h"
 #include "relay/ipc/policy_bundle.h"
+#include "relay/ipc/shared.h"
 #include "relay/ipc/supervision.h"
 #include "relay/process/acceptor.h"
 #include "relay/process/listener.h"
@@ -41,7 +42,7 @@ static struct policy_build *policy_build;
 static bool
 is_full(const struct front *f)
 {
-	return f->n_sessions >= f->sessions_max;
+	return f->n_sessions >= session_room(f);
 }
 
 /* Under a flood a line for each would cost more than the refusals. */
@@ -250,7 +251,7 @@ report_filter(void *arg, const struct conf_filter *filter, bool is_over)
 	role_problem(arg, name, what,
 	    is_over ? NULL
 		    : "look for \"worker died\" and for this filter in the log; it is tried again "
-		      "with the next mail after its pause");
+		      "by itself after its pause");
 }
 
 /* NULL: perhaps any of them. */
@@ -313,18 +314,51 @@ lost_key(void *arg)
 	role_peer_lost(arg, ROLE_KEY);
 }
 
+/* What all fronts count together: our own page, which only we write, and those of the others. */
+static int
+map_tallies(struct role *role, struct err *err)
+{
+	const void *others[CONFIG_FRONTS_MAX];
+	void *own = NULL;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < role->config->fronts && i < CONFIG_FRONTS_MAX; i++) {
+		bool is_own = i == role->instance;
+		void *page = shared_map(role->tallies[i], TALLIES_BYTES, is_own);
+
+		role->tallies[i] = -1;
+		if (page == NULL)
+			return err_set(
+			    err, E_IO, "the supervisor sent no tallies of front %u", i + 1);
+		if (is_own)
+			own = page;
+		else
+			others[n++] = page;
+	}
+	if (own == NULL)
+		return err_set(err, E_IO, "the supervisor sent no tallies of our own");
+	front.tallies = tallies_over(own, others, n, role->tallies_secret);
+	return 0;
+}
+
 /* Before the sandbox closes, and before OpenSSL reads what it would read by itself. */
 static int
 front_prepare(struct role *role, struct err *err)
 {
+	void *tickets;
+
 	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
 	domain_prepare();
-	if (remote_key_setup(key_client_sign, front.keys, err) < 0)
+	if (remote_key_setup(&key_client_asker, front.keys, err) < 0)
 		return -err->code;
-	front.tickets = tls_tickets_new();
-	return 0;
+	tickets = shared_map(role->tickets, TLS_TICKETS_BYTES, false);
+	role->tickets = -1;
+	if (tickets == NULL)
+		return err_set(err, E_IO, "the supervisor sent no table of ticket keys");
+	front.tickets = tls_tickets_over(tickets);
+	return map_tallies(role, err);
 }
 
 /* How long an address that one of ours has written to is known: as the flow that keeps for longest
@@ -369,14 +403,13 @@ front_start(struct role *role)
 	pool_on_lost(front.workers, lost_filter, role);
 	pool_on_breaker(front.workers, &(struct breakers_events){report_filter, on_works, role});
 	spool_client_on_lost(front.spool, lost_spool, role);
-	front.guesses = guesses_new();
-	front.limits = limits_new(role->config);
+	front.limits = limits_new(role->config, front.tallies);
 	front.hits = hits_new(role->loop, tell_hits, role);
 	front.grey = grey_of(role->config);
 	list_init(&front.sessions);
 	list_init(&front.refilters);
 	spool_client_on_held(front.spool, on_held, role);
-	front.clients = clients_new();
+	front.clients = clients_new(front.tallies, 0);
 	front.report = report_problem;
 	front.report_arg = role;
 	front.farewells = farewells_new(role->loop);
@@ -538,19 +571,19 @@ static const struct role_ops ops = {
 };
 
 /* Asked before the sandbox closes: inside it there is no such call. */
-static size_t
-sessions_max(void)
+static void
+look_at_limit(void)
 {
 	struct rlimit files;
 
-	return clients_sessions_max(
-	    getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : RLIM_INFINITY,
-	    WALK_SESSIONS_MAX);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		files_set_limit(files.rlim_cur);
+	front.sessions_max = files_sessions_max(WALK_SESSIONS_MAX);
 }
 
 int
 main(int argc, char **argv)
 {
-	front.sessions_max = sessions_max();
+	look_at_limit();
 	return role_main(&ops, argc, argv);
 }

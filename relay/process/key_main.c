@@ -3,14 +3,19 @@
  * and nothing else.  No network, no files after its start, no core dumps; front asks it to sign.
  */
 #include "relay/base/log.h"
+#include "relay/ipc/shared.h"
 #include "relay/key/service.h"
 #include "relay/process/role.h"
+#include "relay/tls/tickets.h"
 
 #include <openssl/crypto.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 enum { STATUS_BYTES_MAX = 4096, ERRORS_MAX = 64 * 1024 };
+
+static void *tickets; /* the table of tickets.h */
+static struct timer *tickets_due;
 
 /* Into `errors` what is wrong; NULL then. */
 static struct material *
@@ -47,9 +52,20 @@ key_prepare(struct role *role, struct err *err)
 	buf_free(&errors);
 	if (m == NULL)
 		return -err->code;
+	tickets = shared_map(role->tickets, TLS_TICKETS_BYTES, true);
+	role->tickets = -1;
+	if (tickets == NULL)
+		return err_set(err, E_IO, "the supervisor sent no table of ticket keys");
 	role->self = key_service_new(role->loop);
 	key_service_take(role->self, m);
 	return 0;
+}
+
+/* Fronts only read them; here, because this role is there before any of them needs one. */
+static void
+turn_tickets(void *loop)
+{
+	loop_timer(loop, &tickets_due, tls_tickets_turn(tickets), turn_tickets, loop);
 }
 
 static void
@@ -63,6 +79,7 @@ key_start(struct role *role)
 {
 	key_service_on_lost(role->self, lost_front, role);
 	key_service_start(role->self);
+	turn_tickets(role->loop);
 }
 
 static void

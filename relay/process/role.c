@@ -135,6 +135,18 @@ take_secrets(struct role *role, struct message *m)
 }
 
 static void
+take_tallies(struct role *role, struct message *m)
+{
+	struct wire w = wire_over(m->payload);
+
+	role->tallies_secret[0] = get_u64(&w);
+	role->tallies_secret[1] = get_u64(&w);
+	if (wire_end(&w) < 0 || m->id >= CONFIG_FRONTS_MAX)
+		die("the supervisor sent tallies that cannot be");
+	role->tallies[m->id] = take_fd(m);
+}
+
+static void
 hand_over(struct role *role, uint16_t type, uint64_t id, int fd)
 {
 	if (type == ROLE_LISTENER && role->ops->listener != NULL)
@@ -170,6 +182,10 @@ receive_start(struct role *role, struct start *start)
 			take_policy(role, &m);
 		else if (m.type == ROLE_SECRETS)
 			take_secrets(role, &m);
+		else if (m.type == ROLE_TICKETS)
+			role->tickets = take_fd(&m);
+		else if (m.type == ROLE_TALLIES)
+			take_tallies(role, &m);
 		else if (m.type == ROLE_LISTENER || m.type == ROLE_PEER)
 			keep_early(start, &m);
 		else if (m.type == ROLE_GO)
@@ -320,7 +336,8 @@ int
 role_main(const struct role_ops *ops, int argc, char **argv)
 {
 	static struct start start;
-	struct role role = {.ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX), .secrets = -1};
+	struct role role = {
+	    .ops = ops, .policy = BUF_INIT(CHANNEL_PAYLOAD_MAX), .secrets = -1, .tickets = -1};
 	struct sandbox_path paths[ROLE_PATHS_MAX] = {0};
 	enum sandbox_kind kind = role_kinds[ops->id];
 	struct err err = {0};
@@ -328,6 +345,8 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
+	for (size_t i = 0; i < CONFIG_FRONTS_MAX; i++)
+		role.tallies[i] = -1;
 	/* The supervisor decides when we end; a terminal's Ctrl-C reaches us too and is not for us. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
@@ -339,6 +358,7 @@ role_main(const struct role_ops *ops, int argc, char **argv)
 	if (sandbox_drop_user(kind, &err) < 0)
 		die("%s", err.text);
 	role.loop = loop_new();
+	loop_tell_slow_turns(role.loop);
 	role.control = channel_new(role.loop, SUPERVISION_FD, &control_events, &role);
 	if (ops->prepare != NULL && ops->prepare(&role, &err) < 0)
 		die("%s", err.text);

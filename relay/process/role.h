@@ -56,7 +56,11 @@ struct role {
 	uint64_t policy_version;
 	struct channel *control;
 	int secrets; /* key: a sealed bundle of keys and users (material.h); -1: taken */
-	void *self;  /* the role's own state */
+	int tickets; /* key and front: the table of tickets.h (shared.h); -1: taken */
+	/* front: each front's page (tallies.h), its own to be written; -1: none or taken */
+	int tallies[CONFIG_FRONTS_MAX];
+	uint64_t tallies_secret[2];
+	void *self; /* the role's own state */
 };
 
 struct role_ops {

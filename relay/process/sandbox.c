@@ -61,7 +61,7 @@ static const int calls_write_files[] = {SCMP_SYS(pwrite64), SCMP_SYS(pwritev), S
     SCMP_SYS(fsync), SCMP_SYS(fallocate), SCMP_SYS(ftruncate), SCMP_SYS(rename), SCMP_SYS(renameat),
     SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(mkdir), SCMP_SYS(mkdirat),
     SCMP_SYS(rmdir), SCMP_SYS(chmod), SCMP_SYS(fchmod), SCMP_SYS(flock), SCMP_SYS(sync_file_range),
-    SCMP_SYS(fadvise64), SET_END};
+    SCMP_SYS(syncfs), SCMP_SYS(fadvise64), SET_END};
 
 /* The zygote makes workers, ends them, and its children enter their own, smaller sandbox. */
 static const int calls_zygote[] = {SCMP_SYS(clone), SCMP_SYS(wait4), SCMP_SYS(kill),

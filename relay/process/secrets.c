@@ -129,22 +129,25 @@ gather(const struct config *c, struct buf *errors)
 	return fd;
 }
 
-static int
-sign_nothing(void *arg, const unsigned char fingerprint[REMOTE_FINGERPRINT], unsigned scheme,
-    struct span content, struct buf *signature)
+static void
+sign_nothing(void *arg, struct remote_signing *s)
 {
 	(void)arg;
-	(void)fingerprint;
-	(void)scheme;
-	(void)content;
-	(void)signature;
-	return -E_UNSUPPORTED;
+	remote_key_answer(s, -E_UNSUPPORTED, (struct span){0});
+}
+
+static void
+drop_nothing(void *arg, struct remote_signing *s)
+{
+	(void)arg;
+	(void)s;
 }
 
 /* What front will do with the certificates. */
 static void
 try_context(const struct config *c, struct span bundle, struct buf *errors)
 {
+	static const struct remote_key_asker nobody = {sign_nothing, drop_nothing};
 	struct span chains[CONFIG_CERTIFICATES_MAX];
 	struct err err = {0};
 
@@ -152,7 +155,7 @@ try_context(const struct config *c, struct span bundle, struct buf *errors)
 		must(bundle_find(
 		    bundle, BUNDLE_CERTIFICATE, span_str(c->tls.certificates[i]), &chains[i]));
 	if (c->tls.n_certificates > 0 &&
-	    (remote_key_setup(sign_nothing, NULL, &err) < 0 ||
+	    (remote_key_setup(&nobody, NULL, &err) < 0 ||
 		tls_server_new(chains, c->tls.certificates, c->tls.n_certificates,
 		    c->tls.is_13_only, tls_tickets_new(), &err) == NULL))
 		(void)buf_addf(errors, "%s\n", err.text); /* fits */

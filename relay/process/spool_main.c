@@ -349,6 +349,9 @@ on_front_message(void *arg, struct message *m)
 	case SPOOL_PUT_BACK:
 		again_put_back(d, f->life, m->id);
 		break;
+	case SPOOL_SPLIT:
+		again_split(d, f->life, m->id);
+		break;
 	case SPOOL_WORKS:
 		if (m->payload.n <= COMMIT_FILTER_MAX)
 			hold_signal(d, m->payload, m->id == 1);

@@ -6,6 +6,7 @@
  */
 #ifndef PROCESS_SUPERVISOR_H
 #define PROCESS_SUPERVISOR_H
+#include "relay/ipc/shared.h"
 #include "relay/process/console.h"
 #include "relay/process/listener.h"
 #include "relay/process/plugins.h"
@@ -48,6 +49,10 @@ struct supervisor {
 	uint64_t policy_version;  /* of the store */
 	uint64_t live_generation; /* what all fronts that run have confirmed */
 	int secrets; /* the key role's bundle, sealed and never mapped here; -1: there are none */
+	struct shared_fds tickets; /* keys of session tickets: key writes, fronts read */
+	struct shared_fds
+	    tallies[CONFIG_FRONTS_MAX]; /* each front writes its own, reads the others */
+	uint64_t tallies_secret[2];
 	bool policy_waits_for_key; /* front may have a certificate when key has its key */
 	unsigned filter_place; /* of its two, where the filter role that serves is (successor.h) */
 	bool is_filter_due;    /* it has asked to be renewed */

@@ -1,8 +1,10 @@
 /*
  * The supervisor's program: started by `postern run`, which passes "-c FILE" and the form of logs.
  */
+#include "policy/rate/tallies.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
+#include "relay/base/rng.h"
 #include "relay/process/control_socket.h"
 #include "relay/process/folders.h"
 #include "relay/process/policy_source.h"
@@ -12,6 +14,7 @@
 #include "relay/process/successor.h"
 #include "relay/process/supervisor.h"
 #include "relay/process/trial.h"
+#include "relay/tls/tickets.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -144,6 +147,19 @@ enter_sandbox(struct supervisor *s)
 		die("%s", err.text);
 }
 
+/* What several roles share lives as long as we do: it outlasts each of them. */
+static void
+make_shared(struct supervisor *s)
+{
+	int r = shared_make("tickets", TLS_TICKETS_BYTES, &s->tickets);
+
+	for (size_t i = 0; r == 0 && i < CONFIG_FRONTS_MAX; i++)
+		r = shared_make("tallies", TALLIES_BYTES, &s->tallies[i]);
+	rng_bytes(s->tallies_secret, sizeof(s->tallies_secret));
+	if (r < 0)
+		die("no memory to share: %m; mount /proc, or free some memory");
+}
+
 static void
 offer_console(struct supervisor *s)
 {
@@ -212,10 +228,12 @@ main(int argc, char **argv)
 	if (listener_open_all(&s->listeners, s->config, &err) < 0)
 		die("%s", err.text);
 	s->loop = loop_new();
+	loop_tell_slow_turns(s->loop);
 	s->started_wall_ms = clock_wall_ms();
 	s->control = control_open(s, &err);
 	if (s->control == NULL)
 		die("%s", err.text);
+	make_shared(s);
 	enter_sandbox(s);
 	watch_signals(s);
 	offer_console(s);

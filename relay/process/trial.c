@@ -4,17 +4,19 @@
 #include "relay/base/log.h"
 
 enum {
-	AGAIN_MS = 10000,             /* after a store that could not be written */
+	AGAIN_MS = 10000,             /* after a store that could not be read or written */
 	SLEEP_MAX_MS = 60 * 60 * 1000 /* the wall clock may be set meanwhile */
 };
 
-/* 0: a new version is there; -E_NOT_FOUND and -E_AGAIN: nothing was to be done. */
+/* 0: a new version is there; -E_NOT_FOUND and -E_AGAIN: nothing was to be done.  `opens`: store_open, or its
+ * way that does not stop a loop for as long as somebody else writes. */
 static int
-go_back(const struct config *config)
+go_back(const struct config *config,
+    struct store *opens(const char *dir, bool may_write, struct err *err))
 {
 	struct store_trial t = {0};
 	struct err err = {0};
-	struct store *store = store_open(config->state_dir, true, &err);
+	struct store *store = opens(config->state_dir, true, &err);
 	uint64_t version = 0;
 	int rc = -E_IO;
 
@@ -29,15 +31,15 @@ go_back(const struct config *config)
 	return rc;
 }
 
-/* False: none. */
-static bool
+/* 0, -E_NOT_FOUND: none; or another error, when nobody can say. */
+static int
 find(const struct config *config, struct store_trial *t)
 {
-	struct store *store = store_open(config->state_dir, false, NULL);
-	bool has_one = store != NULL && store_trial(store, t, NULL) == 0;
+	struct store *store = store_open_now(config->state_dir, false, NULL);
+	int rc = store != NULL ? store_trial(store, t, NULL) : -E_IO;
 
 	store_close(&store);
-	return has_one;
+	return rc;
 }
 
 void
@@ -45,8 +47,8 @@ trial_settle(const struct config *config)
 {
 	struct store_trial t;
 
-	if (find(config, &t) && clock_wall_ms() >= t.until_ms)
-		(void)go_back(config); /* said what failed; trial_watch tries again */
+	if (find(config, &t) == 0 && clock_wall_ms() >= t.until_ms)
+		(void)go_back(config, store_open); /* said what failed; trial_watch tries again */
 }
 
 static void
@@ -54,7 +56,7 @@ on_time(void *arg)
 {
 	struct supervisor *s = arg;
 	struct buf errors = BUF_INIT(0);
-	int rc = go_back(s->config);
+	int rc = go_back(s->config, store_open_now);
 
 	if (rc < 0 && rc != -E_NOT_FOUND && rc != -E_AGAIN)
 		loop_timer(s->loop, &s->trial, AGAIN_MS, on_time, s);
@@ -68,13 +70,15 @@ on_time(void *arg)
 void
 trial_watch(struct supervisor *s)
 {
-	int64_t left_ms;
+	int64_t left_ms = AGAIN_MS;
 	struct store_trial t;
+	int rc = find(s->config, &t);
 
 	timer_cancel(&s->trial);
-	if (!find(s->config, &t))
+	if (rc == -E_NOT_FOUND)
 		return;
-	left_ms = t.until_ms - clock_wall_ms();
+	if (rc == 0)
+		left_ms = t.until_ms - clock_wall_ms();
 	if (left_ms < 0)
 		left_ms = 0;
 	loop_timer(s->loop, &s->trial, left_ms < SLEEP_MAX_MS ? left_ms : SLEEP_MAX_MS, on_time, s);

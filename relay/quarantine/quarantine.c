@@ -35,6 +35,17 @@ struct scan {
 	size_t n;
 };
 
+/* Letters that are whole, to be made durable with shared syncs.  What comes to be whole while the helper
+ * has others before it is settled together with them. */
+struct group {
+	struct task task;
+	struct quarantine *q;
+	struct list filled, settled; /* the helper's */
+	struct list told;            /* the loop's, unless the task is pushed */
+	size_t n_filled;
+	bool is_pushed; /* the loop's */
+};
+
 struct quarantine {
 	struct loop *loop;
 	struct quarantine_options options;
@@ -48,6 +59,7 @@ struct quarantine {
 	uint64_t bytes, n_damaged;
 	size_t n_puts;
 	struct list puts;
+	struct group group;
 	struct scan *scan;
 	bool is_closing, has_failed;
 	int64_t full_until_ms; /* monotonic; 0: not shown */
@@ -185,7 +197,8 @@ scan_begin(struct quarantine *q)
 
 struct put {
 	struct task task;
-	struct list node; /* in puts */
+	struct list node;  /* in puts */
+	struct list among; /* of its group's lists one */
 	struct quarantine *q;
 	struct quarantine_source from;
 	struct draft draft;
@@ -194,23 +207,66 @@ struct put {
 	char *chunk;
 	size_t n;
 	bool is_begun, gives_up;
+	bool is_filled; /* the rest is its group's */
 	int result;
 };
+
+/* In the helper. */
+static void
+settle_group(struct quarantine *q)
+{
+	struct draft *drafts[SHELF_GROUP_MAX] = {NULL};
+	int results[SHELF_GROUP_MAX];
+	struct group *g = &q->group;
+	size_t n = 0;
+
+	if (g->n_filled == 0)
+		return;
+	LIST_FOR (it, &g->filled)
+		drafts[n++] = &LIST_ENTRY(it, struct put, among)->draft;
+	shelf_settle(&q->shelf, drafts, n, results);
+	for (size_t i = 0; i < n; i++) {
+		struct put *p = LIST_ENTRY(g->filled.next, struct put, among);
+
+		p->result = results[i];
+		if (p->result < 0)
+			shelf_abandon(&q->shelf, &p->draft);
+		list_remove(&p->among);
+		list_append(&g->settled, &p->among);
+	}
+	g->n_filled = 0;
+}
+
+static void
+fill(struct put *p)
+{
+	struct group *g = &p->q->group;
+
+	p->result = shelf_fill(&p->q->shelf, &p->draft);
+	if (p->result < 0)
+		return;
+	p->is_filled = true;
+	list_append(&g->filled, &p->among);
+	if (++g->n_filled == SHELF_GROUP_MAX)
+		settle_group(p->q);
+}
 
 static void
 put_run(struct task *t)
 {
 	struct put *p = (struct put *)t;
 	const struct shelf *s = &p->q->shelf;
+	bool is_whole;
 
 	if (!p->is_begun && !p->gives_up)
 		p->result = shelf_begin(s, &p->draft);
 	p->is_begun = true;
 	if (p->result == 0 && !p->gives_up)
 		p->result = shelf_add(s, &p->draft, p->chunk, p->n);
-	if (p->result == 0 && !p->gives_up && p->draft.at == p->draft.size)
-		p->result = shelf_finish(s, &p->draft);
-	if (p->result < 0)
+	is_whole = p->result == 0 && !p->gives_up && p->draft.at == p->draft.size;
+	if (is_whole)
+		fill(p);
+	if (!p->is_filled && p->result < 0)
 		shelf_abandon(s, &p->draft);
 }
 
@@ -271,11 +327,50 @@ put_next(struct put *p)
 }
 
 static void
+group_run(struct task *t)
+{
+	struct group *g = (struct group *)t;
+
+	settle_group(g->q);
+	while (!list_is_empty(&g->settled)) {
+		struct list *first = g->settled.next;
+
+		list_remove(first);
+		list_append(&g->told, first);
+	}
+}
+
+static void
+group_done(struct task *t)
+{
+	struct group *g = (struct group *)t;
+
+	g->is_pushed = false;
+	while (!list_is_empty(&g->told)) {
+		struct put *p = LIST_ENTRY(g->told.next, struct put, among);
+
+		list_remove(&p->among);
+		put_end(p);
+	}
+}
+
+static void
+push_group(struct quarantine *q)
+{
+	if (q->group.is_pushed)
+		return;
+	q->group.is_pushed = true;
+	helper_push(q->helper, &q->group.task);
+}
+
+static void
 put_done(struct task *t)
 {
 	struct put *p = (struct put *)t;
 
-	if (p->result < 0 || p->draft.at == p->draft.size)
+	if (p->is_filled)
+		push_group(p->q);
+	else if (p->result < 0)
 		put_end(p);
 	else
 		put_next(p);
@@ -439,6 +534,10 @@ quarantine_open(const struct quarantine_options *options, struct loop *loop,
 	q->shelf.min_free = options->min_free;
 	q->by_id = map_new();
 	list_init(&q->puts);
+	q->group = (struct group){.task = {.run = group_run, .done = group_done}, .q = q};
+	list_init(&q->group.filled);
+	list_init(&q->group.settled);
+	list_init(&q->group.told);
 	r = shelf_open(&q->shelf);
 	if (r < 0) {
 		(void)err_set(err, -r,

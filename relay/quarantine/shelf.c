@@ -119,17 +119,17 @@ has_room(const struct shelf *s, int folder, uint64_t size)
 
 /* The temporary file, in place of one that an earlier attempt has left. */
 static int
-create(const struct shelf *s, struct draft *d)
+create(const struct shelf *s, const struct draft *d, int folder)
 {
 	char name[SHELF_NAME_SIZE];
 	int fd;
 
 	name_of(d->name, ".tmp", name);
-	fd = s->io->open_file(s->io->arg, d->folder, name, true);
+	fd = s->io->open_file(s->io->arg, folder, name, true);
 	if (fd != -EEXIST)
 		return fd;
-	fd = s->io->unlink_file(s->io->arg, d->folder, name);
-	return fd < 0 ? fd : s->io->open_file(s->io->arg, d->folder, name, true);
+	fd = s->io->unlink_file(s->io->arg, folder, name);
+	return fd < 0 ? fd : s->io->open_file(s->io->arg, folder, name, true);
 }
 
 static int
@@ -143,8 +143,7 @@ write_at(const struct shelf *s, const struct draft *d, const void *bytes, size_t
 int
 draft_prepare(struct draft *d, const struct letter *l)
 {
-	*d = (struct draft){
-	    .folder = -1, .fd = -1, .head = BUF_INIT(LETTER_HEAD_MAX), .size = l->size};
+	*d = (struct draft){.fd = -1, .head = BUF_INIT(LETTER_HEAD_MAX), .size = l->size};
 	must(letter_id_is_fine(l->id) && span_copy(l->id, d->name, sizeof(d->name)));
 	letter_put(&d->head, l);
 	if (!d->head.failed)
@@ -159,19 +158,23 @@ draft_free(struct draft *d)
 	buf_free(&d->head);
 }
 
+/* The folder does not stay open: it is locked, and others of the drafts may lie in it. */
 int
 shelf_begin(const struct shelf *s, struct draft *d)
 {
-	d->folder = open_folder(s, folder_of(span_str(d->name)));
-	if (d->folder < 0)
-		return io_code(d->folder);
-	if (!has_room(s, d->folder, d->head.n + d->size))
+	int folder = open_folder(s, folder_of(span_str(d->name)));
+	bool is_full;
+
+	if (folder < 0)
+		return io_code(folder);
+	is_full = !has_room(s, folder, d->head.n + d->size);
+	if (!is_full)
+		d->fd = create(s, d, folder);
+	close_fd(s, &folder);
+	if (is_full)
 		return -E_FULL;
-	d->fd = create(s, d);
-	if (d->fd < 0)
-		return io_code(d->fd);
 	d->crc = crc32c(0, d->head.p, d->head.n);
-	return 0;
+	return d->fd < 0 ? io_code(d->fd) : 0;
 }
 
 int
@@ -186,52 +189,107 @@ shelf_add(const struct shelf *s, struct draft *d, const void *bytes, size_t n)
 	return 0;
 }
 
+/* One by itself is not worth what all the others on its file system have written. */
 static int
-make_durable(const struct shelf *s, struct draft *d)
+sync_bytes(const struct shelf *s, struct draft *const *drafts, size_t n)
 {
+	int fds[SHELF_GROUP_MAX];
+
+	if (PLANTED(PLANT_LETTER_UNSYNCED))
+		return 0;
+	if (n == 1 || PLANTED(PLANT_LETTER_OTHERS_UNSYNCED))
+		return s->io->sync_data(s->io->arg, drafts[0]->fd);
+	for (size_t i = 0; i < n; i++)
+		fds[i] = drafts[i]->fd;
+	return s->io->sync_all(s->io->arg, s->root, fds, n);
+}
+
+static int
+sync_names(const struct shelf *s, struct draft *const *drafts, size_t n)
+{
+	int folder, failed;
+
+	if (PLANTED(PLANT_LETTER_DIR_UNSYNCED))
+		return 0;
+	if (n > 1 && !PLANTED(PLANT_LETTER_OTHERS_UNSYNCED))
+		return s->io->sync_all(s->io->arg, s->root, NULL, 0);
+	folder = open_folder(s, folder_of(span_str(drafts[0]->name)));
+	failed = folder < 0 ? folder : s->io->sync_dir(s->io->arg, folder);
+	close_fd(s, &folder);
+	return failed;
+}
+
+static int
+take_name(const struct shelf *s, const struct draft *d)
+{
+	int folder = open_folder(s, folder_of(span_str(d->name))), failed = folder;
 	char temporary[SHELF_NAME_SIZE], name[SHELF_NAME_SIZE];
-	int failed;
 
 	name_of(d->name, ".tmp", temporary);
 	name_of(d->name, SUFFIX, name);
-	failed = PLANTED(PLANT_LETTER_UNSYNCED) ? 0 : s->io->sync_data(s->io->arg, d->fd);
-	if (failed == 0)
-		failed = s->io->rename_file(s->io->arg, d->folder, temporary, name);
-	if (failed == 0 && !PLANTED(PLANT_LETTER_DIR_UNSYNCED))
-		failed = s->io->sync_dir(s->io->arg, d->folder);
-	return PLANTED(PLANT_LETTER_ERROR_IGNORED) ? 0 : failed;
+	if (folder >= 0)
+		failed = s->io->rename_file(s->io->arg, folder, temporary, name);
+	close_fd(s, &folder);
+	return failed;
 }
 
 int
-shelf_finish(const struct shelf *s, struct draft *d)
+shelf_fill(const struct shelf *s, struct draft *d)
 {
 	int failed;
 
 	must(d->at == d->size);
 	letter_set_crc(d->head.p, d->crc);
 	failed = write_at(s, d, d->head.p, d->head.n, 0);
-	if (failed == 0)
-		failed = make_durable(s, d);
-	if (failed < 0)
-		return io_code(failed);
-	close_fd(s, &d->fd);
-	close_fd(s, &d->folder);
-	buf_free(&d->head);
-	return 0;
+	return failed < 0 ? io_code(failed) : 0;
+}
+
+void
+shelf_settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *results)
+{
+	int failed, of_names;
+
+	must(n > 0 && n <= SHELF_GROUP_MAX);
+	failed = sync_bytes(s, drafts, n);
+	for (size_t i = 0; i < n; i++)
+		results[i] = failed == 0 ? take_name(s, drafts[i]) : failed;
+	of_names = failed == 0 ? sync_names(s, drafts, n) : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (results[i] == 0)
+			results[i] = of_names;
+		if (PLANTED(PLANT_LETTER_ERROR_IGNORED))
+			results[i] = 0;
+		if (results[i] < 0) {
+			results[i] = io_code(results[i]);
+			continue;
+		}
+		close_fd(s, &drafts[i]->fd);
+		buf_free(&drafts[i]->head);
+	}
+}
+
+int
+shelf_finish(const struct shelf *s, struct draft *d)
+{
+	int result = shelf_fill(s, d);
+
+	if (result == 0)
+		shelf_settle(s, &d, 1, &result);
+	return result;
 }
 
 void
 shelf_abandon(const struct shelf *s, struct draft *d)
 {
+	int folder = d->fd >= 0 ? open_folder(s, folder_of(span_str(d->name))) : -1;
 	char name[SHELF_NAME_SIZE];
 
-	if (d->fd >= 0) {
-		name_of(d->name, ".tmp", name);
-		/* It may bear its true name by now; and a leftover goes at the next start. */
-		(void)s->io->unlink_file(s->io->arg, d->folder, name);
-	}
+	name_of(d->name, ".tmp", name);
+	/* It may bear its true name by now; and a leftover goes at the next start. */
+	if (folder >= 0)
+		(void)s->io->unlink_file(s->io->arg, folder, name);
+	close_fd(s, &folder);
 	close_fd(s, &d->fd);
-	close_fd(s, &d->folder);
 	buf_free(&d->head);
 }
 

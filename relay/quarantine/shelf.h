@@ -3,7 +3,7 @@
  * of a hash of the id, so that no folder grows beyond reason.
  *
  * A file is written under ID.tmp, synced, renamed, and its folder is synced: under ID.eml stands
- * the whole message or nothing.  A second message of an id takes the place of the first, which is
+ * the whole message or nothing.  Files that are written at the same time share their syncs.  A second message of an id takes the place of the first, which is
  * what a repeated attempt after a crash wants.
  *
  * Every call blocks: it is for the helper thread of quarantine.h and for programs that may wait.
@@ -18,7 +18,8 @@ enum {
 	SHELF_FOLDERS = 256,
 	SHELF_PATH_MAX = 4096,
 	SHELF_NAME_SIZE = LETTER_ID_MAX + 8, /* "ID.eml" */
-	SHELF_CHUNK = 256 * 1024
+	SHELF_CHUNK = 256 * 1024,
+	SHELF_GROUP_MAX = 64 /* drafts that share their syncs; each has a descriptor */
 };
 
 struct shelf {
@@ -38,7 +39,7 @@ void shelf_close(struct shelf *s);
 /* A file that is being written. */
 struct draft {
 	char name[LETTER_ID_MAX + 1]; /* the id */
-	int folder, fd;               /* -1: none */
+	int fd;                       /* -1: none */
 	struct buf head;
 	uint64_t size, at; /* of the message; bytes of it so far */
 	uint32_t crc;      /* of what stands in the file so far */
@@ -52,6 +53,10 @@ void draft_free(struct draft *d);
 int shelf_begin(const struct shelf *s, struct draft *d);
 int shelf_add(const struct shelf *s, struct draft *d, const void *bytes, size_t n);
 int shelf_finish(const struct shelf *s, struct draft *d); /* durable when 0; the draft is over */
+/* As shelf_finish, in two: it is whole, then up to SHELF_GROUP_MAX of such are durable, with two syncs for
+ * all.  results: of each one what shelf_finish would have returned. */
+int shelf_fill(const struct shelf *s, struct draft *d);
+void shelf_settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *results);
 void shelf_abandon(const struct shelf *s, struct draft *d);
 
 /* A letter whose bytes have been compared with its CRC. */

@@ -29,6 +29,9 @@ struct spool_io {
 	ssize_t (*write_at)(void *arg, int fd, const struct iovec *iov, int n, uint64_t offset);
 	int (*sync_data)(void *arg, int fd); /* fdatasync */
 	int (*sync_dir)(void *arg, int dir); /* names made, changed and removed are durable */
+	/* All that was written to these files, and every name changed so far, wherever on the file
+	 * system of `dir`: at the price of a few syncs, however many files there are. */
+	int (*sync_all)(void *arg, int dir, const int *fds, size_t n);
 	int (*rename_file)(void *arg, int dir, const char *from, const char *to);
 	int (*unlink_file)(void *arg, int dir, const char *name);
 	/* Calls on_name for each name in the folder. */

@@ -117,15 +117,15 @@ spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void
 	return io_read_all(s->io, fd, to, n, start + offset) == 0 ? 0 : -E_IO;
 }
 
-/* 0, -E_IO or -E_CORRUPT. */
+/* The record's header, lengths and head: 0, -E_IO or -E_CORRUPT, and what the CRC of the rest has to be. */
 static int
-check_record(struct spool *s, int fd, const struct spool_message *m)
+check_head(struct spool *s, int fd, const struct spool_message *m, uint32_t *want_crc)
 {
 	unsigned char start[RECORD_HEADER + RECORD_LENGTHS];
 	struct record_message want = message_parts(m), parts;
 	uint64_t at = message_offset(m) + RECORD_HEADER, head = record_message_head(&want);
-	uint32_t crc, body_crc = 0;
 	struct record r;
+	uint32_t crc;
 
 	if (io_read_all(s->io, fd, start, sizeof(start), message_offset(m)) != 0)
 		return -E_IO;
@@ -136,10 +136,57 @@ check_record(struct spool *s, int fd, const struct spool_message *m)
 	    record_message_head(&parts) != head || r.length != record_message_length(&want))
 		return -E_CORRUPT;
 	crc = record_crc_of_header(start);
-	if (io_crc(s->io, fd, at, head, &crc) != 0 ||
-	    io_crc(s->io, fd, at + head, r.length - head, &body_crc) != 0)
+	if (io_crc(s->io, fd, at, head, &crc) != 0)
 		return -E_IO;
-	return crc == r.crc && body_crc == parts.body_crc ? 0 : -E_CORRUPT;
+	*want_crc = parts.body_crc;
+	return crc == r.crc ? 0 : -E_CORRUPT;
+}
+
+/* Of the message, or a free one; NULL: all are others'. */
+static struct check *
+check_of(struct spool *s, const struct spool_message *m)
+{
+	struct check *unused = NULL;
+
+	for (size_t i = 0; i < SPOOL_CHECKS_MAX; i++) {
+		struct check *c = &s->checks[i];
+
+		if (c->serial == m->serial && c->home == m->home && c->at == m->at)
+			return c;
+		if (c->serial == m->serial || table_get(&s->by_serial, c->serial) == NULL)
+			unused = c;
+	}
+	if (unused != NULL)
+		*unused = (struct check){0};
+	return unused;
+}
+
+/* 0, -E_IO, -E_CORRUPT or -E_AGAIN. */
+static int
+check_on(struct spool *s, int fd, const struct spool_message *m, struct check *c)
+{
+	struct record_message parts = message_parts(m);
+	uint64_t left, start = message_offset(m) + RECORD_HEADER + record_message_head(&parts);
+	bool is_last;
+	int r;
+
+	if (c->serial == 0) {
+		r = check_head(s, fd, m, &c->want);
+		if (r != 0)
+			return r;
+		c->serial = m->serial;
+		c->home = m->home;
+		c->at = m->at;
+	}
+	left = spool_message_size(m) - c->done;
+	is_last = left <= SPOOL_VERIFY_BYTES;
+	r = io_crc(s->io, fd, start + c->done, is_last ? left : SPOOL_VERIFY_BYTES, &c->crc);
+	if (r != 0)
+		return -E_IO;
+	c->done += SPOOL_VERIFY_BYTES;
+	if (!is_last)
+		return -E_AGAIN;
+	return c->crc == c->want ? 0 : -E_CORRUPT;
 }
 
 int
@@ -147,6 +194,8 @@ spool_verify(struct spool *s, const struct spool_message *m)
 {
 	/* The handle is const for callers; that it was checked is ours to remember. */
 	struct spool_message *own = table_get(&s->by_serial, m->serial);
+	bool is_small = spool_message_size(m) <= SPOOL_VERIFY_BYTES;
+	struct check alone = {0}, *kept = NULL, *c;
 	int fd, result;
 
 	must(own == m);
@@ -155,7 +204,15 @@ spool_verify(struct spool *s, const struct spool_message *m)
 	fd = tidy_fd(s, m->home);
 	if (fd < 0)
 		return -E_IO;
-	result = check_record(s, fd, m);
+	if (!is_small)
+		kept = check_of(s, m);
+	c = kept != NULL ? kept : &alone;
+	do
+		result = check_on(s, fd, m, c);
+	while (result == -E_AGAIN && kept == NULL);
+	if (result == -E_AGAIN)
+		return result;
+	*c = (struct check){0};
 	own->is_verified = result == 0;
 	return result;
 }

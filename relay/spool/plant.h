@@ -37,6 +37,7 @@ enum plant {
 	PLANT_LETTER_UNSYNCED,       /* recipients are settled before their letter is durable */
 	PLANT_LETTER_DIR_UNSYNCED,   /* … before the letter's name is */
 	PLANT_LETTER_ERROR_IGNORED,  /* a letter that cannot be written counts as written */
+	PLANT_LETTER_OTHERS_UNSYNCED, /* of letters that share their syncs the first alone gets them */
 	PLANTS
 };
 

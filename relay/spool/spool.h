@@ -19,7 +19,8 @@ enum {
 	SPOOL_ID_MAX = 40,
 	SPOOL_ENVELOPE_MAX = 8 * 1024 * 1024,
 	SPOOL_PREFIX_MAX = 8 * 1024 * 1024,
-	SPOOL_NOTE_MAX = 8 * 1024 * 1024
+	SPOOL_NOTE_MAX = 8 * 1024 * 1024,
+	SPOOL_VERIFY_BYTES = 2 * 1024 * 1024
 };
 #define SPOOL_BODY_MAX ((1ull << 40) - 1)
 
@@ -74,7 +75,8 @@ uint64_t spool_message_size(const struct spool_message *m);   /* prefix and body
 uint32_t spool_message_prefix(const struct spool_message *m); /* bytes of it that are the prefix */
 /* Reads `n` bytes at `offset` of prefix+body: from memory or with pread. 0 or -E_IO/-E_CORRUPT. */
 int spool_read(struct spool *s, const struct spool_message *m, uint64_t offset, void *to, size_t n);
-/* Checks the stored CRCs of the whole message once; -E_CORRUPT must keep it from being sent. */
+/* Checks the stored CRCs of the whole message once: 0, -E_IO, or -E_CORRUPT, which must keep it from being
+ * sent; -E_AGAIN: SPOOL_VERIFY_BYTES of a large one were read, the next call (in another turn) goes on. */
 int spool_verify(struct spool *s, const struct spool_message *m);
 
 /* What was put and noted about a message: `head` and `note` take the bytes, `id` and `envelope` point

@@ -24,7 +24,9 @@ enum {
 	SPOOL_COMPACT_SEGMENTS = 4,    /* fewer closed segments are not worth copying for */
 	SPOOL_COMPACT_SHARE = 4,       /* copied when less than this part of one is live */
 	SPOOL_COMPACT_BYTES = 4194304, /* copied in a tick */
-	SPOOL_COMPACT_NOTES = 256      /* notes written anew in a tick */
+	SPOOL_COMPACT_NOTES = 256,     /* notes written anew in a tick */
+	SPOOL_CHECKS_MAX = 32 /* large messages whose check goes on at one time; one more is
+					* read whole */
 };
 
 /* A million of these wait in a bad week: 88 bytes, and no copy of what the record says. */
@@ -39,6 +41,15 @@ struct spool_message {
 	uint64_t body_n : 40, prefix_n : 24;
 	uint32_t envelope_n : 24, id_n : 8;
 	uint32_t note_n : 24, is_copying : 1, is_verified : 1;
+};
+
+/* How far a large message has been read to be verified. */
+struct check {
+	uint64_t serial; /* 0: nobody's; a message that is gone needs it no more */
+	const struct segment *home;
+	uint32_t at;        /* as of the message: it may have been copied meanwhile */
+	uint64_t done;      /* bytes of prefix and body */
+	uint32_t crc, want; /* of those; of all */
 };
 
 /* A NOTE, DONE or SEAL that is not synced yet: kept to be written again if that fails. */
@@ -73,6 +84,7 @@ struct spool {
 	size_t n_free, n_fds;
 	struct map *by_number;
 	struct table by_serial;
+	struct check checks[SPOOL_CHECKS_MAX];
 	uint64_t next_file, next_number, next_serial;
 
 	struct committer *committer;

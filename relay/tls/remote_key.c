@@ -1,6 +1,7 @@
 #include "relay/tls/remote_key.h"
 #include "relay/base/mem.h"
 
+#include <openssl/async.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -12,7 +13,7 @@
 enum { SIGNATURE_MAX = 1024 };
 
 static struct {
-	remote_key_sign *sign;
+	const struct remote_key_asker *asker;
 	void *arg;
 	OSSL_PROVIDER *providers[2]; /* OpenSSL's and ours, as long as the process lives */
 } remote;
@@ -244,29 +245,62 @@ scheme_of(const struct signing *s)
 	return 0;
 }
 
+void
+remote_key_answer(struct remote_signing *s, int result, struct span signature)
+{
+	s->result = result;
+	if (result == 0)
+		s->result = buf_add_span(&s->signature, signature);
+	s->is_answered = true;
+	if (s->go_on != NULL)
+		(void)s->go_on(s->go_on_arg); /* nothing it could say matters here */
+}
+
+/*
+ * An answer that does not come at once is waited for outside of the handshake: its job (async(7) of
+ * OpenSSL) stands still here until the handshake is called again, which is when there is an answer
+ * or when there will be none (tls_free).  Without a job there is no waiting.
+ */
+static int
+await(struct remote_signing *s)
+{
+	ASYNC_JOB *job = ASYNC_get_current_job();
+
+	remote.asker->ask(remote.arg, s);
+	if (!s->is_answered && job != NULL &&
+	    ASYNC_WAIT_CTX_get_callback(ASYNC_get_wait_ctx(job), &s->go_on, &s->go_on_arg) == 1) {
+		(void)ASYNC_pause_job(); /* whether it stood still or not, what follows holds */
+		s->go_on = NULL;
+	}
+	if (s->is_answered)
+		return s->result;
+	remote.asker->drop(remote.arg, s);
+	return -E_CLOSED;
+}
+
 static int
 finish(void *ctx, unsigned char *to, size_t *n, size_t size, const unsigned char *content,
     size_t content_n)
 {
 	struct signing *s = ctx;
-	struct buf signature = BUF_INIT(SIGNATURE_MAX);
-	unsigned scheme = scheme_of(s);
+	struct remote_signing wanted = {.fingerprint = s->key->fingerprint,
+	    .scheme = scheme_of(s),
+	    .content = span_of(content, content_n),
+	    .signature = BUF_INIT(SIGNATURE_MAX)};
 	int r;
 
 	if (to == NULL) {
 		*n = (size_t)EVP_PKEY_get_size(s->key->public);
 		return 1;
 	}
-	r = scheme == 0 ? -E_UNSUPPORTED
-			: remote.sign(remote.arg, s->key->fingerprint, scheme,
-			      span_of(content, content_n), &signature);
-	if (r == 0 && signature.n > 0 && signature.n <= size) {
-		memcpy(to, signature.p, signature.n);
-		*n = signature.n;
+	r = wanted.scheme == 0 ? -E_UNSUPPORTED : await(&wanted);
+	if (r == 0 && wanted.signature.n > 0 && wanted.signature.n <= size) {
+		memcpy(to, wanted.signature.p, wanted.signature.n);
+		*n = wanted.signature.n;
 	} else {
 		r = r < 0 ? r : -E_CORRUPT;
 	}
-	buf_free(&signature);
+	buf_free(&wanted.signature);
 	return r == 0;
 }
 
@@ -333,11 +367,11 @@ start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPAT
 }
 
 int
-remote_key_setup(remote_key_sign *sign, void *arg, struct err *err)
+remote_key_setup(const struct remote_key_asker *asker, void *arg, struct err *err)
 {
-	bool is_first = remote.sign == NULL;
+	bool is_first = remote.asker == NULL;
 
-	remote.sign = sign;
+	remote.asker = asker;
 	remote.arg = arg;
 	if (!is_first)
 		return 0;

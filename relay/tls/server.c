@@ -11,12 +11,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-enum {
-	TICKET_NAME = 16,
-	TICKET_KEYS = 2,
-	TICKET_LIFE_S = TLS_TICKET_ROTATE_MS / 1000,
-	CHAIN_MAX = 16
-};
+enum { CHAIN_MAX = 16 };
 
 /* Only what gives forward secrecy: RSA key exchange would also ask the key role to decrypt.  CBC
  * stands last, for old clients that would otherwise come without TLS. */
@@ -25,15 +20,6 @@ static const char groups[] = "X25519:P-256:P-384:P-521";
 static const char signatures[] =
     "ECDSA+SHA256:RSA-PSS+SHA256:ECDSA+SHA384:RSA-PSS+SHA384:ECDSA+SHA512:RSA-PSS+SHA512:"
     "RSA+SHA256:RSA+SHA384:RSA+SHA512";
-
-struct ticket_key {
-	unsigned char name[TICKET_NAME], cipher[32], mac[32];
-};
-
-struct tls_tickets {
-	struct ticket_key keys[TICKET_KEYS]; /* the newest first */
-	int64_t made_ms;
-};
 
 /* One certificate with its chain. */
 struct shown {
@@ -49,78 +35,6 @@ struct choices {
 	SSL_CTX *contexts[TLS_SERVER_CERTIFICATES_MAX]; /* [0] is not held: it holds us */
 	size_t n;
 };
-
-/* --- tickets ------------------------------------------------------------------------------------ */
-
-static void
-make_key(struct tls_tickets *t)
-{
-	must(RAND_bytes((unsigned char *)&t->keys[0], sizeof(t->keys[0])) == 1);
-	t->made_ms = clock_mono_ms();
-}
-
-struct tls_tickets *
-tls_tickets_new(void)
-{
-	struct tls_tickets *t = mem_alloc(sizeof(*t));
-
-	make_key(t);
-	t->keys[1] = t->keys[0];
-	return t;
-}
-
-void
-tls_tickets_free(struct tls_tickets **t)
-{
-	if (*t != NULL)
-		OPENSSL_cleanse(*t, sizeof(**t));
-	mem_free(*t);
-	*t = NULL;
-}
-
-static void
-rotate(struct tls_tickets *t)
-{
-	int64_t age_ms = clock_mono_ms() - t->made_ms;
-
-	if (age_ms < TLS_TICKET_ROTATE_MS)
-		return;
-	t->keys[1] = t->keys[0];
-	make_key(t);
-	if (age_ms >= 2 * TLS_TICKET_ROTATE_MS)
-		t->keys[1] = t->keys[0]; /* nobody came for long: both are old */
-}
-
-static int
-on_ticket(SSL *ssl, unsigned char name[TICKET_NAME], unsigned char *iv, EVP_CIPHER_CTX *cipher,
-    EVP_MAC_CTX *mac, int is_encrypting)
-{
-	struct tls_tickets *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	char digest[] = "SHA256";
-	OSSL_PARAM params[3];
-	struct ticket_key *key = NULL;
-
-	rotate(t);
-	if (is_encrypting) {
-		key = &t->keys[0];
-		memcpy(name, key->name, TICKET_NAME);
-		if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
-			return -1;
-	}
-	for (size_t i = 0; key == NULL && i < TICKET_KEYS; i++)
-		if (CRYPTO_memcmp(name, t->keys[i].name, TICKET_NAME) == 0)
-			key = &t->keys[i];
-	if (key == NULL)
-		return 0; /* not ours any more: a full handshake */
-	params[0] =
-	    OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->mac, sizeof(key->mac));
-	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
-	params[2] = OSSL_PARAM_construct_end();
-	if (EVP_MAC_CTX_set_params(mac, params) != 1 ||
-	    EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, is_encrypting) != 1)
-		return -1;
-	return key == &t->keys[0] ? 1 : 2; /* 2: honoured, and replaced by a new one */
-}
 
 /* --- certificates ------------------------------------------------------------------------------- */
 
@@ -232,16 +146,12 @@ set_up(SSL_CTX *ctx, bool is_13_only, struct tls_tickets *tickets)
 	    SSL_CTX_set_cipher_list(ctx, ciphers_12) == 1 &&
 	    SSL_CTX_set1_groups_list(ctx, groups) == 1 &&
 	    SSL_CTX_set1_sigalgs_list(ctx, signatures) == 1 &&
-	    SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) == 1 &&
-	    SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
-	    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1 &&
-	    SSL_CTX_set_app_data(ctx, tickets) == 1);
+	    SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) == 1);
 	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 					   SSL_OP_CIPHER_SERVER_PREFERENCE |
 					   SSL_OP_PRIORITIZE_CHACHA);
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets only */
-	(void)SSL_CTX_set_timeout(ctx, TICKET_LIFE_S);
+	tls_tickets_use(tickets, ctx);
 }
 
 /* OpenSSL refuses what is too weak: short keys, SHA-1. */

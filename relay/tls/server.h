@@ -1,6 +1,6 @@
 /*
  * server.h - what a TLS server shows: certificates chosen by the name the client asks for, versions,
- * ciphers, session tickets.  One context for all connections of a role; a new one when certificates
+ * ciphers, session tickets (tickets.h).  One context for all connections of a role; a new one when certificates
  * change, while running connections keep theirs.
  *
  * Private keys are elsewhere (remote_key.h).
@@ -9,19 +9,9 @@
 #define TLS_SERVER_H
 #include "relay/base/err.h"
 #include "relay/base/span.h"
+#include "relay/tls/tickets.h"
 
-struct ssl_ctx_st;
-struct tls_tickets;
-
-enum {
-	TLS_SERVER_CERTIFICATES_MAX = 16,
-	TLS_TICKET_ROTATE_MS =
-	    60 * 60 * 1000 /* a key is used that long, and honoured as long again */
-};
-
-/* Keys of session tickets: random, in this process only, so that they survive nothing. */
-struct tls_tickets *tls_tickets_new(void);
-void tls_tickets_free(struct tls_tickets **t); /* after the contexts that use them */
+enum { TLS_SERVER_CERTIFICATES_MAX = 16 };
 
 /*
  * `chains`: PEM texts, each a certificate and what signs it.  For the name that the client asks for

@@ -1,8 +1,10 @@
 #include "relay/tls/tls.h"
 #include "relay/base/ip.h"
+#include "relay/base/list.h"
 #include "relay/base/mem.h"
 
 #include <errno.h>
+#include <openssl/async.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -13,8 +15,18 @@ enum { NAME_MAX_BYTES = 255 };
 
 struct tls {
 	SSL *ssl;
+	void (*go_on)(void *arg); /* NULL: its signature is there at once */
+	void *go_on_arg;
+	struct list node; /* of jobs.waiting, while is_queued */
+	bool is_paused, is_queued;
 	char why[TLS_TEXT_MAX];
 };
+
+/* OpenSSL's jobs (async(7)): handshakes that stand still until their signature comes. */
+static struct {
+	size_t n_paused;
+	struct list waiting; /* for one of them to end; next NULL: not yet made */
+} jobs;
 
 /* --- the socket --------------------------------------------------------------------------------- */
 
@@ -186,11 +198,106 @@ tls_session_drop(SSL_SESSION **slot)
 	*slot = NULL;
 }
 
+/* --- signatures that come later ------------------------------------------------------------------ */
+
+static int
+on_signature(SSL *ssl, void *arg)
+{
+	struct tls *t = arg;
+
+	(void)ssl;
+	t->go_on(t->go_on_arg);
+	return 1;
+}
+
+void
+tls_sign_later(struct tls *t, void (*go_on)(void *arg), void *arg)
+{
+	if (jobs.waiting.next == NULL) {
+		list_init(&jobs.waiting);
+		must(ASYNC_init_thread(TLS_JOBS_MAX + 1, 0) ==
+		     1); /* one runs, the rest stand still */
+	}
+	t->go_on = go_on;
+	t->go_on_arg = arg;
+	(void)SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
+	must(SSL_set_async_callback(t->ssl, on_signature) == 1 &&
+	     SSL_set_async_callback_arg(t->ssl, t) == 1);
+}
+
+size_t
+tls_jobs(void)
+{
+	return jobs.n_paused;
+}
+
+/* Waits for its turn: true. */
+static bool
+is_job_awaited(struct tls *t)
+{
+	if (t->go_on == NULL || t->is_paused || jobs.n_paused < TLS_JOBS_MAX)
+		return false;
+	if (!t->is_queued)
+		list_append(&jobs.waiting, &t->node);
+	t->is_queued = true;
+	return true;
+}
+
+static void
+leave_queue(struct tls *t)
+{
+	if (t->is_queued)
+		list_remove(&t->node);
+	t->is_queued = false;
+}
+
+static void
+note_job(struct tls *t, bool is_paused)
+{
+	if (is_paused && !t->is_paused)
+		jobs.n_paused++;
+	if (!is_paused && t->is_paused)
+		jobs.n_paused--;
+	t->is_paused = is_paused;
+}
+
+/* After whatever may have ended a job, or have left the turn that it had. */
+static void
+let_next(void)
+{
+	struct tls *next;
+
+	if (jobs.waiting.next == NULL || list_is_empty(&jobs.waiting) ||
+	    jobs.n_paused >= TLS_JOBS_MAX)
+		return;
+	next = LIST_ENTRY(jobs.waiting.next, struct tls, node);
+	leave_queue(next);
+	next->go_on(next->go_on_arg);
+}
+
+/* A job cannot be dropped, only ended: called again without an answer, the handshake fails. */
+static void
+end_job(struct tls *t)
+{
+	int result;
+
+	if (!t->is_paused)
+		return;
+	BIO_set_data(SSL_get_rbio(t->ssl), (void *)(intptr_t)-1); /* nobody hears of it */
+	result = SSL_do_handshake(t->ssl);
+	must(result != 1 && SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_ASYNC);
+	ERR_clear_error();
+	note_job(t, false);
+}
+
 void
 tls_free(struct tls **t)
 {
 	if (*t == NULL)
 		return;
+	leave_queue(*t);
+	end_job(*t);
+	let_next();
 	/* Or OpenSSL takes the session for broken, and it is never resumed. */
 	SSL_set_shutdown((*t)->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free((*t)->ssl);
@@ -246,10 +353,21 @@ enum tls_wait
 tls_handshake(struct tls *t)
 {
 	int result;
+	bool is_paused;
 
+	if (is_job_awaited(t))
+		return TLS_WANT_KEY;
 	ERR_clear_error(); /* of others: SSL_get_error would take it for ours */
 	result = SSL_do_handshake(t->ssl);
-	return result == 1 ? TLS_DONE : wait_for(t, result);
+	is_paused = result != 1 && SSL_want_async(t->ssl);
+	note_job(t, is_paused);
+	let_next();
+	if (is_paused)
+		return TLS_WANT_KEY;
+	if (result != 1)
+		return wait_for(t, result);
+	(void)SSL_clear_mode(t->ssl, SSL_MODE_ASYNC); /* what follows needs no key */
+	return TLS_DONE;
 }
 
 /* The other side ended the connection without a close_notify. */

@@ -21,6 +21,7 @@ enum tls_wait {
 	TLS_DONE,
 	TLS_WANT_READ,  /* call again when the socket is readable */
 	TLS_WANT_WRITE, /* ... writable */
+	TLS_WANT_KEY,   /* ... when go_on tells (tls_sign_later) */
 	TLS_FAILED      /* tls_why says what; only tls_free is left */
 };
 
@@ -29,6 +30,16 @@ enum tls_wait {
 struct tls *tls_new_server(struct ssl_ctx_st *ctx, int fd);
 struct tls *tls_new_client(struct ssl_ctx_st *ctx, int fd, struct span name);
 void tls_free(struct tls **t); /* without a word to the peer */
+
+/*
+ * Server, before the handshake: its signature may come later (remote_key.h).  tls_handshake then says
+ * TLS_WANT_KEY and is not called until go_on was; that may be from inside anything, so it calls
+ * nothing but the loop.  A handshake that waits has a stack of OpenSSL's (async(7), 32 KiB), of which
+ * there are TLS_JOBS_MAX at most in the process: others wait for one.
+ */
+enum { TLS_JOBS_MAX = 64 };
+void tls_sign_later(struct tls *t, void (*go_on)(void *arg), void *arg);
+size_t tls_jobs(void); /* handshakes that wait for their signature */
 
 /* Client, before the handshake: offers the session in *slot, if there is one, and keeps the newest
  * the server gives there.  `slot` outlives the connection; its owner drops what is in it.  The

@@ -245,7 +245,7 @@ accept_begin(struct session *s)
 	mem_free(s->answers); /* XCLIENT begins anew: LIST_UNKNOWN */
 	s->answers = NULL;
 	if (!authenticate_is_member(s) && s->listen->auth == 0) {
-		session_refuse_client(s, 554, "5.7.1", "This service is not for your address");
+		session_refuse_client(s, 554, "5.7.1", FINDINGS_NOT_A_CLIENT);
 		session_finish(s);
 		return;
 	}

@@ -584,7 +584,9 @@ store(struct session *s, const struct scan_result *result)
 	m.commit.copies = m.copies;
 	m.commit.rcpts = m.rcpts;
 	r = add_groups(s, result, &m);
-	if (r < 0)
+	if (r == -E_FULL && s->again != NULL)
+		refilter_split(s);
+	else if (r < 0)
 		commit_refuse(s, failed_verdict(r));
 	else if (m.commit.n_copies == 0 && t->refusal == NULL)
 		have_it(s); /* all discarded */

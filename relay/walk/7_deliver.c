@@ -254,14 +254,14 @@ take_due(struct delivery *d, int64_t now_ms)
 	}
 }
 
-/* The spool's bytes are checked before a gateway hears of them. */
+/* `checked`: what the spool says of its bytes, before a gateway hears of them. */
 static void
-hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg)
+hand_over(struct delivery *d, struct gateway *g, size_t target, struct queue_leg *leg, int checked)
 {
 	leg->state = LEG_IDLE;
 	if (settle_tried(d, leg))
 		return;
-	if (leg->entry->msg != NULL && spool_verify(d->spool, leg->entry->msg) < 0) {
+	if (checked < 0) {
 		d->on_problem(d->arg, "spool-read",
 		    "a spooled message cannot be read back as it was written",
 		    "it is held: see `postern queue list`; check the disk");
@@ -278,15 +278,22 @@ dispatch_leg(struct delivery *d, struct gateway *g, struct queue_leg *leg, int64
 	size_t target = 0;
 	enum pick pick = gateway_pick(g, leg->tried, now_ms, &target);
 	bool is_parked = leg->state == LEG_DEFERRED;
+	int checked = 0;
 
 	if (pick == PICK_WAIT || (pick == PICK_NONE && is_parked))
 		return false;
+	if (pick == PICK_OK && leg->entry->msg != NULL)
+		checked = spool_verify(d->spool, leg->entry->msg);
+	if (checked == -E_AGAIN) {
+		d->has_changed = true; /* it is large: the next turn goes on with it */
+		return false;
+	}
 	if (is_parked)
 		queue_undefer(d->queue, leg);
 	list_remove(&leg->node);
 	leg->state = LEG_IDLE;
 	if (pick == PICK_OK)
-		hand_over(d, g, target, leg);
+		hand_over(d, g, target, leg, checked);
 	else
 		settle_unreachable(d, leg, g);
 	return true;
@@ -542,8 +549,10 @@ on_names(void *arg, struct gateway *g)
 {
 	struct delivery *d = arg;
 
-	(void)g; /* the turn's end looks at all of them */
-	d->has_changed = true;
+	/* A new address counts as up: no server has to come up for the alarm to end. */
+	if (gateway_is_usable(g))
+		tell_usable(d, g);
+	d->has_changed = true; /* the turn's end looks at all gateways */
 }
 
 void

@@ -26,10 +26,12 @@ struct hold_job {
 	char about[SPOOL_ID_MAX + 1];
 	uint64_t serial;
 	int fd;
+	bool is_checked;               /* its bytes are as they were written */
 	const struct queue_copy *copy; /* whose header section it is; the entry's */
 	uint64_t size, section, n_read;
 	uint32_t *asked; /* indexes of recipients */
 	size_t n_asked;
+	uint32_t next;               /* who is asked about after them; 0: nobody */
 	char part[SPOOL_ID_MAX + 1]; /* as in struct held */
 	bool is_last;
 	struct timer *timer;
@@ -249,6 +251,25 @@ ask_front(struct hold_job *j, struct queue_entry *e)
 	loop_timer(d->loop, &j->timer, patience_ms(d), on_no_answer, j);
 }
 
+static void on_step(void *arg);
+
+/* Before anybody sees a byte of it.  False: another turn goes on, or it is over. */
+static bool
+is_sound(struct hold_job *j, struct queue_entry *e)
+{
+	struct delivery *d = j->d;
+	int r = j->is_checked ? 0 : spool_verify(d->spool, e->msg);
+
+	j->is_checked = r == 0;
+	if (r == -E_AGAIN) {
+		loop_timer(d->loop, &j->timer, 0, on_step, j);
+	} else if (r < 0) {
+		job_free(j);
+		hold_damaged(d, e);
+	}
+	return r == 0;
+}
+
 static void
 on_step(void *arg)
 {
@@ -257,6 +278,8 @@ on_step(void *arg)
 
 	if (e == NULL)
 		job_free(j);
+	else if (!is_sound(j, e))
+		return;
 	else if (read_some(j, e) < 0)
 		wait_again(j, HOLD_AGAIN_MS); /* the disk, or no memory */
 	else if (j->n_read < j->size)
@@ -269,9 +292,13 @@ static void
 list_asked(struct hold_job *j, const struct queue_entry *e)
 {
 	j->asked = mem_array(e->n_rcpts, sizeof(*j->asked));
-	for (size_t i = 0; i < e->n_rcpts; i++) {
+	for (size_t i = e->hold.next; i < e->n_rcpts && j->next == 0; i++) {
 		if (!rcpt_awaits_filter(e, &e->rcpts[i]))
 			continue;
+		if (e->hold.most > 0 && j->n_asked == e->hold.most) {
+			j->next = (uint32_t)i;
+			continue;
+		}
 		if (j->n_asked == 0)
 			j->copy = rcpt_copy(e, &e->rcpts[i]); /* of all of them it is the same */
 		j->asked[j->n_asked++] = (uint32_t)i;
@@ -288,6 +315,7 @@ list_asked(struct hold_job *j, const struct queue_entry *e)
 static void
 name_part(struct hold_job *j, const struct queue_entry *e)
 {
+	size_t n_left = 0;
 	unsigned n = 1;
 
 	j->is_last = true;
@@ -295,10 +323,12 @@ name_part(struct hold_job *j, const struct queue_entry *e)
 		const struct queue_rcpt *r = &e->rcpts[i];
 
 		n += r->state == RCPT_MOVED;
-		if (r->state == RCPT_QUARANTINED || r->state == RCPT_RELAYED ||
-		    (rcpt_is_open(r) && !rcpt_awaits_filter(e, r)))
+		n_left += rcpt_is_open(r);
+		if (r->state == RCPT_QUARANTINED || r->state == RCPT_RELAYED)
 			j->is_last = false;
 	}
+	if (n_left > j->n_asked)
+		j->is_last = false;
 	(void)snprintf(j->part, sizeof(j->part), "%.*s-H%u", (int)SPOOL_ID_MAX - 12, e->id,
 	    n); /* ids of our own making are far shorter than the maximum */
 }
@@ -343,11 +373,6 @@ again_begin(struct delivery *d, struct queue_entry *e)
 	}
 	if (!spool_has_room(d->spool, j->size + COMMIT_HEADER_MAX)) {
 		put_off(j, e); /* its filters would run for nothing */
-		return;
-	}
-	if (spool_verify(d->spool, e->msg) < 0) {
-		job_free(j);
-		hold_damaged(d, e);
 		return;
 	}
 	j->fd = memfd_create("held", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -470,6 +495,7 @@ finish(struct hold_job *j, struct queue_entry *e)
 {
 	struct delivery *d = j->d;
 	int64_t wait_ms = settle_retry_after(d, e->hold.tries);
+	uint32_t next = e->hold.deaths < HOLD_DEATHS_MAX ? j->next : 0;
 
 	for (size_t i = 0; i < j->n_asked; i++) {
 		if (j->is_discarded[i])
@@ -478,7 +504,10 @@ finish(struct hold_job *j, struct queue_entry *e)
 			rcpt_set(&e->rcpts[j->asked[i]], RCPT_MOVED, (struct span){0});
 	}
 	job_free(j);
-	hold_wait_for(d, e, wait_ms);
+	if (next > 0)
+		hold_go_on(d, e, next, e->hold.most);
+	else
+		hold_wait_for(d, e, wait_ms);
 	settle_entry(d, e); /* its note, or its end, before anything else happens */
 }
 
@@ -568,7 +597,8 @@ again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payloa
 	}
 	timer_cancel(&j->timer);
 	(void)span_copy(entry_waits_for(e), filter, sizeof(filter)); /* as long as it may be */
-	count_try(e);
+	if (e->hold.next == 0)
+		count_try(e); /* all rounds of it are one */
 	keep(j, e, &r);
 	if (r.is_deadly)
 		count_death(e);
@@ -588,6 +618,24 @@ again_put_back(struct delivery *d, uint64_t life, uint64_t job)
 
 	if (j != NULL)
 		put_off(j, entry_of(j));
+}
+
+void
+again_split(struct delivery *d, uint64_t life, uint64_t job)
+{
+	struct hold_job *j = job_of(d, life, job);
+	struct queue_entry *e = j != NULL ? entry_of(j) : NULL;
+	uint32_t half;
+
+	if (e == NULL)
+		return;
+	half = (uint32_t)j->n_asked / 2;
+	if (half == 0) {
+		put_off(j, e); /* one always fits; that front knows no better */
+		return;
+	}
+	job_free(j);
+	hold_go_on(d, e, e->hold.next, half);
 }
 
 void

@@ -151,7 +151,9 @@ aside_begin(struct delivery *d, struct queue_entry *e)
 
 	if (first == NULL || e->is_letter_in_flight || e->msg == NULL || d->is_stopping)
 		return;
-	if (!quarantine_has_room(d->quarantine) || !put_letter(d, e, first))
+	if (spool_verify(d->spool, e->msg) == -E_AGAIN)
+		defer(d, e, 0); /* it is large: the next turn goes on; what is wrong on_read says */
+	else if (!quarantine_has_room(d->quarantine) || !put_letter(d, e, first))
 		defer(d, e, ASIDE_WAIT_MS);
 }
 
@@ -168,7 +170,9 @@ on_read(void *arg, const struct quarantine_source *from, uint64_t offset, void *
 	if (leg == NULL || e->msg == NULL || offset + n > leg_size(leg))
 		return -E_NOT_FOUND; /* deleted meanwhile */
 	if (offset == 0)
-		r = spool_verify(d->spool, e->msg);
+		do /* it has been, unless it is damaged or was moved meanwhile */
+			r = spool_verify(d->spool, e->msg);
+		while (r == -E_AGAIN);
 	for (char *at = to; n > 0 && r == 0;) {
 		size_t piece = n;
 		uint64_t place = leg_place(leg, offset, &piece);

@@ -120,7 +120,7 @@ fail(struct session *s)
 	s->front->n_auth_failed++;
 	wait(s);
 	loop_timer(
-	    s->front->loop, &a->delay, guesses_failed(s->front->guesses, &s->client), on_delay, s);
+	    s->front->loop, &a->delay, guesses_failed(s->front->tallies, &s->client), on_delay, s);
 }
 
 /* --- what is said ------------------------------------------------------------------------------- */
@@ -395,7 +395,7 @@ may_begin(struct session *s, enum sasl_mechanism m)
 		session_mistake(s, 504, "5.5.4", "Mechanism not offered");
 	else if (!(allowed(s) & bits[m]))
 		session_mistake(s, 538, "5.7.11", "Say STARTTLS first");
-	else if (guesses_is_refused(s->front->guesses, &s->client)) {
+	else if (guesses_is_refused(s->front->tallies, &s->client)) {
 		session_refuse(s, 421, SPAN("4.7.0"),
 		    SPAN("Too many failed attempts to sign in from your address"));
 		session_finish(s);

@@ -8,6 +8,9 @@
 #include "relay/ipc/front_filter.h"
 #include "relay/ipc/lookup.h"
 
+/* What a client is told whom no flow takes: 554 5.7.1. */
+#define FINDINGS_NOT_A_CLIENT "This service is not for your address"
+
 /* A worker's result, resolved against the flow.  Points into the result. */
 struct findings {
 	struct filter_outcome outcomes[SCAN_OUTCOMES_MAX];

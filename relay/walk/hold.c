@@ -69,6 +69,7 @@ hold_wait_for(struct delivery *d, struct queue_entry *e, int64_t wait_ms)
 		wait_ms = left_ms > 0 ? left_ms : 0;
 	list_remove(&e->hold.node);
 	e->hold.state = HOLD_WAITING;
+	e->hold.next = e->hold.most = 0;
 	for (size_t i = 0; i < e->n_legs; i++) {
 		struct queue_leg *leg = &e->legs[i];
 
@@ -136,6 +137,14 @@ make_ready(struct delivery *d, struct queue_entry *e)
 {
 	e->hold.state = HOLD_READY;
 	list_append(&d->hold->ready, &e->hold.node);
+}
+
+void
+hold_go_on(struct delivery *d, struct queue_entry *e, uint32_t next, uint32_t most)
+{
+	e->hold.next = next;
+	e->hold.most = most;
+	make_ready(d, e);
 }
 
 void

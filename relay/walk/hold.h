@@ -58,6 +58,9 @@ int64_t hold_calm_ms(uint32_t tries);
 void hold_due(struct delivery *d, struct queue_entry *e); /* a leg of it has come out of the heap */
 void hold_now(struct delivery *d, struct queue_entry *e); /* an admin asks: whatever was before */
 void hold_forgive(struct queue_entry *e);                 /* what it has cost does not count */
+/* Behind those that are ready: `most` of its recipients (0: all), from the one with index `next` on;
+ * settle_entry is still to be called. */
+void hold_go_on(struct delivery *d, struct queue_entry *e, uint32_t next, uint32_t most);
 /* The fronts shall say when the filter that it is held for works. */
 void hold_await(struct delivery *d, const struct queue_entry *e);
 /* A filter works again (empty: any), or (is_policy) the policy has changed. */
@@ -73,6 +76,8 @@ void again_begin(struct delivery *d, struct queue_entry *e);
 void again_free(struct delivery *d);
 void again_answer(struct delivery *d, uint64_t life, uint64_t job, struct span payload);
 void again_put_back(struct delivery *d, uint64_t life, uint64_t job);
+/* Front cannot say it of so many at once: it is asked about half of them, then about the others. */
+void again_split(struct delivery *d, uint64_t life, uint64_t job);
 void again_front_lost(struct delivery *d, uint64_t life);
 void again_arrived(struct delivery *d, struct arrival *a, const struct err *err);
 

@@ -142,7 +142,7 @@ set_transaction(struct refilter *r, const struct held *h, int fd)
 	t->has_said_utf8 = t->is_utf8 = h->is_utf8;
 	t->sender = (enum sender_fact)h->facts.sender;
 	content_start(&t->content, s->front->config->hostname);
-	t->content.fd = fd;
+	content_adopt(&t->content, fd);
 	t->content.size = h->size;
 	t->content.header = h->section;
 	t->content.is_header_done = true;
@@ -283,6 +283,13 @@ refilter_keep(struct session *s, const struct verdict *v)
 	refilter_answer(s, &c, asked);
 	mem_free(asked);
 	mem_free(rcpts);
+}
+
+void
+refilter_split(struct session *s)
+{
+	spool_client_tell(s->front->spool, SPOOL_SPLIT, s->again->job, (struct span){0});
+	refilter_free(s->again);
 }
 
 void

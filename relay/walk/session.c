@@ -244,23 +244,36 @@ session_end_transaction(struct session *s)
 	s->transaction = NULL;
 }
 
+size_t
+session_room(const struct front *f)
+{
+	size_t left = files_left() / FILES_SESSION;
+
+	if (f->sessions_max == 0)
+		return SIZE_MAX;
+	return left < f->sessions_max && f->n_sessions + left < f->sessions_max
+		   ? f->n_sessions + left
+		   : f->sessions_max;
+}
+
 /* Sessions run short at three quarters of what there may be, and have room again at half of it. */
 static void
 look_at_stress(struct front *f)
 {
 	bool was_stressed = f->is_stressed;
+	size_t most = session_room(f);
 
 	if (f->sessions_max == 0)
 		return;
-	if (f->n_sessions >= f->sessions_max / 4 * 3)
+	if (f->n_sessions >= most / 4 * 3)
 		f->is_stressed = true;
-	else if (f->n_sessions <= f->sessions_max / 2)
+	else if (f->n_sessions <= most / 2)
 		f->is_stressed = false;
 	if (f->is_stressed == was_stressed)
 		return;
 	log_event(f->is_stressed ? LOG_WARN : LOG_INFO,
 	    f->is_stressed ? "sessions run short" : "room for sessions again",
-	    KV_INT("sessions", f->n_sessions), KV_INT("most", f->sessions_max));
+	    KV_INT("sessions", f->n_sessions), KV_INT("most", most));
 	if (!f->is_stressed)
 		return;
 	/* Those who are idle were given more time than there is now. */
@@ -287,6 +300,7 @@ session_free(struct session *s)
 	timer_cancel(&s->drain);
 	timer_cancel(&s->delay);
 	connection_close(&s->connection);
+	files_give(FILES_SESSION);
 	pool_release_policy(f->workers, snapshot_version(s->snapshot));
 	if (s->is_counted)
 		clients_leave(f->clients, &s->peer);
@@ -549,6 +563,7 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	s->snapshot = snapshot_hold(f->snapshot);
 	pool_hold_policy(f->workers, snapshot_version(s->snapshot));
 	list_append(&f->sessions, &s->node);
+	files_take(FILES_SESSION);
 	f->n_sessions++;
 	f->n_connections++;
 	connection_open(&s->connection, f->loop, fd, &session_events, s);

@@ -16,6 +16,7 @@
 #include "relay/front/content.h"
 #include "relay/front/dns_client.h"
 #include "relay/front/farewell.h"
+#include "relay/front/files.h"
 #include "relay/front/guesses.h"
 #include "relay/front/canary_watch.h"
 #include "relay/front/grey_client.h"
@@ -62,7 +63,8 @@ struct front {
 	struct key_client *keys;
 	struct ssl_ctx_st *tls; /* NULL: no certificate */
 	struct tls_tickets *tickets;
-	struct guesses *guesses;
+	struct tallies
+	    *tallies; /* shared with the other fronts: limits, clients, failed sign-ins */
 	struct limits *limits;
 	struct hits *hits;              /* of rules; NULL: nobody counts them */
 	struct grey_client *grey;       /* NULL: no flow has a greylist */
@@ -220,6 +222,8 @@ _Static_assert(sizeof(struct session) <= WALK_SESSION_BYTES, "a waiting session 
 /* Whether sessions of this peer count as its own: those of our host and of who speaks for others
  * (XCLIENT) do not. */
 bool session_is_counted(const struct ip *peer, const struct conf_listen *listen);
+/* How many sessions there may be now: fewer where messages have taken the descriptors. */
+size_t session_room(const struct front *f);
 void session_new(struct front *f, int fd, const struct ip *peer, const struct conf_listen *listen);
 /* Who is connected, once that is known: it counts. */
 void session_set_peer(struct session *s, const struct ip *peer);
@@ -336,6 +340,7 @@ void refilter_begin(struct front *f, uint64_t job, struct span payload, int fd);
  * commit's recipients its index in the transaction; one whose message is stripped is there twice. */
 void refilter_answer(struct session *s, struct commit *c, const uint32_t *asked);
 void refilter_keep(struct session *s, const struct verdict *v); /* it stays held, for this */
+void refilter_split(struct session *s); /* too many recipients for one answer */
 struct span refilter_received(const struct session *s);
 struct span refilter_tls(const struct session *s);
 /* The id that what goes on will have, when some are held again (`some_stay`) or nobody is. */

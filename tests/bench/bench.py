@@ -7,7 +7,6 @@ in the environment.  docs/benchmarks.md says what the columns mean.
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import tree  # noqa: E402
 from backlog import measure_backlog  # noqa: E402
 from calls import calls_a_message  # noqa: E402
 from cases import CASES, DURABLE, SLOW, SLOW_MS, THROUGH, aim_table, is_in, ratios  # noqa: E402
+from figures import spread  # noqa: E402
 from load import measure  # noqa: E402
 from servers import Nothing, Postern, Postfix, fresh_folder  # noqa: E402
 from sink import Sink  # noqa: E402
@@ -65,12 +65,6 @@ def rounds(servers, sinks):
                     results[case.title, server.name].append(
                         measure(server, sinks[case.domain], case, messages_for(server, case)))
     return results
-
-
-def spread(values, digits):
-    form = f"{{:,.{digits}f}}"
-    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
-    return f"{middle} ({low}-{high})"
 
 
 def row(server, case, results):

@@ -1,15 +1,14 @@
 #!/usr/bin/python3
 """make bench-front: what clients cost without their messages, Postern beside Postfix in alternating rounds.
 
-BENCH_ROUNDS in the environment.  Prints a table for each measurement; every single one is in
-BUILD/bench-front/result.json.  docs/smtp.md says what is measured.
+In the environment: BENCH_ROUNDS; BENCH_PARTS, of "rates" and "memory", else both.  Prints a table for each
+measurement; every single one is in BUILD/bench-front/result.json.  docs/smtp.md says what is measured.
 """
 
 import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
 import tree  # noqa: E402
+import front_idle  # noqa: E402
+from figures import spread  # noqa: E402
 from front_servers import LOAD, all_of, openssl_signs  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS") or 5)
@@ -29,10 +30,6 @@ RATES = {
     "refused": ("clients refused a second, by a rule on their address, in place of the banner", 10000, 3000),
     "handshakes": ("STARTTLS handshakes a second, full, TLS 1.3, ECDSA P-256", 2000, 1000),
 }
-# Front counts three descriptors a session: 10,000 need a hard limit of 31,500 or more.
-IDLE = (1000, 3000, min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 3 - 500))
-# smtpd is a process each: more would be the machine's measure. postscreen stops greeting at some 3,020.
-IDLE_MAX = {"Postern": IDLE[-1], "Postfix smtpd": 1000, "Postfix postscreen": 3000}
 
 
 def rate(server, what):
@@ -48,33 +45,6 @@ def rate(server, what):
     return {"rate": said["rate"], "cpu_ms": (server.cpu.seconds_at_rest() - before) * 1000 / count, "others": said["others"]}
 
 
-def at_rest(server):
-    """Its memory when processes that were there for others have ended: max_idle is 5 s."""
-    counts = []
-    while len(counts) < 4 or len(set(counts[-4:])) > 1:
-        time.sleep(2)
-        counts.append(server.processes())
-        if len(counts) > PATIENCE_S / 2:
-            raise AssertionError(f"{server.name} does not come to rest: {counts[-4:]} processes")
-    return server.memory_kib()
-
-
-def idle(server, n):
-    """KiB that a session costs which has said EHLO and waits."""
-    before = at_rest(server)
-    load = subprocess.Popen([LOAD, "--to", f"127.0.0.1:{server.ports['idle']}", "--how", "idle", "--sessions", str(n)],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        if load.stdout.readline().split() != ["ready", str(n)]:
-            raise AssertionError(f"{server.name} did not take {n} idle sessions")
-        return (server.memory_kib() - before) / n
-    finally:
-        load.kill()
-        load.stdin.close()
-        load.wait(PATIENCE_S)
-        load.stdout.close()
-
-
 def measure(measured):
     found = {}
     note = lambda *key: found.setdefault(key, [])
@@ -87,18 +57,7 @@ def measure(measured):
                     print(f"  {what}, {server.name}", flush=True)
                     note(what, server.name).append(rate(server, what))
         note("signatures", "openssl speed").append({"rate": openssl_signs()})
-        for n in IDLE:
-            for server in order:
-                if n <= IDLE_MAX[server.name]:
-                    print(f"  {n} idle, {server.name}", flush=True)
-                    note(f"idle {n}", server.name).append({"kib": idle(server, n)})
     return found
-
-
-def spread(values, digits):
-    form = f"{{:,.{digits}f}}"
-    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
-    return f"{middle} ({low}-{high})"
 
 
 def table(measured, found):
@@ -116,12 +75,22 @@ def table(measured, found):
             signs = [m["rate"] for m in found["signatures", "openssl speed"]]
             lines.append(f"| `openssl speed ecdsap256`: signatures alone, one core | {spread(signs, 0)} | | "
                          f"{spread([1000 / s for s in signs], 3)} | |")
-    lines += ["", "**KiB (PSS of all processes) for each idle session, past EHLO**", "",
-              "| | " + " | ".join(f"{n:,} sessions" for n in IDLE) + " |", "| --- |" + " --- |" * len(IDLE)]
-    for server in measured:
-        cells = [found.get((f"idle {n}", server.name)) for n in IDLE]
-        lines.append(f"| {server.name} | " + " | ".join(spread([m["kib"] for m in c], 1) if c else "" for c in cells) + " |")
     return "\n".join(lines)
+
+
+def rates(folder):
+    """What was found, and its tables."""
+    to_run, measured = all_of(folder)
+    started = []
+    try:
+        for server in to_run:
+            started.append(server)
+            server.start()
+        found = measure(measured)
+    finally:
+        for server in reversed(started):
+            server.stop()
+    return [{"what": w, "server": s, "values": v} for (w, s), v in found.items()], table(measured, found)
 
 
 def main():
@@ -133,22 +102,20 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder, mode=0o755)
     begun, load = time.time(), os.getloadavg()[0]
-    to_run, measured = all_of(folder)
-    started = []
-    try:
-        for server in to_run:
-            started.append(server)
-            server.start()
-        found = measure(measured)
-    finally:
-        for server in reversed(started):
-            server.stop()
+    parts = (os.environ.get("BENCH_PARTS") or "rates memory").split()
+    result = {"rounds": ROUNDS, "cores": os.cpu_count(), "load_before": load}
+    tables = []
+    if "rates" in parts:
+        result["rates"], text = rates(folder)
+        tables.append(text)
+    if "memory" in parts:
+        result["memory"], text = front_idle.measure(folder)
+        tables.append(text)
     with open(os.path.join(folder, "result.json"), "w", encoding="utf-8") as f:
-        json.dump({"rounds": ROUNDS, "cores": os.cpu_count(), "cpu_by": to_run[0].cpu.how, "load_before": load,
-                   "found": [{"what": w, "server": s, "values": v} for (w, s), v in found.items()]}, f, indent=1)
-    print(table(measured, found))
-    print(f"\nMedian (lowest-highest) of {ROUNDS} alternating rounds, {SESSIONS} clients at once; {os.cpu_count()} cores, "
-          f"load before {load:.1f}, {time.time() - begun:.0f} s.")
+        json.dump(result, f, indent=1)
+    print("\n".join(tables))
+    print(f"\nMedian (lowest-highest) of {ROUNDS} alternating rounds, {SESSIONS} clients at once, memory: of "
+          f"{front_idle.ROUNDS}; {os.cpu_count()} cores, load before {load:.1f}, {time.time() - begun:.0f} s.")
 
 
 if __name__ == "__main__":

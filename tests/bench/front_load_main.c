@@ -2,16 +2,19 @@
  * front_load - clients that come and go, for what front costs without a message.
  *
  *     front_load --to 127.0.0.1:PORT --how sessions|refused|handshakes [--sessions N] [--count N]
- *     front_load --to 127.0.0.1:PORT --how idle --sessions N
+ *     front_load --to 127.0.0.1:PORT --how idle|idle-tls --sessions N [--first N] [--at-once N]
  *
  * sessions: banner, EHLO, QUIT, 221.  refused: a banner that is 421, 521 or 554.  handshakes: STARTTLS
  * and a full handshake, after which the client is gone.  So many at once as --sessions says, --count in
  * all; each connection comes from another loopback address, so that no pair of ports is used again too
- * soon: of 127.2.0.0/16 who is to be refused, of 127.1.0.0/16 all others.  Ends with one line of JSON: count, seconds, rate, others (visits that went another way, which
- * are none of the count).
+ * soon: of 127.2.0.0/16 who is to be refused, of 127.1.0.0/16 all others.  Ends with one line of JSON: count,
+ * seconds, rate, others (visits that went another way, which are none of the count).
  *
- * idle: opens its sessions, says EHLO, prints "ready N" for those that were greeted, and holds them until
- * its standard input ends.
+ * idle: opens its sessions, says EHLO in each, prints "ready N" when N were greeted, and holds them.
+ * idle-tls: says STARTTLS too, and EHLO again inside.  With --first it opens so many and prints that,
+ * and goes on to all of them when its standard input says a line.  Each further line is answered with
+ * "held N" where all are still open; with the end of the input it ends.  --at-once: that many are opened
+ * at the same time.
  */
 #include "relay/base/err.h"
 #include "relay/base/ip.h"
@@ -35,12 +38,12 @@ enum {
 	COUNT_MAX = 10000000,
 	OTHERS_MAX = 1000,
 	ROOM = 4096,
-	AT_ONCE = 80, /* that idle sessions open at once: Postfix listens with a backlog of 100 */
+	AT_ONCE = 80,       /* Postfix listens with a backlog of 100 */
 	TAKEN = 0x7f010000, /* the networks 127.1 and 127.2: clients that are taken, and refused */
 	REFUSED = 0x7f020000
 };
 
-enum how { HOW_SESSIONS, HOW_REFUSED, HOW_HANDSHAKES, HOW_IDLE };
+enum how { HOW_SESSIONS, HOW_REFUSED, HOW_HANDSHAKES, HOW_IDLE, HOW_IDLE_TLS };
 enum step { STEP_BANNER, STEP_EHLO, STEP_STARTTLS, STEP_HANDSHAKE, STEP_QUIT, STEP_HELD };
 
 struct visit {
@@ -53,11 +56,18 @@ struct visit {
 static struct loop *loop;
 static struct sockaddr_in server;
 static enum how how;
-static uint64_t n_sessions = 20, n_count = 1000, n_begun, n_done, n_others, n_open;
+static uint64_t n_sessions = 20, n_at_once = AT_ONCE, n_first, n_goal, n_count = 1000, n_begun,
+		n_done, n_others, n_open;
 static SSL_CTX *ctx;
 static struct visit *visits;
 
 static void begin(struct visit *v);
+
+static bool
+is_idle(void)
+{
+	return how == HOW_IDLE || how == HOW_IDLE_TLS;
+}
 
 static void
 leave(struct visit *v)
@@ -81,8 +91,12 @@ done(struct visit *v, bool is_as_wanted)
 static void
 say(struct visit *v, struct span text, enum step next)
 {
+	enum tls_wait wait;
+	ssize_t n = v->tls != NULL ? tls_write(v->tls, text.p, text.n, &wait)
+				   : send(v->fd, text.p, text.n, MSG_NOSIGNAL);
+
 	v->step = next;
-	if (send(v->fd, text.p, text.n, MSG_NOSIGNAL) != (ssize_t)text.n)
+	if (n != (ssize_t)text.n)
 		die("a command did not go out at once");
 }
 
@@ -91,9 +105,9 @@ hold(struct visit *v)
 {
 	v->step = STEP_HELD;
 	n_done++;
-	if (n_begun < n_sessions)
+	if (n_begun < n_goal)
 		begin(&visits[n_begun]);
-	else if (n_done == n_sessions)
+	else if (n_done == n_goal)
 		loop_stop(loop);
 }
 
@@ -102,10 +116,16 @@ shake(struct visit *v)
 {
 	enum tls_wait wait = tls_handshake(v->tls);
 
-	if (wait == TLS_DONE || wait == TLS_FAILED)
+	if (wait == TLS_FAILED && how == HOW_IDLE_TLS)
+		die("a handshake failed");
+	if (wait == TLS_DONE && how == HOW_IDLE_TLS) {
+		watch_change(v->watch, LOOP_READ);
+		say(v, SPAN("EHLO load.example\r\n"), STEP_EHLO);
+	} else if (wait == TLS_DONE || wait == TLS_FAILED) {
 		done(v, wait == TLS_DONE);
-	else
+	} else {
 		watch_change(v->watch, wait == TLS_WANT_WRITE ? LOOP_WRITE : LOOP_READ);
+	}
 }
 
 /* A reply's last line has come; what stands before it needs no look. */
@@ -117,6 +137,8 @@ on_reply(struct visit *v, unsigned code)
 		return;
 	}
 	if (code != (v->step == STEP_EHLO ? 250 : v->step == STEP_QUIT ? 221 : 220)) {
+		if (is_idle())
+			die("a session that should be idle was answered %u", code);
 		done(v, false);
 		return;
 	}
@@ -125,7 +147,7 @@ on_reply(struct visit *v, unsigned code)
 		say(v, SPAN("EHLO load.example\r\n"), STEP_EHLO);
 		break;
 	case STEP_EHLO:
-		if (how == HOW_IDLE)
+		if (how == HOW_IDLE || v->tls != NULL)
 			hold(v);
 		else if (how == HOW_SESSIONS)
 			say(v, SPAN("QUIT\r\n"), STEP_QUIT);
@@ -158,6 +180,22 @@ is_last_line(struct span text)
 	return line.n > 3 && line.p[3] == ' ';
 }
 
+/* As recv: -1 when there is nothing yet. */
+static ssize_t
+receive(struct visit *v, char *room, size_t size)
+{
+	enum tls_wait wait;
+	bool is_cut;
+	ssize_t n;
+
+	if (v->tls == NULL) {
+		n = recv(v->fd, room, size, 0);
+		return n < 0 && errno != EAGAIN && errno != EINTR ? 0 : n;
+	}
+	n = tls_read(v->tls, room, size, &wait, &is_cut);
+	return n < 0 && wait == TLS_FAILED ? 0 : n;
+}
+
 static void
 on_ready(void *arg, unsigned events)
 {
@@ -171,11 +209,11 @@ on_ready(void *arg, unsigned events)
 		shake(v);
 		return;
 	}
-	n = recv(v->fd, room, sizeof(room), 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = receive(v, room, sizeof(room));
+	if (n < 0)
 		return;
-	if (n <= 0) {
-		if (how == HOW_IDLE)
+	if (n == 0) {
+		if (is_idle())
 			die("a session that should be idle was closed");
 		done(v, false);
 		return;
@@ -194,8 +232,8 @@ begin(struct visit *v)
 	struct sockaddr_in own = {.sin_family = AF_INET};
 	uint64_t number = n_begun;
 
-	if (n_begun == (how == HOW_IDLE ? n_sessions : n_count)) {
-		if (how != HOW_IDLE && --n_open == 0)
+	if (n_begun == (is_idle() ? n_goal : n_count)) {
+		if (!is_idle() && --n_open == 0)
 			loop_stop(loop);
 		return;
 	}
@@ -230,10 +268,11 @@ set_number(uint64_t *to, uint64_t max, const char *text)
 static void
 set_how(const char *text)
 {
-	static const char *const names[] = {"sessions", "refused", "handshakes", "idle"};
+	static const char *const names[] = {
+	    "sessions", "refused", "handshakes", "idle", "idle-tls"};
 
 	for (how = HOW_SESSIONS; !span_eq(span_str(text), span_str(names[how])); how++)
-		if (how == HOW_IDLE)
+		if (how == HOW_IDLE_TLS)
 			die_with(EXIT_USAGE, "no such way: %s", text);
 }
 
@@ -256,7 +295,8 @@ parse_options(int argc, char **argv)
 {
 	static const struct option longs[] = {{"to", required_argument, NULL, 't'},
 	    {"sessions", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'c'},
-	    {"how", required_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	    {"how", required_argument, NULL, 'h'}, {"at-once", required_argument, NULL, 'a'},
+	    {"first", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 't')
@@ -265,6 +305,10 @@ parse_options(int argc, char **argv)
 			set_number(&n_sessions, SESSIONS_MAX, optarg);
 		else if (c == 'c')
 			set_number(&n_count, COUNT_MAX, optarg);
+		else if (c == 'f')
+			set_number(&n_first, SESSIONS_MAX, optarg);
+		else if (c == 'a')
+			set_number(&n_at_once, SESSIONS_MAX, optarg);
 		else if (c == 'h')
 			set_how(optarg);
 		else
@@ -286,6 +330,38 @@ more_descriptors(void)
 		die("%" PRIu64 " sessions need as many descriptors", n_sessions);
 }
 
+/* So many in all. */
+static void
+open_idle(uint64_t goal)
+{
+	uint64_t left = goal - n_begun;
+
+	n_goal = goal;
+	for (uint64_t i = left < n_at_once ? left : n_at_once; i > 0; i--)
+		begin(&visits[n_begun]);
+	loop_run(loop);
+	printf("ready %" PRIu64 "\n", n_done);
+	(void)fflush(stdout); /* who reads it sees the end otherwise */
+}
+
+static void
+stay_idle(void)
+{
+	char line[16];
+
+	if (n_first > 0 && n_first < n_sessions) {
+		open_idle(n_first);
+		if (fgets(line, sizeof(line), stdin) == NULL)
+			return;
+	}
+	open_idle(n_sessions);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		loop_turn(loop, 0); /* one that was closed would be told */
+		printf("held %" PRIu64 "\n", n_done);
+		(void)fflush(stdout); /* as above */
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -296,20 +372,15 @@ main(int argc, char **argv)
 	visits = mem_alloc(n_sessions * sizeof(*visits));
 	ctx = SSL_CTX_new(TLS_client_method());
 	loop = loop_new();
-	n_open = how == HOW_IDLE && n_sessions > AT_ONCE ? AT_ONCE : n_sessions;
-	started = now_s();
-	for (uint64_t i = 0, first = n_open; i < first; i++)
-		begin(&visits[i]);
-	loop_run(loop);
-	if (how == HOW_IDLE) {
-		char byte;
-
-		printf("ready %" PRIu64 "\n", n_done);
-		(void)fflush(stdout); /* who reads it sees the end otherwise */
-		while (read(STDIN_FILENO, &byte, 1) > 0)
-			;
+	if (is_idle()) {
+		stay_idle();
 		return EXIT_OK;
 	}
+	n_open = n_sessions;
+	started = now_s();
+	for (uint64_t i = 0; i < n_sessions; i++)
+		begin(&visits[i]);
+	loop_run(loop);
 	printf("{\"count\":%" PRIu64 ",\"seconds\":%.6f,\"rate\":%.1f,\"others\":%" PRIu64 "}\n",
 	    n_done, now_s() - started, (double)n_done / (now_s() - started), n_others);
 	return EXIT_OK; /* everything else ends with the process */

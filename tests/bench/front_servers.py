@@ -21,15 +21,6 @@ SMTPD_MAX = 1100
 MANY = 12000  # sessions at once
 
 
-def pss_kib(pid):
-    """A process's share of memory; 0 when it has just ended."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return 0
-
-
 def tree_of(root):
     """The process and its descendants, by one look at all there are: a server may have a thousand."""
     children = {}
@@ -50,25 +41,22 @@ def tree_of(root):
 class Server:
     """`ports`: {what is measured: port}; what a server has not is not measured."""
 
-    def processes(self):
-        return len(tree_of(self.pid))
-
-    def memory_kib(self):
-        return sum(pss_kib(p) for p in tree_of(self.pid))
+    def pids(self):
+        return tree_of(self.pid)
 
 
 class Postern(Server):
     name = "Postern"
 
-    def __init__(self, folder, certificate):
+    def __init__(self, folder, certificate, fronts=1):
         place = os.path.join(folder, "postern")
         os.makedirs(place)
         self.cpu = CpuTime("front")
         self.relay = Relay(place, signatures.write(os.path.join(folder, "signatures")), Settings(
             connect=("access",), filters=(), refuse_at="banner", gateways=[(f"127.0.0.1:{free_port()}", 10)],
-            listen="limits { command_timeout = 1h }", sections=certs.section(certificate)))
+            listen="limits { command_timeout = 1h }", sections=f"fronts = {fronts}\n" + certs.section(certificate)))
         self.relay.popen = {"start_new_session": True}
-        self.ports = dict.fromkeys(("sessions", "refused", "handshakes", "idle"), self.relay.port)
+        self.ports = dict.fromkeys(("sessions", "refused", "handshakes"), self.relay.port)
 
     def start(self):
         with self.cpu.entered():
@@ -108,6 +96,7 @@ max_idle = 5s
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = {pem}
 smtpd_tls_key_file = {key}
+postscreen_tls_security_level = may
 postscreen_access_list = cidr:{folder}/conf/screen
 postscreen_denylist_action = drop
 postscreen_greet_wait = 1s
@@ -137,6 +126,8 @@ postlog   unix-dgram n - n - 1 postlogd
 class Postfix(Server):
     """One instance; smtpd alone on one port, postscreen before it on another, and on a third a postscreen
     that keeps its clients for its tests behind the banner."""
+
+    name = "Postfix"
 
     def __init__(self, folder, certificate):
         self.folder = os.path.join(folder, "postfix")
@@ -186,7 +177,7 @@ class Part:
 
     def __init__(self, postfix, name, ports):
         self.postfix, self.name, self.ports = postfix, name, ports
-        self.cpu, self.memory_kib, self.processes = postfix.cpu, postfix.memory_kib, postfix.processes
+        self.cpu = postfix.cpu
 
 
 def all_of(folder):
@@ -196,9 +187,8 @@ def all_of(folder):
     return (postern, postfix), (
         postern,
         Part(postfix, "Postfix smtpd", {"sessions": postfix.smtpd, "refused": postfix.smtpd,
-                                        "handshakes": postfix.smtpd, "idle": postfix.smtpd}),
-        Part(postfix, "Postfix postscreen", {"sessions": postfix.screen, "refused": postfix.screen,
-                                             "idle": postfix.held}))
+                                        "handshakes": postfix.smtpd}),
+        Part(postfix, "Postfix postscreen", {"sessions": postfix.screen, "refused": postfix.screen}))
 
 
 def openssl_signs():

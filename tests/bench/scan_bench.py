@@ -18,8 +18,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
 import tree  # noqa: E402
 import scan_corpus  # noqa: E402
+from figures import spread  # noqa: E402
 from scan_role import renewal_text, role_figures, role_text, watch_renewal  # noqa: E402
-from scan_servers import CORES, Loop, MilterPostfix, Scanner  # noqa: E402
+from scan_servers import CORES, Loop, MilterPostfix, QuickLoop, Scanner  # noqa: E402
 from servers import fresh_folder  # noqa: E402
 from sink import Sink  # noqa: E402
 
@@ -65,11 +66,6 @@ def rounds(servers, sink, corpus, messages):
     return results
 
 
-def spread(values, digits):
-    form = f"{{:,.{digits}f}}"
-    return "{} ({}-{})".format(*(form.format(f(values)) for f in (statistics.median, min, max)))
-
-
 def to_loop(results, name, key="rate"):
     return [mine[key] / loop[key] for mine, loop in zip(results[name], results["loop"])]
 
@@ -98,15 +94,16 @@ def first_messages(corpus, n):
 def compare(folder, databases, corpus, sink):
     """Both tables' results, then the figures of the role; servers are stopped at the end."""
     few = first_messages(corpus, REPEATED)
-    loop, few_loop = (Loop(os.path.join(folder, name), databases, path) for name, path in (("loop", corpus), ("few", few)))
+    loop, quick, few_loop = (kind(os.path.join(folder, name), databases, path) for kind, name, path in (
+        (Loop, "loop", corpus), (QuickLoop, "quick", corpus), (Loop, "few", few)))
     scanner, postfix = Scanner(folder, sink, databases), MilterPostfix(folder, sink, databases)
     started = []
     try:
-        for server in (loop, few_loop, scanner, postfix):
+        for server in (loop, quick, few_loop, scanner, postfix):
             started.append(server)
             server.start()
             measure(server, sink, corpus, WARM_UP)
-        servers = [scanner, loop, postfix]
+        servers = [scanner, loop, quick, postfix]
         results = rounds(servers, sink, corpus, MESSAGES)
         postfix.stop()  # the rest is without it
         started.remove(postfix)
@@ -133,7 +130,7 @@ def main():
         sink.stop()
     print(f"**The SpamAssassin corpus, {MESSAGES:,} messages, {SESSIONS} sessions**\n\n{table(servers, results)}")
     print(f"\n**{REPEATED} of its messages over and over: parts called clean are not scanned again**\n\n"
-          f"{table([servers[0], servers[1]], repeated)}")
+          f"{table(servers[:2], repeated)}")
     print(f"\n{role_text(figures)}\n\n{renewal_text(renewal)}")
     reached = statistics.median(to_loop(results, "postern"))
     print(f"\n| what it should come to | aim | measured | |\n| --- | --- | --- | --- |\n"

@@ -26,10 +26,10 @@ OUTCOMES = 'infected = "tag"  unscannable = "tag"  encrypted = "tag"  macro = "t
 class Loop:
     """scan_loop: as many processes as cores, loaded once, started anew for each measurement."""
 
-    name, title = "loop", f"libclamav in a bare loop, {CORES} processes"
+    name, title, program = "loop", f"libclamav in a bare loop, {CORES} processes", "scan_loop"
 
     def __init__(self, folder, databases, corpus):
-        self.words = [os.path.join(tree.BUILD, "tests", "scan_loop"), databases, corpus, folder, str(CORES)]
+        self.words = [os.path.join(tree.BUILD, "tests", self.program), databases, corpus, folder, str(CORES)]
         os.makedirs(folder)
         self.process = None
 
@@ -46,6 +46,12 @@ class Loop:
     def stop(self):
         if self.process is not None:
             self.process.communicate()
+
+
+class QuickLoop(Loop):
+    """The same with the relay's sscanf."""
+
+    name, title, program = "quick", "the loop with the relay's sscanf", "scan_loop_quick"
 
 
 class Scanner:

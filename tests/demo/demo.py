@@ -130,7 +130,7 @@ class Demo:
 
     def sign_in_link(self):
         return wait_until(lambda: re.search(r'https?://[^"\s]*/sign-in\?token=[\w.~%-]+', self.relay.log()),
-                          "the console's sign-in link", 20).group(0)
+                          "the console's sign-in link").group(0)
 
     def copies(self, way):
         return [(name, kept) for name, gateway in (("gateway 1", self.first), ("gateway 2", self.second))

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs the suites named (style unit seeds script) and ends with `N passed, N failed, N skipped`.
 
-Also `fuzz`: every fuzzer for --fuzz-seconds.
+Also `fuzz`: every fuzzer for --fuzz-seconds.  What failed side by side is run again alone, by the rule in unsteady.py.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import tree  # noqa: E402
+import unsteady  # noqa: E402
 
 LIB = os.path.dirname(os.path.abspath(__file__))
 PROGRAM_S = 600  # one unit program or one fuzzer over its seeds
@@ -25,6 +26,7 @@ FUZZERS = os.path.join(tree.BUILD, "fuzz-build", "fuzz", "fuzz_*")
 class Counts:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.unsteady = ""  # what is said of unsteady tests at the end
 
     def add(self, passed, failed, skipped):
         self.passed += passed
@@ -56,23 +58,47 @@ def style(counts, _):
     counts.add(status == 0, status != 0, 0)
 
 
+def run_unit(program):
+    """(passed, failed, skipped, output) of a cmocka program, in its TAP form: one line a test."""
+    status, text = run([program], CMOCKA_MESSAGE_OUTPUT="TAP")
+    # cmocka calls what is skipped "not ok"
+    skipped = len(re.findall(r"^(?:not )?ok \d+ .*# SKIP", text, re.M))
+    passed = len(re.findall(r"^ok \d+(?!.*# SKIP)", text, re.M))
+    failed = len(re.findall(r"^not ok \d+(?!.*# SKIP)", text, re.M))
+    if status != 0:
+        text += f"its end: status {status}\n"
+        failed = max(failed, 1)  # it crashed, hung, or a sanitizer ended it
+    return passed, failed, skipped, text
+
+
+def tell_unit(program, done, when=""):
+    passed, failed, skipped, text = done
+    print(f"  {os.path.basename(program)}{when}: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    if failed:
+        show(text)
+
+
 def unit(counts, jobs):
-    """cmocka programs, in their TAP form: one line a test."""
     found = programs(os.path.join(tree.BUILD, "tests", "unit", "test_*"))
     wanted = {os.path.basename(p)[:-2] for p in glob.glob(os.path.join(tree.ROOT, "tests", "unit", "test_*.c"))}
     ours = [p for p in found if os.path.basename(p) in wanted]
+    done = {}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        said = pool.map(lambda p: run([p], CMOCKA_MESSAGE_OUTPUT="TAP"), ours)
-    for program, (status, text) in zip(ours, said):
-        # cmocka calls what is skipped "not ok"
-        skipped = len(re.findall(r"^(?:not )?ok \d+ .*# SKIP", text, re.M))
-        passed = len(re.findall(r"^ok \d+(?!.*# SKIP)", text, re.M))
-        failed = len(re.findall(r"^not ok \d+(?!.*# SKIP)", text, re.M))
-        if status != 0 and failed == 0:
-            failed = 1  # it crashed, hung, or a sanitizer ended it
-        print(f"  {os.path.basename(program)}: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
-        if failed:
-            show(text)
+        for program, result in zip(ours, pool.map(run_unit, ours)):
+            done[program] = result
+            tell_unit(program, result)
+    failures = {p: result[3] for p, result in done.items() if result[1]} if jobs > 1 else {}
+
+    def passes_alone(program, number):
+        done[program] = run_unit(program)
+        tell_unit(program, done[program], f", alone, {number} of {unsteady.TIMES} times")
+        return done[program][1] == 0
+
+    # The names of tests that passed may hold any word.
+    texts = {p: re.sub(r"^ok .*\n", "", text, flags=re.M) for p, text in failures.items()}
+    forgiven = unsteady.settle(texts, passes_alone)
+    counts.unsteady += unsteady.block([(os.path.basename(p), failures[p]) for p in ours if p in forgiven])
+    for passed, failed, skipped, _ in done.values():
         counts.add(passed, failed, skipped)
 
 
@@ -111,10 +137,11 @@ def fuzz(counts, seconds):
 
 
 def script(counts, jobs):
-    with tempfile.NamedTemporaryFile("r", encoding="ascii") as said:
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as said:
         done = subprocess.run([sys.executable, os.path.join(LIB, "run.py"), "--jobs", str(jobs), "--counts", said.name],
                               cwd=tree.ROOT, check=False)
-        numbers = said.read().split()
+        numbers = said.readline().split()
+        counts.unsteady += said.read()
     counts.add(*(int(n) for n in numbers)) if len(numbers) == 3 else counts.add(0, 1, 0)
     if done.returncode not in (0, 1):
         counts.add(0, 1, 0)
@@ -133,6 +160,7 @@ def main():
             fuzz(counts, options.fuzz_seconds)
         else:
             {"style": style, "unit": unit, "seeds": seeds, "script": script}[suite](counts, options.jobs)
+    print(counts.unsteady, end="")
     print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")
     return 1 if counts.failed or not counts.passed else 0
 

@@ -17,7 +17,7 @@ LINES_MAX = 700
 # stands in one line is side by side and does not know each other. A file may have a layer of its own.
 LAYERS = [
     ["relay/base", "policy/default", "relay/smtp/notify.h"],
-    ["filters/postern_filter.h", "filters/worker/interpose.h", "filters/worker/interpose.c"],
+    ["filters/postern_filter.h", "filters/worker/interpose.h", "filters/worker/interpose.c", "filters/worker/interpose_number.c"],
     ["policy/config"],
     ["policy/dnsbl/answer.h", "policy/dnsbl/answer.c", "relay/ipc", "relay/smtp", "relay/tls"],
     ["policy/rules"],

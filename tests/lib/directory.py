@@ -64,7 +64,7 @@ class Slapd:
         urls = self.uri + (f" ldaps://127.0.0.1:{self.tls_port}" if self.certificate else "")
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen([SLAPD, "-d", "0", "-f", conf, "-h", urls], stdout=log, stderr=log)
-        wait_until(lambda: _accepts(self.port), "slapd to listen", 15)
+        wait_until(lambda: _accepts(self.port), "slapd to listen")
         return self
 
     def stop(self):

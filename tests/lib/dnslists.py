@@ -15,7 +15,7 @@ from waiting import wait_until
 TYPE_A, TYPE_SOA, TYPE_PTR = 1, 6, 12
 
 
-def query(port, name, kind=TYPE_A, patience_s=1.0):
+def query(port, name, kind=TYPE_A, patience_s=20.0):
     """Addresses of one A query to 127.0.0.1; None when no answer came."""
     question = b"".join(bytes([len(p)]) + p.encode("ascii") for p in name.split(".")) + b"\0"
     packet = struct.pack(">HHHHHH", 0x4242, 0x0100, 1, 0, 0, 0) + question + struct.pack(">HH", kind, 1)
@@ -84,7 +84,7 @@ class Rbldnsd:
                 ["/usr/sbin/rbldnsd", "-n", "-b", f"127.0.0.1/{self.port}", *specs],
                 stdout=log, stderr=log, cwd=self.folder, **tree.plain_user(), **self.popen)
         first = f"2.0.0.127.{next(iter(self.zones))}" if self.zones else f"test.{next(iter(self.domains))}"
-        wait_until(lambda: query(self.port, first, patience_s=0.3), "rbldnsd to answer", 15)
+        wait_until(lambda: query(self.port, first, patience_s=0.3), "rbldnsd to answer")
         return self
 
     def stop(self):

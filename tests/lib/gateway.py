@@ -9,7 +9,7 @@ import subprocess
 
 import tree
 from ports import free_port
-from waiting import wait_until
+from waiting import MAIL_PATIENCE_S, wait_until
 
 
 class Kept:
@@ -80,18 +80,18 @@ class Gateway:
     def kept(self):
         return [Kept(path) for path in sorted(glob.glob(os.path.join(self.folder, "*.json")))]
 
-    def wait_for(self, look, what, **patience):
+    def wait_for(self, look, what, patience_s=MAIL_PATIENCE_S):
         """The first kept message for which look(message) is true."""
         return wait_until(lambda: next((m for m in self.kept() if look(m)), None),
                           lambda: f"{what}; the gateway has {[m.header('Subject') for m in self.kept()]}",
-                          **patience)
+                          patience_s)
 
     def wait_subject(self, subject, **patience):
         return self.wait_for(lambda m: subject in m.header("Subject"), f"subject {subject!r}", **patience)
 
-    def wait_count(self, n, **patience):
+    def wait_count(self, n, patience_s=MAIL_PATIENCE_S):
         return wait_until(lambda: (lambda k: k if len(k) >= n else None)(self.kept()),
-                          lambda: f"{n} messages, have {len(self.kept())}", **patience)
+                          lambda: f"{n} messages; the gateway has {len(self.kept())}", patience_s)
 
     def __enter__(self):
         return self.start()

@@ -7,7 +7,7 @@ import subprocess
 import tree
 
 # Does what the header field X-Trouble of the message asks for; says "bad" to X-Bad.  With "switch" that
-# is what stands in the file SWITCH at that moment, "fine" for nothing.
+# is what stands in the file SWITCH at that moment, "fine" for nothing; "all hang" there is for every message.
 TROUBLE = r"""
 #include <fcntl.h>
 #include <postern_filter.h>
@@ -98,6 +98,8 @@ on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 		memcpy(trouble, trouble_now, sizeof(trouble) - 1);
 		is_bad = strcmp(trouble, "bad") == 0;
 	}
+	if (strncmp(trouble_now, "all ", 4) == 0)
+		memcpy(trouble, trouble_now + 4, sizeof(trouble) - 5);
 	if (trouble[0] != '\0')
 		die_silently();
 	if (strcmp(trouble, "crash") == 0)

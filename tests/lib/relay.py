@@ -1,5 +1,6 @@
 """A whole relay on loopback ports: its configuration, its processes, its command line."""
 
+import glob
 import json
 import os
 import re
@@ -15,6 +16,20 @@ ROLES = ("supervisor", "front", "lookup", "filter", "spool", "journal", "web", "
 STOP_S = 60
 # What no log of a run may hold: a sanitizer's report or a failed must().
 ALARMS = re.compile(rb"(AddressSanitizer|LeakSanitizer|runtime error:|must failed|SUMMARY: |malloc\w*\(\): |free\(\): |corrupted )[^\n]*")
+
+# A role or worker that ended by a signal of its own making.
+DEATHS = re.compile(rb'"event":"(?:role|worker) died"[^\n]*"signal":(?:4|5|6|7|8|11|31)\b[^\n]*')
+
+
+def alarms_below(folder):
+    """What the logs of relays below `folder` say that no slowness explains: [(path, text), …]."""
+    found = []
+    for path in glob.glob(os.path.join(glob.escape(folder), "**", "log"), recursive=True):
+        if os.path.isfile(path):
+            with open(path, "rb") as f:
+                text = f.read()
+            found += [(path, m.group(0).decode("utf-8", "replace")) for alarm in (ALARMS, DEATHS) for m in alarm.finditer(text)]
+    return found
 
 
 class Settings:
@@ -36,8 +51,8 @@ class Settings:
         self.recipients = None  # file with the recipients of example.org; None: any
         self.domains = ""       # further domain sections
         self.dns_port = None    # None: a port where nobody answers
-        self.dns_timeout = "2s"
-        self.banner_wait = "1s"
+        self.dns_timeout = "20s"  # never met where somebody answers, on a busy machine either
+        self.banner_wait = "20s"
         self.dns = ""           # further words of dns
         self.antivirus = ""     # further words of the filter "antivirus"
         self.retry = "1s, 1s, 2s"

@@ -57,7 +57,7 @@ class Unbound:
         path = self._write()
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen([UNBOUND, "-d", "-c", path], stdout=log, stderr=log, cwd=self.folder)
-        wait_until(lambda: query(self.port, "ns", patience_s=0.3), "unbound to answer", 15)
+        wait_until(lambda: query(self.port, "ns", patience_s=0.3), "unbound to answer")
         return self
 
     def stop(self):

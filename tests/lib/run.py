@@ -2,7 +2,8 @@
 """Runs the script tests: run.py [--jobs N] [--counts FILE] [NAME…], NAME being test_smtp or test_smtp.Class.test.
 
 Prints one line a test, what went wrong at the end, and how many passed, failed and were skipped. With --jobs the classes run
-side by side, each in a process of its own with loopback ports of its own: most tests wait rather than work.
+side by side, each in a process of its own with loopback ports of its own: most tests wait rather than work. Timing never
+decides a test: what failed side by side is run again alone, by the rule in unsteady.py.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import tree  # noqa: E402
-from case import remove_work_folder  # noqa: E402
+import unsteady  # noqa: E402
+from case import remove_work_folder, work_folder  # noqa: E402
 from ports import PLACES  # noqa: E402
+from relay import alarms_below  # noqa: E402
 
-SCRIPTS = os.path.join(tree.ROOT, "tests", "script")
+SCRIPTS = os.environ.get("SCRIPTS") or os.path.join(tree.ROOT, "tests", "script")
 CLASS_S = 1200  # all tests of one class
 
 
@@ -50,7 +53,11 @@ class Progress(unittest.TestResult):
         print(f"{word} ({took:.1f} s)", flush=True, file=self.log)
 
     def _failed(self, test, error):
-        self.wrong.append((self.name(test), self._exc_info_to_string(error, test)))
+        text = self._exc_info_to_string(error, test)
+        of = getattr(test, "test_case", test)  # a subtest's test
+        folders = [f for f in (getattr(of, name, None) for name in ("folder", "class_folder")) if f] or [work_folder()]
+        text += "".join(f"in {path}: {line}\n" for folder in folders for path, line in alarms_below(folder))
+        self.wrong.append((self.name(test), text))
         self._say("FAILED")
 
     def addSuccess(self, test):
@@ -104,7 +111,8 @@ def run_here(names):
         tests_of(names).run(result)
     finally:
         remove_work_folder()
-    return {"passed": result.passed, "wrong": result.wrong, "skipped": len(result.skipped)}
+    return {"passed": result.passed, "wrong": result.wrong, "skipped": len(result.skipped),
+            "unsteady": []}
 
 
 def run_class(names, places):
@@ -148,13 +156,52 @@ def run_side_by_side(names, jobs):
         places.put(place)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         found = list(pool.map(lambda names: run_class(names, places), waiting))
-    return {"passed": sum(f["passed"] for f in found), "wrong": [w for f in found for w in f["wrong"]],
-            "skipped": sum(f["skipped"] for f in found)}
+    return settled(zip(waiting, found))
+
+
+def what_failed(names, wrong):
+    """{tests to run again: [(name, text), …]}: each failed test of the class, all of them where the class itself failed."""
+    failed = {}
+    for name, text in wrong:
+        of = [n for n in names if n.split(".")[1:] == name.partition(" ")[0].split(".")[-2:]]
+        failed.setdefault(tuple(of or names), []).append((name, text))
+    if tuple(names) in failed:
+        return {tuple(names): [w for some in failed.values() for w in some]}
+    return failed
+
+
+def settled(results):
+    """The sum of [(tests of a class, what became of them), …], once what failed has had its chance alone."""
+    total = {"passed": 0, "wrong": [], "skipped": 0, "unsteady": []}
+    failed, before = {}, {}
+    for names, result in results:
+        total["passed"] += result["passed"]
+        total["skipped"] += result["skipped"]
+        for tests, wrong in what_failed(names, result["wrong"]).items():
+            failed[tests] = wrong
+            before[tests] = result if tests == tuple(names) else {"passed": 0, "skipped": 0}
+    alone = {}
+
+    def passes_alone(tests, number):
+        print(f"alone, {number} of {unsteady.TIMES} times: {', '.join(tests)}", flush=True)
+        alone[tests] = run_at(0, tests)
+        name, text = failed[tests][-1]
+        text += "".join(f"\nalone, {number} of {unsteady.TIMES} times:\n{again}" for _, again in alone[tests]["wrong"])
+        failed[tests][-1] = (name, text)
+        return not alone[tests]["wrong"] and alone[tests]["passed"] > 0
+
+    texts = {tests: "".join(text for _, text in wrong) for tests, wrong in failed.items()}
+    forgiven = unsteady.settle(texts, passes_alone)
+    for tests, wrong in failed.items():
+        total["unsteady" if tests in forgiven else "wrong"] += wrong
+        for kind in ("passed", "skipped") if tests in forgiven else ():
+            total[kind] += alone[tests][kind] - before[tests][kind]
+    return total
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--counts", help="file that takes 'passed failed skipped'")
+    parser.add_argument("--counts", help="file that takes 'passed failed skipped', and what is said of unsteady tests")
     parser.add_argument("--result", help="file that takes all of it as JSON, for the process that started this one")
     parser.add_argument("--jobs", type=int, default=1, help="so many classes at a time")
     parser.add_argument("names", nargs="*")
@@ -166,11 +213,12 @@ def main():
         return 0
     for name, text in result["wrong"]:
         print(f"\n--- {name}\n{text}")
+    told = unsteady.block(result["unsteady"])
     failed = len(result["wrong"])
-    print(f"scripts: {result['passed']} passed, {failed} failed, {result['skipped']} skipped")
+    print(f"{told}scripts: {result['passed']} passed, {failed} failed, {result['skipped']} skipped")
     if options.counts:
-        with open(options.counts, "w", encoding="ascii") as f:
-            f.write(f"{result['passed']} {failed} {result['skipped']}\n")
+        with open(options.counts, "w", encoding="utf-8") as f:
+            f.write(f"{result['passed']} {failed} {result['skipped']}\n{told}")
     return 1 if failed else 0
 
 

@@ -308,6 +308,37 @@ fs_sync_dir(void *arg, int dir)
 	return 0;
 }
 
+/* As syncfs: what it writes beside these files is not promised to anybody. */
+static inline int
+fs_sync_all(void *arg, int dir, const int *fds, size_t n)
+{
+	struct shelf_fs *fs = arg;
+	int failed = 0;
+
+	must(dir == FS_ROOT);
+	if (fs_fails(fs, true))
+		failed = -fs->fail_with;
+	/* A part of all that may be written when it fails, and the kernel forgets the rest. */
+	for (int i = 0; i < FS_FILES; i++) {
+		struct fs_file *f = &fs->files[i];
+
+		if (!f->is_used || f->is_lost)
+			continue;
+		if (failed != 0 && rng_below(2) == 0) {
+			f->is_lost = f->kept_size != f->size || memcmp(f->kept, f->now, FS_BYTES);
+			continue;
+		}
+		memcpy(f->kept, f->now, sizeof(f->now));
+		f->kept_size = f->size;
+	}
+	for (size_t i = 0; i < n; i++)
+		failed = failed == 0 && fs->files[fds[i] - FS_FILE].is_lost ? -EIO : failed;
+	while ((failed == 0 || rng_below(2) == 0) && fs_keep_one(fs, -1))
+		continue;
+	fs->n_syncs += failed == 0;
+	return failed;
+}
+
 static inline int
 fs_rename_file(void *arg, int dir, const char *from, const char *to)
 {
@@ -375,6 +406,7 @@ fs_set_io(struct shelf_fs *fs)
 	    .write_at = fs_write_at,
 	    .sync_data = fs_sync_data,
 	    .sync_dir = fs_sync_dir,
+	    .sync_all = fs_sync_all,
 	    .rename_file = fs_rename_file,
 	    .unlink_file = fs_unlink_file,
 	    .list_dir = fs_list_dir,

@@ -283,8 +283,11 @@ ledger_check_body(struct ledger *l, struct spool *s, const struct spool_message 
 	const struct entry *e = &l->entries[number];
 	uint64_t size = spool_message_size(m);
 	unsigned char *bytes = mem_alloc(2 * size + 1), *want = bytes + size;
-	int verified = spool_verify(s, m);
+	int verified;
 
+	do
+		verified = spool_verify(s, m);
+	while (verified == -E_AGAIN);
 	if (verified != 0 && !e->is_spoilt)
 		ledger_wrong(l, "verify", number);
 	if (size != e->size + LEDGER_PREFIX || spool_message_prefix(m) != LEDGER_PREFIX) {

@@ -1,5 +1,6 @@
 """Where things are: the source tree and the build folder (BUILD in the environment)."""
 
+import functools
 import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,6 +18,7 @@ def plain_user():
     return {"user": PLAIN_USER, "group": PLAIN_USER, "extra_groups": []} if IS_ROOT else {}
 
 
+@functools.cache
 def is_sanitized():
     """Whether the programs under test have AddressSanitizer in them."""
     with open(os.path.join(BUILD, "libexec", "postern", "front"), "rb") as f:

@@ -3,6 +3,7 @@
 import time
 
 PATIENCE_S = 60  # a busy machine under sanitizers; only a failing test ever waits this long
+MAIL_PATIENCE_S = 120  # for mail to arrive: what has not by then is lost
 
 
 def wait_until(look, what, patience_s=PATIENCE_S):

@@ -207,7 +207,7 @@ class Unprotected(FolderCase):
         fell = []
         for what, inside in (("LF . LF", b"\n.\n"), ("LF . CRLF", b"\n.\r\n"), ("CRLF . LF", b"\r\n.\n"),
                              ("CR . CR", b"\r.\r"), ("CRLF . CR", b"\r\n.\r"), ("CRCRLF . CRLF", b"\r\r\n.\r\n")):
-            with smtp.Client(server.port, patience_s=20) as client:
+            with smtp.Client(server.port) as client:
                 client.greet()
                 client.say("MAIL FROM:<alice@sender.example>", 250)
                 client.say("RCPT TO:<bob@example.org>", 250)

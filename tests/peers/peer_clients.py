@@ -12,7 +12,7 @@ import subprocess
 import fetch
 import tree
 
-SEND_S = 60
+SEND_S = 120
 
 
 def _run(words, **options):

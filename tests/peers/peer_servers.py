@@ -122,7 +122,7 @@ class Server:
         if self.process.poll() is not None:
             raise AssertionError(f"{type(self).__name__} ended with {self.process.returncode}: {self.log()}")
         try:
-            with Client(self.port, patience_s=5) as client:
+            with Client(self.port) as client:
                 client.expect(220)
                 client.say("QUIT", 221)
         except OSError:

@@ -28,12 +28,12 @@ class Soak(FolderCase):
     def setUp(self):
         super().setUp()
         self.world = self.starting(World(self.folder, signature_folder()))
-        self.world.load.wait_accepted(BETWEEN, 60)
+        self.world.load.wait_accepted(BETWEEN)
 
     def strike(self, *order):
         for what in order:
             self.world.kill(what)
-            self.world.load.wait_accepted(BETWEEN, 60)
+            self.world.load.wait_accepted(BETWEEN)
 
     def end(self):
         found, _ = self.world.settle()

@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 
+import smtp
 import tree
 from case import FolderCase
 from ports import free_port
@@ -64,22 +66,26 @@ class Demo(FolderCase):
         """Not only once: the relay goes on, and Ctrl-C ends everything."""
         port = free_port()
         env = {**os.environ, "DEMO": "", "DEMO_PORT": str(port), "DEMO_CONSOLE": str(free_port()), "LC_ALL": "C.UTF-8"}
-        demo = subprocess.Popen([tree.PYTHON, os.path.join(tree.ROOT, "tests", "demo", "demo.py")], cwd=tree.ROOT,
-                                env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        said = ""
-        for line in demo.stdout:
-            said += line
-            if "policy export" in line:
-                break
-        with socket.create_connection(("127.0.0.1", port), 10) as s:
-            self.assertTrue(s.recv(100).startswith(b"220 "))
-        demo.send_signal(2)
-        said += demo.stdout.read()
-        status = demo.wait(60)
-        errors = demo.stderr.read()
-        demo.stdout.close()
-        demo.stderr.close()
-        self.assertEqual((status, errors), (0, ""), said)
+        with open(self.path("stderr"), "w+", encoding="utf-8") as errors:
+            demo = subprocess.Popen([tree.PYTHON, os.path.join(tree.ROOT, "tests", "demo", "demo.py")], cwd=tree.ROOT,
+                                    env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.addCleanup(demo.stdout.close)
+            said = ""
+            for line in demo.stdout:
+                said += line
+                if "policy export" in line:
+                    break
+            else:
+                status = demo.wait(DEMO_S)
+                errors.seek(0)
+                self.fail(f"the demo ended early, status {status}; stdout:\n{said}\nstderr:\n{errors.read()}")
+            with smtp.Client(port) as client:
+                client.expect(220)
+            demo.send_signal(signal.SIGINT)
+            said += demo.stdout.read()
+            status = demo.wait(DEMO_S)
+            errors.seek(0)
+            self.assertEqual((status, errors.read()), (0, ""), said)
         self.assertRegex(said, r"http://127\.0\.0\.1:\d+/sign-in\?token=")
         with self.assertRaises(OSError):
-            socket.create_connection(("127.0.0.1", port), 10)
+            smtp.Client(port)

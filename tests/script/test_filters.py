@@ -71,7 +71,7 @@ class Reload(FolderCase):
         # What cannot be loaded changes nothing, and is told.
         with open(self.path("databases", "broken.ndb"), "w", encoding="ascii") as f:
             f.write("no signature at all\n")
-        wait_until(lambda: "cannot be loaded" in relay.command("status").out, "status to tell it", 60)
+        wait_until(lambda: "cannot be loaded" in relay.command("status").out, "status to tell it")
         self.assertEqual(smtp.send(relay.port, bad).code, 550)
         self.assertEqual(smtp.send(relay.port, mail.plain("clean as before")).code, 250)
 

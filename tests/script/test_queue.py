@@ -66,18 +66,19 @@ class Orders(QueueCase):
         self.open_gateway()
         self.order("retry", "all")
         self.inside.wait_subject("m1")
-        self.assertEqual([e["id"] for e in self.list()], [held])
+        wait_until(lambda: [e["id"] for e in self.list()] == [held], lambda: f"the held one alone, there is {self.list()}")
         self.assertEqual(self.order("release", held), "1 message: released 1\n")
         self.inside.wait_subject("m0")
         self.gone()
-        self.assertEqual(self.events(held)[-3:], ["held", "released", "delivered"])
+        wait_until(lambda: self.events(held)[-3:] == ["held", "released", "delivered"],
+                   lambda: f"the journal, has {self.events(held)}")
 
     def test_retry_many(self):
         ids = self.put_off(5)
         self.open_gateway()
         out = self.order("retry", ids[0], ids[1].lower(), "01NOSUCH0000000000000000AA")
         self.assertEqual(out.splitlines()[0], "3 messages: retried 2, not found 1")
-        self.inside.wait_count(2)
+        wait_until(lambda: len(self.list()) == 3, lambda: f"two to be delivered, there is {self.list()}")
         self.assertEqual(self.order("retry", "--older", "0s"), "3 messages: retried 3\n")
         self.gone()
         self.assertEqual(self.order("retry", "all", status=1), "0 messages: nothing matched\n")

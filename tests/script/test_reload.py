@@ -127,12 +127,15 @@ class Reload(FolderCase):
         self.lists(relay, 10)
         with open(os.path.join(relay.state, "lists", "words.txt"), "w", encoding="utf-8") as f:
             f.write("cheap load\n")
+        with open(os.path.join(relay.state, "lists", "phrases.txt"), "w", encoding="utf-8") as f:
+            f.write("# patterns\n*oad 2\n/^LOAD \\d$/i\n")
         relay.policy("reject client list:drop\n"
                      "tag one  subject list:words  client !list:drop\n"
                      'tag two  header "X-Odd"  "a \\"quoted\\" \\\\ one"  text "x # y"  # why\n'
-                     "tag three  subject !list:words\ntag four  header X-Odd /a.b\\/c/i\n")
-        cases = {"cheap load": ("", {"one"}), "load 2": ('X-Odd: a "quoted" \\ one\r\n', {"two", "three"}),
-                 "load 3": ("X-Odd: A-B/c\r\n", {"three", "four"})}
+                     "tag three  subject !list:words\ntag four  header X-Odd /a.b\\/c/i\n"
+                     'tag five  subject "list:phrases"\n')
+        cases = {"cheap load": ("", {"one"}), "load 2": ('X-Odd: a "quoted" \\ one\r\n', {"two", "three", "five"}),
+                 "load 3": ("X-Odd: A-B/c\r\n", {"three", "four", "five"})}
         for subject, (headers, _) in cases.items():
             self.assertEqual(smtp.send(relay.port, mail.plain(subject, headers=headers)).code, 250)
         for subject, (_, tags) in cases.items():

@@ -73,7 +73,7 @@ class RenewalCase(FolderCase):
         return found[0]["pid"]
 
     def wait_refusal(self):
-        wait_until(lambda: "new signatures cannot be loaded, the old ones stay" in self.problems(), "status to tell it", 60)
+        wait_until(lambda: "new signatures cannot be loaded, the old ones stay" in self.problems(), "status to tell it")
 
     def under_load(self, steps):
         load = Load(self.mx.port)
@@ -100,7 +100,7 @@ class Renewal(RenewalCase):
                 old = self.check_role()
                 thing = f"a thing that came with version {i}".encode("ascii")
                 signatures.add(self.mx.signatures, f"Postern-Test-{i}", thing)
-                wait_until(lambda: smtp.send(self.mx.port, mail.with_attachment(thing)).code == 550, f"version {i}", 60)
+                wait_until(lambda: smtp.send(self.mx.port, mail.with_attachment(thing)).code == 550, f"version {i}")
                 wait_until(lambda: not is_alive(old), "the old one to end")
                 self.assertNotEqual(self.check_role(), old)
                 self.assertEqual(self.problems(), [])
@@ -119,7 +119,7 @@ class Renewal(RenewalCase):
             self.assertTrue(self.mx.events("new signatures refused"))
             self.assertEqual(smtp.send(self.mx.port, mail.with_attachment(mail.eicar())).code, 550)
             os.unlink(broken)
-            wait_until(lambda: not self.problems(), "the next good ones", 60)
+            wait_until(lambda: not self.problems(), "the next good ones")
             self.assertNotEqual(self.check_role(), old)
 
         self.under_load(steps)
@@ -137,7 +137,7 @@ class BesideAnUnloadedFilter(RenewalCase):
         return f'filter "without" {{ plugin = "clamav"  databases = "{broken}"  failure = "tag" }}'
 
     def check_mail(self):
-        wait_until(lambda: smtp.send(self.mx.port, mail.with_attachment(mail.eicar())).code == 550, "the scanner to be back", 60)
+        wait_until(lambda: smtp.send(self.mx.port, mail.with_attachment(mail.eicar())).code == 550, "the scanner to be back")
         self.assertEqual(smtp.send(self.mx.port, mail.plain("clean")).code, 250)
 
     def test_renewal(self):
@@ -153,7 +153,7 @@ class BesideAnUnloadedFilter(RenewalCase):
         self.check_mail()
         os.unlink(folder)
         signatures.add(self.mx.signatures, "Postern-Test-1", b"a thing of the second version")
-        wait_until(lambda: not is_alive(old), "the old one to end", 60)
+        wait_until(lambda: not is_alive(old), "the old one to end")
         os.kill(self.check_role(), 9)
         self.check_mail()
 

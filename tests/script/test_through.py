@@ -39,7 +39,7 @@ class Through(FolderCase):
 
     def test_refused_by_the_gateway(self):
         gateway = self.starting(self.gateway("--reply-at", "dot=554"))
-        relay = self.through(gateway)
+        relay = self.through(gateway, wait='accept = "through"  through_wait = 60s')
         reply = smtp.send(relay.port, mail.plain("no"))
         self.assertEqual(reply.code, 554, reply)
         self.assertEqual(self.queue(relay), [])

@@ -286,6 +286,38 @@ class NamedContext:
         return self.context.wrap_socket(sock, server_hostname=self.name)
 
 
+class Handshake:
+    """A client's, as far as its first word; the rest when it goes on."""
+
+    def __init__(self, sock, context, name="mx.test.example"):
+        self.socket, self.incoming, self.outgoing = sock, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
+        self._step()
+
+    def _step(self):
+        try:
+            self.tls.do_handshake()
+            is_done = True
+        except ssl.SSLWantReadError:
+            is_done = False
+        self.socket.sendall(self.outgoing.read())
+        return is_done
+
+    def goes_on(self):
+        """Whether it comes to its end."""
+        try:
+            is_done = self._step()
+            while not is_done:
+                data = self.socket.recv(65536)
+                if not data:
+                    return False
+                self.incoming.write(data)
+                is_done = self._step()
+        except (ssl.SSLError, ConnectionError):
+            return False
+        return True
+
+
 def memory_has(pid, needles):
     """Which of the byte strings stand anywhere in a process's memory; as root."""
     found = set()
@@ -408,16 +440,25 @@ class Key(FolderCase):
     def test_key_role_dies(self):
         good = certs.Certificate(self.folder, "cert")
         relay, gateway = self.tls_relay(good)
-        with smtp.Client(relay.port) as running, smtp.Client(relay.port) as waiting:
+        with smtp.Client(relay.port) as running, smtp.Client(relay.port) as waiting, smtp.Client(relay.port) as lost:
             running.greet()
             starttls(running).hello()
-            waiting.greet()
+            for client in (waiting, lost):
+                client.greet()
+                client.say("STARTTLS", 220)
             old = relay.role("key")
             os.kill(old, signal.SIGSTOP)  # nobody answers, and nobody has gone
-            waiting.say("STARTTLS", 220)
-            with self.assertRaises((ssl.SSLError, OSError)):
-                trusting().wrap_socket(waiting.socket)
+            hands = Handshake(waiting.socket, trusting(good))
+            told = running.transaction("alice@sender.example", ["bob@example.org"], mail.plain("with a slow key", "x"))
+            self.assertEqual(told["last"].code, 250)  # the handshake stalls nobody
+            gateway.wait_subject("with a slow key")
+            os.kill(old, signal.SIGCONT)
+            self.assertTrue(hands.goes_on())
+            os.kill(old, signal.SIGSTOP)
+            hands = Handshake(lost.socket, trusting(good))
+            self.assertEqual(running.say("NOOP").code, 250)
             kill_hard(old)
+            self.assertFalse(hands.goes_on())
             told = running.transaction("alice@sender.example", ["bob@example.org"], mail.plain("without key", "x"))
             self.assertEqual(told["last"].code, 250)
             gateway.wait_subject("without key")

@@ -9,7 +9,7 @@ import time
 import mail
 import smtp
 from ledger import Sent
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 SENDERS = 8
 MESSAGES_A_CONNECTION = 5
@@ -130,6 +130,6 @@ class Load:
         for thread in self.threads:
             thread.join()
 
-    def wait_accepted(self, n, patience_s):
+    def wait_accepted(self, n, patience_s=PATIENCE_S):
         goal = self.n_accepted + n
         wait_until(lambda: self.n_accepted >= goal, f"{n} more messages answered 250", patience_s)

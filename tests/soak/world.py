@@ -7,13 +7,14 @@ import threading
 import time
 
 import certs
+import tree
 from gateway import Gateway, Kept
 from ledger import Arrival, Kill, Ledger
 from load import LATE, MOODY, QUEUE, THROUGH, Load, digest
 from relay import Relay, Settings, is_alive, kill_hard
 from waiting import wait_until
 
-BACK_S = 30        # the promise: service is back by then
+BACK_S = 120 if tree.is_sanitized() else 30  # the promise: service is back by then; a sanitizer takes its time
 CONNECTIONS = 4    # to each server
 IN_FLIGHT = 4 * CONNECTIONS  # between a gateway's 250 and our note of it, others may end as well
 ORDER = ("front", "lookup", "filter", "workers", "spool", "journal", "key", "supervisor", "gateways", "all", "run")

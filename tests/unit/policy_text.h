@@ -17,14 +17,32 @@ static const char *const lists[][2] = {
     {"people", "boss@example.org\n@news.example\n.corp.example\n<>\n"},
     {"words", "# all of these\nCheap Pills\nsale #1\n"},
     {"empty", "\n# nothing\n"},
-    {"wrong", "192.0.2.1\nnonsense\n192.0.2.0/16\n/x/\n"},
-    {"stars", "*.example.org\n"},
+    {"wrong", "192.0.2.1\nnonsense\n192.0.2.0/16\n/(/\n"},
+    {"stars", "*.example.org\n/(/\n"},
+    {"patterns", "plain.example\n*.glob.example # why\n/^re\\d+\\.example$/\n/UPPER/\n/lower/i\n"},
+    {"senders", "*@glob.example\n/^vip-.*@re\\.example$/i\n"},
+    {"nets", "10.0.0.0/8\n192.0.2.*\n/^2001:db8:.*:7$/\n"},
+    {"phrases", "* pills *\n/over ?due/i\n/usr/bin\n/a+b/i\n"},
+    {"slow", "exact\n/^(a+)+$/\n"},
 };
+
+/* One glob more than a list may have. */
+static inline int
+add_many(struct buf *text)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i <= VALUELIST_PATTERNS_MAX; i++)
+		r = buf_addf(text, "*.%d.example\n", i);
+	return r;
+}
 
 static inline int
 read_list(void *arg, struct span name, struct buf *text, struct err *err)
 {
 	(void)arg;
+	if (span_eq(name, SPAN("many")))
+		return add_many(text);
 	for (size_t i = 0; i < COUNT(lists); i++)
 		if (span_eq(name, span_str(lists[i][0])))
 			return buf_add_str(text, lists[i][1]);

@@ -153,16 +153,23 @@ worker_comes(struct world *w, int i)
 	settle(w);
 }
 
+/* Not yet heard, as below what worker_says_result sends. */
 static inline void
-zygote_tells_death(struct world *w, int i, int filter, uint64_t scan)
+zygote_says_death(struct world *w, int i, const struct worker_death *d)
 {
-	struct worker_death d = {.signal = 11, .filter = filter, .scan = scan};
 	struct buf b = BUF_INIT(256);
 
-	worker_death_put(&b, &d);
+	worker_death_put(&b, d);
 	assert_int_equal(
 	    channel_send_now(w->zygote, FILTER_DIED, (uint64_t)i, buf_span(&b), NULL), 0);
 	buf_free(&b);
+}
+
+static inline void
+zygote_tells_death(struct world *w, int i, int filter, uint64_t scan)
+{
+	zygote_says_death(
+	    w, i, &(struct worker_death){.signal = 11, .filter = filter, .scan = scan});
 	settle(w);
 }
 
@@ -217,19 +224,33 @@ expect_scan(struct world *w, int i, struct span id, uint32_t skip)
 	return m.id;
 }
 
+/* Of the first filter. */
 static inline void
-worker_answers(struct world *w, int i, uint64_t scan)
+worker_says(struct world *w, int i, uint64_t scan, int8_t outcome, uint32_t not_run)
 {
 	struct scan_result *result = mem_alloc(sizeof(*result));
 	struct buf b = BUF_INIT(4096);
 
+	result->not_run = not_run;
 	result->n_outcomes = 1;
-	result->outcomes[0] = (struct scan_outcome){0, 0, SPAN("because"), {0}};
+	result->outcomes[0] = (struct scan_outcome){0, outcome, SPAN("because"), {0}};
 	scan_result_put(&b, result);
 	assert_int_equal(
 	    channel_send_now(w->workers[i], WORKER_RESULT, scan, buf_span(&b), NULL), 0);
 	buf_free(&b);
 	mem_free(result);
+}
+
+static inline void
+worker_says_result(struct world *w, int i, uint64_t scan)
+{
+	worker_says(w, i, scan, 0, 0);
+}
+
+static inline void
+worker_answers(struct world *w, int i, uint64_t scan)
+{
+	worker_says_result(w, i, scan);
 	settle(w);
 }
 

@@ -166,6 +166,29 @@ test_damaged(void **state)
 	assert_non_null(strstr(problem, "cannot be read back"));
 }
 
+/* A large one is checked over some turns before its letter is begun. */
+static void
+test_large(void **state)
+{
+	struct commit_rcpt rcpt = good[0];
+
+	(void)state;
+	rcpt.copy = 1;
+	fake_spool.messages[0].verify_steps = 5;
+	accept_mail(SENDER, false, &rcpt, 1);
+	assert_int_equal(fake_quarantine.n, 0);
+	run();
+	assert_int_equal(fake_spool.messages[0].verify_steps, 0);
+	assert_int_equal(fake_quarantine.n, 1);
+	assert_null(mail());
+	fake_spool.messages[1].verify_steps = 5;
+	fake_spool.messages[1].is_damaged = true;
+	accept_mail(SENDER, false, &rcpt, 1);
+	run();
+	assert_string_equal(show_state(mail()), "held");
+	assert_false(letter(1)->is_durable);
+}
+
 /* The role dies before a letter is durable, or before it hears so: it is written again, under a name
  * that is taken only by what the spool has still. */
 static void
@@ -210,6 +233,7 @@ main(void)
 	    TEST(test_a_full_disk),
 	    TEST(test_wait_for_room),
 	    TEST(test_damaged),
+	    TEST(test_large),
 	    TEST(test_again_after_a_crash),
 	};
 

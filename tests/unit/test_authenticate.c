@@ -77,9 +77,9 @@ setup(void **state)
 	    .spool = kept[n_kept++] = spool_client_new(loop, 0),
 	    .workers = pool_new(loop),
 	    .keys = key_client_new(loop),
-	    .guesses = guesses_new(),
-	    .limits = limits_new(&config),
-	    .clients = clients_new()};
+	    .tallies = tallies_new()};
+	front.limits = limits_new(&config, front.tallies);
+	front.clients = clients_new(front.tallies, 0);
 	front.snapshot = snapshot_parse(SPAN(""), "p", NULL, NULL, &errors);
 	pool_set_policy(front.workers, snapshot_version(front.snapshot), (struct span){0});
 	list_init(&front.sessions);
@@ -105,9 +105,9 @@ teardown(void **state)
 		(void)close(key);
 	pool_free(&front.workers);
 	key_client_free(&front.keys);
-	guesses_free(&front.guesses);
 	limits_free(&front.limits);
 	clients_free(&front.clients);
+	tallies_free(&front.tallies);
 	snapshot_release(&front.snapshot);
 	return 0; /* loop and spool client live as long as the process */
 }
@@ -253,7 +253,7 @@ test_refused_address(void **state)
 	(void)state;
 	assert_true(ip_parse(SPAN("192.0.2.1"), &ip));
 	for (int i = 0; i < GUESSES_MAX; i++)
-		(void)guesses_failed(front.guesses, &ip);
+		(void)guesses_failed(front.tallies, &ip);
 	say("EHLO client.example\r\n");
 	expect(250);
 	say(PLAIN);

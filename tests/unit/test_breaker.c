@@ -1,15 +1,12 @@
-/* Circuit breakers: closed, open, tried, on a clock of ours. */
+/* Circuit breakers: closed, doubted, open, and what trials say. */
 #include "relay/front/breaker.h"
-#include "relay/base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { PAUSE_MS = 5000, WALL_MS = 1 };
-
-static const struct conf_filter one = {.name = "one", .max_failures = 3, .pause_ms = PAUSE_MS};
-static const struct conf_filter two = {.name = "two", .max_failures = 1, .pause_ms = PAUSE_MS};
+static const struct conf_filter one = {.name = "one", .max_failures = 3};
+static const struct conf_filter two = {.name = "two", .max_failures = 1};
 static const struct conf_flow flow = {
     .name = "f", .filters = {{.filter = &one}, {.filter = &two}}, .n_filters = 2};
 static const struct conf_flow other = {.name = "g", .filters = {{.filter = &one}}, .n_filters = 1};
@@ -27,42 +24,45 @@ on_change(void *arg, const struct conf_filter *filter, bool is_over)
 		n_opened++;
 }
 
-/* Steps of a script: f and w are the first filter's failure and success, F and W the second's; u is
- * an undecided trial; a digit is what breakers_ask must bar (0 to 3), followed by what is tried;
- * p passes the pause, m a millisecond less. */
+/* Steps of a script: f and w are the first filter's failure and success, F and W the second's; a
+ * failure before "!" must ask for a trial.  +, - and ? are how a trial of the first ended,
+ * with "p" behind where another one must follow its pause; a digit is what breakers_ask must bar. */
 static void
-play(struct breakers *b, const char *script, int64_t *now_ms)
+play(struct breakers *b, const char *script)
 {
-	uint32_t tries = 0;
-
 	for (const char *c = script; *c != '\0'; c++) {
+		bool must_try = c[1] == '!', must_pause = c[1] == 'p', is_fine = true;
+
 		switch (*c) {
 		case 'f':
-			breakers_failed(b, &one);
+			is_fine = breakers_failed(b, &one) == must_try;
 			break;
 		case 'w':
 			breakers_worked(b, &one);
 			break;
 		case 'F':
-			breakers_failed(b, &two);
+			is_fine = breakers_failed(b, &two) == must_try;
 			break;
 		case 'W':
 			breakers_worked(b, &two);
 			break;
-		case 'u':
-			breakers_undecided(b, &flow, tries);
+		case '+':
+			is_fine = breakers_tried(b, &one, TRIAL_WORKED) == must_pause;
 			break;
+		case '-':
+			is_fine = breakers_tried(b, &one, TRIAL_FAILED) == must_pause;
+			break;
+		case '?':
+			is_fine = breakers_tried(b, &one, TRIAL_UNKNOWN) == must_pause;
+			break;
+		case '!':
 		case 'p':
-		case 'm':
-			*now_ms += *c == 'p' ? PAUSE_MS : PAUSE_MS - 1;
-			clock_fake(*now_ms, WALL_MS);
-			break;
+			break; /* of the step before */
 		default:
-			if (breakers_ask(b, &flow, &tries) != (uint32_t)(c[0] - '0') ||
-			    tries != (uint32_t)(c[1] - '0'))
-				fail_msg("%s: at %s", script, c);
-			c++;
+			is_fine = breakers_ask(b, &flow) == (uint32_t)(c[0] - '0');
 		}
+		if (!is_fine)
+			fail_msg("%s: at %s", script, c);
 	}
 }
 
@@ -73,36 +73,37 @@ test_scripts(void **state)
 		const char *script;
 		unsigned opened, closed;
 	} rows[] = {
-	    {"00ff00", 0, 0},        /* not yet */
-	    {"ffwff00", 0, 0},       /* not in a row */
-	    {"fff10", 1, 0},         /* the third */
-	    {"ffffff10", 1, 0},      /* told once */
-	    {"fffm10", 1, 0},        /* the pause is not over */
-	    {"fffp0110", 1, 0},      /* one tries, the next does not */
-	    {"fffp01w00ff00", 1, 1}, /* it works: as if nothing had been */
-	    {"fffp01fm10", 1, 0},    /* it does not: another pause */
-	    {"fffp01fp01w00", 1, 1}, /* which ends too */
-	    {"fffp01u0110", 1, 0},   /* the trial came to nothing: the next one tries */
-	    {"fffw00", 1, 1},        /* a message that was with it has come through */
-	    {"F20p02W00", 1, 1},     /* one failure is enough for the second */
-	    {"fffF30p03wW00", 2, 2}, /* both */
-	    {"fffp01Fup03", 2, 0},   /* undecided, and the other opens meanwhile */
+	    {"0ff0", 0, 0},            /* not yet */
+	    {"ffwff0", 0, 0},          /* not in a row */
+	    {"fff!0", 0, 0},           /* the third: doubted, and asked as before */
+	    {"fff!fff0", 0, 0},        /* one trial */
+	    {"fff!-p1", 1, 0},         /* broken */
+	    {"fff!-pfff1", 1, 0},      /* told once; what was with it says nothing new */
+	    {"fff!-p-p-p1", 1, 0},     /* it stays broken, pause after pause */
+	    {"fff!-p?p1", 1, 0},       /* nor is it well for want of a worker */
+	    {"fff!-p-p+0ff0f!", 1, 1}, /* well: as if nothing had been */
+	    {"fff!-pw0", 1, 1},        /* a message that was with it has come through */
+	    {"fff!-pw-0", 1, 1},       /* which says more than a trial that began before */
+	    {"fff!+0", 0, 0},          /* the messages were at fault */
+	    {"fff!+ff0f!+0", 0, 0},    /* however many of them: nobody else's mail suffers */
+	    {"fff!w0ff-0f!", 0, 0},    /* mail came through meanwhile */
+	    {"fff!w+0", 0, 0},
+	    {"fff!?0ff0f!", 0, 0}, /* the trial came to nothing: the next as many */
+	    {"F!0f0", 0, 0},       /* one failure is enough for the second */
+	    {"F!fff!-p1W1", 1, 0}, /* one is broken, the other not */
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct breakers *b = breakers_new();
-		int64_t now_ms = 1000;
 
 		n_opened = n_closed = 0;
-		clock_fake(now_ms, WALL_MS);
 		breakers_set_events(b, &(struct breakers_events){.on_change = on_change});
-		play(b, rows[i].script, &now_ms);
+		play(b, rows[i].script);
 		if (n_opened != rows[i].opened || n_closed != rows[i].closed)
 			fail_msg("%s: opened %u, closed %u", rows[i].script, n_opened, n_closed);
 		breakers_free(&b);
 	}
-	clock_fake(0, -1);
 }
 
 /* One breaker a filter, whatever the flow. */
@@ -110,19 +111,15 @@ static void
 test_other_flow(void **state)
 {
 	struct breakers *b = breakers_new();
-	uint32_t tries;
 
 	(void)state;
-	clock_fake(1000, WALL_MS);
 	for (int i = 0; i < 3; i++)
-		breakers_failed(b, &one);
-	assert_int_equal(breakers_ask(b, &other, &tries), 1);
-	clock_fake(1000 + PAUSE_MS, WALL_MS);
-	assert_int_equal(breakers_ask(b, &other, &tries), 0);
-	assert_int_equal(tries, 1);
-	assert_int_equal(breakers_ask(b, &flow, &tries), 1);
-	assert_int_equal(tries, 0);
-	clock_fake(0, -1);
+		assert_int_equal(breakers_failed(b, &one), i == 2);
+	assert_true(breakers_tried(b, &one, TRIAL_FAILED));
+	assert_int_equal(breakers_ask(b, &other), 1);
+	assert_int_equal(breakers_ask(b, &flow), 1);
+	assert_false(breakers_tried(b, &one, TRIAL_WORKED));
+	assert_int_equal(breakers_ask(b, &other), 0);
 	breakers_free(&b);
 }
 
@@ -150,15 +147,17 @@ test_watched(void **state)
 	breakers_watch(b, &one);
 	breakers_watch(b, &one);
 	breakers_worked(b, &two);
-	breakers_failed(b, &one);
+	assert_false(breakers_failed(b, &one));
 	assert_int_equal(n_told, 0);
 	breakers_worked(b, &one);
 	breakers_worked(b, &one);
 	assert_int_equal(n_told, 1);
 	assert_ptr_equal(told[0], &one);
 	breakers_watch(b, &two);
-	breakers_failed(b, &two); /* opens */
-	breakers_worked(b, &two);
+	assert_true(breakers_failed(b, &two));
+	assert_true(breakers_tried(b, &two, TRIAL_FAILED));
+	assert_int_equal(n_told, 1);
+	assert_false(breakers_tried(b, &two, TRIAL_WORKED)); /* a trial is enough */
 	assert_int_equal(n_told, 2);
 	assert_ptr_equal(told[1], &two);
 	breakers_free(&b);

@@ -1,6 +1,7 @@
-/* The antivirus filter over a small database made here.  The interposed file calls are part of
+/* The antivirus filter over a small database made here.  The interposed calls are part of
  * what is tested, so they are linked into this program as into the filter role. */
 #include "filters/worker/interpose.c"
+#include "filters/worker/interpose_number.c"
 
 #include "tests/unit/filter_fixture.h"
 #include "filters/antivirus/canary.h"
@@ -331,6 +332,33 @@ test_malformed_is_told(void **state)
 	assert_true(chain_was_rough(s->f->run));
 }
 
+/* What libclamav only warns of is about the message: no sender can make the scanner look broken. */
+static void
+test_a_warning_is_no_failure(void **state)
+{
+	struct state *s = *state;
+
+	for (int is_bad = 0; is_bad < 2; is_bad++) {
+		const struct scan_result *r;
+		int i;
+
+		buf_clear(&s->mail);
+		(void)buf_add_str(&s->mail, "From: a@example.org\r\nMIME-Version: 1.0\r\n"
+					    "Content-Type: message/partial; id=\"x@y\"; "
+					    "number=1; total=2\r\n\r\nSubject: inner\r\n\r\n");
+		(void)buf_add_span(&s->mail, is_bad ? buf_span(&s->eicar) : SPAN("hello, you"));
+		r = scan(s);
+		i = fixture_outcome(s->f, r, "unscannable");
+		assert_true(i >= 0 || is_bad); /* it says no more when it has found something */
+		if (i >= 0)
+			assert_true(
+			    span_ends_nocase(r->outcomes[i].why, SPAN("cannot be scanned")));
+		assert_true(fixture_outcome(s->f, r, "malformed") >= 0);
+		assert_int_equal(fixture_outcome(s->f, r, "failure"), -1);
+		assert_int_equal(fixture_outcome(s->f, r, "infected") >= 0, is_bad);
+	}
+}
+
 static void
 test_no_folder_is_a_failure(void **state)
 {
@@ -419,10 +447,27 @@ test_loads_when_signatures_come(void **state)
 	(void)nftw(folder, fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* libclamav is linked so that what stands in for a call of libc is what it calls. */
+static void
+test_calls_reach_us(void **state)
+{
+	static const struct {
+		const char *name;
+		void *ours;
+	} rows[] = {{"fclose", fclose}, {"fflush", fflush}, {"mkdir", mkdir},
+	    {"sscanf", number_sscanf}, {"__isoc99_sscanf", number_sscanf_c99}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (dlsym(RTLD_DEFAULT, rows[i].name) != rows[i].ours)
+			fail_msg("libclamav calls libc's own %s", rows[i].name);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_calls_reach_us),
 	    cmocka_unit_test_setup(test_clean_stays_clean, setup),
 	    cmocka_unit_test_setup(test_plain, setup),
 	    cmocka_unit_test_setup(test_in_base64_part, setup),
@@ -430,6 +475,7 @@ main(void)
 	    cmocka_unit_test_setup(test_encrypted_zip, setup),
 	    cmocka_unit_test_setup(test_over_a_limit_is_unscannable, setup),
 	    cmocka_unit_test_setup(test_malformed_is_told, setup),
+	    cmocka_unit_test_setup(test_a_warning_is_no_failure, setup),
 	    cmocka_unit_test(test_clean_places),
 	    cmocka_unit_test_setup(test_found_again, setup),
 	    cmocka_unit_test_setup(test_text_is_scanned, setup),

@@ -1,36 +1,10 @@
-/* How many sessions there is room for, in all and from one client. */
+/* How many sessions each client has. */
 #include "relay/front/clients.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-static void
-test_sessions_max(void **state)
-{
-	static const struct {
-		uint64_t n_files;
-		size_t wanted, max;
-	} rows[] = {
-	    {0, 20000, 1},
-	    {160, 20000, 1},
-	    {162, 20000, 1},
-	    {163, 20000, 1},
-	    {165, 20000, 1},
-	    {166, 20000, 2},
-	    {1024, 20000, 288},
-	    {60159, 20000, 19999},
-	    {60160, 20000, 20000},
-	    {60163, 20000, 20000},
-	    {UINT64_MAX, 20000, 20000},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (clients_sessions_max(rows[i].n_files, rows[i].wanted) != rows[i].max)
-			fail_msg("row %zu", i);
-}
 
 static struct ip
 ip_of(const char *text)
@@ -60,20 +34,23 @@ test_who_is_one_client(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct clients *c = clients_new();
+		struct tallies *t = tallies_new();
+		struct clients *c = clients_new(t, 0);
 		struct ip a = ip_of(rows[i].a), b = ip_of(rows[i].b);
 
 		clients_enter(c, &a);
 		if (clients_is_full(c, &b, 1) != rows[i].is_same)
 			fail_msg("%s and %s", rows[i].a, rows[i].b);
 		clients_free(&c);
+		tallies_free(&t);
 	}
 }
 
 static void
 test_edge_of_one_client(void **state)
 {
-	struct clients *c = clients_new();
+	struct tallies *t = tallies_new();
+	struct clients *c = clients_new(t, 0), *elsewhere = clients_new(t, 1);
 	struct ip a = ip_of("192.0.2.1"), b = ip_of("192.0.2.2");
 
 	(void)state;
@@ -83,20 +60,23 @@ test_edge_of_one_client(void **state)
 	}
 	assert_true(clients_is_full(c, &a, 3));
 	assert_false(clients_is_full(c, &b, 3));
+	assert_false(clients_is_full(elsewhere, &a, 1));
 	clients_leave(c, &a);
 	assert_false(clients_is_full(c, &a, 3));
-	assert_int_equal(clients_count(c), 1);
+	assert_int_equal(clients_count(c), 2);
 	clients_leave(c, &a);
 	clients_leave(c, &a);
-	assert_int_equal(clients_count(c), 0); /* nothing is kept of who has gone */
+	assert_int_equal(clients_count(c), 0);
+	assert_false(clients_is_full(c, &a, 1)); /* nothing is kept of who has gone */
 	clients_free(&c);
+	clients_free(&elsewhere);
+	tallies_free(&t);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_sessions_max),
 	    cmocka_unit_test(test_who_is_one_client),
 	    cmocka_unit_test(test_edge_of_one_client),
 	};

@@ -454,7 +454,7 @@ test_plugins_that_do_not_fit(void **state)
 static void
 test_comments_and_layout(void **state)
 {
-	const char text[] = "/* a\n * b */hostname=mx1.example.org // c\r\n#d\r\n"
+	const char text[] = "\xef\xbb\xbf/* a\n * b */hostname=mx1.example.org // c\r\n#d\r\n"
 			    "listen\"in\"{address={\"127.0.0.1:2525\",}flow=inbound}\n"
 			    "flow inbound{}gateway gw{server\"127.0.0.1:2600\"{}}\n"
 			    "domain\n\"example.org\"\n{\ngateway\n=\n\"gw\"\n}\n"

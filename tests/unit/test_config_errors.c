@@ -475,8 +475,8 @@ test_sections(void **state)
 		"t.conf:6: max_recipients = \"10001\" is out of range; it goes from 1 to 10000\n"},
 	    {"flow \"b\" { max_recipients = 10K }\n",
 		"t.conf:6: max_recipients = \"10K\" is not a number; write digits only\n"},
-	    {"flow \"b\" { strip_tags = yes }\n",
-		"t.conf:6: strip_tags = \"yes\" is not true or false; write one of the two\n"},
+	    {"flow \"b\" { strip_tags = maybe }\n",
+		"t.conf:6: strip_tags = \"maybe\" is not true or false; write one of the two\n"},
 	    {"flow \"b\" { score { tag = 5 reject = 4 } }\n",
 		"t.conf:6: reject has a lower score than tag; make it tag <= reject\n"},
 	    {"flow \"b\" { score { tag = 5\ntempfail = 4\nreject = 3 } }\n",
@@ -555,8 +555,8 @@ test_filters(void **state)
 		"7d\n"},
 	    {"filter \"antivirus\" { max_scan_size = 1T }\n",
 		"t.conf:6: max_scan_size = \"1T\" is not a size; write one like 500K, 10M or 2G\n"},
-	    {"filter \"antivirus\" { heuristics = on }\n",
-		"t.conf:6: heuristics = \"on\" is not true or false; write one of the two\n"},
+	    {"filter \"antivirus\" { heuristics = some }\n",
+		"t.conf:6: heuristics = \"some\" is not true or false; write one of the two\n"},
 	    {"filter \"antivirus\" { max_files = 5M }\n",
 		"t.conf:6: max_files = \"5M\" is not a number; write digits only\n"},
 	    {"filter \"antivirus\" { max_files = 4294967296 }\n",
@@ -633,6 +633,13 @@ test_not_in_this_version(void **state)
 		"not in this version; remove it\nt.conf:7: \"allow\" is not in this version; "
 		"remove it\nt.conf:8: \"metrics\" is not in this version; remove it\n"},
 	    {"flow \"b\" { dkim_sign = true\ndisclaimer = \"x\" }\n",
+		"t.conf:6: \"dkim_sign\" is not in this version; remove it\nt.conf:7: "
+		"\"disclaimer\" is not in this version; remove it\n"},
+	    {"dkim_sign \"x\" { }\nreplay { }\ndisclaimer = \"x\"\n",
+		"t.conf:6: \"dkim_sign\" is not in this version; remove it\nt.conf:7: "
+		"\"replay\" is not in this version; remove it\nt.conf:8: \"disclaimer\" is not "
+		"in this version; remove it\n"},
+	    {"domain \"b.example\" { gateway = \"gw\" dkim_sign = true\ndisclaimer = \"x\" }\n",
 		"t.conf:6: \"dkim_sign\" is not in this version; remove it\nt.conf:7: "
 		"\"disclaimer\" is not in this version; remove it\n"},
 	    {"flow \"b\" { score { discard = 4\nhold = 3\ntempfail = 2 } }\n",

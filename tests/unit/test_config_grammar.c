@@ -56,6 +56,24 @@ test_sizes_and_times(void **state)
 }
 
 static void
+test_yes_and_no(void **state)
+{
+	static const struct {
+		const char *text;
+		int value; /* -1: is none */
+	} cases[] = {{"true", 1}, {"yes", 1}, {"on", 1}, {"false", 0}, {"no", 0}, {"off", 0},
+	    {"True", 1}, {"OFF", 0}, {"", -1}, {"1", -1}, {"0", -1}, {"y", -1}, {"truer", -1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		bool value = i % 2;
+
+		assert_int_equal(scalar_bool(span_str(cases[i].text), &value), cases[i].value >= 0);
+		assert_int_equal(value, cases[i].value >= 0 ? cases[i].value : (int)(i % 2));
+	}
+}
+
+static void
 test_scores(void **state)
 {
 	static const struct {
@@ -341,6 +359,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sizes_and_times),
+	    cmocka_unit_test(test_yes_and_no),
 	    cmocka_unit_test(test_scores),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_host_port),

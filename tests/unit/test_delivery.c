@@ -1,4 +1,5 @@
 /* Steps 7 and 8 together: gateways, failures, retries, bounces, on a fake clock. */
+#include "relay/ipc/lookup.h"
 #include "tests/unit/delivery_world.h"
 
 static void
@@ -184,6 +185,25 @@ test_damaged_is_never_sent(void **state)
 	assert_non_null(strstr(problem, "cannot be read back"));
 }
 
+/* A large one is checked over some turns, and others go by. */
+static void
+test_large_is_checked_in_steps(void **state)
+{
+	(void)state;
+	accept_mail(SENDER, false, good, 1);
+	fake_spool.messages[0].verify_steps = 5;
+	run();
+	assert_int_equal(fake_spool.messages[0].verify_steps, 0);
+	assert_null(mail());
+	assert_int_equal(fakes[0].n_messages, 1);
+	accept_mail(SENDER, false, good, 1);
+	fake_spool.messages[1].verify_steps = 5;
+	fake_spool.messages[1].is_damaged = true;
+	run();
+	assert_string_equal(show_state(mail()), "held");
+	assert_int_equal(fakes[0].n_messages, 1);
+}
+
 static void
 test_many_recipients(void **state)
 {
@@ -304,6 +324,82 @@ test_gateway_left_the_configuration(void **state)
 	assert_string_equal(show_state(mail()), "held");
 }
 
+static uint64_t asked[2];
+static size_t n_asked;
+
+static void
+on_question(void *arg, struct message *m)
+{
+	(void)arg;
+	assert_true(n_asked < 2);
+	asked[n_asked++] = m->id;
+}
+
+static void
+on_answer(void *arg, struct message *m)
+{
+	(void)arg;
+	resolve_take(d.resolver, m);
+}
+
+static void
+on_close(void *arg)
+{
+	(void)arg;
+}
+
+/* Both questions for the gateway's name have this answer. */
+static void
+answer_name(struct channel *lookup, const char *address)
+{
+	static struct dns_answer a;
+
+	assert_int_equal(n_asked, 2);
+	a = (struct dns_answer){.status = DNS_FOUND, .ttl_s = 300, .n_addresses = 1};
+	assert_true(ip_parse(span_str(address), &a.addresses[0]));
+	for (; n_asked > 0; n_asked--) {
+		struct buf payload = BUF_INIT(CHANNEL_PAYLOAD_MAX);
+
+		dns_answer_put(&payload, &a);
+		channel_send(lookup, LOOKUP_ANSWER, asked[n_asked - 1], buf_span(&payload), NULL);
+		buf_free(&payload);
+	}
+	run();
+}
+
+/* A name leads to another address while the old one is away: nobody has to see that go down first. */
+static void
+test_alarm_ends_with_a_new_address(void **state)
+{
+	static const struct channel_events our_events = {on_answer, on_close};
+	static const struct channel_events their_events = {on_question, on_close};
+	struct channel *ours, *theirs;
+	int ends[2];
+
+	(void)state;
+	n_asked = 0;
+	servers[0].is_name = true;
+	servers[0].host = "mx.example";
+	gateways[0].n_servers = 1;
+	delivery_free(&d);
+	start_delivery();
+	channel_pair(ends);
+	ours = channel_new(loop, ends[0], &our_events, NULL);
+	theirs = channel_new(loop, ends[1], &their_events, NULL);
+	resolve_attach(d.resolver, ours);
+	accept_mail(SENDER, false, good, 1);
+	run();
+	answer_name(theirs, "127.0.0.2"); /* nobody listens there */
+	assert_non_null(mail());
+	assert_non_null(strstr(problem, "no server of gateway exchange answers"));
+	run_at(GATEWAY_DOUBT_MS);
+	answer_name(theirs, "127.0.0.1");
+	assert_null(mail());
+	assert_string_equal(problem, "");
+	channel_free(&ours);
+	channel_free(&theirs);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -322,12 +418,14 @@ main(void)
 	    TEST(test_expiry_bounces),
 	    TEST(test_uncertain_goes_to_the_next),
 	    TEST(test_damaged_is_never_sent),
+	    TEST(test_large_is_checked_in_steps),
 	    TEST(test_many_recipients),
 	    TEST(test_refused_for_now_delays_nobody),
 	    TEST(test_connection_limit),
 	    TEST(test_idle_connection_quits),
 	    TEST(test_recovery),
 	    TEST(test_gateway_left_the_configuration),
+	    TEST(test_alarm_ends_with_a_new_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

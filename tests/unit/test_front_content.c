@@ -1,4 +1,5 @@
 #include "relay/front/content.h"
+#include "relay/front/files.h"
 #include "relay/base/mem.h"
 #include "relay/ipc/channel.h"
 #include "relay/message/header.h"
@@ -159,6 +160,31 @@ test_spill_edge(void **state)
 			check_size(*state, sizes[i], pieces[k]);
 }
 
+/* A small message needs none; a large one is refused, the session's to say, and has taken none. */
+static void
+test_no_descriptor_left(void **state)
+{
+	static char text[CHANNEL_INLINE_MAX + 1];
+	struct content *c = *state;
+
+	memset(text, 'x', sizeof(text));
+	for (size_t left = 0; left <= FILES_MESSAGE; left++) {
+		files_set_limit(FILES_OURS + left);
+		restart(c);
+		assert_int_equal(content_add(c, SPAN("A: b\r\n\r\n")), 0);
+		assert_int_equal(
+		    content_add(c, span_of(text, CHANNEL_INLINE_MAX - sizeof("A: b\r\n\r\n"))), 0);
+		assert_int_equal(files_left(), left);
+		assert_int_equal(content_add(c, span_of(text, sizeof(text))),
+		    left < FILES_MESSAGE ? -E_FULL : 0);
+		assert_int_equal(files_left(), left % FILES_MESSAGE);
+		content_drop(c);
+		assert_int_equal(files_left(), left);
+		content_drop(c);
+	}
+	files_set_limit(UINT64_MAX);
+}
+
 /* A header section of exactly n bytes, as one field folded many times. */
 static void
 make_section(struct buf *to, size_t n)
@@ -257,6 +283,7 @@ main(void)
 	    TEST(test_byte_by_byte),
 	    TEST(test_odd_messages),
 	    TEST(test_spill_edge),
+	    TEST(test_no_descriptor_left),
 	    TEST(test_header_limit),
 	    TEST(test_header_without_an_end),
 	    TEST(test_too_many_fields),

@@ -234,6 +234,11 @@ test_nobody_waits(void **state)
 	assert_int_equal(store_add_hits(s, some, 1, NULL), 0);
 	assert_kept(s, "1 1 900\n");
 	store_close(&s);
+	s = store_open_now(dir, true, NULL);
+	assert_int_equal(store_ask(s, "PRAGMA busy_timeout"), STORE_HITS_WAIT_MS);
+	assert_int_equal(
+	    store_ask(s, "PRAGMA synchronous"), 2); /* what it writes is worth a sync */
+	store_close(&s);
 	assert_int_equal(store_ask(writer, "PRAGMA busy_timeout"), STORE_WAIT_MS);
 	assert_int_equal(store_ask(writer, "PRAGMA synchronous"), 2);
 	store_close(&writer);

@@ -214,6 +214,53 @@ test_rotation_while_reading(void **state)
 }
 
 static void
+step_to_end(struct journal_reader *r)
+{
+	int more = 1;
+
+	buf_clear(&lines);
+	while (more == 1)
+		more = journal_reader_step(r, on_line, NULL, &err);
+	assert_int_equal(more, 0);
+}
+
+/* Who follows sees each line once, wherever the files are cut: in an empty folder, in mid-line,
+ * before and after a look, several times between two. */
+static void
+test_follow(void **state)
+{
+	struct journal_filter filter;
+	struct journal_reader *r;
+	char event[32];
+
+	(void)state;
+	assert_int_equal(journal_filter_parse(NULL, 0, 0, &filter, &err), 0);
+	r = journal_reader_new(dir_fd, &filter, &err);
+	step_to_end(r);
+	assert_int_equal(lines.n, 0);
+	assert_int_equal(journal_reader_refresh(r, dir_fd, &err), 0);
+	open_journal(20);
+	for (int i = 0; i < 3 * JOURNAL_FILES; i++) {
+		char expected[64] = "";
+
+		for (int k = 0; k <= i % 4; k++) { /* into up to two more files */
+			(void)snprintf(event, sizeof(event), "{\"n\":%d}", 1000 + 10 * i + k);
+			add(event);
+			journal_flush(journal);
+			(void)snprintf(expected + strlen(expected),
+			    sizeof(expected) - strlen(expected), "%s\n", event);
+		}
+		assert_true(journal_reader_refresh(r, dir_fd, &err) >= 0);
+		step_to_end(r);
+		assert_true(span_eq(buf_span(&lines), span_str(expected)));
+	}
+	assert_int_equal(journal_reader_refresh(r, dir_fd, &err), 0);
+	step_to_end(r);
+	assert_int_equal(lines.n, 0);
+	journal_reader_free(&r);
+}
+
+static void
 test_more_than_a_slice(void **state)
 {
 	unsigned n = 0;
@@ -330,7 +377,8 @@ static void
 test_bad_words(void **state)
 {
 	static const char *const rows[][2] = {{"--client", "x"}, {"--client", NULL},
-	    {"--since", "yesterday"}, {"--colour", "red"}, {"A", "B"}};
+	    {"--since", "yesterday"}, {"--colour", "red"}, {"A", "B"}, {"--verdict", "refused"},
+	    {"--verdict", ""}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -387,6 +435,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_rotation_while_reading, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_follow, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_more_than_a_slice, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_endless_line, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_disk_refuses, setup, teardown),

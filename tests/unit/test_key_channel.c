@@ -9,6 +9,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -157,10 +158,14 @@ say_verdict(struct world *w, uint64_t id, enum key_status status, struct span da
 	buf_free(&b);
 }
 
-static int
-sign(struct world *w, struct buf *signature)
+static void
+sign(struct world *w, struct remote_signing *s)
 {
-	return key_client_sign(w->client, print, 0x0403, SPAN("content"), signature);
+	*s = (struct remote_signing){.fingerprint = print,
+	    .scheme = 0x0403,
+	    .content = SPAN("content"),
+	    .signature = BUF_INIT(KEY_SIGNATURE_MAX)};
+	key_client_asker.ask(w->client, s);
 }
 
 static void
@@ -174,100 +179,169 @@ ask(struct world *w)
 }
 
 static void
-test_signature(void **state)
+test_signatures(void **state)
 {
+	static const struct {
+		enum key_status status;
+		const char *signature;
+		int result;
+	} rows[] = {{KEY_YES, "one", 0}, {KEY_NO, "", -E_NOT_FOUND}, {KEY_REFUSED, "", -E_DENIED},
+	    {KEY_YES, "four", 0}};
+	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 	struct world *w = *state;
-	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+	struct remote_signing s[ROWS];
 
-	/* The first id is 1: what key says may stand in the channel before it is asked. */
-	say_answer(w, 999, KEY_YES, SPAN("of another")); /* given up by somebody */
-	say_answer(w, 1, KEY_YES, SPAN("signature"));
-	assert_int_equal(sign(w, &b), 0);
-	assert_true(span_eq(buf_span(&b), SPAN("signature")));
-	say_answer(w, 2, KEY_NO, SPAN(""));
-	assert_int_equal(sign(w, &b), -E_NOT_FOUND);
-	say_answer(w, 3, KEY_REFUSED, SPAN(""));
-	assert_int_equal(sign(w, &b), -E_DENIED);
-	assert_true(key_client_is_there(w->client));
+	for (size_t i = 0; i < ROWS; i++)
+		sign(w, &s[i]); /* ids from 1 on */
+	say_answer(w, 999, KEY_YES, SPAN("of nobody"));
 	turn(w);
+	for (size_t i = ROWS; i-- > 0;) { /* the last one first */
+		assert_false(s[i].is_answered);
+		say_answer(w, i + 1, rows[i].status, span_str(rows[i].signature));
+		turn(w);
+		assert_true(s[i].is_answered);
+		assert_int_equal(s[i].result, rows[i].result);
+		assert_true(span_eq(buf_span(&s[i].signature), span_str(rows[i].signature)));
+		buf_free(&s[i].signature);
+	}
 	assert_int_equal(w->n_lost, 0);
-	buf_free(&b);
 }
 
-/* A verdict that comes first is told from the loop, not from inside a handshake. */
+static int
+on_go_on(void *arg)
+{
+	++*(unsigned *)arg;
+	return 1;
+}
+
+/* Whoever waits is told, once; whoever has gone is not. */
 static void
-test_verdict_before_a_signature(void **state)
+test_who_is_told(void **state)
 {
 	struct world *w = *state;
-	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+	struct remote_signing waits, gone;
+	unsigned n_told = 0;
 
-	ask(w); /* id 1 */
-	say_verdict(w, 1, KEY_YES, SPAN("data"));
-	say_answer(w, 2, KEY_YES, SPAN("signature"));
-	assert_int_equal(sign(w, &b), 0);
-	assert_int_equal(w->n_verdicts, 0);
+	sign(w, &waits);
+	sign(w, &gone);
+	waits.go_on = gone.go_on = on_go_on;
+	waits.go_on_arg = gone.go_on_arg = &n_told;
+	key_client_asker.drop(w->client, &gone);
+	for (uint64_t id = 1; id <= 2; id++)
+		for (int i = 0; i < 2; i++)
+			say_answer(w, id, KEY_YES, SPAN("signature"));
 	turn(w);
-	assert_int_equal(w->n_verdicts, 1);
-	assert_int_equal(w->status, KEY_YES);
-	assert_string_equal(w->data, "data");
-	ask(w); /* id 3: cancelled while its verdict is kept */
-	say_verdict(w, 3, KEY_YES, SPAN("data"));
-	say_answer(w, 4, KEY_YES, SPAN("signature"));
-	assert_int_equal(sign(w, &b), 0);
-	key_cancel(&w->waiting);
-	turn(w);
-	assert_int_equal(w->n_verdicts, 1);
-	buf_free(&b);
+	assert_int_equal(n_told, 1);
+	assert_true(waits.is_answered && !gone.is_answered);
+	buf_free(&waits.signature);
 }
 
 static void
 test_key_is_away(void **state)
 {
 	struct world *w = *state;
-	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+	struct remote_signing before, while_away, after;
 	int ends[2];
 
-	ask(w);
+	ask(w); /* id 1 */
+	sign(w, &before);
 	(void)close(w->key);
 	w->key = -1;
-	assert_int_equal(sign(w, &b), -E_CLOSED);
-	assert_false(key_client_is_there(w->client));
-	assert_int_equal(w->n_verdicts, 0);
 	turn(w);
+	assert_false(key_client_is_there(w->client));
 	assert_int_equal(w->n_lost, 1);
 	assert_int_equal(w->n_verdicts, 1);
 	assert_int_equal(w->status, KEY_BUSY);
-	ask(w); /* nobody there: told from the loop as well */
+	assert_int_equal(before.result, -E_CLOSED);
+	sign(w, &while_away);
+	assert_true(while_away.is_answered); /* at once */
+	assert_int_equal(while_away.result, -E_CLOSED);
+	ask(w); /* told from the loop */
 	assert_int_equal(w->n_verdicts, 1);
 	turn(w);
 	assert_int_equal(w->n_verdicts, 2);
 	channel_pair(ends);
 	key_client_connect(w->client, ends[0]);
 	w->key = ends[1];
-	say_answer(w, 4, KEY_YES, SPAN("signature"));
-	assert_int_equal(sign(w, &b), 0);
-	buf_free(&b);
+	sign(w, &after);
+	say_answer(w, 5, KEY_YES, SPAN("signature"));
+	turn(w);
+	assert_true(after.is_answered);
+	assert_int_equal(after.result, 0);
+	buf_free(&after.signature);
 }
 
-/* Nobody answers: after KEY_SIGN_MS the channel counts as lost. */
+/* Another key role comes: the old one's questions will not be answered. */
+static void
+test_another_key_role(void **state)
+{
+	struct world *w = *state;
+	struct remote_signing s;
+	int ends[2];
+
+	sign(w, &s);
+	channel_pair(ends);
+	key_client_connect(w->client, ends[0]);
+	(void)close(w->key);
+	w->key = ends[1];
+	assert_true(s.is_answered);
+	assert_int_equal(s.result, -E_CLOSED);
+	assert_int_equal(w->n_lost, 0);
+}
+
+/* Nobody answers: who waits is told after KEY_SIGN_MS, and the channel is still good. */
 static void
 test_key_hangs(void **state)
 {
 	struct world *w = *state;
-	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+	struct remote_signing early, late;
 
-	assert_int_equal(sign(w, &b), -E_TIMEOUT);
-	assert_int_equal(sign(w, &b), -E_CLOSED);
+	clock_fake(1000, 1);
+	sign(w, &early);
+	clock_fake(2000, 1);
+	sign(w, &late);
+	clock_fake(1000 + KEY_SIGN_MS - 1, 1);
+	turn(w);
+	assert_false(early.is_answered);
+	clock_fake(1000 + KEY_SIGN_MS, 1);
+	turn(w);
+	assert_true(early.is_answered);
+	assert_int_equal(early.result, -E_TIMEOUT);
+	assert_false(late.is_answered);
+	say_answer(w, 1, KEY_YES, SPAN("too late"));
+	say_answer(w, 2, KEY_YES, SPAN("signature"));
+	turn(w);
+	assert_int_equal(late.result, 0);
+	assert_int_equal(w->n_lost, 0);
+	buf_free(&late.signature);
+	clock_fake(0, -1);
+}
+
+/* Nobody reads: what does not fit is not waited for, it loses the channel. */
+static void
+test_key_reads_nothing(void **state)
+{
+	enum { MANY = 100000 };
+	struct world *w = *state;
+	struct remote_signing *s = mem_array(MANY, sizeof(*s));
+	size_t n = 0;
+
+	do
+		sign(w, &s[n]);
+	while (!s[n++].is_answered && n < MANY);
+	assert_true(s[n - 1].is_answered);
 	turn(w);
 	assert_int_equal(w->n_lost, 1);
-	buf_free(&b);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(s[i].result, -E_CLOSED);
+	mem_free(s);
 }
 
 static void
 test_nonsense_from_key(void **state)
 {
 	struct world *w = *state;
-	struct buf b = BUF_INIT(KEY_SIGNATURE_MAX);
+	struct remote_signing s;
 
 	ask(w);
 	assert_int_equal(channel_send_now(w->key, KEY_VERDICT, 1, SPAN("\xff"), NULL), 0);
@@ -276,11 +350,17 @@ test_nonsense_from_key(void **state)
 	assert_int_equal(w->status, KEY_BUSY);
 	say_verdict(w, 77, KEY_YES, SPAN("")); /* nobody's */
 	turn(w);
+	sign(w, &s);
 	assert_int_equal(channel_send_now(w->key, KEY_SIGNATURE, 2, SPAN("\xff"), NULL), 0);
-	assert_int_equal(sign(w, &b), -E_CORRUPT);
+	turn(w);
+	assert_true(s.is_answered);
+	assert_int_equal(s.result, -E_CORRUPT);
+	assert_int_equal(channel_send_now(w->key, 77, 3, SPAN("junk"), NULL), 0);
+	turn(w);
+	assert_int_equal(w->n_lost, 0);
+	assert_int_equal(send(w->key, "x", 1, MSG_NOSIGNAL), 1); /* no message at all */
 	turn(w);
 	assert_int_equal(w->n_lost, 1);
-	buf_free(&b);
 }
 
 static void
@@ -503,10 +583,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_codec),
-	    FRONT(test_signature),
-	    FRONT(test_verdict_before_a_signature),
+	    FRONT(test_signatures),
+	    FRONT(test_who_is_told),
 	    FRONT(test_key_is_away),
+	    FRONT(test_another_key_role),
 	    FRONT(test_key_hangs),
+	    FRONT(test_key_reads_nothing),
 	    FRONT(test_nonsense_from_key),
 	    FRONT(test_many_questions),
 	    KEY(test_questions),

@@ -12,6 +12,7 @@ enum { LIMITED, OTHER, UNASKED, FLOWS };
 static struct conf_flow flows[FLOWS];
 static struct config config;
 static struct limits *limits;
+static struct tallies *tallies;
 static struct ip a, b;
 
 static int
@@ -24,7 +25,8 @@ setup(void **state)
 	flows[LIMITED] = flows[OTHER] = (struct conf_flow){.connect = CONNECT_RATE, .rate = rate};
 	flows[UNASKED] = (struct conf_flow){.connect = CONNECT_ACCESS, .rate = rate};
 	config = (struct config){.flows = flows, .n_flows = FLOWS};
-	limits = limits_new(&config);
+	tallies = tallies_new();
+	limits = limits_new(&config, tallies);
 	assert_true(ip_parse(SPAN("2001:db8::1"), &a));
 	assert_true(ip_parse(SPAN("2001:db8::2"), &b)); /* the same client */
 	clock_fake(1000000, 1);
@@ -36,6 +38,7 @@ teardown(void **state)
 {
 	(void)state;
 	limits_free(&limits);
+	tallies_free(&tallies);
 	clock_fake(0, -1);
 	return 0;
 }

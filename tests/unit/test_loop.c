@@ -3,6 +3,7 @@
 #include "relay/base/mem.h"
 #include "relay/base/rng.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -343,6 +344,44 @@ test_run_and_stop(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void
+be_slow(void *arg)
+{
+	struct world *w = arg;
+
+	w->now_ms += LOOP_SLOW_MS + 1;
+	clock_fake(w->now_ms, 1);
+}
+
+/* A role tells of it, and nobody else. */
+static void
+test_slow_turns(void **state)
+{
+	struct world *w = *state;
+	struct timer *timer = NULL;
+	char text[200];
+	ssize_t n[2];
+
+	for (int tells = 0; tells < 2; tells++) {
+		int ends[2], real = dup(STDERR_FILENO);
+
+		assert_true(real >= 0 && pipe2(ends, O_NONBLOCK) == 0);
+		if (tells)
+			loop_tell_slow_turns(w->loop);
+		(void)dup2(ends[1], STDERR_FILENO);
+		loop_timer(w->loop, &timer, 0, be_slow, w);
+		loop_turn(w->loop, 0);
+		(void)dup2(real, STDERR_FILENO);
+		n[tells] = read(ends[0], text, sizeof(text));
+		(void)close(real);
+		(void)close(ends[0]);
+		(void)close(ends[1]);
+	}
+	assert_true(n[0] < 0);
+	assert_true(n[1] > 0);
+	assert_non_null(memmem(text, (size_t)n[1], "slow turn ms=51", 15));
+}
+
 int
 main(void)
 {
@@ -356,6 +395,7 @@ main(void)
 	    TEST(test_watch_removes_others),
 	    TEST(test_watch_removes_itself),
 	    TEST(test_turn_end),
+	    TEST(test_slow_turns),
 	    TEST(test_run_and_stop),
 	};
 

@@ -145,6 +145,31 @@ test_values(void **state)
 	    {"subject list:words", "cheap pills", true},
 	    {"subject list:words", "Sale #1", true},
 	    {"subject list:words", "sale", false},
+	    {"subject \"list:words\"", "Cheap pills", true},
+	    {"subject \"list:words\"", "list:words", false},
+	    {"client \"list:drop\"", "192.0.2.200", true},
+	    /* patterns in lists */
+	    {"host list:patterns", "plain.example", true},
+	    {"host list:patterns", "a.b.Glob.example.", true},
+	    {"host list:patterns", "glob.example", false},
+	    {"host list:patterns", "re17.example", true},
+	    {"host list:patterns", "Re17.example", false},
+	    {"host list:patterns", "upper.example", false},
+	    {"host list:patterns", "LOWER.example", true},
+	    {"from list:senders", "Anyone@GLOB.example", true},
+	    {"from list:senders", "VIP-a@re.example", true},
+	    {"from list:senders", "vip@re.example", false},
+	    {"from list:senders", "", false},
+	    {"client list:nets", "10.1.2.3", true},
+	    {"client list:nets", "192.0.2.77", true},
+	    {"client list:nets", "192.0.20.7", false},
+	    {"client list:nets", "2001:db8::1:7", true},
+	    {"subject list:phrases", "cheap PILLS now", true},
+	    {"subject list:phrases", "cheap pills", false},
+	    {"subject list:phrases", "an OVERDUE bill", true},
+	    {"subject list:phrases", "/USR/bin", true},
+	    {"subject list:phrases", "/usr/bin/x", false},
+	    {"subject list:phrases", "xAABx", true},
 	};
 
 	(void)state;
@@ -177,6 +202,27 @@ test_client_by_address(void **state)
 	snapshot_release(&s);
 }
 
+/* Patterns look at the address as a text; it is written out for them alone. */
+static void
+test_client_text(void **state)
+{
+	static const struct {
+		const char *policy;
+		bool is_read;
+	} rows[] = {{"reject client list:drop", false}, {"reject client list:nets", true},
+	    {"reject client \"list:nets\"", true}, {"reject client 192.0.2.*", true},
+	    {"reject from list:senders", false}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct snapshot *s = parse(rows[i].policy);
+
+		if (s->reads_client_text != rows[i].is_read)
+			fail_msg("%s", rows[i].policy);
+		snapshot_release(&s);
+	}
+}
+
 /* A pattern that backtracks without end meets the limit and knows nothing. */
 static void
 test_regex_limits(void **state)
@@ -189,6 +235,9 @@ test_regex_limits(void **state)
 	text[3999] = 'b';
 	assert_int_equal(match("body /^(a+)+$/", span_of(text, sizeof(text))), TRUTH_LIMIT);
 	assert_int_equal(match("body /b$/", span_of(text, sizeof(text))), TRUTH_TRUE);
+	assert_int_equal(match("body list:slow", span_of(text, sizeof(text))), TRUTH_LIMIT);
+	assert_int_equal(match("body list:slow", SPAN("EXACT")), TRUTH_TRUE);
+	assert_int_equal(match("body list:slow", SPAN("b")), TRUTH_FALSE);
 }
 
 /* --- big lists ------------------------------------------------------------------------------------- */
@@ -248,6 +297,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_client_by_address),
+	    cmocka_unit_test(test_client_text),
 	    cmocka_unit_test(test_regex_limits),
 	    cmocka_unit_test(test_big_lists),
 	};

@@ -376,6 +376,72 @@ test_a_second_one(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static struct spool_io counting;
+static size_t n_syncs;
+
+static int
+count_sync(void *arg, int fd)
+{
+	n_syncs++;
+	return spool_io_system.sync_data(arg, fd);
+}
+
+static int
+count_sync_dir(void *arg, int folder)
+{
+	n_syncs++;
+	return spool_io_system.sync_dir(arg, folder);
+}
+
+static int
+count_sync_all(void *arg, int folder, const int *fds, size_t n)
+{
+	assert_true(n <= SHELF_GROUP_MAX);
+	n_syncs += n > 0;
+	return spool_io_system.sync_all(arg, folder, fds, n);
+}
+
+/* Many at once share their syncs, and each of them is whole. */
+static void
+test_groups(void **state)
+{
+	enum { MANY = QUARANTINE_PUTS_MAX };
+	char id[16];
+
+	(void)state;
+	quarantine_close(&q);
+	counting = spool_io_system;
+	counting.sync_data = count_sync;
+	counting.sync_dir = count_sync_dir;
+	counting.sync_all = count_sync_all;
+	options.io = &counting;
+	open_it();
+	UNTIL(!quarantine_totals(q).is_counting);
+	n_syncs = 0;
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(id, sizeof(id), "G%u", i); /* fits */
+		put(id, i == 7 ? LARGE : i);
+	}
+	assert_false(quarantine_has_room(q));
+	UNTIL(n_stored + n_failed == MANY);
+	assert_int_equal(n_stored, MANY);
+	assert_true(n_syncs < 16);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct taken t;
+
+		(void)snprintf(id, sizeof(id), "G%u", i); /* fits */
+		assert_int_equal(shelf_take(quarantine_shelf(q), span_str(id), &t), 0);
+		shelf_taken_free(quarantine_shelf(q), &t);
+	}
+	/* Those that wait for their group at the end are given up or stored, and none is lost to memory. */
+	for (unsigned i = 0; i < 10; i++) {
+		(void)snprintf(id, sizeof(id), "H%u", i); /* fits */
+		put(id, 10);
+	}
+	quarantine_close(&q);
+	assert_int_equal(n_stored, MANY);
+}
+
 int
 main(void)
 {
@@ -386,6 +452,7 @@ main(void)
 	    TEST(test_age),
 	    TEST(test_room),
 	    TEST(test_many_at_once),
+	    TEST(test_groups),
 	    TEST(test_close_under_way),
 	    TEST(test_damaged_and_strange_files),
 	    TEST(test_a_second_one),

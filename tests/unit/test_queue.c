@@ -326,6 +326,7 @@ test_note_of_thousands(void **state)
 	rcpt_set(&e->rcpts[0], RCPT_HELD, SPAN(QUEUE_HELD_BY_ADMIN "joe"));
 	note_put(&note, e);
 	assert_false(note.failed);
+	assert_true(note.n < SPOOL_NOTE_MAX / 2);
 	assert_int_equal(note_get(buf_span(&note), back), 0);
 	assert_true(rcpt_is_held_by_admin(back, &back->rcpts[0]));
 	for (size_t i = 1; i < back->n_rcpts; i++)

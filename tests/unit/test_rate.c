@@ -161,7 +161,8 @@ test_rates(void **state)
 {
 	static const struct conf_rate limits = {
 	    .messages = {2, 60000, "2/1m"}, .recipients = {3, 60000, "3/1m"}};
-	struct rates *r = rates_new(&limits);
+	struct tallies *t = tallies_new();
+	struct rates *r = rates_new(&limits, t, 0);
 	struct ip a = ip_of("192.0.2.1"), b = ip_of("192.0.2.2"), six = ip_of("2001:db8::1"),
 		  same = ip_of("2001:db8::ffff:0:1"), other = ip_of("2001:db8:0:1::1");
 
@@ -182,6 +183,7 @@ test_rates(void **state)
 	assert_int_equal(rates_take(r, RATE_RECIPIENTS, &same, 0), RATE_RECIPIENTS);
 	assert_int_equal(rates_take(r, RATE_RECIPIENTS, &other, 0), RATE_WITHIN);
 	rates_free(&r);
+	tallies_free(&t);
 }
 
 static void

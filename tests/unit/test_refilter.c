@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -88,8 +89,9 @@ setup(void **state)
 	    .loop = loop, .config = &config, .spool = spool, .workers = workers, .lists = lists};
 	list_init(&front.sessions);
 	list_init(&front.refilters);
-	front.clients = clients_new();
-	front.limits = limits_new(&config);
+	front.tallies = tallies_new();
+	front.clients = clients_new(front.tallies, 0);
+	front.limits = limits_new(&config, front.tallies);
 	use_policy("");
 	channel_pair(ends);
 	spool_client_connect(spool, ends[0]);
@@ -107,6 +109,7 @@ teardown(void **state)
 	turn();
 	clients_free(&front.clients);
 	limits_free(&front.limits);
+	tallies_free(&front.tallies);
 	snapshot_release(&front.snapshot);
 	clock_fake(0, -1);
 	return 0;
@@ -287,6 +290,41 @@ test_too_long(void **state)
 	assert_true(replacement_is_of(&r, h.section, h.size));
 }
 
+/* Copies that do not fit into one message of the spool together: it is to ask for fewer. */
+static void
+test_split(void **state)
+{
+	enum { RCPTS = 70 };
+	static struct commit_rcpt many[RCPTS];
+	static char section[COMMIT_HEADER_MAX - 2048], names[RCPTS][24];
+	struct buf policy = BUF_INIT(1 << 16);
+	struct held h = some_held();
+	struct replacement r;
+
+	(void)state;
+	memset(section, 'a', sizeof(section));
+	for (size_t i = 0; i < RCPTS; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "r%zu@example.org", i);
+		many[i] =
+		    (struct commit_rcpt){.address = span_str(names[i]), .gateway = SPAN("inside")};
+		assert_int_equal(buf_addf(&policy, "tag t%zu to %s\n", i, names[i]), 0);
+	}
+	assert_int_equal(buf_add(&policy, "", 1), 0);
+	use_policy(policy.p);
+	h.section = h.size = sizeof(section);
+	h.rcpts = many;
+	h.n_rcpts = RCPTS;
+	ask(&h, channel_seal(span_of(section, sizeof(section)), "m"));
+	assert_int_equal(answer(&r, RCPTS), SPOOL_SPLIT);
+	assert_true(list_is_empty(&front.refilters));
+	h.n_rcpts = RCPTS / 2;
+	ask(&h, channel_seal(span_of(section, sizeof(section)), "m"));
+	assert_int_equal(answer(&r, RCPTS / 2), SPOOL_REPLACE);
+	assert_int_equal(r.commit.n_copies, RCPTS / 2);
+	assert_int_equal(copy_for(&r, 0)->fate, COPY_DELIVER);
+	buf_free(&policy);
+}
+
 static void
 test_put_back(void **state)
 {
@@ -433,6 +471,7 @@ main(void)
 	    TEST(test_headers),
 	    TEST(test_no_worker),
 	    TEST(test_too_long),
+	    TEST(test_split),
 	    TEST(test_put_back),
 	    TEST(test_there_and_back),
 	    TEST(test_hits_count_once),

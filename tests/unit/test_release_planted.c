@@ -28,6 +28,7 @@ static const char *const names[PLANTS - PLANTS_OF_SPOOL] = {
     [PLANT_LETTER_UNSYNCED - PLANTS_OF_SPOOL] = "letter not synced before it is told",
     [PLANT_LETTER_DIR_UNSYNCED - PLANTS_OF_SPOOL] = "letter's name not synced before it is told",
     [PLANT_LETTER_ERROR_IGNORED - PLANTS_OF_SPOOL] = "failed sync of a letter ignored",
+    [PLANT_LETTER_OTHERS_UNSYNCED - PLANTS_OF_SPOOL] = "one letter of a group synced for all",
 };
 
 static uint64_t

@@ -63,8 +63,9 @@ set_front(void)
 	assert_non_null(front.snapshot);
 	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
 	list_init(&front.sessions);
-	front.clients = clients_new();
-	front.limits = limits_new(&config);
+	front.tallies = tallies_new();
+	front.clients = clients_new(front.tallies, 0);
+	front.limits = limits_new(&config, front.tallies);
 	channel_pair(ends);
 	spool_client_connect(spool, ends[0]);
 	spool_end = ends[1];
@@ -122,6 +123,7 @@ teardown(void **state)
 	turn(); /* the client of the spool sees its end */
 	clients_free(&front.clients);
 	limits_free(&front.limits);
+	tallies_free(&front.tallies);
 	snapshot_release(&front.snapshot);
 	channel_free(&front.journal);
 	clock_fake(0, -1);
@@ -318,6 +320,41 @@ test_stress(void **state)
 	front.n_sessions -= 4;
 	hang_up();
 	assert_false(front.is_stressed);
+}
+
+/* Messages in files take of what there is for sessions, and those who are idle are hurried. */
+static void
+test_room_beside_messages(void **state)
+{
+	enum { FILES = 64, HALF = FILES / 2, MORE = HALF - 4 };
+	int first, second;
+
+	(void)state;
+	assert_true(session_room(&front) == SIZE_MAX);
+	files_set_limit(FILES_OURS + FILES);
+	front.sessions_max = files_sessions_max(FILES);
+	assert_int_equal(session_room(&front), FILES - FILES / FILES_MESSAGES_SHARE);
+	begin_session("192.0.2.1");
+	first = client;
+	assert_int_equal(session_room(&front), FILES - FILES / FILES_MESSAGES_SHARE);
+	files_take(HALF);
+	assert_int_equal(session_room(&front), HALF);
+	begin_session("192.0.2.2");
+	second = client;
+	assert_false(front.is_stressed);
+	files_take(MORE);
+	assert_int_equal(session_room(&front), HALF - MORE);
+	begin_session("192.0.2.3"); /* three of four */
+	assert_true(front.is_stressed);
+	files_give(HALF + MORE);
+	hang_up();
+	assert_false(front.is_stressed);
+	client = second;
+	hang_up();
+	client = first;
+	hang_up();
+	assert_int_equal(files_left(), FILES); /* each has given back what it took */
+	files_set_limit(UINT64_MAX);
 }
 
 /* The limit is of one message: a session may send for longer. */
@@ -570,6 +607,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_a_message_takes_too_long, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_message_comes_too_slowly, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_stress, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_room_beside_messages, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_the_next_message_has_its_own_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory_at_mail, setup, teardown),

@@ -150,6 +150,105 @@ test_damage(void **state)
 	mem_free(fs);
 }
 
+enum { GROUP = 3 };
+
+static const char *const group_ids[GROUP] = {"G1", "G2", "G3"};
+
+/* Written one by one, durable together. */
+static void
+store_group(const struct shelf *s, int results[GROUP])
+{
+	struct draft drafts[GROUP], *filled[GROUP];
+	int settled[GROUP];
+	size_t n = 0, k = 0;
+
+	for (size_t i = 0; i < GROUP; i++) {
+		struct letter l = letter(span_str(group_ids[i]), 1 + i % 2);
+
+		assert_int_equal(draft_prepare(&drafts[i], &l), 0);
+		results[i] = shelf_begin(s, &drafts[i]);
+		if (results[i] == 0)
+			results[i] = shelf_add(s, &drafts[i], message, SIZE);
+		if (results[i] == 0)
+			results[i] = shelf_fill(s, &drafts[i]);
+		if (results[i] == 0)
+			filled[n++] = &drafts[i];
+	}
+	if (n > 0)
+		shelf_settle(s, filled, n, settled);
+	for (size_t i = 0; i < GROUP; i++) {
+		if (results[i] == 0)
+			results[i] = settled[k++];
+		if (results[i] < 0)
+			shelf_abandon(s, &drafts[i]);
+	}
+}
+
+static void
+test_group(void **state)
+{
+	struct shelf_fs *fs = shelf_fs_new();
+	struct shelf s = shelf_on(fs);
+	int results[GROUP];
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(shelf_open(&s), 0);
+	before = fs->n_syncs;
+	store_group(&s, results);
+	assert_int_equal(fs->n_syncs - before, 2); /* of bytes, of names */
+	for (size_t i = 0; i < GROUP; i++) {
+		assert_int_equal(results[i], 0);
+		assert_int_equal(look(&s, span_str(group_ids[i])), 1 + i % 2);
+	}
+	shelf_close(&s);
+	assert_int_equal(fs->n_open, 0);
+	mem_free(fs);
+}
+
+/* The n-th call fails, and the next; what is told to be durable is there after a power loss, whole, and
+ * nothing is there by halves. */
+static void
+test_group_fails(void **state)
+{
+	uint64_t at = 0;
+	bool is_untouched;
+
+	(void)state;
+	do {
+		struct shelf_fs *fs = shelf_fs_new();
+		struct shelf s = shelf_on(fs);
+		int results[GROUP];
+
+		assert_int_equal(shelf_open(&s), 0);
+		fs->fail_at = fs->calls + ++at;
+		fs->fails = 1 + at % 2;
+		store_group(&s, results);
+		is_untouched = fs->n_failed == 0;
+		shelf_close(&s);
+		assert_int_equal(fs->n_open, 0);
+		for (int k = 0; k < 8; k++) {
+			struct shelf_fs *image = shelf_fs_copy(fs);
+			struct shelf after = shelf_on(image);
+
+			if (k > 0)
+				shelf_fs_lose_power(image);
+			assert_int_equal(shelf_open(&after), 0);
+			for (size_t i = 0; i < GROUP; i++) {
+				size_t n = look(&after, span_str(group_ids[i]));
+
+				if (n != 1 + i % 2 && (results[i] == 0 || n != 0))
+					fail_msg("call %llu: letter %zu has %zu recipients, %d",
+					    (unsigned long long)at, i, n, results[i]);
+			}
+			shelf_close(&after);
+			mem_free(image);
+		}
+		mem_free(fs);
+	} while (!is_untouched);
+	assert_true(at > 20);
+}
+
 static void
 test_no_room(void **state)
 {
@@ -376,6 +475,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_store_and_take),
 	    TEST(test_damage),
+	    TEST(test_group),
+	    TEST(test_group_fails),
 	    TEST(test_no_room),
 	    TEST(test_each_call_fails),
 	    TEST(test_open_fails),

@@ -309,6 +309,37 @@ test_bad_body_is_found_by_verify(void **state)
 	assert_int_equal(spool_verify(f->s, f->l->entries[2].m), -E_CORRUPT);
 }
 
+/* A large one is read in steps, several at a time, and each is judged by its own bytes. */
+static void
+test_verify_in_steps(void **state)
+{
+	struct fixture *f = *state;
+	enum { N = 2, STEPS = 3, AT = SPOOL_VERIFY_BYTES + 1000 };
+	const uint64_t size = STEPS * (uint64_t)SPOOL_VERIFY_BYTES - LEDGER_PREFIX;
+	unsigned char needle[40];
+	struct memfs_file *file;
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < N; i++)
+		ledger_wait(f->l, f->loop, ledger_put(f->l, f->s, size, false));
+	ledger_body(1, AT, needle, sizeof(needle));
+	file = memfs_search(f->fs, needle, sizeof(needle), &at);
+	assert_non_null(file);
+	needle[5] ^= 0x40;
+	memfs_damage(file, needle, sizeof(needle), at);
+	for (size_t again = 0; again < 2; again++)
+		for (size_t step = 0; step < STEPS; step++)
+			for (size_t i = 0; i < N; i++) {
+				int r = spool_verify(f->s, f->l->entries[i].m);
+				int last = i == 0 ? 0 : -E_CORRUPT;
+				bool goes_on = step < STEPS - 1 && (i == 1 || again == 0);
+
+				if (r != (goes_on ? -E_AGAIN : last))
+					fail_msg(
+					    "%zu, message %zu, step %zu: %d", again, i, step, r);
+			}
+}
+
 /* What a queued message costs is the budget of the queue. */
 static void
 test_a_message_takes_little_memory(void **state)
@@ -514,6 +545,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_marks_are_synced_within_a_second, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_segments_are_recycled, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bad_record_is_set_aside, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_verify_in_steps, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bad_body_is_found_by_verify, setup, teardown),
 	    cmocka_unit_test(test_a_message_takes_little_memory),
 	    cmocka_unit_test_setup_teardown(test_torn_tail_is_dropped, setup, teardown),

@@ -402,6 +402,33 @@ test_trial_goes_back(void **state)
 	assert_int_equal(store_go_back(f->store, 9999, &t, &version, NULL), -E_NOT_FOUND);
 }
 
+/* Who runs a loop does not wait for another writer as a command does, and hears of it. */
+static void
+test_trial_beside_a_writer(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trial t;
+	uint64_t version;
+	struct store *s;
+	sqlite3 *other;
+	char path[80];
+
+	(void)import(f, "# one\n", true);
+	assert_int_equal(import_trial(f, "# two\n", 5000), 2);
+	(void)snprintf(path, sizeof(path), "%s/policy.db", f->dir); /* fits */
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	s = store_open_now(f->dir, true, NULL);
+	assert_non_null(s);
+	assert_int_equal(store_trial(s, &t, NULL), 0); /* readers wait for nobody */
+	assert_int_equal(store_go_back(s, 9999, &t, &version, NULL), -E_IO);
+	assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(store_go_back(s, 9999, &t, &version, NULL), 0);
+	store_close(&s);
+	assert_int_equal(sqlite3_close(other), SQLITE_OK);
+	check_text(f, 3, "# one\n");
+}
+
 static void
 test_trial_is_confirmed(void **state)
 {
@@ -535,6 +562,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	    cmocka_unit_test(test_reading_nothing),
 	    cmocka_unit_test_setup_teardown(test_trial_goes_back, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_trial_beside_a_writer, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_trial_is_confirmed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_trial_and_other_changes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_trial_goes_back_to_default, setup, teardown),

@@ -16,24 +16,64 @@
 
 #include <cmocka.h>
 
-enum { STEPS = 50 };
+enum { STEPS = 50, ASKED_MAX = TLS_JOBS_MAX + 8 };
 
 static struct keyring *keyring;
 static struct fake_cert ec, rsa, other;
 static char *texts[3];
-static bool is_key_away;
-static unsigned n_signed;
+static bool is_key_away, is_key_late;
+static unsigned n_signed, n_dropped, n_asked;
+static struct remote_signing *asked[ASKED_MAX];
 
-static int
-sign(void *arg, const unsigned char fingerprint[REMOTE_FINGERPRINT], unsigned scheme,
-    struct span content, struct buf *signature)
+static void
+answer(struct remote_signing *s)
+{
+	struct buf b = BUF_INIT(2048);
+	int r = is_key_away ? -E_CLOSED
+			    : keyring_sign(keyring, span_of(s->fingerprint, REMOTE_FINGERPRINT),
+				  s->scheme, s->content, &b);
+
+	remote_key_answer(s, r, buf_span(&b));
+	buf_free(&b);
+}
+
+static void
+ask(void *arg, struct remote_signing *s)
 {
 	(void)arg;
 	n_signed++;
-	if (is_key_away)
-		return -E_CLOSED;
-	return keyring_sign(
-	    keyring, span_of(fingerprint, REMOTE_FINGERPRINT), scheme, content, signature);
+	if (!is_key_late) {
+		answer(s);
+		return;
+	}
+	assert_true(n_asked < ASKED_MAX);
+	asked[n_asked++] = s;
+}
+
+static void
+drop(void *arg, struct remote_signing *s)
+{
+	(void)arg;
+	for (unsigned i = 0; i < n_asked; i++)
+		if (asked[i] == s) {
+			asked[i] = asked[--n_asked];
+			n_dropped++;
+			return;
+		}
+	fail_msg("what is dropped was not asked");
+}
+
+static const struct remote_key_asker asker = {ask, drop};
+
+/* The oldest of those that wait. */
+static void
+answer_one(void)
+{
+	struct remote_signing *s = asked[0];
+
+	assert_true(n_asked > 0);
+	memmove(&asked[0], &asked[1], --n_asked * sizeof(asked[0]));
+	answer(s);
 }
 
 static char *
@@ -70,7 +110,7 @@ group_setup(void **state)
 	struct err err = {0};
 
 	(void)state;
-	must(remote_key_setup(sign, NULL, &err) == 0);
+	must(remote_key_setup(&asker, NULL, &err) == 0);
 	keyring = keyring_new();
 	ec = fake_cert_new(NULL, "DNS:mx.example", 0, 3600);
 	other = fake_cert_new(NULL, "DNS:other.example", 0, 3600);
@@ -161,6 +201,186 @@ part(struct pair *p)
 	tls_free(&p->server);
 	(void)close(p->ends[0]);
 	(void)close(p->ends[1]);
+}
+
+/* --- signatures that come later ------------------------------------------------------------------ */
+
+/* A handshake that goes as far as it can. */
+struct late {
+	struct pair p;
+	enum tls_wait wait;
+	unsigned n_go_on;
+	int r;
+};
+
+static void
+on_go_on(void *arg)
+{
+	((struct late *)arg)->n_go_on++;
+}
+
+static void
+late_step(struct late *l)
+{
+	for (int i = 0; i < STEPS && l->wait != TLS_WANT_KEY && l->wait != TLS_FAILED &&
+			(l->wait != TLS_DONE || l->r != 1);
+	     i++) {
+		if (l->r != 1)
+			l->r = SSL_connect(l->p.client);
+		if (l->wait != TLS_DONE)
+			l->wait = tls_handshake(l->p.server);
+	}
+}
+
+static void
+late_begin(struct late *l, SSL_CTX *server, SSL_CTX *client)
+{
+	*l = (struct late){.wait = TLS_WANT_READ};
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, l->p.ends) == 0);
+	l->p.server = tls_new_server(server, l->p.ends[0]);
+	tls_sign_later(l->p.server, on_go_on, l);
+	l->p.client = SSL_new(client);
+	must(SSL_set_fd(l->p.client, l->p.ends[1]) == 1);
+	late_step(l);
+}
+
+/* Called when go_on was. */
+static void
+late_go_on(struct late *l)
+{
+	assert_int_equal(l->wait, TLS_WANT_KEY);
+	assert_int_equal(l->n_go_on, 1);
+	l->n_go_on = 0;
+	l->wait = TLS_WANT_READ;
+	late_step(l);
+}
+
+static void
+test_late_signatures(void **state)
+{
+	struct tls_tickets *tickets = tls_tickets_new();
+	SSL_CTX *server = serve(2, false, tickets);
+	static struct late l[8];
+
+	(void)state;
+	is_key_late = true;
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		SSL_CTX *client = fake_client_ctx(NULL);
+
+		must(SSL_CTX_set_max_proto_version(client, version) == 1);
+		/* All of them begin, and then end one by one: done, and one with the key away. */
+		for (size_t i = 0; i < 8; i++) {
+			late_begin(&l[i], server, client);
+			assert_int_equal(l[i].wait, TLS_WANT_KEY);
+		}
+		assert_int_equal(n_asked, 8);
+		assert_int_equal(tls_jobs(), 8);
+		for (size_t i = 0; i < 8; i++) {
+			is_key_away = i == 3;
+			answer_one();
+			late_go_on(&l[i]);
+			assert_int_equal(l[i].wait, i == 3 ? TLS_FAILED : TLS_DONE);
+			assert_int_equal(l[i].r == 1, i != 3);
+			assert_int_equal(tls_jobs(), 7 - i);
+		}
+		is_key_away = false;
+		for (size_t i = 0; i < 8; i++)
+			part(&l[i].p);
+		SSL_CTX_free(client);
+	}
+	assert_int_equal(n_dropped, 0);
+	is_key_late = false;
+	tls_server_free(&server);
+	tls_tickets_free(&tickets);
+}
+
+/* The client has gone, or its time is over, before the answer: it is dropped, or comes to nothing. */
+static void
+test_gone_before_its_signature(void **state)
+{
+	struct tls_tickets *tickets = tls_tickets_new();
+	SSL_CTX *server = serve(2, false, tickets);
+	struct late l;
+	char byte;
+
+	(void)state;
+	is_key_late = true;
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++)
+		for (int is_answered = 0; is_answered < 2; is_answered++) {
+			SSL_CTX *client = fake_client_ctx(NULL);
+
+			n_dropped = 0;
+			must(SSL_CTX_set_max_proto_version(client, version) == 1);
+			late_begin(&l, server, client);
+			assert_int_equal(tls_jobs(), 1);
+			if (is_answered)
+				answer_one();
+			tls_free(&l.p.server);
+			assert_int_equal(tls_jobs(), 0);
+			assert_int_equal(n_dropped, !is_answered);
+			assert_int_equal(recv(l.p.ends[1], &byte, 1, 0), -1); /* not a word */
+			part(&l.p);
+			SSL_CTX_free(client);
+		}
+	assert_int_equal(n_asked, 0);
+	is_key_late = false;
+	tls_server_free(&server);
+	tls_tickets_free(&tickets);
+}
+
+/* More than there are jobs: these get their turn when others end, also those that end otherwise. */
+static void
+test_more_than_jobs(void **state)
+{
+	enum { MORE = 6, ALL = TLS_JOBS_MAX + MORE };
+	struct tls_tickets *tickets = tls_tickets_new();
+	SSL_CTX *server = serve(2, false, tickets), *client = fake_client_ctx(NULL);
+	struct late *l = mem_array(ALL, sizeof(*l));
+
+	(void)state;
+	is_key_late = true;
+	n_dropped = 0;
+	for (size_t i = 0; i < ALL; i++)
+		late_begin(&l[i], server, client);
+	assert_int_equal(n_asked, TLS_JOBS_MAX);
+	assert_int_equal(tls_jobs(), TLS_JOBS_MAX);
+	tls_free(&l[TLS_JOBS_MAX].p.server); /* one that waits for its turn goes */
+	for (size_t i = 0; i < 2; i++) {     /* two signatures: two turns, in order */
+		answer_one();
+		late_go_on(&l[i]);
+		assert_int_equal(l[i].wait, TLS_DONE);
+		late_go_on(&l[TLS_JOBS_MAX + 1 + i]);
+		assert_int_equal(l[TLS_JOBS_MAX + 1 + i].wait, TLS_WANT_KEY);
+	}
+	assert_int_equal(tls_jobs(), TLS_JOBS_MAX);
+	tls_free(&l[2].p.server); /* one that is paused goes: another turn */
+	assert_int_equal(n_dropped, 1);
+	assert_int_equal(l[TLS_JOBS_MAX + 3].n_go_on, 1);
+	SSL_free(
+	    l[TLS_JOBS_MAX + 3].p.client); /* whose client has gone: the turn goes on to the next */
+	l[TLS_JOBS_MAX + 3].p.client = SSL_new(client);
+	(void)shutdown(l[TLS_JOBS_MAX + 3].p.ends[1], SHUT_RDWR);
+	tls_free(&l[TLS_JOBS_MAX + 3].p.server);
+	assert_int_equal(l[TLS_JOBS_MAX + 4].n_go_on, 1);
+	while (n_asked > 0)
+		answer_one();
+	for (size_t i = 0; i < ALL; i++)
+		for (int k = 0; k < 2 && l[i].p.server != NULL && l[i].wait == TLS_WANT_KEY; k++) {
+			late_go_on(&l[i]);
+			if (l[i].wait == TLS_WANT_KEY)
+				answer_one();
+		}
+	for (size_t i = 0; i < ALL; i++) {
+		if (l[i].p.server != NULL)
+			assert_int_equal(l[i].wait, TLS_DONE);
+		part(&l[i].p);
+	}
+	assert_int_equal(tls_jobs(), 0);
+	is_key_late = false;
+	mem_free(l);
+	SSL_CTX_free(client);
+	tls_server_free(&server);
+	tls_tickets_free(&tickets);
 }
 
 static void
@@ -340,6 +560,80 @@ test_tickets(void **state)
 	}
 }
 
+/* Two that read one table, as fronts do: a ticket of one is good at the other; turned by a third. */
+static void
+test_tickets_of_another(void **state)
+{
+	static _Alignas(8) char table[TLS_TICKETS_BYTES];
+
+	(void)state;
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		struct tls_tickets *tickets[2] = {tls_tickets_over(table), tls_tickets_over(table)};
+		SSL_CTX *servers[2] = {serve(2, false, tickets[0]), serve(2, false, tickets[1])};
+		SSL_CTX *client = fake_client_ctx(NULL);
+		struct pair p = {0}, again = {0};
+		SSL_SESSION *session;
+
+		memset(table, 0, sizeof(table));
+		clock_fake(1000, 1700000000000);
+		assert_int_equal(tls_tickets_turn(table), TLS_TICKET_ROTATE_MS);
+		must(SSL_CTX_set_max_proto_version(client, version) == 1);
+		shake(&p, servers[0], client, "mx.example", NULL);
+		assert_true(p.is_done);
+		session = SSL_get1_session(p.client);
+		part(&p);
+		for (int turn = 0; turn < 4; turn++) {
+			clock_fake(1000 + turn * TLS_TICKET_ROTATE_MS, 1700000000000);
+			if (turn !=
+			    2) /* whoever turns is away: what is too old is so all the same */
+				(void)tls_tickets_turn(table); /* test_tickets_turn looks */
+			shake(&again, servers[1 - turn % 2], client, "mx.example", session);
+			assert_true(again.is_done);
+			assert_int_equal(tls_is_resumed(again.server), turn < 2);
+			part(&again);
+			again = (struct pair){0};
+		}
+		SSL_SESSION_free(session);
+		SSL_CTX_free(client);
+		for (int i = 0; i < 2; i++) {
+			tls_server_free(&servers[i]);
+			tls_tickets_free(&tickets[i]);
+		}
+	}
+	clock_fake(0, -1);
+}
+
+/* When the next key is due, and that one is wiped when its time is over. */
+static void
+test_tickets_turn(void **state)
+{
+	static const struct {
+		int64_t at_ms, due_ms;
+	} rows[] = {{1000, TLS_TICKET_ROTATE_MS}, {1000, TLS_TICKET_ROTATE_MS},
+	    {61000, TLS_TICKET_ROTATE_MS - 60000}, {1000 + TLS_TICKET_ROTATE_MS - 1, 1},
+	    {1000 + TLS_TICKET_ROTATE_MS, TLS_TICKET_ROTATE_MS},
+	    {1000 + 5 * (int64_t)TLS_TICKET_ROTATE_MS, TLS_TICKET_ROTATE_MS}};
+	static _Alignas(8) char table[TLS_TICKETS_BYTES];
+	static const char nothing[16];
+	char first[sizeof(table)];
+	size_t n_left = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		clock_fake(rows[i].at_ms, 1);
+		if (tls_tickets_turn(table) != rows[i].due_ms)
+			fail_msg("row %zu", i);
+		if (i == 0)
+			memcpy(first, table, sizeof(table));
+	}
+	for (size_t i = 0; i + 16 <= sizeof(table); i += 8)
+		for (size_t k = 0; k + 16 <= sizeof(table); k += 8)
+			n_left += memcmp(first + i, nothing, 16) != 0 &&
+				  memcmp(first + i, table + k, 16) == 0;
+	assert_int_equal(n_left, 0);
+	clock_fake(0, -1);
+}
+
 static void
 test_mistakes(void **state)
 {
@@ -374,10 +668,15 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_versions_and_kinds),
+	    cmocka_unit_test(test_late_signatures),
+	    cmocka_unit_test(test_gone_before_its_signature),
+	    cmocka_unit_test(test_more_than_jobs),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_key_is_away),
 	    cmocka_unit_test(test_reload_under_a_handshake),
 	    cmocka_unit_test(test_tickets),
+	    cmocka_unit_test(test_tickets_of_another),
+	    cmocka_unit_test(test_tickets_turn),
 	    cmocka_unit_test(test_mistakes),
 	};
 

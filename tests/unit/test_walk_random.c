@@ -109,6 +109,8 @@ some_trouble(void)
 		fake_quarantine.is_full = one_in(2);
 		break;
 	default:
+		if (fake_spool.n > 0)
+			fake_spool.messages[rng_below((uint32_t)fake_spool.n)].verify_steps = 3;
 		if (fake_spool.n > 0 && one_in(4))
 			fake_spool.messages[rng_below((uint32_t)fake_spool.n)].is_damaged = true;
 		break;

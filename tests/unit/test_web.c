@@ -229,6 +229,8 @@ test_routes(void **state)
 	    {"GET", "/", "Cookie: postern_session=Broken\r\n", 503, "did not tell"},
 	    {"GET", "/api/v1/status", "", 401, "{\"error\":\"not signed in\"}"},
 	    {"GET", "/api/v1/status", "Cookie: postern_session=Session123\r\n", 200, STATUS},
+	    {"GET", "/api/v1/policy", "", 501, "{\"error\":\"not in this version\"}"},
+	    {"GET", "/apis", "", 404, "no such page"},
 	    {"GET", "/sign-in", "", 400, "not complete"},
 	    {"GET", "/sign-in?token=bad", "", 403, "used already"},
 	    {"GET", "/sign-in?token=a%0d%0ab", "", 400, "not complete"},

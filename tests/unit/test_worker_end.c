@@ -110,6 +110,32 @@ test_drain(void **state)
 	assert_false(is_readable(s->front));
 }
 
+/* What was not loaded is there now: who was at work is replaced, too, and is told of as one that has left. */
+static void
+test_refresh_blames_nobody(void **state)
+{
+	struct state *s = *state;
+	struct arrival a, died;
+
+	start(s, 1);
+	a = expect(s, FILTER_WORKER);
+	send_policy(a.fd, 1);
+	send_scan(a.fd, 1, "Subject: x\r\n\r\nhang", true);
+	zygote_refresh(s->zygote);
+	died = expect(s, FILTER_DIED);
+	assert_int_equal(died.id, a.id);
+	assert_int_equal(died.death.signal, 0);
+	assert_int_equal(died.death.exit_status, 0);
+	assert_int_equal(died.death.filter, -1);
+	assert_int_equal(died.death.scan, 0);
+	(void)close(a.fd);
+	a = expect(s, FILTER_WORKER);
+	send_policy(a.fd, 1);
+	send_scan(a.fd, 1, fine, true);
+	assert_result(s, a.fd, 1, 0);
+	(void)close(a.fd);
+}
+
 static void
 test_drain_of_nothing(void **state)
 {
@@ -236,6 +262,7 @@ main(void)
 	    TEST(test_suspicious_messages_end_a_worker),
 	    TEST(test_memory_limit),
 	    TEST(test_drain),
+	    TEST(test_refresh_blames_nobody),
 	    TEST(test_drain_of_nothing),
 	    TEST(test_folders_of_two_zygotes),
 	    TEST(test_trial),

@@ -234,6 +234,9 @@ site_begin(struct asks *asks, const struct site_request *request, struct site_re
 		return status(asks, request, reply, true, done, arg);
 	if (span_eq(request->path, SPAN("/api/v1/status")))
 		return status(asks, request, reply, false, done, arg);
-	site_refuse(reply, 404, "Not found", "There is no such page.");
+	if (span_starts(request->path, SPAN("/api/")))
+		set_text(reply, 501, json, SPAN("{\"error\":\"not in this version\"}\n"));
+	else
+		site_refuse(reply, 404, "Not found", "There is no such page.");
 	return NULL;
 }

@@ -1,0 +1,39 @@
+#include "relay/front/files.h"
+#include "relay/base/err.h"
+
+static size_t room = SIZE_MAX, taken;
+
+void
+files_set_limit(uint64_t n_files)
+{
+	room = n_files > FILES_OURS ? (size_t)(n_files - FILES_OURS) : 0;
+}
+
+size_t
+files_sessions_max(size_t wanted)
+{
+	size_t most = (room - room / FILES_MESSAGES_SHARE) / FILES_SESSION;
+
+	if (most > wanted)
+		most = wanted;
+	return most > 0 ? most : 1;
+}
+
+size_t
+files_left(void)
+{
+	return room > taken ? room - taken : 0;
+}
+
+void
+files_take(size_t n)
+{
+	taken += n;
+}
+
+void
+files_give(size_t n)
+{
+	must(n <= taken);
+	taken -= n;
+}

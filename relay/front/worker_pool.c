@@ -168,36 +168,23 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 	}
 }
 
-static bool
-is_in_turn(struct pool_worker *w, const struct message *m)
-{
-	if (w->is_busy && m->id == w->scan_id)
-		return true;
-	log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
-	kill_worker(w);
-	return false;
-}
-
 static void
 on_nonsense(struct pool_worker *w)
 {
 	struct scan *s = w->scan;
 
 	log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
-	    KV("id", s != NULL ? s->request.id : SPAN("")));
+	    KV("id", s->request.id));
 	w->scan = NULL;
 	kill_worker(w);
-	if (s != NULL)
-		scan_lost(w->pool, s, -1);
+	scan_lost(w->pool, s, -1);
 }
 
 static void
 on_rewrite(struct pool_worker *w, const struct message *m)
 {
-	if (!is_in_turn(w, m))
-		return;
 	w->rewrite.max = SCAN_REWRITE_MAX;
-	if (buf_add_span(&w->rewrite, m->payload) < 0)
+	if (w->scan != NULL && buf_add_span(&w->rewrite, m->payload) < 0)
 		on_nonsense(w);
 }
 
@@ -206,10 +193,7 @@ on_result(struct pool_worker *w, struct message *m)
 {
 	static struct scan_result result; /* large; used within this call only */
 	struct scan *s = w->scan;
-	struct buf rewrite;
 
-	if (!is_in_turn(w, m))
-		return;
 	if (s == NULL) {
 		buf_free(&w->rewrite);
 		w->is_busy = false;
@@ -219,15 +203,13 @@ on_result(struct pool_worker *w, struct message *m)
 		on_nonsense(w);
 		return;
 	}
-	rewrite = w->rewrite; /* the worker may be gone when the scan ends */
-	w->rewrite = BUF_INIT(SCAN_REWRITE_MAX);
-	result.rewrite = buf_span(&rewrite);
+	result.rewrite = buf_span(&w->rewrite);
 	/* While it is busy: it is not yet to be given the trial that this may begin. */
 	if (s->only == 0)
 		tell_breakers(w->pool, s, &result);
 	w->is_busy = false;
 	scan_end(s, &result, s->request.skip);
-	buf_free(&rewrite);
+	buf_free(&w->rewrite);
 }
 
 /*
@@ -265,8 +247,12 @@ on_worker_message(void *arg, struct message *m)
 {
 	struct pool_worker *w = arg;
 	struct worker_pool *p = w->pool;
+	bool is_answer = m->type == WORKER_RESULT || m->type == WORKER_REWRITE;
 
-	if (m->type == WORKER_RESULT)
+	if (is_answer && !(w->is_busy && m->id == w->scan_id)) {
+		log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
+		kill_worker(w);
+	} else if (m->type == WORKER_RESULT)
 		on_result(w, m);
 	else if (m->type == WORKER_REWRITE)
 		on_rewrite(w, m);

@@ -169,6 +169,16 @@ class Normalise(RelayCase):
             self.assertIn(fact, text)
         self.kept(id_)
 
+    def test_impossible(self):
+        """What cannot be normalised is refused, and says why, whatever weaker things are found besides."""
+        deep = evasion.structures()["forty levels"](("Content-Type: text/plain\n", "Hello.\n"))
+        reply = smtp.send(self.mx.port, mail.plain("impossible", headers="MIME-Version: 1.0\n" + deep.partition("\n")[0] + "\nContent-Type: text/html\n",
+                                                   body=deep.partition("\n\n")[2]))
+        self.assertEqual(reply.code, 550, reply)
+        self.assertIn("Message refused by antivirus: nested too deep, two types", reply.text)
+        why = "malformed, not normalised (not all of it was seen): nested too deep, two types"
+        wait_until(lambda: [e for e in self.command("trace", reply.id, "--json").lines if why in e.get("why", "")], f"the journal's word: {why}")
+
     def test_for_each_recipient(self):
         sent = mail.plain("for each", headers="MIME-Version: 1.0\nContent-Type: text/plain\nContent-Type: text/html\n", body="<b>Hello</b>\n")
         self.send(sent, ("bob@example.org", "x@tags.example", "y@strict.example"))

@@ -75,7 +75,7 @@ help:
 ## make fuzz        every fuzzer for FUZZ_SECONDS (60) each
 ## make soak        kill -9 of each process in turn under load, with ledgers, for SOAK_MINUTES (10)
 ## make bench       as root: beside Debian's Postfix in the same minutes; BENCH_ROUNDS=5 (docs/benchmarks.md)
-## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5
+## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5 BENCH_PARTS="rates memory"
 ## make bench-scan as root: virus scanning beside a bare loop over libclamav and Postfix with clamav-milter; SCAN_MESSAGES=6046
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
 ## make install     DESTDIR= PREFIX=

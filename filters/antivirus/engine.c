@@ -25,10 +25,23 @@ struct engine {
 
 /* What libclamav has said since engine_look began: its message callback knows no context. */
 static struct {
-	unsigned warnings, errors, inspections, bad_layers;
-	char first[96];        /* of the warnings and errors */
+	unsigned complaints, memory_errors, inspections, bad_layers;
+	char first[96];        /* of the complaints */
 	struct layers *layers; /* NULL: nobody wants them */
 } heard;
+
+/* File calls that fail are counted (interpose.h); of memory only libclamav's own words tell. */
+static bool
+is_about_memory(struct span line)
+{
+	static const char *const words[] = {"alloc", "memory", "mmap", NULL};
+
+	for (; line.n > 0; line = span_skip(line, 1))
+		for (const char *const *word = words; *word != NULL; word++)
+			if (span_starts_nocase(line, span_str(*word)))
+				return true;
+	return false;
+}
 
 static void
 on_message(enum cl_msg severity, const char *full, const char *text, void *context)
@@ -39,13 +52,10 @@ on_message(enum cl_msg severity, const char *full, const char *text, void *conte
 	(void)context;
 	if (severity < CL_MSG_WARN)
 		return;
-	if (heard.warnings + heard.errors == 0)
+	if (heard.complaints++ == 0)
 		(void)snprintf(
 		    heard.first, sizeof(heard.first), "%.*s", SPAN_ARG(line)); /* cut is fine */
-	if (severity < CL_MSG_ERROR)
-		heard.warnings++;
-	else
-		heard.errors++;
+	heard.memory_errors += severity >= CL_MSG_ERROR && is_about_memory(line);
 }
 
 static bool
@@ -302,11 +312,11 @@ kind_of(int rc, const char *virus, unsigned long failed_calls, struct span bytes
 		return LOOK_INFECTED;
 	if (rc == CL_ETIMEOUT || rc == CL_EMAXREC || rc == CL_EMAXSIZE || rc == CL_EMAXFILES)
 		return LOOK_UNSCANNABLE;
-	if (rc != CL_CLEAN || heard.errors > 0 || heard.bad_layers > 0 || failed_calls > 0 ||
+	if (rc != CL_CLEAN || heard.memory_errors > 0 || heard.bad_layers > 0 || failed_calls > 0 ||
 	    (heard.inspections == 0 && bytes.n >= SHORTEST_FILE))
 		return LOOK_FAILED;
-	/* All has worked, and what it warns of is in the message: "Partial message received …". */
-	return heard.warnings > 0 ? LOOK_UNSCANNABLE : LOOK_CLEAN;
+	/* All has worked, and what it complains of is in the message: "premature end of compressed stream". */
+	return heard.complaints > 0 ? LOOK_UNSCANNABLE : LOOK_CLEAN;
 }
 
 static void
@@ -319,7 +329,7 @@ why_fill(struct look *out, int rc, const char *virus, unsigned long failed_calls
 		    out->why, sizeof(out->why), "%s", virus != NULL ? virus : "limit exceeded");
 	else if (rc != CL_CLEAN)
 		(void)snprintf(out->why, sizeof(out->why), "%s", cl_strerror((cl_error_t)rc));
-	else if (heard.warnings + heard.errors > 0)
+	else if (heard.complaints > 0)
 		(void)snprintf(out->why, sizeof(out->why), "scanner: %s", heard.first);
 	else if (failed_calls > 0)
 		(void)snprintf(out->why, sizeof(out->why), "%lu file calls failed while scanning",

@@ -6,8 +6,8 @@
  * or above, no layer ended with a resource error, something was really inspected, and no file
  * call of libc has failed meanwhile (worker/interpose.h).
  *
- * Failed is kept for a scanner that does not work: what it only warns of, while all else worked, is
- * about the message, which is unscannable then.
+ * Failed is kept for a scanner that does not work.  What it complains of while its calls have worked and
+ * its memory was enough is about the message, which is unscannable then.
  */
 #ifndef ANTIVIRUS_ENGINE_H
 #define ANTIVIRUS_ENGINE_H

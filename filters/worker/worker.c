@@ -23,6 +23,7 @@ struct state {
 	struct span *rcpts;
 	struct buf packet, answer;
 	unsigned messages;
+	int64_t first_mono_ms; /* when the first of them came */
 	bool is_leaving;
 };
 
@@ -132,6 +133,13 @@ send_rewrite(struct state *s, uint64_t id, struct span rewrite)
 		answer(s, WORKER_REWRITE, id, span_take(rewrite, SCAN_REWRITE_PIECE));
 }
 
+static bool
+has_served(const struct state *s)
+{
+	return s->messages >= s->w->messages_max ||
+	       clock_mono_ms() - s->first_mono_ms >= s->w->age_max_ms;
+}
+
 static void
 scan_take(struct state *s, struct message *m)
 {
@@ -148,6 +156,8 @@ scan_take(struct state *s, struct message *m)
 	/* Without its policy the message's predicates would all read "unknown" and match nothing. */
 	if (snapshot == NULL)
 		leave(WORKER_BAD_PEER, "worker stops", "front asked with a policy it has not sent");
+	if (s->messages == 0)
+		s->first_mono_ms = clock_mono_ms();
 	s->doing = (struct worker_doing){.scan = m->id, .flow = request.flow, .filter = -1};
 	if (chain_scan(s->w->chain, &request, body, snapshot, on_filter, s, &run) < 0)
 		leave(WORKER_BAD_PEER, "worker stops", "front asked for an unknown flow");
@@ -158,8 +168,7 @@ scan_take(struct state *s, struct message *m)
 	scan_result_put(&s->answer, &result);
 	must(!s->answer.failed);
 	s->messages++;
-	if (chain_was_rough(run) || s->messages >= s->w->messages_max)
-		s->is_leaving = true;
+	s->is_leaving = chain_was_rough(run) || has_served(s);
 	/* Before the result: behind it front would have sent the next message already. */
 	if (s->is_leaving)
 		answer(s, WORKER_LEAVING, 0, (struct span){0});
@@ -199,6 +208,8 @@ worker_run(const struct worker *w)
 
 	if (own.messages_max == 0)
 		own.messages_max = WORKER_MESSAGES;
+	if (own.age_max_ms == 0)
+		own.age_max_ms = WORKER_AGE_MS;
 	s.doing = (struct worker_doing){.filter = -1};
 	page_write(own.page, &s.doing);
 	s.packet = BUF_INIT(CHANNEL_PAYLOAD_MAX);

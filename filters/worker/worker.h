@@ -9,9 +9,6 @@
 #include "filters/chain/chain.h"
 #include "filters/worker/page.h"
 
-enum {
-	WORKER_MESSAGES = 100, /* then a fresh one: what was taken over by one mail ends */
-};
 /* Writable memory beyond the zygote's: over what chain.h and the scanner's own limits add up to. */
 #define WORKER_MEMORY_MAX (2048ull * 1024 * 1024)
 
@@ -34,6 +31,7 @@ struct worker {
 	const char *tmpdir;
 	struct worker_page *page;
 	unsigned messages_max; /* WORKER_MESSAGES when 0 */
+	int64_t age_max_ms;    /* since its first message; WORKER_AGE_MS when 0 */
 	uint64_t memory_max;   /* bytes, with the zygote's; 0: no limit */
 	worker_sandbox *sandbox;
 };

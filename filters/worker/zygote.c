@@ -99,6 +99,7 @@ be_worker(struct slot *s, int fd, int parent, uint64_t memory_max)
 	    .tmpdir = path,
 	    .page = s->page,
 	    .messages_max = z->settings.messages_max,
+	    .age_max_ms = z->settings.age_max_ms,
 	    .memory_max = memory_max,
 	    .sandbox = z->settings.sandbox};
 

@@ -26,6 +26,7 @@ struct zygote_settings {
 	    first_folder; /* number of the first of them: another zygote may be at work there */
 	worker_sandbox *sandbox;
 	unsigned messages_max; /* of one worker; WORKER_MESSAGES when 0 */
+	int64_t age_max_ms;    /* of one worker, since its first message; WORKER_AGE_MS when 0 */
 	int memory_fd; /* of limits_memory_open, the caller's; below 0: no limit on memory */
 	/* Workers that cannot start, or (is_over) do again.  May be NULL. */
 	void (*problem)(void *arg, bool is_over, const char *what);

@@ -52,6 +52,12 @@ put_span(struct buf *b, struct span s)
 	(void)buf_add_span(b, s); /* sticky */
 }
 
+void
+put_ip(struct buf *b, const struct ip *ip)
+{
+	(void)buf_add(b, ip->bytes, sizeof(ip->bytes)); /* sticky */
+}
+
 struct wire
 wire_over(struct span bytes)
 {
@@ -122,6 +128,20 @@ get_span(struct wire *w, size_t max)
 	s = span_take(w->rest, n);
 	w->rest = span_skip(w->rest, n);
 	return s;
+}
+
+struct ip
+get_ip(struct wire *w)
+{
+	struct ip ip = {0};
+
+	if (w->failed || w->rest.n < sizeof(ip.bytes)) {
+		w->failed = true;
+		return ip;
+	}
+	memcpy(ip.bytes, w->rest.p, sizeof(ip.bytes));
+	w->rest = span_skip(w->rest, sizeof(ip.bytes));
+	return ip;
 }
 
 uint32_t

@@ -7,6 +7,7 @@
 #ifndef BASE_WIRE_H
 #define BASE_WIRE_H
 #include "relay/base/buf.h"
+#include "relay/base/ip.h"
 
 /* Writers append to a buf, whose own `failed` is the sticky error. */
 void put_u8(struct buf *b, uint8_t value);
@@ -15,6 +16,7 @@ void put_u32(struct buf *b, uint32_t value);
 void put_u64(struct buf *b, uint64_t value);
 void put_i64(struct buf *b, int64_t value);
 void put_span(struct buf *b, struct span s);
+void put_ip(struct buf *b, const struct ip *ip);
 
 struct wire {
 	struct span rest;
@@ -27,7 +29,8 @@ uint16_t get_u16(struct wire *w);
 uint32_t get_u32(struct wire *w);
 uint64_t get_u64(struct wire *w);
 int64_t get_i64(struct wire *w);
-bool get_bool(struct wire *w);                    /* other than 0 and 1 fails */
+bool get_bool(struct wire *w); /* other than 0 and 1 fails */
+struct ip get_ip(struct wire *w);
 struct span get_span(struct wire *w, size_t max); /* longer than max fails; points into the bytes */
 /* A count of things that follow; fails over max. */
 uint32_t get_count(struct wire *w, uint32_t max);

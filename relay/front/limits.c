@@ -56,10 +56,17 @@ is_limited(const struct conf_flow *flow)
 	return (flow->connect & CONNECT_RATE) != 0;
 }
 
+/* Whether connections are counted: what nobody limits needs no room. */
+static bool
+is_counted(const struct conf_flow *flow)
+{
+	return is_limited(flow) && flow->rate.connections > 0;
+}
+
 static bool
 is_full(struct limits *l, const struct conf_flow *flow, const struct ip *client)
 {
-	return is_limited(flow) && flow->rate.connections > 0 &&
+	return is_counted(flow) &&
 	       clients_is_full(counts_of(l, flow)->clients, client, flow->rate.connections);
 }
 
@@ -68,14 +75,16 @@ limits_enter(struct limits *l, const struct conf_flow *flow, const struct ip *cl
 {
 	if (is_full(l, flow, client))
 		return false;
-	clients_enter(counts_of(l, flow)->clients, client);
+	if (is_counted(flow))
+		clients_enter(counts_of(l, flow)->clients, client);
 	return true;
 }
 
 void
 limits_leave(struct limits *l, const struct conf_flow *flow, const struct ip *client)
 {
-	clients_leave(counts_of(l, flow)->clients, client);
+	if (is_counted(flow))
+		clients_leave(counts_of(l, flow)->clients, client);
 }
 
 enum rate_fact

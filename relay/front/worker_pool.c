@@ -24,6 +24,7 @@ struct pool_worker {
 	struct scan *scan; /* NULL: idle, or its asker has gone (then is_busy) */
 	uint64_t scan_id;
 	bool is_busy, is_leaving, is_ready;
+	unsigned n_results;
 	bool is_retired; /* it is to end as soon as it has nothing in hand */
 	struct timer *pickup;
 	uint64_t known[WORKER_POLICIES]; /* versions it has, as it keeps them itself */
@@ -168,6 +169,17 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 	}
 }
 
+/* Each leaves by itself after so many: one that does not is another's by now. */
+static void
+count_result(struct pool_worker *w)
+{
+	if (++w->n_results < WORKER_MESSAGES || w->is_leaving)
+		return;
+	log_event(LOG_ERROR, "worker stays too long", KV_INT("worker", w->number));
+	w->is_leaving = true;
+	kill_worker(w);
+}
+
 static void
 on_nonsense(struct pool_worker *w)
 {
@@ -197,6 +209,7 @@ on_result(struct pool_worker *w, struct message *m)
 	if (s == NULL) {
 		buf_free(&w->rewrite);
 		w->is_busy = false;
+		count_result(w);
 		return;
 	}
 	if (scan_result_get(m->payload, s->flow, &result) < 0) {
@@ -208,6 +221,7 @@ on_result(struct pool_worker *w, struct message *m)
 	if (s->only == 0)
 		tell_breakers(w->pool, s, &result);
 	w->is_busy = false;
+	count_result(w);
 	scan_end(s, &result, s->request.skip);
 	buf_free(&w->rewrite);
 }

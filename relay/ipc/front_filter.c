@@ -1,26 +1,6 @@
 #include "relay/ipc/front_filter.h"
 #include "relay/ipc/channel.h"
 
-static void
-put_ip(struct buf *to, const struct ip *ip)
-{
-	(void)buf_add(to, ip->bytes, sizeof(ip->bytes)); /* sticky */
-}
-
-static struct ip
-get_ip(struct wire *w)
-{
-	struct ip ip = {0};
-
-	if (w->failed || w->rest.n < sizeof(ip.bytes)) {
-		w->failed = true;
-		return ip;
-	}
-	memcpy(ip.bytes, w->rest.p, sizeof(ip.bytes));
-	w->rest = span_skip(w->rest, sizeof(ip.bytes));
-	return ip;
-}
-
 /* Texts that may end in a log line, a reply or a header: no control character can be in them. */
 static struct span
 get_line(struct wire *w, size_t max)

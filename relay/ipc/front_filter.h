@@ -31,6 +31,8 @@ enum worker_type {
 
 /* A worker keeps the policies it has received last; front sends one again when it needs to. */
 enum { WORKER_POLICIES = 4 };
+/* So many messages, or so long after its first, and a worker leaves: what was taken over by one mail ends. */
+enum { WORKER_MESSAGES = 1000, WORKER_AGE_MS = 60000 };
 
 struct worker_death {
 	int32_t signal, exit_status; /* signal 0: it exited */

@@ -7,26 +7,6 @@ enum {
 	HELD_CONF_MAX = 256 /* flow and gateway */
 };
 
-static void
-put_ip(struct buf *to, const struct ip *ip)
-{
-	(void)buf_add(to, ip->bytes, sizeof(ip->bytes)); /* sticky */
-}
-
-static struct ip
-get_ip(struct wire *w)
-{
-	struct ip ip = {{0}};
-
-	if (w->failed || w->rest.n < sizeof(ip.bytes)) {
-		w->failed = true;
-		return ip;
-	}
-	memcpy(ip.bytes, w->rest.p, sizeof(ip.bytes));
-	w->rest = span_skip(w->rest, sizeof(ip.bytes));
-	return ip;
-}
-
 void
 held_facts_put(struct buf *to, const struct held_facts *f)
 {

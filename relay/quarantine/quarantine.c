@@ -532,6 +532,7 @@ quarantine_open(const struct quarantine_options *options, struct loop *loop,
 	q->shelf.io = options->io != NULL ? options->io : &spool_io_system;
 	q->shelf.dir = q->options.dir = mem_dup(span_str(options->dir));
 	q->shelf.min_free = options->min_free;
+	q->shelf.share_min = options->share_min;
 	q->by_id = map_new();
 	list_init(&q->puts);
 	q->group = (struct group){.task = {.run = group_run, .done = group_done}, .q = q};

@@ -45,6 +45,7 @@ struct quarantine_options {
 	const char *dir; /* made if its parent is there */
 	int64_t keep_ms;
 	uint64_t max, min_free;    /* bytes */
+	size_t share_min;          /* as of struct shelf; 0: the usual */
 	const struct spool_io *io; /* NULL: the system's; tests inject faults */
 };
 

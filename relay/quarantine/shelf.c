@@ -189,7 +189,13 @@ shelf_add(const struct shelf *s, struct draft *d, const void *bytes, size_t n)
 	return 0;
 }
 
-/* One by itself is not worth what all the others on its file system have written. */
+/* A few are not worth what all the others on their file system have written. */
+static bool
+shares_syncs(const struct shelf *s, size_t n)
+{
+	return n > 1 && n >= (s->share_min > 0 ? s->share_min : SHELF_SHARE_MIN);
+}
+
 static int
 sync_bytes(const struct shelf *s, struct draft *const *drafts, size_t n)
 {
@@ -244,12 +250,11 @@ shelf_fill(const struct shelf *s, struct draft *d)
 	return failed < 0 ? io_code(failed) : 0;
 }
 
-void
-shelf_settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *results)
+static void
+settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *results)
 {
 	int failed, of_names;
 
-	must(n > 0 && n <= SHELF_GROUP_MAX);
 	failed = sync_bytes(s, drafts, n);
 	for (size_t i = 0; i < n; i++)
 		results[i] = failed == 0 ? take_name(s, drafts[i]) : failed;
@@ -266,6 +271,16 @@ shelf_settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *
 		close_fd(s, &drafts[i]->fd);
 		buf_free(&drafts[i]->head);
 	}
+}
+
+void
+shelf_settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *results)
+{
+	size_t step = shares_syncs(s, n) ? n : 1;
+
+	must(n > 0 && n <= SHELF_GROUP_MAX);
+	for (size_t i = 0; i < n; i += step)
+		settle(s, drafts + i, step, results + i);
 }
 
 int

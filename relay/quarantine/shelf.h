@@ -19,6 +19,7 @@ enum {
 	SHELF_PATH_MAX = 4096,
 	SHELF_NAME_SIZE = LETTER_ID_MAX + 8, /* "ID.eml" */
 	SHELF_CHUNK = 256 * 1024,
+	SHELF_SHARE_MIN = 8, /* so many drafts share their syncs; fewer have their own */
 	SHELF_GROUP_MAX = 64 /* drafts that share their syncs; each has a descriptor */
 };
 
@@ -26,6 +27,7 @@ struct shelf {
 	const struct spool_io *io;
 	const char *dir;
 	uint64_t min_free; /* bytes that must stay free on the file system */
+	size_t share_min;  /* 0: SHELF_SHARE_MIN; fewer for tests */
 	int root;          /* the folder, locked against a second one; -1: not open */
 	int (*open_folder)(const struct shelf *s, const char *path);
 };
@@ -53,8 +55,8 @@ void draft_free(struct draft *d);
 int shelf_begin(const struct shelf *s, struct draft *d);
 int shelf_add(const struct shelf *s, struct draft *d, const void *bytes, size_t n);
 int shelf_finish(const struct shelf *s, struct draft *d); /* durable when 0; the draft is over */
-/* As shelf_finish, in two: it is whole, then up to SHELF_GROUP_MAX of such are durable, with two syncs for
- * all.  results: of each one what shelf_finish would have returned. */
+/* As shelf_finish, in two: it is whole, then up to SHELF_GROUP_MAX of such are durable, with two syncs of the
+ * file system if they are many.  results: of each one what shelf_finish would have returned. */
 int shelf_fill(const struct shelf *s, struct draft *d);
 void shelf_settle(const struct shelf *s, struct draft *const *drafts, size_t n, int *results);
 void shelf_abandon(const struct shelf *s, struct draft *d);

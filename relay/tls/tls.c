@@ -19,7 +19,7 @@ struct tls {
 	void *go_on_arg;
 	struct list node; /* of jobs.waiting, while is_queued */
 	bool is_paused, is_queued;
-	char why[TLS_TEXT_MAX];
+	const char *why; /* a text that lives as long as the process; NULL: nothing went wrong */
 };
 
 /* OpenSSL's jobs (async(7)): handshakes that stand still until their signature comes. */
@@ -307,30 +307,25 @@ tls_free(struct tls **t)
 
 /* --- what a call came to ------------------------------------------------------------------------ */
 
-static void
-explain(struct tls *t, const char *text)
-{
-	(void)snprintf(t->why, sizeof(t->why), "%s", text); /* cut */
-}
-
 static enum tls_wait
 fail(struct tls *t, int error, int system_error)
 {
+	static const char closed[] = "connection closed by the other side";
 	unsigned long code = ERR_peek_error();
 	long verdict = SSL_get_verify_result(t->ssl);
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 
 	if (code != 0 && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED &&
 	    verdict != X509_V_OK)
-		explain(t, X509_verify_cert_error_string(verdict));
+		t->why = X509_verify_cert_error_string(verdict);
 	else if (code != 0 && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		explain(t, "connection closed by the other side");
+		t->why = closed;
 	else if (reason != NULL)
-		explain(t, reason);
+		t->why = reason;
 	else if (error == SSL_ERROR_SYSCALL && system_error != 0)
-		explain(t, strerror(system_error));
+		t->why = strerrordesc_np(system_error);
 	else
-		explain(t, "connection closed by the other side");
+		t->why = closed;
 	ERR_clear_error();
 	return TLS_FAILED;
 }
@@ -453,5 +448,5 @@ tls_is_resumed(const struct tls *t)
 const char *
 tls_why(const struct tls *t)
 {
-	return t->why;
+	return t->why != NULL ? t->why : "";
 }

@@ -15,8 +15,6 @@ struct ssl_ctx_st;
 struct ssl_session_st;
 struct tls;
 
-enum { TLS_TEXT_MAX = 128 };
-
 enum tls_wait {
 	TLS_DONE,
 	TLS_WANT_READ,  /* call again when the socket is readable */

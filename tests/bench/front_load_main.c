@@ -2,7 +2,7 @@
  * front_load - clients that come and go, for what front costs without a message.
  *
  *     front_load --to 127.0.0.1:PORT --how sessions|refused|handshakes [--sessions N] [--count N]
- *     front_load --to 127.0.0.1:PORT --how idle|idle-tls --sessions N [--first N] [--at-once N]
+ *     front_load --to 127.0.0.1:PORT --how idle|idle-tls --sessions N [--first N]
  *
  * sessions: banner, EHLO, QUIT, 221.  refused: a banner that is 421, 521 or 554.  handshakes: STARTTLS
  * and a full handshake, after which the client is gone.  So many at once as --sessions says, --count in
@@ -13,8 +13,7 @@
  * idle: opens its sessions, says EHLO in each, prints "ready N" when N were greeted, and holds them.
  * idle-tls: says STARTTLS too, and EHLO again inside.  With --first it opens so many and prints that,
  * and goes on to all of them when its standard input says a line.  Each further line is answered with
- * "held N" where all are still open; with the end of the input it ends.  --at-once: that many are opened
- * at the same time.
+ * "held N" where all are still open; with the end of the input it ends.
  */
 #include "relay/base/err.h"
 #include "relay/base/ip.h"
@@ -38,7 +37,9 @@ enum {
 	COUNT_MAX = 10000000,
 	OTHERS_MAX = 1000,
 	ROOM = 4096,
-	AT_ONCE = 80,       /* Postfix listens with a backlog of 100 */
+	/* That idle sessions open at once.  Postfix listens with a backlog of 100: past it the kernel
+	 * lets clients wait for ever who believe that they are connected. */
+	AT_ONCE = 80,
 	TAKEN = 0x7f010000, /* the networks 127.1 and 127.2: clients that are taken, and refused */
 	REFUSED = 0x7f020000
 };
@@ -56,8 +57,7 @@ struct visit {
 static struct loop *loop;
 static struct sockaddr_in server;
 static enum how how;
-static uint64_t n_sessions = 20, n_at_once = AT_ONCE, n_first, n_goal, n_count = 1000, n_begun,
-		n_done, n_others, n_open;
+static uint64_t n_sessions = 20, n_first, n_goal, n_count = 1000, n_begun, n_done, n_others, n_open;
 static SSL_CTX *ctx;
 static struct visit *visits;
 
@@ -295,8 +295,8 @@ parse_options(int argc, char **argv)
 {
 	static const struct option longs[] = {{"to", required_argument, NULL, 't'},
 	    {"sessions", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'c'},
-	    {"how", required_argument, NULL, 'h'}, {"at-once", required_argument, NULL, 'a'},
-	    {"first", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
+	    {"how", required_argument, NULL, 'h'}, {"first", required_argument, NULL, 'f'},
+	    {NULL, 0, NULL, 0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 't')
@@ -307,8 +307,6 @@ parse_options(int argc, char **argv)
 			set_number(&n_count, COUNT_MAX, optarg);
 		else if (c == 'f')
 			set_number(&n_first, SESSIONS_MAX, optarg);
-		else if (c == 'a')
-			set_number(&n_at_once, SESSIONS_MAX, optarg);
 		else if (c == 'h')
 			set_how(optarg);
 		else
@@ -337,7 +335,7 @@ open_idle(uint64_t goal)
 	uint64_t left = goal - n_begun;
 
 	n_goal = goal;
-	for (uint64_t i = left < n_at_once ? left : n_at_once; i > 0; i--)
+	for (uint64_t i = left < AT_ONCE ? left : AT_ONCE; i > 0; i--)
 		begin(&visits[n_begun]);
 	loop_run(loop);
 	printf("ready %" PRIu64 "\n", n_done);

@@ -4,17 +4,15 @@ All know the clients by address alone: 127.1.0.0/16 is taken, 127.2.0.0/16 refus
 """
 
 import os
-import pwd
-import socket
 import subprocess
 
 import certs
 import signatures
 import tree
 from cpu_time import CpuTime
+from measured import MAIN_CF_HEAD, MeasuredPostfix, MeasuredRelay
 from ports import free_port
 from relay import Relay, Settings
-from waiting import wait_until
 
 REFUSED = "127.2.0.0/16"
 SMTPD_MAX = 1100
@@ -45,7 +43,7 @@ class Server:
         return tree_of(self.pid)
 
 
-class Postern(Server):
+class Postern(MeasuredRelay, Server):
     name = "Postern"
 
     def __init__(self, folder, certificate, fronts=1):
@@ -59,34 +57,12 @@ class Postern(Server):
         self.ports = dict.fromkeys(("sessions", "refused", "handshakes"), self.relay.port)
 
     def start(self):
-        with self.cpu.entered():
-            self.relay.start()
-        self.cpu.pid = self.pid = self.relay.process.pid
+        super().start()
         self.relay.policy(f"reject client {REFUSED}\n")
 
-    def stop(self):
-        self.relay.stop()
-        self.cpu.close()
 
-
-MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-meta_directory = /etc/postfix
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-myhostname = mx.test.example
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+MAIN_CF = MAIN_CF_HEAD + """\
 mydestination = example.org
-mynetworks = 127.0.0.1/32
-alias_maps =
-alias_database =
 smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 smtpd_client_restrictions = check_client_access cidr:{folder}/conf/access
@@ -123,53 +99,20 @@ postlog   unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix(Server):
+class Postfix(MeasuredPostfix, Server):
     """One instance; smtpd alone on one port, postscreen before it on another, and on a third a postscreen
     that keeps its clients for its tests behind the banner."""
 
     name = "Postfix"
 
     def __init__(self, folder, certificate):
-        self.folder = os.path.join(folder, "postfix")
-        self.cpu = CpuTime("front-postfix")
-        self.pid = None
-        for part in ("conf", "queue", "data"):
-            os.makedirs(os.path.join(self.folder, part))
-        owner = pwd.getpwnam("postfix")
-        os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
-        self.smtpd, self.screen, self.held = free_port(), free_port(), free_port()
-        words = {"folder": self.folder, "pem": certificate.pem, "key": certificate.key, "smtpd": self.smtpd,
+        place = os.path.join(folder, "postfix")
+        self.smtpd, self.screen, self.held = listens = free_port(), free_port(), free_port()
+        words = {"folder": place, "pem": certificate.pem, "key": certificate.key, "smtpd": self.smtpd,
                  "screen": self.screen, "held": self.held, "smtpd_max": SMTPD_MAX, "many": MANY}
-        for name, text in (("main.cf", MAIN_CF.format(**words)), ("master.cf", MASTER_CF.format(**words)),
-                           ("access", f"{REFUSED} REJECT\n"), ("screen", f"{REFUSED} reject\n127.0.0.0/8 permit\n")):
-            with open(os.path.join(self.folder, "conf", name), "w", encoding="ascii") as f:
-                f.write(text)
-
-    def _say(self, word):
-        with open(os.path.join(self.folder, "said"), "ab") as said:
-            subprocess.run(["/usr/sbin/postfix", "-c", os.path.join(self.folder, "conf"), word], check=True,
-                           stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
-
-    def start(self):
-        with self.cpu.entered():
-            self._say("start")
-        with open(os.path.join(self.folder, "queue", "pid", "master.pid"), encoding="ascii") as f:
-            self.cpu.pid = self.pid = int(f.read())
-        wait_until(self._is_there, "Postfix to listen")
-
-    def _is_there(self):
-        for port in (self.smtpd, self.screen, self.held):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                return False
-        return True
-
-    def stop(self):
-        if self.pid is not None:
-            self._say("stop")
-            self.pid = None
-        self.cpu.close()
+        super().__init__(place, CpuTime("front-postfix"), {
+            "main.cf": MAIN_CF.format(**words), "master.cf": MASTER_CF.format(**words),
+            "access": f"{REFUSED} REJECT\n", "screen": f"{REFUSED} reject\n127.0.0.0/8 permit\n"}, listens)
 
 
 class Part:

@@ -35,7 +35,7 @@ AIM = 0.9
 
 def send(server, corpus, n):
     words = [os.path.join(tree.BUILD, "tests", "smtp_load"), "--to", f"127.0.0.1:{server.port}", "--rcpt", "user@example.org",
-             "--sessions", str(SESSIONS), "--messages", str(n), "--reuse", "--corpus", corpus]
+             "--sessions", str(SESSIONS), "--messages", str(n), "--reuse", "--pipeline", "--corpus", corpus]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if done.returncode != 0:
         raise AssertionError(f"smtp_load at {server.title}: {done.stderr}")

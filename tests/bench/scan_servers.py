@@ -8,9 +8,10 @@ import sys
 
 import tree
 from cpu_time import CpuTime
+from measured import MeasuredRelay, is_listening
 from ports import free_port
 from relay import Relay, Settings, children_of
-from servers import Postfix, is_listening
+from servers import Postfix
 from waiting import wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers"))
@@ -54,7 +55,7 @@ class QuickLoop(Loop):
     name, title, program = "quick", "the loop with the relay's sscanf", "scan_loop_quick"
 
 
-class Scanner:
+class Scanner(MeasuredRelay):
     """The relay with one filter."""
 
     name, title = "postern", "Postern, antivirus"
@@ -70,18 +71,9 @@ class Scanner:
         for path in (self.folder, self.relay.conf):
             os.chown(path, tree.PLAIN_USER, tree.PLAIN_USER)
 
-    def start(self):
-        with self.cpu.entered():
-            self.relay.start()
-        self.cpu.pid = self.relay.process.pid
-
     def filters(self):
         """{pid of a filter role: [pids of its workers]}: two while one follows the other."""
         return {pid: children_of(pid) for pid in self.relay.roles().get("filter", [])}
-
-    def stop(self):
-        self.relay.stop()
-        self.cpu.close()
 
 
 # The limits and alerts of our filter's defaults, where clamd has a word for them; the rest as Debian ships it.

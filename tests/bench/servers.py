@@ -1,27 +1,17 @@
 """What is measured: Postern in two configurations, Postfix as Debian ships it, and no relay at all."""
 
 import os
-import pwd
 import re
 import shutil
-import socket
 import subprocess
 
 import signatures
 import tree
 from cases import BACKLOG, DURABLE, SLOW, THROUGH
 from cpu_time import CpuTime
+from measured import MAIN_CF_HEAD, MeasuredPostfix, MeasuredRelay
 from ports import free_port
 from relay import Relay, Settings, environment
-from waiting import wait_until
-
-
-def is_listening(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 SYNC_CALL = re.compile(rb"^\d+ +(?:fsync|fdatasync|syncfs|sync_file_range|msync|sync)\(", re.M)
@@ -81,7 +71,7 @@ def other_domains(sinks):
     return text
 
 
-class Postern:
+class Postern(MeasuredRelay):
     share = 1
 
     def __init__(self, folder, sinks, name, title, filters=(), is_traced=False):
@@ -100,34 +90,9 @@ class Postern:
         for path in (place, self.relay.conf):
             os.chown(path, tree.PLAIN_USER, tree.PLAIN_USER)
 
-    def start(self):
-        with self.cpu.entered():
-            self.relay.start()
-        self.cpu.pid = self.relay.process.pid
 
-    def stop(self):
-        self.relay.stop()
-        self.cpu.close()
-
-
-MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-meta_directory = /etc/postfix
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-myhostname = mx.test.example
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+MAIN_CF = MAIN_CF_HEAD + """\
 mydestination =
-mynetworks = 127.0.0.1/32
-alias_maps =
-alias_database =
 local_recipient_maps =
 relay_domains = {domains}
 relay_recipient_maps =
@@ -160,56 +125,21 @@ postlog   unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix:
+class Postfix(MeasuredPostfix):
     share = 5
 
     def __init__(self, folder, sinks, name="postfix", title="Postfix", is_traced=False):
         self.name, self.title = name, title
         self.port = free_port()
-        self.folder = os.path.join(folder, name)
-        self.conf = os.path.join(self.folder, "conf")
-        self.cpu = CpuTime(self.name)
-        self.is_started = False
-        for part in ("conf", "queue", "data"):
-            os.makedirs(os.path.join(self.folder, part))
-        self.syncs = SyncTrace(os.path.join(self.folder, "trace")) if is_traced else None
-        owner = pwd.getpwnam("postfix")
-        os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
-        words = {"folder": self.folder, "port": self.port, "domains": " ".join(sinks), "transports": ", ".join(
+        place = os.path.join(folder, name)
+        words = {"folder": place, "port": self.port, "domains": " ".join(sinks), "transports": ", ".join(
             f"{{ {domain} = relay:[127.0.0.1]:{sink.port} }}" for domain, sink in sinks.items())}
-        for part, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
-            with open(os.path.join(self.conf, part), "w", encoding="ascii") as f:
-                f.write(text.format(**words))
-
-    def _postfix(self, word, before=()):
-        with open(os.path.join(self.folder, "said"), "ab") as said:  # no pipe: what it starts keeps it open
-            done = subprocess.run([*before, "/usr/sbin/postfix", "-c", self.conf, word], check=False,
-                                  stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
-        if done.returncode != 0:
-            raise AssertionError(f"postfix {word}: {self.log()}")
-
-    def log(self):
-        text = ""
-        for name in ("said", "log"):
-            path = os.path.join(self.folder, name)
-            if os.path.exists(path):
-                with open(path, encoding="utf-8", errors="replace") as f:
-                    text += f.read()[-2000:]
-        return text
+        super().__init__(place, CpuTime(name), {"main.cf": MAIN_CF.format(**words),
+                                                "master.cf": MASTER_CF.format(**words)}, (self.port,))
+        self.syncs = SyncTrace(os.path.join(self.folder, "trace")) if is_traced else None
 
     def start(self):
-        with self.cpu.entered():
-            self._postfix("start", self.syncs.words if self.syncs else ())
-        self.is_started = True
-        wait_until(lambda: is_listening(self.port), lambda: f"Postfix: {self.log()}")
-        with open(os.path.join(self.folder, "queue", "pid", "master.pid"), encoding="ascii") as f:
-            self.cpu.pid = int(f.read())
-
-    def stop(self):
-        if self.is_started:
-            self._postfix("stop")
-            self.is_started = False
-        self.cpu.close()
+        super().start(self.syncs.words if self.syncs else ())
 
 
 def fresh_folder(name="bench"):

@@ -30,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(tree.BUILD, "demo")
 PORT = int(os.environ.get("DEMO_PORT") or 2525)
 CONSOLE = int(os.environ.get("DEMO_CONSOLE") or 8025)
-DELIVERY_S = 60  # a copy that is not there by then is not there
+DELIVERY_S = 120  # a copy that is not there by then is not there
 
 
 class Stop(Exception):

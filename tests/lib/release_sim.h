@@ -9,6 +9,7 @@
  */
 #ifndef TESTS_RELEASE_SIM_H
 #define TESTS_RELEASE_SIM_H
+#include "tests/lib/campaign.h"
 #include "tests/lib/release_world.h"
 
 /* --- work --------------------------------------------------------------------------------------- */
@@ -525,14 +526,8 @@ rsim_run(struct rsim *sim, int steps)
 		rsim_shoot(sim);
 }
 
-struct rsim_result {
-	uint64_t n_points, n_released;
-	uint64_t seed, nth; /* the last ones taken */
-	char wrong[800];    /* "": nothing */
-};
-
 static void
-rsim_finish(struct rsim *sim, struct rsim_result *to)
+rsim_finish(struct rsim *sim, struct sim_result *to)
 {
 	to->n_points += sim->n_points;
 	to->n_released += sim->n_released;
@@ -546,7 +541,7 @@ rsim_finish(struct rsim *sim, struct rsim_result *to)
 
 /* So many points with one seed after the other, the half of them with calls that fail. */
 static void
-rsim_any_call(struct rsim_result *to, uint64_t points)
+rsim_any_call(struct sim_result *to, uint64_t points)
 {
 	points += to->n_points;
 	while (to->n_points < points && to->wrong[0] == '\0') {
@@ -560,29 +555,24 @@ rsim_any_call(struct rsim_result *to, uint64_t points)
 
 /* So many points with the same work over and over, the n-th call of one of the disks failing. */
 static void
-rsim_nth_call(struct rsim_result *to, uint64_t points)
+rsim_nth_call(struct sim_result *to, uint64_t points)
 {
-	static const struct {
-		int fails, with;
-	} sets[] = {{1, EIO}, {2, EIO}, {12, ENOSPC}, {1 << 30, EIO}};
-	enum { SETS = sizeof(sets) / sizeof(sets[0]) };
-
 	points += to->n_points;
 	for (uint64_t i = to->nth++; to->n_points < points && to->wrong[0] == '\0'; i = to->nth++) {
 		struct rsim *sim = rsim_new(RSIM_NTH_SEED + i % 3, UINT64_MAX);
-		uint64_t nth = 1 + i / (2 * SETS) * 97 % RSIM_NTH_CALLS;
-		int set = (int)(i / 2 % SETS);
+		uint64_t nth = 1 + i / (2 * SIM_FAILURES) * 97 % RSIM_NTH_CALLS;
+		int set = (int)(i / 2 % SIM_FAILURES);
 
 		sim->is_quiet = true;
 		rsim_settle(sim); /* the start's count of letters is not what is to fail */
 		if (i % 2 == 0) {
 			sim->w->spool_fs->fail_at = sim->w->spool_fs->calls + nth;
-			sim->w->spool_fs->fails = sets[set].fails;
-			sim->w->spool_fs->fail_with = sets[set].with;
+			sim->w->spool_fs->fails = sim_failures[set].fails;
+			sim->w->spool_fs->fail_with = sim_failures[set].with;
 		} else {
 			sim->w->shelf_fs->fail_at = sim->w->shelf_fs->calls + nth;
-			sim->w->shelf_fs->fails = (uint64_t)sets[set].fails;
-			sim->w->shelf_fs->fail_with = sets[set].with;
+			sim->w->shelf_fs->fails = (uint64_t)sim_failures[set].fails;
+			sim->w->shelf_fs->fail_with = sim_failures[set].with;
 		}
 		rsim_run(sim, RSIM_NTH_STEPS);
 		rsim_finish(sim, to);
@@ -590,12 +580,9 @@ rsim_nth_call(struct rsim_result *to, uint64_t points)
 }
 
 static inline void
-rsim_both(struct rsim_result *to, uint64_t points)
+rsim_both(struct sim_result *to, uint64_t points)
 {
-	while (to->n_points < points && to->wrong[0] == '\0') {
-		rsim_any_call(to, RSIM_ROUND);
-		rsim_nth_call(to, RSIM_ROUND);
-	}
+	campaign_both(to, points, RSIM_ROUND, rsim_any_call, rsim_nth_call);
 }
 
 #endif

@@ -314,8 +314,11 @@ world_open(struct rsim *sim, struct memfs *spool_fs, struct shelf_fs *shelf_fs, 
 	struct world *w = mem_alloc(sizeof(*w));
 	struct spool_options spool = {
 	    .dir = "x", .segment_bytes = RSIM_SEGMENT, .io = &spool_fs->io};
-	struct quarantine_options letters = {
-	    .dir = "q", .keep_ms = RSIM_KEEP_MS, .max = 1 << 30, .io = &shelf_fs->io};
+	struct quarantine_options letters = {.share_min = 2,
+	    .dir = "q",
+	    .keep_ms = RSIM_KEEP_MS,
+	    .max = 1 << 30,
+	    .io = &shelf_fs->io};
 	struct err err = {0};
 
 	w->sim = sim;

@@ -11,6 +11,7 @@
 #include "relay/base/clock.h"
 #include "relay/spool/fsck.h"
 #include "relay/spool/store.h"
+#include "tests/lib/campaign.h"
 #include "tests/lib/sim_commit.h"
 #include "tests/lib/spool_ledger.h"
 
@@ -612,12 +613,6 @@ sim_free(struct sim **sim)
 
 /* --- campaigns ---------------------------------------------------------------------------------- */
 
-struct sim_result {
-	uint64_t n_points;
-	uint64_t seed, nth; /* the last ones taken */
-	char wrong[800];    /* "": nothing */
-};
-
 static void
 sim_finish(struct sim *sim, struct sim_result *to)
 {
@@ -648,33 +643,24 @@ sim_any_call(struct sim_result *to, uint64_t points)
 static void
 sim_nth_call(struct sim_result *to, uint64_t points)
 {
-	static const struct {
-		int fails, with;
-	} sets[] = {{1, EIO}, {2, EIO}, {12, ENOSPC}, {1 << 30, EIO}};
-	enum { SETS = sizeof(sets) / sizeof(sets[0]) };
-
 	points += to->n_points;
 	for (uint64_t i = to->nth++; to->n_points < points && to->wrong[0] == '\0'; i = to->nth++) {
 		enum sim_mood mood = (enum sim_mood)(i % SIM_MOODS);
 		struct sim *sim = sim_new(SIM_NTH_SEED + mood, mood, UINT64_MAX);
 
 		sim->is_quiet = true;
-		sim->fs->fail_at = 1 + i / (SETS * SIM_MOODS) * 97 % SIM_NTH_CALLS;
-		sim->fs->fails = sets[i / SIM_MOODS % SETS].fails;
-		sim->fs->fail_with = sets[i / SIM_MOODS % SETS].with;
+		sim->fs->fail_at = 1 + i / (SIM_FAILURES * SIM_MOODS) * 97 % SIM_NTH_CALLS;
+		sim->fs->fails = sim_failures[i / SIM_MOODS % SIM_FAILURES].fails;
+		sim->fs->fail_with = sim_failures[i / SIM_MOODS % SIM_FAILURES].with;
 		sim_run(sim, SIM_NTH_STEPS);
 		sim_finish(sim, to);
 	}
 }
 
-/* Of both in turn. */
 static inline void
 sim_both(struct sim_result *to, uint64_t points)
 {
-	while (to->n_points < points && to->wrong[0] == '\0') {
-		sim_any_call(to, SIM_ROUND);
-		sim_nth_call(to, SIM_ROUND);
-	}
+	campaign_both(to, points, SIM_ROUND, sim_any_call, sim_nth_call);
 }
 
 #endif

@@ -70,6 +70,8 @@ class Demo(FolderCase):
             demo = subprocess.Popen([tree.PYTHON, os.path.join(tree.ROOT, "tests", "demo", "demo.py")], cwd=tree.ROOT,
                                     env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
             self.addCleanup(demo.stdout.close)
+            self.addCleanup(demo.wait)
+            self.addCleanup(demo.send_signal, signal.SIGINT)  # nothing to one that has ended
             said = ""
             for line in demo.stdout:
                 said += line

@@ -21,6 +21,7 @@ CLIENTS = 40
 PAUSE_S = 0.01
 FILES = 400  # of a relay that soon has no room for more
 HANDSHAKES = 64  # at once, of such a relay
+LARGE = ("x" * 70 + "\n") * 1500  # a body that front keeps in a file
 TLS_BYTES = 15 * 1024
 
 
@@ -279,12 +280,15 @@ class Fronts(FolderCase):
             c.close()
         self.assertEqual(self.status(relay)["front"]["turned_away"], 100)
         self.assertEqual(self.status(relay)["front"]["sessions"], room)
+        told = inside[0].transaction("a@sender.example", ["b@example.org"], mail.plain("a large one", LARGE))
+        self.assertEqual(told["end"].code, 250)  # descriptors are kept for messages in files
         inside.pop().close()
         wait_until(lambda: self.status(relay)["front"]["sessions"] < room, "a place")
         late = smtp.Client(relay.port)
         late.greet()
         told = late.transaction("a@sender.example", ["b@example.org"], mail.plain("there is room"))
         self.assertEqual(told["end"].code, 250)
+        gateway.wait_subject("a large one")
         gateway.wait_subject("there is room")
         for c in inside + [late]:
             c.close()

@@ -248,8 +248,7 @@ class Quarantine(FolderCase):
         relay, _ = self.pair(policy="quarantine from *\n", sections="quarantine { keep = 2s }")
         id_ = smtp.send(relay.port, mail.plain("short-lived")).id
         self.events(relay, id_, "quarantine-expired")
-        self.assertEqual(self.files(relay), [])
-        self.assertEqual(self.kept(relay), [])
+        wait_until(lambda: not self.files(relay) and not self.kept(relay), lambda: f"it to go, there is {self.kept(relay)}")
 
     def test_no_room(self):
         relay, _ = self.pair(policy="quarantine from *\n", sections="quarantine { max = 1M }")
@@ -257,9 +256,9 @@ class Quarantine(FolderCase):
         self.events(relay, ids[0], "quarantine-expired")
         wait_until(lambda: len(self.kept(relay)) <= 2, "the oldest to go")
         self.assertIn(ids[3], {e["id"] for e in self.kept(relay)})
-        status = relay.command("status", "--json").json
-        self.assertFalse(status["ok"])
-        self.assertTrue(any("quarantine" in p["what"] for p in status["problems"]), status)
+        status = lambda: relay.command("status", "--json").json
+        wait_until(lambda: any("quarantine" in p["what"] for p in status()["problems"]), lambda: f"the alarm, in {status()}")
+        self.assertFalse(status()["ok"])
 
     def test_damaged_file(self):
         relay, _ = self.pair(policy="quarantine from *\n")

@@ -16,12 +16,17 @@ FRONTS = 2
 BYTES_EACH = 4096
 BYTES_SANITIZED = 16 * 1024  # the sanitizer's share is greater than ours
 FILES_OURS = 600  # our own descriptors beside the clients; of a front, for what is no session
-FILES_SESSION = 3  # with so many front reckons for each
+FILES_SHARE = 7 / 8  # of the others, for sessions
+FILES_AMISS = 16  # of a front, that may come and go meanwhile
 
 
 def rss(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS:"))
+
+
+def n_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 class Idle(FolderCase):
@@ -31,7 +36,7 @@ class Idle(FolderCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         # Not all of what there is room for: from three quarters on sessions are given less time.
-        room = FRONTS * (hard - FILES_OURS) // FILES_SESSION * 2 // 3
+        room = int(FRONTS * (hard - FILES_OURS) * FILES_SHARE * 2 / 3)
         count = min(IDLE, hard - FILES_OURS, room)
         gateway = self.starting(self.gateway())
         relay = self.starting(self.relay(gateway, filters=(), sections=f"fronts = {FRONTS}\n"))
@@ -48,9 +53,10 @@ class Idle(FolderCase):
                 client.greet()
 
         connect(100 * FRONTS)  # what the first ones cost is the processes' own
-        before = [rss(pid) for pid in pids]
+        before, files = sum(map(rss, pids)), sum(map(n_files, pids))
         connect(count)
-        each = (sum(rss(pid) for pid in pids) - sum(before)) / count
+        each = (sum(map(rss, pids)) - before) / count
+        self.assertLessEqual(sum(map(n_files, pids)) - files, count + FILES_AMISS * FRONTS, "a descriptor each")
         print(f"[{count} idle sessions: {each:.0f} bytes each]", end=" ", flush=True)
         self.assertLess(each, BYTES_SANITIZED if tree.is_sanitized() else BYTES_EACH)
         told = clients[0].transaction("alice@sender.example", ["bob@example.org"], mail.plain("among many"))

@@ -359,6 +359,20 @@ test_a_warning_is_no_failure(void **state)
 	}
 }
 
+/* An .xz file that was cut off, which libclamav calls an error. */
+static void
+test_an_error_about_the_message_is_no_failure(void **state)
+{
+	static const char xz[] = "\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01"
+				 "\x16\x00\x00\x00\x74\x2f\xe5\xa3"
+				 "\x01\x00\x2b\x6e\x6f\x74\x68\x69\x6e\x67\x20\x74\x6f\x20\x73\x65"
+				 "\x65\x2c\x20\x62\x75\x74\x20\x66";
+	struct state *s = *state;
+
+	add_mail(&s->mail, span_of(xz, sizeof(xz) - 1));
+	assert_only(s, scan(s), "unscannable", NULL);
+}
+
 static void
 test_no_folder_is_a_failure(void **state)
 {
@@ -476,6 +490,7 @@ main(void)
 	    cmocka_unit_test_setup(test_over_a_limit_is_unscannable, setup),
 	    cmocka_unit_test_setup(test_malformed_is_told, setup),
 	    cmocka_unit_test_setup(test_a_warning_is_no_failure, setup),
+	    cmocka_unit_test_setup(test_an_error_about_the_message_is_no_failure, setup),
 	    cmocka_unit_test(test_clean_places),
 	    cmocka_unit_test_setup(test_found_again, setup),
 	    cmocka_unit_test_setup(test_text_is_scanned, setup),

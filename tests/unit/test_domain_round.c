@@ -9,33 +9,14 @@ enum { TIMEOUT_MS = 5000 };
 
 static const struct conf_dns conf = {.timeout_ms = TIMEOUT_MS, .probe_ms = 3600000};
 
-/* What lives as long as its process: kept, so that a leak checker still sees it. */
-static void *kept[64];
-static size_t n_kept;
-
 static struct list_answer answers[POLICY_LISTS_MAX];
 static struct snapshot *snapshot;
 
 static int
-setup(void **state)
-{
-	struct fake_lookup *f = mem_alloc(sizeof(*f));
-
-	fake_open(f);
-	kept[n_kept++] = f->dns;
-	*state = f;
-	return 0;
-}
-
-static int
 teardown(void **state)
 {
-	struct fake_lookup *f = *state;
-
-	fake_close(f);
-	mem_free(f);
 	snapshot_release(&snapshot);
-	return 0;
+	return fake_teardown(state);
 }
 
 static void
@@ -51,12 +32,6 @@ take_policy(const char *text)
 	memset(answers, 0, sizeof(answers));
 }
 
-static void
-on_done(void *arg)
-{
-	++*(int *)arg;
-}
-
 /* Asks and takes; false: there was nothing to ask. */
 static bool
 ask(struct fake_lookup *f, struct list_watch *watch, enum list_of of, const struct span *hosts,
@@ -68,7 +43,7 @@ ask(struct fake_lookup *f, struct list_watch *watch, enum list_of of, const stru
 
 	f->records = records;
 	f->n_asked = 0;
-	r = domain_round_start(&about, of, hosts, n_hosts, on_done, &n_done);
+	r = domain_round_start(&about, of, hosts, n_hosts, fake_on_done, &n_done);
 	if (r == NULL)
 		return false;
 	assert_int_equal(n_done, 0);
@@ -239,13 +214,12 @@ test_watched(void **state)
 	    {"A a.example.y.test", "127.255.255.254", 0}, {NULL, NULL, 0}};
 	const struct span host = SPAN("a.example");
 	struct fake_lookup *f = *state;
-	struct list_watch *w;
+	static struct list_watch *w; /* lives as long as its process */
 	int n_problems = 0;
 	bool lacks;
 
 	take_policy("dnsbl z.test of from reject\ndnsbl y.test of from reject\n");
-	w = kept[n_kept++] =
-	    list_watch_new(f->loop, f->dns, LIST_OF_DOMAINS, &conf, report, &n_problems);
+	w = list_watch_new(f->loop, f->dns, LIST_OF_DOMAINS, &conf, report, &n_problems);
 	list_watch_follow(w, snapshot);
 	f->records = bad;
 	fake_serve(f);
@@ -274,7 +248,7 @@ test_freed_early(void **state)
 	take_policy("dnsbl z.test of from reject\n");
 	f->records = records;
 	r = domain_round_start(&(struct domain_round_about){f->loop, f->dns, NULL, snapshot, &conf},
-	    LIST_OF_FROM, &host, 1, on_done, &n_done);
+	    LIST_OF_FROM, &host, 1, fake_on_done, &n_done);
 	fake_serve(f);
 	domain_round_take(r, answers); /* what has not answered is unknown */
 	assert_int_equal(answers[0].state, LIST_UNKNOWN);
@@ -284,7 +258,7 @@ test_freed_early(void **state)
 	assert_int_equal(n_done, 0);
 }
 
-#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define TEST(t) cmocka_unit_test_setup_teardown(t, fake_setup, teardown)
 
 int
 main(void)

@@ -5,89 +5,43 @@
  * -DPLANT=plant_chosen.  `make fault-planted` sets PLANTED_POINTS and shows the table.
  */
 #include "relay/base/log.h"
-#include "relay/spool/plant.h"
+#include "tests/lib/planted.h"
 #include "tests/lib/release_sim.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 enum { POINTS = 8000, NONE_POINTS = 800 };
 
-enum plant plant_chosen = PLANT_NONE;
-
-static const char *const names[PLANTS - PLANTS_OF_SPOOL] = {
-    [PLANT_LETTER_GONE_EARLY - PLANTS_OF_SPOOL] = "letter removed before its release is durable",
-    [PLANT_LETTER_GONE_UNSYNCED - PLANTS_OF_SPOOL] = "released letter's removal not synced",
-    [PLANT_LETTER_STAYERS_GONE - PLANTS_OF_SPOOL] = "release for some removes the letter",
-    [PLANT_LETTER_EXPIRES_IN_USE - PLANTS_OF_SPOOL] = "letter expires while it is released",
-    [PLANT_LETTER_NAME_TAKEN - PLANTS_OF_SPOOL] = "released under the name of a letter",
-    [PLANT_LETTER_UNSYNCED - PLANTS_OF_SPOOL] = "letter not synced before it is told",
-    [PLANT_LETTER_DIR_UNSYNCED - PLANTS_OF_SPOOL] = "letter's name not synced before it is told",
-    [PLANT_LETTER_ERROR_IGNORED - PLANTS_OF_SPOOL] = "failed sync of a letter ignored",
-    [PLANT_LETTER_OTHERS_UNSYNCED - PLANTS_OF_SPOOL] = "one letter of a group synced for all",
+static const char *const names[PLANTS] = {
+    [PLANT_LETTER_GONE_EARLY] = "letter removed before its release is durable",
+    [PLANT_LETTER_GONE_UNSYNCED] = "released letter's removal not synced",
+    [PLANT_LETTER_STAYERS_GONE] = "release for some removes the letter",
+    [PLANT_LETTER_EXPIRES_IN_USE] = "letter expires while it is released",
+    [PLANT_LETTER_NAME_TAKEN] = "released under the name of a letter",
+    [PLANT_LETTER_UNSYNCED] = "letter not synced before it is told",
+    [PLANT_LETTER_DIR_UNSYNCED] = "letter's name not synced before it is told",
+    [PLANT_LETTER_ERROR_IGNORED] = "failed sync of a letter ignored",
+    [PLANT_LETTER_OTHERS_UNSYNCED] = "one letter of a group synced for all",
 };
-
-static uint64_t
-points(void)
-{
-	const char *text = getenv("PLANTED_POINTS");
-	uint64_t n = POINTS;
-
-	if (text != NULL && !span_to_u64(span_str(text), &n))
-		fail_msg("PLANTED_POINTS=%s is no number", text);
-	return n;
-}
-
-/* In a process of its own, since a planted fault may trip over a `must`. */
-static struct rsim_result
-run(enum plant plant, uint64_t n)
-{
-	struct rsim_result result = {.wrong = "ended by a signal"};
-	int ends[2], status;
-	pid_t child;
-
-	must(pipe(ends) == 0);
-	child = fork();
-	must(child >= 0);
-	if (child == 0) {
-		result.wrong[0] = '\0';
-		plant_chosen = plant;
-		rsim_both(&result, n);
-		must(write(ends[1], &result, sizeof(result)) == (ssize_t)sizeof(result));
-		_exit(0);
-	}
-	(void)close(ends[1]);
-	(void)!read(ends[0], &result, sizeof(result)); /* nothing: as it was */
-	(void)close(ends[0]);
-	must(waitpid(child, &status, 0) == child);
-	return result;
-}
 
 static void
 test_each_planted_fault_is_found(void **state)
 {
+	uint64_t points = campaign_points("PLANTED_POINTS", POINTS);
 	unsigned missed = 0;
 
 	(void)state;
-	for (int plant = PLANTS_OF_SPOOL; plant < PLANTS; plant += RSIM_IS_SLOW ? 3 : 1) {
-		struct rsim_result result = run((enum plant)plant, points());
-
-		missed += result.wrong[0] == '\0';
-		(void)printf("# %-44s %7llu points until: %s\n", names[plant - PLANTS_OF_SPOOL],
-		    (unsigned long long)result.n_points,
-		    result.wrong[0] != '\0' ? result.wrong : "NOT FOUND");
-	}
+	for (int plant = PLANTS_OF_SPOOL; plant < PLANTS; plant += RSIM_IS_SLOW ? 3 : 1)
+		missed += !planted_is_found((enum plant)plant, names[plant], points, rsim_both);
 	assert_int_equal(missed, 0);
 }
 
 static void
 test_without_a_fault_nothing_is_wrong(void **state)
 {
-	struct rsim_result result = run(PLANT_NONE, NONE_POINTS);
+	struct sim_result result = planted_run(PLANT_NONE, NONE_POINTS, rsim_both);
 
 	(void)state;
 	assert_string_equal(result.wrong, "");

@@ -17,18 +17,13 @@ enum { POINTS = 6000 };
 static uint64_t
 share(void)
 {
-	const char *points = getenv("FAULT_POINTS");
-	uint64_t n = RSIM_IS_SLOW ? POINTS / 10 : POINTS;
-
-	if (points != NULL && !span_to_u64(span_str(points), &n))
-		fail_msg("FAULT_POINTS=%s is no number", points);
-	return n / 2;
+	return campaign_points("FAULT_POINTS", RSIM_IS_SLOW ? POINTS / 10 : POINTS) / 2;
 }
 
 static void
-run(const char *what, void (*campaign)(struct rsim_result *to, uint64_t points))
+run(const char *what, void (*campaign)(struct sim_result *to, uint64_t points))
 {
-	struct rsim_result result = {0};
+	struct sim_result result = {0};
 
 	campaign(&result, share());
 	if (result.wrong[0] != '\0')

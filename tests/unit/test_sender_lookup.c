@@ -6,37 +6,6 @@
 
 enum { TIMEOUT_MS = 5000 };
 
-/* What lives as long as its process: kept, so that a leak checker still sees it. */
-static void *kept[64];
-static size_t n_kept;
-
-static int
-setup(void **state)
-{
-	struct fake_lookup *f = mem_alloc(sizeof(*f));
-
-	fake_open(f);
-	kept[n_kept++] = f->dns;
-	*state = f;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fake_lookup *f = *state;
-
-	fake_close(f);
-	mem_free(f);
-	return 0;
-}
-
-static void
-on_done(void *arg)
-{
-	++*(int *)arg;
-}
-
 struct found {
 	enum sender_fact fact;
 	enum sender_canary canary;
@@ -52,7 +21,7 @@ look_up(struct fake_lookup *f, const struct fake_record *records)
 	f->records = records;
 	f->n_asked = 0;
 	l = sender_lookup_start(
-	    f->loop, f->dns, SPAN("s.example"), SPAN("com"), TIMEOUT_MS, on_done, &n_done);
+	    f->loop, f->dns, SPAN("s.example"), SPAN("com"), TIMEOUT_MS, fake_on_done, &n_done);
 	assert_int_equal(n_done, 0);
 	fake_serve(f);
 	if (n_done == 0) {
@@ -183,7 +152,7 @@ test_denied_no_more(void **state)
 
 	f->records = before;
 	l = sender_lookup_start(
-	    f->loop, f->dns, SPAN("s.example"), SPAN("com"), TIMEOUT_MS, on_done, &n_done);
+	    f->loop, f->dns, SPAN("s.example"), SPAN("com"), TIMEOUT_MS, fake_on_done, &n_done);
 	loop_turn(f->loop, 0);
 	assert_int_equal(channel_receive(f->fd, &m, &f->buf, 0), 0);
 	assert_int_equal(dns_question_get(m.payload, &q), 0);
@@ -206,8 +175,8 @@ test_freed_early(void **state)
 
 	f->records = records;
 	for (int turns = 0; turns < 4; turns++) {
-		struct sender_lookup *l = sender_lookup_start(
-		    f->loop, f->dns, SPAN("s.example"), SPAN("com"), TIMEOUT_MS, on_done, &n_done);
+		struct sender_lookup *l = sender_lookup_start(f->loop, f->dns, SPAN("s.example"),
+		    SPAN("com"), TIMEOUT_MS, fake_on_done, &n_done);
 
 		if (turns > 1)
 			fake_serve(f);
@@ -230,7 +199,7 @@ test_too_long(void **state)
 	memset(name, 'a', sizeof(name));
 	f->records = none;
 	l = sender_lookup_start(f->loop, f->dns, span_of(name, sizeof(name)), SPAN("com"),
-	    TIMEOUT_MS, on_done, &n_done);
+	    TIMEOUT_MS, fake_on_done, &n_done);
 	fake_serve(f);
 	assert_int_equal(n_done, 1);
 	assert_int_equal(sender_lookup_fact(l), SENDER_UNKNOWN);
@@ -262,7 +231,7 @@ test_private(void **state)
 	}
 }
 
-#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define TEST(t) cmocka_unit_test_setup_teardown(t, fake_setup, fake_teardown)
 
 int
 main(void)

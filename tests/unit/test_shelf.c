@@ -196,6 +196,10 @@ test_group(void **state)
 	assert_int_equal(shelf_open(&s), 0);
 	before = fs->n_syncs;
 	store_group(&s, results);
+	assert_int_equal(fs->n_syncs - before, 2 * GROUP); /* they are few */
+	s.share_min = GROUP;
+	before = fs->n_syncs;
+	store_group(&s, results);
 	assert_int_equal(fs->n_syncs - before, 2); /* of bytes, of names */
 	for (size_t i = 0; i < GROUP; i++) {
 		assert_int_equal(results[i], 0);
@@ -221,6 +225,7 @@ test_group_fails(void **state)
 		int results[GROUP];
 
 		assert_int_equal(shelf_open(&s), 0);
+		s.share_min = 2;
 		fs->fail_at = fs->calls + ++at;
 		fs->fails = 1 + at % 2;
 		store_group(&s, results);

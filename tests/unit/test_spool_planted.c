@@ -4,19 +4,14 @@
  * -DPLANT=plant_chosen.  `make fault-planted` sets PLANTED_POINTS and shows the table.
  */
 #include "relay/base/log.h"
-#include "relay/spool/plant.h"
+#include "tests/lib/planted.h"
 #include "tests/lib/spool_sim.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 enum { POINTS = 60000, NONE_POINTS = 2000 };
-
-enum plant plant_chosen = PLANT_NONE;
 
 static const char *const names[PLANTS_OF_SPOOL] = {
     [PLANT_NONE] = "none",
@@ -41,63 +36,22 @@ static const char *const names[PLANTS_OF_SPOOL] = {
     [PLANT_RECOVERY_UNSYNCED] = "recovered from the page cache, not synced",
 };
 
-static uint64_t
-points(void)
-{
-	const char *text = getenv("PLANTED_POINTS");
-	uint64_t n = POINTS;
-
-	if (text != NULL && !span_to_u64(span_str(text), &n))
-		fail_msg("PLANTED_POINTS=%s is no number", text);
-	return n;
-}
-
-/* In a process of its own, since a planted fault may trip over a `must`. */
-static struct sim_result
-run(enum plant plant, uint64_t n)
-{
-	struct sim_result result = {.wrong = "ended by a signal"};
-	int ends[2], status;
-	pid_t child;
-
-	must(pipe(ends) == 0);
-	child = fork();
-	must(child >= 0);
-	if (child == 0) {
-		result.wrong[0] = '\0';
-		plant_chosen = plant;
-		sim_both(&result, n);
-		must(write(ends[1], &result, sizeof(result)) == (ssize_t)sizeof(result));
-		_exit(0);
-	}
-	(void)close(ends[1]);
-	(void)!read(ends[0], &result, sizeof(result)); /* nothing: as it was */
-	(void)close(ends[0]);
-	must(waitpid(child, &status, 0) == child);
-	return result;
-}
-
 static void
 test_each_planted_fault_is_found(void **state)
 {
+	uint64_t points = campaign_points("PLANTED_POINTS", POINTS);
 	unsigned missed = 0;
 
 	(void)state;
-	for (int plant = PLANT_NONE + 1; plant < PLANTS_OF_SPOOL; plant++) {
-		struct sim_result result = run((enum plant)plant, points());
-
-		missed += result.wrong[0] == '\0';
-		(void)printf("# %-42s %7llu points until: %s\n", names[plant],
-		    (unsigned long long)result.n_points,
-		    result.wrong[0] != '\0' ? result.wrong : "NOT FOUND");
-	}
+	for (int plant = PLANT_NONE + 1; plant < PLANTS_OF_SPOOL; plant++)
+		missed += !planted_is_found((enum plant)plant, names[plant], points, sim_both);
 	assert_int_equal(missed, 0);
 }
 
 static void
 test_without_a_fault_nothing_is_wrong(void **state)
 {
-	struct sim_result result = run(PLANT_NONE, NONE_POINTS);
+	struct sim_result result = planted_run(PLANT_NONE, NONE_POINTS, sim_both);
 
 	(void)state;
 	assert_string_equal(result.wrong, "");

@@ -17,12 +17,7 @@ enum { POINTS = 30000 };
 static uint64_t
 share(void)
 {
-	const char *points = getenv("FAULT_POINTS");
-	uint64_t n = SIM_IS_SLOW ? POINTS / 10 : POINTS;
-
-	if (points != NULL && !span_to_u64(span_str(points), &n))
-		fail_msg("FAULT_POINTS=%s is no number", points);
-	return n / 2;
+	return campaign_points("FAULT_POINTS", SIM_IS_SLOW ? POINTS / 10 : POINTS) / 2;
 }
 
 static double

@@ -27,6 +27,29 @@ test_answers_then_leaves(void **state)
 	(void)close(next.fd);
 }
 
+/* Its time is over with its first message: no count of them is waited for. */
+static void
+test_old_worker_leaves(void **state)
+{
+	struct state *s = *state;
+	const struct zygote_settings settings = {
+	    .memory_fd = -1, .n_workers = 1, .folder = s->f->folder, .age_max_ms = -1};
+	struct arrival w;
+	int ends[2];
+
+	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
+	channel_pair(ends);
+	s->front = ends[0];
+	zygote_serve(s->zygote, 0, ends[1]);
+	w = expect(s, FILTER_WORKER);
+	send_policy(w.fd, 1);
+	send_scan(w.fd, 1, fine, true);
+	assert_int_equal(read_one(s, w.fd).type, WORKER_LEAVING);
+	assert_result(s, w.fd, 1, 0);
+	assert_int_equal(expect(s, FILTER_DIED).death.exit_status, 0);
+	(void)close(w.fd);
+}
+
 /* A message that is not to be trusted, or a worker that is not: a fresh one takes the next. */
 static void
 test_suspicious_messages_end_a_worker(void **state)
@@ -66,7 +89,7 @@ test_memory_limit(void **state)
 	int ends[2];
 
 	assert_true(settings.memory_fd >= 0);
-	assert_true(has_memory(WORKER_MEMORY_MAX)); /* here there is no such limit */
+	assert_true(has_memory(MORE_MEMORY)); /* here there is no such limit */
 	s->zygote = zygote_new(s->loop, s->f->chain, &settings);
 	channel_pair(ends);
 	s->front = ends[0];
@@ -259,6 +282,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_answers_then_leaves),
+	    TEST(test_old_worker_leaves),
 	    TEST(test_suspicious_messages_end_a_worker),
 	    TEST(test_memory_limit),
 	    TEST(test_drain),

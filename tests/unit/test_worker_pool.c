@@ -436,6 +436,30 @@ test_leaving_worker_gets_no_more(void **state)
 	(void)expect_scan(w, 1, SPAN("second"), 0);
 }
 
+/* Whoever has taken it over would not say that it leaves. */
+static void
+test_worker_that_stays_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	worker_comes(w, 0);
+	for (int i = 1; i <= WORKER_MESSAGES; i++) {
+		pool_scan(w->pool, &w->scan);
+		settle(w);
+		worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+		expect_done(w, (unsigned)i, true, 0);
+		if (i == WORKER_MESSAGES - 1)
+			assert_int_equal(pool_idle(w->pool), 1);
+	}
+	expect_kill(w, 0);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	expect_nothing(w, w->workers[0]);
+	worker_dies(w, 0, -1, 0);
+	worker_comes(w, 1);
+	(void)expect_scan(w, 1, SPAN("second"), 0);
+}
+
 static void
 expect_policy(struct world *w, int i, uint64_t version, struct span text)
 {
@@ -661,6 +685,7 @@ main(void)
 	    TEST(test_cancel_while_scanning),
 	    TEST(test_cancelled_scan_dies_with_its_worker),
 	    TEST(test_leaving_worker_gets_no_more),
+	    TEST(test_worker_that_stays_is_killed),
 	    TEST(test_policies_come_before_scans),
 	    TEST(test_old_policies_live_with_their_sessions),
 	    TEST(test_hostile_zygote),

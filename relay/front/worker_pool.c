@@ -181,26 +181,6 @@ count_result(struct pool_worker *w)
 }
 
 static void
-on_nonsense(struct pool_worker *w)
-{
-	struct scan *s = w->scan;
-
-	log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
-	    KV("id", s->request.id));
-	w->scan = NULL;
-	kill_worker(w);
-	scan_lost(w->pool, s, -1);
-}
-
-static void
-on_rewrite(struct pool_worker *w, const struct message *m)
-{
-	w->rewrite.max = SCAN_REWRITE_MAX;
-	if (w->scan != NULL && buf_add_span(&w->rewrite, m->payload) < 0)
-		on_nonsense(w);
-}
-
-static void
 on_result(struct pool_worker *w, struct message *m)
 {
 	static struct scan_result result; /* large; used within this call only */
@@ -212,8 +192,12 @@ on_result(struct pool_worker *w, struct message *m)
 		count_result(w);
 		return;
 	}
-	if (scan_result_get(m->payload, s->flow, &result) < 0) {
-		on_nonsense(w);
+	if (w->rewrite.failed || scan_result_get(m->payload, s->flow, &result) < 0) {
+		log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
+		    KV("id", s->request.id));
+		w->scan = NULL;
+		kill_worker(w);
+		scan_lost(w->pool, s, -1);
 		return;
 	}
 	result.rewrite = buf_span(&w->rewrite);
@@ -269,7 +253,7 @@ on_worker_message(void *arg, struct message *m)
 	} else if (m->type == WORKER_RESULT)
 		on_result(w, m);
 	else if (m->type == WORKER_REWRITE)
-		on_rewrite(w, m);
+		(void)buf_add_span(&w->rewrite, m->payload); /* sticky: on_result tests */
 	else if (m->type == WORKER_LEAVING)
 		w->is_leaving = true;
 	else if (m->type == WORKER_READY)
@@ -359,6 +343,7 @@ add_worker(struct zygote_link *from, struct message *m)
 	w->pool = p;
 	w->zygote = from;
 	w->number = m->id;
+	w->rewrite.max = SCAN_REWRITE_MAX;
 	w->channel = channel_new(p->loop, m->fds[0], &worker_events, w);
 	m->fds[0] = -1;
 	list_append(&p->workers, &w->node);

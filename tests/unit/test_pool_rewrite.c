@@ -73,6 +73,8 @@ test_rewrite_too_large(void **state)
 	for (int i = 0; i < SCAN_REWRITE_MAX / SCAN_REWRITE_PIECE; i++)
 		send_rewrite(w, 0, scan, SCAN_REWRITE_PIECE, 'a');
 	send_rewrite(w, 0, scan, 1, 'b');
+	assert_int_equal(w->n_done, 0);
+	worker_answers(w, 0, scan);
 	expect_kill(w, 0);
 	assert_int_equal(w->n_done, 0);
 	worker_comes(w, 1);

@@ -1,5 +1,5 @@
 #include "filters/chain/abi.h"
-#include "policy/config/action.h"
+#include "policy/config/config.h"
 #include "relay/base/span.h"
 
 /*
@@ -218,6 +218,13 @@ check_outcomes(const struct pnf_about *about, struct err *err)
 			return err_set(err, E_SYNTAX,
 			    "outcome \"%s\" has the action \"strip\" without PNF_MAY_NAME_PARTS; "
 			    "declare it in .may, or give another action",
+			    all[i].name);
+		if (action == ACTION_NORMALISE &&
+		    !config_can_normalise(about, span_str(all[i].name)))
+			return err_set(err, E_SYNTAX,
+			    "outcome \"%s\" has the action \"normalise\", which is for "
+			    "\"malformed\" of "
+			    "antivirus only; give another one",
 			    all[i].name);
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(all[k].name, all[i].name) == 0)

@@ -342,6 +342,7 @@ chain_scan(struct chain *c, const struct scan_request *request, struct span body
 	note_anomalies(m);
 	run_filters(c, m, request, progress, arg);
 	strips_place(m);
+	normals_make(m);
 	if (snapshot != NULL)
 		truths_fill(m, snapshot);
 	if (request->wants_hosts)
@@ -372,6 +373,7 @@ chain_run_free(struct chain_run **run)
 	arena_free(&(*run)->msg.header_memory);
 	arena_free(&(*run)->msg.unpack_memory);
 	arena_free(&(*run)->msg.host_memory);
+	arena_free(&(*run)->msg.normal_memory);
 	mem_free(*run);
 	*run = NULL;
 }

@@ -17,6 +17,7 @@ struct pnf_msg {
 	struct arena header_memory; /* decoded header fields */
 	struct arena unpack_memory; /* names in archives */
 	struct arena host_memory;   /* hosts of URLs */
+	struct arena normal_memory; /* the message in one reading */
 	const struct chain *chain;
 	const struct conf_flow *flow;
 	const struct chain_filter *now;      /* the filter that runs */
@@ -53,6 +54,10 @@ struct span run_line(struct pnf_msg *m, struct span s, size_t max);
 void strips_mark(struct pnf_msg *m, size_t i, uint32_t part, struct span why);
 /* What stands for an outcome that says no part, or a part that cannot be taken out. */
 void strips_give_up(struct pnf_msg *m, size_t i, struct span why);
+/* What a notice says of a part, but for its place. */
+void strips_describe(struct pnf_msg *m, const struct mime_part *part, struct scan_part *to);
+/* Once, after strips_place: the message in one reading, if that is asked for (normals.c). */
+void normals_make(struct pnf_msg *m);
 /* Once, after the filters: which of the parts can be taken out, and where they are. */
 void strips_place(struct pnf_msg *m);
 /* What is in the message's archives: looked at once, when first asked for (chain.c); so are its types. */

@@ -131,23 +131,29 @@ why_not(const struct pnf_msg *m, const struct mime_part *part)
 
 /* --- what is said of it ------------------------------------------------------------------------ */
 
-static void
-describe(struct pnf_msg *m, const struct mime_part *part, struct scan_part *to)
+void
+strips_describe(struct pnf_msg *m, const struct mime_part *part, struct scan_part *to)
 {
 	char type[KIND_NAME_MAX] = "";
 
-	*to = (struct scan_part){.at = (uint64_t)(part->whole.p - m->body.p),
-	    .n = part->whole.n,
-	    .head = (uint32_t)(part->raw.p - part->whole.p),
-	    .name = line(m, part->filename, SCAN_PART_NAME_MAX),
+	*to = (struct scan_part){.name = line(m, part->filename, SCAN_PART_NAME_MAX),
 	    .declared = line(m, part->type, SCAN_PART_TYPE_MAX),
 	    .size = part->decoded.n};
-	if (to->at == 0)
-		to->head = 0; /* the message's own section is known to all */
 	kind_of(part->decoded, type);
 	to->type = line(m, span_str(type), SCAN_PART_TYPE_MAX);
 	/* Zeros when it cannot be had: it is shown, nothing hangs on it. */
 	(void)EVP_Digest(part->decoded.p, part->decoded.n, to->hash, NULL, EVP_sha256(), NULL);
+}
+
+static void
+describe(struct pnf_msg *m, const struct mime_part *part, struct scan_part *to)
+{
+	strips_describe(m, part, to);
+	to->at = (uint64_t)(part->whole.p - m->body.p);
+	to->n = part->whole.n;
+	to->head = (uint32_t)(part->raw.p - part->whole.p);
+	if (to->at == 0)
+		to->head = 0; /* the message's own section is known to all */
 }
 
 /* The index of this part in the result, where parts stand as they begin; SIZE_MAX: no more fit. */

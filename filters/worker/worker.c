@@ -125,6 +125,14 @@ answer(struct state *s, uint16_t type, uint64_t id, struct span payload)
 		leave(WORKER_DONE, "", ""); /* front has gone: nobody wants the answer */
 }
 
+/* Front puts the pieces together: a worker has no memory files, and a packet holds only so much. */
+static void
+send_rewrite(struct state *s, uint64_t id, struct span rewrite)
+{
+	for (; rewrite.n > 0; rewrite = span_skip(rewrite, SCAN_REWRITE_PIECE))
+		answer(s, WORKER_REWRITE, id, span_take(rewrite, SCAN_REWRITE_PIECE));
+}
+
 static bool
 has_served(const struct state *s)
 {
@@ -139,6 +147,7 @@ scan_take(struct state *s, struct message *m)
 	struct span mapped, body;
 	const struct snapshot *snapshot;
 	struct chain_run *run;
+	static struct scan_result result; /* large; used within this call only */
 
 	if (scan_request_get(m->payload, &request, s->rcpts, SCAN_RCPTS_MAX) < 0)
 		leave(WORKER_BAD_PEER, "worker stops", "front sent a malformed request");
@@ -153,7 +162,10 @@ scan_take(struct state *s, struct message *m)
 	if (chain_scan(s->w->chain, &request, body, snapshot, on_filter, s, &run) < 0)
 		leave(WORKER_BAD_PEER, "worker stops", "front asked for an unknown flow");
 	buf_clear(&s->answer);
-	scan_result_put(&s->answer, chain_result(run));
+	result = *chain_result(run);
+	send_rewrite(s, m->id, result.rewrite);
+	result.rewrite = (struct span){0};
+	scan_result_put(&s->answer, &result);
 	must(!s->answer.failed);
 	s->messages++;
 	s->is_leaving = chain_was_rough(run) || has_served(s);

@@ -3,6 +3,7 @@
 static const char *const actions[ACTION_COUNT] = {
     [ACTION_PASS] = "pass",
     [ACTION_TAG] = "tag",
+    [ACTION_NORMALISE] = "normalise",
     [ACTION_STRIP] = "strip",
     [ACTION_QUARANTINE] = "quarantine",
     [ACTION_DISCARD] = "discard",
@@ -44,5 +45,11 @@ action_delivers(enum action a)
 bool
 action_marks(enum action a)
 {
-	return a == ACTION_TAG || a == ACTION_STRIP;
+	return a == ACTION_TAG || action_edits(a);
+}
+
+bool
+action_edits(enum action a)
+{
+	return a == ACTION_NORMALISE || a == ACTION_STRIP;
 }

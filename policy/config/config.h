@@ -386,6 +386,8 @@ enum action config_action(
 /* Whether it is that for mail to anybody. */
 bool config_may_be(
     const struct config *c, const struct conf_flow_filter *filter, int outcome, enum action action);
+/* Whether this outcome of a plugin says how a message can be read, so that it may be normalised for it. */
+bool config_can_normalise(const struct pnf_about *about, struct span outcome);
 bool nets_have(const struct nets *nets, const struct ip *ip);
 /* Whether there is work for the key role: a listener with TLS or with users. */
 bool config_needs_key(const struct config *c);

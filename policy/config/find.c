@@ -141,6 +141,13 @@ config_may_be(
 }
 
 bool
+config_can_normalise(const struct pnf_about *about, struct span outcome)
+{
+	return span_eq(outcome, SPAN("malformed")) &&
+	       (strcmp(about->name, "clamav") == 0 || strcmp(about->name, "antivirus") == 0);
+}
+
+bool
 nets_have(const struct nets *nets, const struct ip *ip)
 {
 	for (size_t i = 0; i < nets->n; i++)

@@ -121,6 +121,13 @@ read_action(
 	if (!action_parse(v->text, &a)) {
 		known_add_actions(&known);
 		schema_known_complain(r, v->line, "action", "", v->text, &known);
+	} else if (a == ACTION_NORMALISE && !config_can_normalise(plugin, n->word)) {
+		config_complain(r->complaints, v->line,
+		    "action \"normalise\" of \"%s\": only \"malformed\" of antivirus is about how "
+		    "a "
+		    "message can be read; write pass, tag, quarantine, discard, hold, tempfail, "
+		    "reject or keep",
+		    SHOW(n->word));
 	} else if (a == ACTION_STRIP && !(plugin->may & PNF_MAY_NAME_PARTS)) {
 		config_complain(r->complaints, v->line,
 		    "action \"strip\" of \"%s\": plugin %s does not say which part it is about; "

@@ -30,7 +30,8 @@ struct filter_outcome {
 	const struct conf_flow_filter *filter;
 	int outcome;
 	struct span why;
-	struct span uncut; /* why the parts it is about cannot be taken out; empty: they can */
+	struct span
+	    uncut; /* why what is asked for it, strip or normalise, cannot be done; empty: it can */
 };
 
 struct filter_tag {
@@ -115,7 +116,8 @@ struct verdict {
 	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
 	uint32_t observed[VERDICT_OBSERVED_MAX]; /* `observe` rules that matched */
 	size_t n_observed;
-	/* With ACTION_STRIP: bit i % 64 of word i / 64: outcome i of the facts takes its parts out. */
+	/* With ACTION_STRIP: bit i % 64 of word i / 64: outcome i of the facts takes its parts out.  With
+	 * ACTION_NORMALISE: it asks for that. */
 	uint64_t strips[VERDICT_OUTCOMES_MAX / 64];
 };
 
@@ -143,6 +145,8 @@ void decide_stage(const struct snapshot *snapshot, enum stage stage, const struc
     struct verdict *v, decide_tracer *tracer, void *tracer_arg);
 
 const char *stage_name(enum stage stage);
+/* Whether this outcome of the facts is why the message is rewritten to one reading. */
+bool verdict_normalises(const struct verdict *v, size_t outcome);
 /* Whether the parts that this outcome of the facts is about are to be taken out. */
 bool verdict_strips(const struct verdict *v, size_t outcome);
 

@@ -19,12 +19,12 @@ is_never_spared(const struct conf_filter *filter)
 	return false;
 }
 
-/* Its parts were to be taken out, and cannot be. */
+/* Its parts were to be taken out, or the message to be rewritten, and that cannot be done. */
 static bool
 is_kept_whole(const struct decide_walk *w, const struct filter_outcome *o)
 {
 	return o->uncut.n > 0 &&
-	       config_action(o->filter, w->facts->domain, o->outcome) == ACTION_STRIP;
+	       action_edits(config_action(o->filter, w->facts->domain, o->outcome));
 }
 
 static enum action
@@ -32,7 +32,10 @@ action_of(const struct decide_walk *w, const struct filter_outcome *o)
 {
 	enum action action = config_action(o->filter, w->facts->domain, o->outcome);
 
-	return is_kept_whole(w, o) ? ACTION_QUARANTINE : action;
+	if (!is_kept_whole(w, o))
+		return action;
+	/* A part that nobody should have can wait here; what nobody can read goes back to who wrote it. */
+	return action == ACTION_STRIP ? ACTION_QUARANTINE : ACTION_REJECT;
 }
 
 static void
@@ -53,7 +56,10 @@ say_outcome(struct decide_walk *w, const struct filter_outcome *o, enum action a
 		    action == ACTION_TEMPFAIL ? "deferred" : "refused", filter->name,
 		    SPAN_ARG(span_take(why, VERDICT_WHY_MAX)));
 	(void)snprintf(reason, sizeof(reason), "filter %s: %s%s%.*s%s%s%.*s", filter->name, name,
-	    is_kept_whole(w, o) ? ", not stripped (" : "",
+	    !is_kept_whole(w, o) ? ""
+	    : config_action(o->filter, w->facts->domain, o->outcome) == ACTION_STRIP
+		? ", not stripped ("
+		: ", not normalised (",
 	    SPAN_ARG(span_take(is_kept_whole(w, o) ? o->uncut : SPAN(""), VERDICT_WHY_MAX)),
 	    is_kept_whole(w, o) ? ")" : "", o->why.n > 0 ? ": " : "",
 	    SPAN_ARG(span_take(o->why, VERDICT_WHY_MAX)));
@@ -81,15 +87,23 @@ mark(struct decide_walk *w, const struct filter_outcome *o)
 	walk_tag(w, &tag, 0);
 }
 
+/* `action`: ACTION_STRIP or ACTION_NORMALISE. */
 static void
-strip(struct decide_walk *w, const struct filter_outcome *o)
+edit(struct decide_walk *w, const struct filter_outcome *o, enum action action)
 {
 	size_t i = (size_t)(o - w->facts->outcomes);
 
 	must(i < VERDICT_OUTCOMES_MAX);
 	w->v->strips[i / 64] |= (uint64_t)1 << (i % 64);
 	mark(w, o);
-	say_outcome(w, o, ACTION_STRIP);
+	say_outcome(w, o, action);
+}
+
+bool
+verdict_normalises(const struct verdict *v, size_t outcome)
+{
+	return v->action == ACTION_NORMALISE && outcome < VERDICT_OUTCOMES_MAX &&
+	       (v->strips[outcome / 64] >> (outcome % 64) & 1) != 0;
 }
 
 bool
@@ -112,12 +126,13 @@ weigh_outcome(struct decide_walk *w, const struct filter_outcome *o)
 	} else if (action > ACTION_TAG && w->v->is_accepted && !is_failure &&
 		   !is_never_spared(filter)) {
 		result = "skipped: accepted";
-	} else if (action == ACTION_STRIP) {
-		strip(w, o);
+	} else if (action_edits(action)) {
+		edit(w, o, action);
 	} else if (action > ACTION_TAG) {
 		say_outcome(w, o, action);
 		if (is_kept_whole(w, o))
-			result = "quarantine: cannot be stripped";
+			result = action == ACTION_QUARANTINE ? "quarantine: cannot be stripped"
+							     : "reject: cannot be normalised";
 	}
 	walk_trace(w, "filter", span_str(filter->name), 0, result);
 }

@@ -32,6 +32,7 @@ code_of(enum action action)
 	switch (action) {
 	case ACTION_PASS:
 	case ACTION_TAG:
+	case ACTION_NORMALISE:
 	case ACTION_STRIP:
 	case ACTION_QUARANTINE:
 	case ACTION_DISCARD:

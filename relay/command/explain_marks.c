@@ -1,4 +1,5 @@
 #include "relay/command/explain_marks.h"
+#include "relay/ipc/rewrite.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,11 +29,24 @@ type_of(const struct scan_part *p)
 	return p->type.n > 0 ? p->type : p->declared;
 }
 
-void
-explain_strip(struct json *j, const struct verdict *v, const struct scan_result *result)
+/* Leaves the object open. */
+static void
+open_part(struct json *j, const struct scan_part *p)
 {
 	char hash[2 * SCAN_HASH_BYTES + 1];
 
+	for (size_t k = 0; k < SCAN_HASH_BYTES; k++)
+		(void)snprintf(hash + 2 * k, 3, "%02x", p->hash[k]); /* two digits */
+	json_open(j, NULL, '{');
+	json_text(j, "name", p->name);
+	json_text(j, "type", type_of(p));
+	json_int(j, "size", (int64_t)p->size);
+	json_str(j, "sha256", hash);
+}
+
+void
+explain_strip(struct json *j, const struct verdict *v, const struct scan_result *result)
+{
 	if (v->action != ACTION_STRIP || result == NULL)
 		return;
 	json_open(j, "strip", '[');
@@ -42,17 +56,74 @@ explain_strip(struct json *j, const struct verdict *v, const struct scan_result 
 
 		if (mark == NULL)
 			continue;
-		for (size_t k = 0; k < SCAN_HASH_BYTES; k++)
-			(void)snprintf(hash + 2 * k, 3, "%02x", p->hash[k]); /* two digits */
-		json_open(j, NULL, '{');
-		json_text(j, "name", p->name);
-		json_text(j, "type", type_of(p));
-		json_int(j, "size", (int64_t)p->size);
-		json_str(j, "sha256", hash);
+		open_part(j, p);
 		json_text(j, "why", mark->why);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
+}
+
+/* What the worker has made of the message; NULL: the verdict does not want it.  mem_free. */
+static struct rewrite *
+rewrite_of(const struct verdict *v, const struct scan_result *result)
+{
+	struct rewrite *r;
+
+	if (v->action != ACTION_NORMALISE || result == NULL)
+		return NULL;
+	r = mem_alloc(sizeof(*r));
+	if (rewrite_get(result->rewrite, r) == 0)
+		return r;
+	mem_free(r);
+	return NULL;
+}
+
+/* The first reason for it. */
+static struct span
+why_of(const struct verdict *v, const struct scan_result *result)
+{
+	for (size_t i = 0; i < result->n_outcomes; i++)
+		if (verdict_normalises(v, i))
+			return result->outcomes[i].why;
+	return (struct span){0};
+}
+
+void
+explain_normalise(struct json *j, const struct verdict *v, const struct scan_result *result)
+{
+	struct rewrite *r = rewrite_of(v, result);
+
+	if (r == NULL)
+		return;
+	json_open(j, "normalise", '{');
+	json_int(j, "places", (int64_t)r->n_cuts);
+	json_text(j, "why", why_of(v, result));
+	json_open(j, "removed", '[');
+	for (size_t i = 0; i < r->n_parts; i++) {
+		open_part(j, &r->parts[i]);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	json_close(j, '}');
+	mem_free(r);
+}
+
+static void
+print_normalise(const struct verdict *v, const struct scan_result *result)
+{
+	struct rewrite *r = rewrite_of(v, result);
+	struct span why;
+
+	if (r == NULL)
+		return;
+	why = why_of(v, result);
+	printf("  normalise, %zu places: %.*s\n", r->n_cuts, SPAN_ARG(why));
+	for (size_t i = 0; i < r->n_parts; i++)
+		printf("  removed %.*s, %.*s, %" PRIu64 " bytes\n",
+		    SPAN_ARG(
+			r->parts[i].name.n > 0 ? r->parts[i].name : SPAN("a part without a name")),
+		    SPAN_ARG(type_of(&r->parts[i])), r->parts[i].size);
+	mem_free(r);
 }
 
 void
@@ -69,4 +140,5 @@ explain_print_marks(const struct verdict *v, const struct scan_result *result)
 			    SPAN_ARG(p->name.n > 0 ? p->name : SPAN("a part without a name")),
 			    SPAN_ARG(type_of(p)), p->size, SPAN_ARG(mark->why));
 	}
+	print_normalise(v, result);
 }

@@ -10,6 +10,8 @@ void explain_tags(struct json *j, const struct verdict *v);
 /* "strip": [{name, type, size, sha256, why}, …], when the verdict takes parts out.  result NULL: no
  * filter has run. */
 void explain_strip(struct json *j, const struct verdict *v, const struct scan_result *result);
+/* "normalise": {places, why, removed: [{name, type, size, sha256}, …]}, when it rewrites the message; likewise. */
+void explain_normalise(struct json *j, const struct verdict *v, const struct scan_result *result);
 /* The same as lines of text. */
 void explain_print_marks(const struct verdict *v, const struct scan_result *result);
 

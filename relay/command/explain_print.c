@@ -91,6 +91,7 @@ explain_print_json(struct explanation *e)
 			json_str(&j, NULL, o->gateway->servers[k].text);
 		json_close(&j, ']');
 		explain_strip(&j, &o->verdict, e->result);
+		explain_normalise(&j, &o->verdict, e->result);
 		json_close(&j, '}');
 	}
 	json_close(&j, ']');

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KEPT_MAX = 4 * 1024 * 1024 };
+enum { KEPT_MAX = 2 * (SCAN_REWRITE_MAX + 2 * 1024 * 1024) }; /* half of it is reserved */
 
 /* Everything of one run that must be taken down again. */
 struct run {
@@ -156,6 +156,7 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 			job->result.tags[i].why = keep(job, result->tags[i].why);
 		}
 		keep_parts(job, result);
+		job->result.rewrite = keep(job, result->rewrite);
 		for (size_t i = 0; i < result->n_hosts; i++)
 			job->result.hosts[i] = keep(job, result->hosts[i]);
 		job->result.n_edits = 0; /* nothing is sent on */

@@ -29,6 +29,7 @@ struct pool_worker {
 	struct timer *pickup;
 	uint64_t known[WORKER_POLICIES]; /* versions it has, as it keeps them itself */
 	unsigned next_known;
+	struct buf rewrite; /* what has come of the message in hand, rewritten: SCAN_REWRITE_MAX */
 };
 
 struct policy_version {
@@ -63,6 +64,7 @@ worker_free(struct pool_worker *w)
 		w->scan->worker = NULL;
 	timer_cancel(&w->pickup);
 	channel_free(&w->channel);
+	buf_free(&w->rewrite);
 	mem_free(w);
 }
 
@@ -184,17 +186,13 @@ on_result(struct pool_worker *w, struct message *m)
 	static struct scan_result result; /* large; used within this call only */
 	struct scan *s = w->scan;
 
-	if (!w->is_busy || m->id != w->scan_id) {
-		log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
-		kill_worker(w);
-		return;
-	}
 	if (s == NULL) {
+		buf_free(&w->rewrite);
 		w->is_busy = false;
 		count_result(w);
 		return;
 	}
-	if (scan_result_get(m->payload, s->flow, &result) < 0) {
+	if (w->rewrite.failed || scan_result_get(m->payload, s->flow, &result) < 0) {
 		log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
 		    KV("id", s->request.id));
 		w->scan = NULL;
@@ -202,12 +200,14 @@ on_result(struct pool_worker *w, struct message *m)
 		scan_lost(w->pool, s, -1);
 		return;
 	}
+	result.rewrite = buf_span(&w->rewrite);
 	/* While it is busy: it is not yet to be given the trial that this may begin. */
 	if (s->only == 0)
 		tell_breakers(w->pool, s, &result);
 	w->is_busy = false;
 	count_result(w);
 	scan_end(s, &result, s->request.skip);
+	buf_free(&w->rewrite);
 }
 
 /*
@@ -245,9 +245,15 @@ on_worker_message(void *arg, struct message *m)
 {
 	struct pool_worker *w = arg;
 	struct worker_pool *p = w->pool;
+	bool is_answer = m->type == WORKER_RESULT || m->type == WORKER_REWRITE;
 
-	if (m->type == WORKER_RESULT)
+	if (is_answer && !(w->is_busy && m->id == w->scan_id)) {
+		log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
+		kill_worker(w);
+	} else if (m->type == WORKER_RESULT)
 		on_result(w, m);
+	else if (m->type == WORKER_REWRITE)
+		(void)buf_add_span(&w->rewrite, m->payload); /* sticky: on_result tests */
 	else if (m->type == WORKER_LEAVING)
 		w->is_leaving = true;
 	else if (m->type == WORKER_READY)
@@ -337,6 +343,7 @@ add_worker(struct zygote_link *from, struct message *m)
 	w->pool = p;
 	w->zygote = from;
 	w->number = m->id;
+	w->rewrite.max = SCAN_REWRITE_MAX;
 	w->channel = channel_new(p->loop, m->fds[0], &worker_events, w);
 	m->fds[0] = -1;
 	list_append(&p->workers, &w->node);

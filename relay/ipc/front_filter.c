@@ -110,6 +110,14 @@ put_part(struct buf *to, const struct scan_part *p)
 }
 
 void
+scan_parts_put(struct buf *to, const struct scan_part *parts, size_t n)
+{
+	put_u32(to, (uint32_t)n);
+	for (size_t i = 0; i < n; i++)
+		put_part(to, &parts[i]);
+}
+
+void
 scan_result_put(struct buf *to, const struct scan_result *r)
 {
 	put_u32(to, r->not_run);
@@ -130,9 +138,7 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 	put_u32(to, (uint32_t)r->n_edits);
 	for (size_t i = 0; i < r->n_edits; i++)
 		put_edit(to, &r->edits[i]);
-	put_u32(to, (uint32_t)r->n_parts);
-	for (size_t i = 0; i < r->n_parts; i++)
-		put_part(to, &r->parts[i]);
+	scan_parts_put(to, r->parts, r->n_parts);
 	put_u32(to, (uint32_t)r->n_marks);
 	for (size_t i = 0; i < r->n_marks; i++) {
 		put_u16(to, r->marks[i].outcome);
@@ -143,6 +149,7 @@ scan_result_put(struct buf *to, const struct scan_result *r)
 	put_u32(to, (uint32_t)r->n_hosts);
 	for (size_t i = 0; i < r->n_hosts; i++)
 		put_span(to, r->hosts[i]);
+	put_span(to, r->rewrite);
 }
 
 /* The index of a filter of this flow; anything else fails the reader. */
@@ -244,14 +251,15 @@ get_edits(struct wire *w, const struct conf_flow *flow, struct scan_result *r)
 }
 
 /* Whether they lie in the message is for who has it. */
-static void
-get_parts(struct wire *w, struct scan_result *r, size_t *bytes)
+size_t
+scan_parts_get(struct wire *w, struct scan_part *parts, uint32_t max, size_t *n)
 {
 	uint64_t last = 0;
+	size_t bytes = 0;
 
-	r->n_parts = get_count(w, SCAN_PARTS_MAX);
-	for (size_t i = 0; i < r->n_parts && !w->failed; i++) {
-		struct scan_part *p = &r->parts[i];
+	*n = get_count(w, max);
+	for (size_t i = 0; i < *n && !w->failed; i++) {
+		struct scan_part *p = &parts[i];
 		struct span hash;
 
 		p->at = get_u64(w);
@@ -268,8 +276,9 @@ get_parts(struct wire *w, struct scan_result *r, size_t *bytes)
 		else
 			memcpy(p->hash, hash.p, hash.n);
 		last = p->at;
-		*bytes += p->name.n + p->declared.n + p->type.n;
+		bytes += p->name.n + p->declared.n + p->type.n;
 	}
+	return bytes;
 }
 
 /* Only of outcomes whose filter may name parts. */
@@ -322,7 +331,7 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 	for (size_t i = 0; i < r->n_tags && !w.failed; i++)
 		get_tag(&w, flow, &r->tags[i]);
 	get_edits(&w, flow, r);
-	get_parts(&w, r, &bytes);
+	bytes = scan_parts_get(&w, r->parts, SCAN_PARTS_MAX, &r->n_parts);
 	get_marks(&w, flow, r, &bytes);
 	if (bytes > SCAN_PARTS_BYTES || uncut > SCAN_UNCUT_BYTES)
 		w.failed = true;
@@ -333,5 +342,6 @@ scan_result_get(struct span payload, const struct conf_flow *flow, struct scan_r
 	r->n_hosts = get_count(&w, SCAN_HOSTS_MAX);
 	for (size_t i = 0; i < r->n_hosts && !w.failed; i++)
 		r->hosts[i] = get_host(&w);
+	r->rewrite = get_span(&w, SCAN_REWRITE_MAX);
 	return wire_end(&w);
 }

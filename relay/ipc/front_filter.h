@@ -23,7 +23,8 @@ enum filter_type {
 enum worker_type {
 	WORKER_POLICY = 1, /* front: id = version, fds[0] = sealed policy text */
 	WORKER_SCAN, /* front: id = its own number for the message, payload = struct scan_request */
-	WORKER_RESULT,  /* worker: same id, payload = struct scan_result */
+	WORKER_RESULT, /* worker: same id, payload = struct scan_result */
+	WORKER_REWRITE, /* worker: same id, a piece of a struct rewrite (rewrite.h); the result follows */
 	WORKER_LEAVING, /* worker: exits after the result that follows; no more messages, please */
 	WORKER_READY /* worker: inside its sandbox, its filters started; it may have been sent work before */
 };
@@ -59,6 +60,8 @@ enum {
 	SCAN_UNCUT_MAX = 80,
 	SCAN_UNCUT_BYTES = 8192, /* of all outcomes; so many that each can have a short one */
 	SCAN_HASH_BYTES = 32,    /* SHA-256 */
+	SCAN_REWRITE_MAX = 3 * 1024 * 1024,
+	SCAN_REWRITE_PIECE = 128 * 1024, /* of it in one packet: a worker has no memory files */
 	SCAN_TRUTHS_MAX = 4096,
 	SCAN_TRUTH_LAST = 3,   /* TRUTH_LIMIT of rules.h */
 	SCAN_DOMAINS_MAX = 32, /* registered domains of a message's URLs that lists are asked for */
@@ -98,7 +101,8 @@ struct scan_outcome {
 	uint8_t filter; /* index in the flow */
 	int8_t outcome; /* index in the filter's about, -1: failure */
 	struct span why;
-	struct span uncut; /* why the parts it is about cannot be taken out; empty: they can */
+	struct span
+	    uncut; /* why what is asked for it, strip or normalise, cannot be done; empty: it can */
 };
 
 /* A part that can be taken out: its bytes in the message, and what a notice says of it. */
@@ -140,10 +144,16 @@ struct scan_result {
 	struct span truths; /* one enum truth a byte, one for each predicate of the policy */
 	struct span hosts[SCAN_HOSTS_MAX]; /* of URLs: names in lower case and ASCII, addresses */
 	size_t n_hosts;
+	/* The message in one reading (rewrite.h), empty: nobody asks for it, or it cannot be had.  A worker
+	 * sends it ahead, in WORKER_REWRITE. */
+	struct span rewrite;
 };
 
 /* Of a tag: letters, digits, "-" and "_", at most SCAN_TAG_NAME_MAX of them. */
 bool scan_tag_name_is_valid(struct span s);
+/* Parts in the order given; of those that do not lie in the message `at` is 0.  Returns bytes of texts. */
+void scan_parts_put(struct buf *to, const struct scan_part *parts, size_t n);
+size_t scan_parts_get(struct wire *w, struct scan_part *parts, uint32_t max, size_t *n);
 void worker_death_put(struct buf *to, const struct worker_death *d);
 int worker_death_get(struct span payload, struct worker_death *d);
 void scan_request_put(struct buf *to, const struct scan_request *r);

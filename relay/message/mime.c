@@ -281,6 +281,7 @@ divide(
 			has_lax |= found.lax_n > 0;
 			if (found.n == 0)
 				continue;
+			p->out->parts[index].boundary = d.boundary;
 		} else if (!add_division(p, index, &d, MIME_TWO_BOUNDARIES)) {
 			continue;
 		}

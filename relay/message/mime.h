@@ -66,6 +66,7 @@ struct mime_part {
 	struct span text;  /* of text parts: decoded, in UTF-8 (invalid: U+FFFD), up to MIME_TEXT */
 	struct span whole; /* header section and body; empty for further readings */
 	unsigned encoding; /* CLAIMS_ bit that was undone */
+	struct span boundary; /* by which a multipart was divided first */
 	bool is_multipart, is_message, is_malformed, is_truncated;
 	bool is_reading; /* a further reading of the part before it, or a file inside its text */
 };

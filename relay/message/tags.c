@@ -74,6 +74,15 @@ tags_add_verdict(struct buf *to, bool is_tagged, int64_t score_milli, struct spa
 }
 
 int
+tags_add_normalised(struct buf *to, size_t removed, struct span why)
+{
+	(void)buf_addf(
+	    to, "X-Postern-Normalised: removed=%zu; why=", removed); /* sticky, as all below */
+	add_quoted(to, why);
+	return buf_add_str(to, "\r\n");
+}
+
+int
 tags_add_spam_flag(struct buf *to)
 {
 	return buf_add_str(to, "X-Spam-Flag: YES\r\n");

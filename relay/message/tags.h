@@ -1,6 +1,6 @@
 /*
  * tags.h - the fields by which a message tells the next system what was found (the outer contract,
- * section 5): X-Postern-Tag, X-Postern-Verdict, X-Spam-Flag.
+ * section 5): X-Postern-Tag, X-Postern-Verdict, X-Postern-Normalised, X-Spam-Flag.
  *
  * Pure.  Each stands on one line, never folded, so that a script with a simple pattern can read it;
  * names and reasons are cut, so a line stays far below 998 bytes.
@@ -22,6 +22,9 @@ struct tag_line {
 int tags_add(struct buf *to, const struct tag_line *tag);
 /* X-Postern-Verdict: pass|tag; score=N; id=ID */
 int tags_add_verdict(struct buf *to, bool is_tagged, int64_t score_milli, struct span id);
+/* X-Postern-Normalised: removed=N; why="…": the message is not as it was sent.  `removed`: parts that
+ * became texts. */
+int tags_add_normalised(struct buf *to, size_t removed, struct span why);
 /* X-Spam-Flag: YES */
 int tags_add_spam_flag(struct buf *to);
 /* Thousandths as a decimal without needless zeros: 2500 is "2.5", -500 is "-0.5". */

@@ -5,11 +5,13 @@
 #include "relay/base/clock.h"
 #include "relay/ipc/held.h"
 #include "relay/message/edit.h"
+#include "relay/message/normal_head.h"
 #include "relay/message/received.h"
 #include "relay/message/strip.h"
 #include "relay/message/tags.h"
 #include "relay/quarantine/letter.h"
 #include "relay/walk/findings.h"
+#include "relay/walk/normal.h"
 #include "relay/walk/strip.h"
 #include "relay/walk/walk.h"
 
@@ -149,6 +151,7 @@ fate_of(const struct verdict *v)
 	switch (v->action) {
 	case ACTION_PASS:
 	case ACTION_TAG:
+	case ACTION_NORMALISE:
 	case ACTION_STRIP:
 		return COPY_DELIVER;
 	case ACTION_HOLD:
@@ -191,7 +194,8 @@ add_received(const struct session *s, struct buf *to)
 }
 
 static void
-add_tags(const struct session *s, const struct verdict *v, struct buf *to)
+add_tags(
+    const struct session *s, const struct verdict *v, const struct stripped *cut, struct buf *to)
 {
 	/* All sticky: make_prefix tests. */
 	for (size_t i = 0; i < v->n_tags; i++) {
@@ -202,6 +206,8 @@ add_tags(const struct session *s, const struct verdict *v, struct buf *to)
 	}
 	(void)tags_add_verdict(
 	    to, v->action != ACTION_PASS, v->score_milli, id_span(&s->transaction->id));
+	if (cut->is_normal)
+		(void)tags_add_normalised(to, cut->n_notices, cut->why);
 	if (v->is_spam)
 		(void)tags_add_spam_flag(to);
 }
@@ -220,11 +226,15 @@ make_prefix(const struct session *s, const struct group *g, const struct scan_re
 	if (fate_of(&g->verdict) == COPY_HOLD)
 		return buf_add_span(to, section) < 0 || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 	if (!s->listen->flow->strip_tags)
-		add_tags(s, &g->verdict, to);
+		add_tags(s, &g->verdict, cut, to);
+	if (cut->has_head)
+		section = span_take(section, cut->section);
 	r = edit_apply(section, result->edits, result->n_edits, action_marks(g->verdict.action),
-	    cut->is_whole ? &edited : to);
+	    cut->is_whole || cut->has_head ? &edited : to);
 	if (r == 0 && cut->is_whole)
 		r = strip_section(buf_span(&edited), true, to);
+	else if (r == 0 && cut->has_head)
+		r = normal_head_section(buf_span(&edited), cut->head, to);
 	buf_free(&edited);
 	return r < 0 || to->failed || to->n > COMMIT_HEADER_MAX ? -E_LIMIT : 0;
 }
@@ -376,7 +386,7 @@ needs_prefix(const struct session *s, enum copy_fate fate)
 struct making {
 	struct commit commit;
 	struct buf received;
-	struct commit_copy *copies; /* two of a group whose message is stripped */
+	struct commit_copy *copies; /* two of a group whose message is edited */
 	struct commit_rcpt *rcpts;
 	uint32_t *asked;           /* of each of rcpts: its index in the transaction */
 	struct buf *prefixes;      /* one for each copy */
@@ -428,7 +438,7 @@ add_copy(struct session *s, const struct scan_result *result, const struct group
 	return r;
 }
 
-/* The originals of what is stripped.  They come first, so that the ids of their letters are known
+/* The originals of what is stripped or normalised.  They come first, so that the ids of their letters are known
  * before the letters are written: see letter_name. */
 static int
 add_originals(struct session *s, const struct scan_result *result, struct making *m)
@@ -441,9 +451,10 @@ add_originals(struct session *s, const struct scan_result *result, struct making
 		char why[VERDICT_WHY_MAX + 64];
 		struct commit_copy about = {.fate = COPY_QUARANTINE};
 
-		if (g->verdict.action != ACTION_STRIP)
+		if (!action_edits(g->verdict.action))
 			continue;
-		(void)snprintf(why, sizeof(why), "stripped, this is the original: %s",
+		(void)snprintf(why, sizeof(why), "%s, this is the original: %s",
+		    g->verdict.action == ACTION_STRIP ? "stripped" : "normalised",
 		    g->verdict.why); /* fits */
 		about.why = arena_left(&t->memory) > 2 * sizeof(why)
 				? arena_copy(&s->transaction->memory, span_str(why))
@@ -489,7 +500,9 @@ strip(struct session *s, const struct scan_result *result, const struct group *g
 	if (mapped.n > 0)
 		order.message = mapped;
 	if (r == 0)
-		r = strip_make(&order, &m->stripped[m->commit.n_copies]);
+		r = g->verdict.action == ACTION_STRIP
+			? strip_make(&order, &m->stripped[m->commit.n_copies])
+			: normal_order(&order, &m->stripped[m->commit.n_copies]);
 	channel_unmap(&mapped);
 	return r;
 }
@@ -512,7 +525,7 @@ add_groups(struct session *s, const struct scan_result *result, struct making *m
 
 		if (!is_stored(s, &g->verdict))
 			continue;
-		if (g->verdict.action == ACTION_STRIP) {
+		if (action_edits(g->verdict.action)) {
 			r = strip(s, result, g, before, m);
 			before += g->n_rcpts;
 		}
@@ -547,7 +560,7 @@ failed_verdict(int error)
 	    .code = 451,
 	    .enhanced = "4.7.1",
 	    .text = "Message could not be checked, try again later",
-	    .why = "the parts that a worker names cannot be taken out",
+	    .why = "what a worker says of the message cannot be put into it",
 	    .by = {"filter", 6}};
 
 	if (error == -E_FULL)

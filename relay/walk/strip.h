@@ -25,8 +25,13 @@ struct strip_order {
 struct stripped {
 	struct commit_cut *cuts; /* in the body behind its header section */
 	size_t n_cuts;
-	bool is_whole;    /* the message itself is such a part: see strip_section */
-	struct buf texts; /* what the cuts' texts point into */
+	bool is_whole; /* the message itself is such a part: see strip_section */
+	/* Of a message that is normalised (normal.h): its header section's first bytes, with these fields:
+	 * see normal_head_section.  They point into the result. */
+	bool is_normal, has_head;
+	size_t section, n_notices;
+	struct span head, why; /* why: of the outcome for which that is done */
+	struct buf texts;      /* what the cuts' texts point into */
 };
 
 /* Whether the group loses this part. */

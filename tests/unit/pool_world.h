@@ -33,6 +33,8 @@ struct world {
 	unsigned n_done;
 	bool has_result;
 	size_t n_outcomes;
+	size_t rewrite_n;
+	char rewrite_end;
 	uint32_t failed;
 };
 
@@ -64,6 +66,8 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 	w->n_done++;
 	w->has_result = result != NULL;
 	w->n_outcomes = result != NULL ? result->n_outcomes : 0;
+	w->rewrite_n = result != NULL ? result->rewrite.n : 0;
+	w->rewrite_end = w->rewrite_n > 0 ? result->rewrite.p[w->rewrite_n - 1] : '\0';
 	w->failed = failed;
 }
 

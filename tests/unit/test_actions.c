@@ -12,9 +12,11 @@
 	"flow \"a\" { filters = {\"antivirus\", \"content\"} }\n"                                  \
 	"flow \"b\" { filters = {\"antivirus\"}  filter \"antivirus\" { infected = \"tempfail\" "  \
 	"malformed = \"reject\" } }\n"                                                             \
+	"flow \"c\" { filters = {\"antivirus\"}  filter \"antivirus\" { malformed = "              \
+	"\"normalise\" } }\n"                                                                      \
 	"domain \"plain.example\" { gateway = \"gw\" }\n"                                          \
 	"domain \"lab.example\" { gateway = \"gw\"  filter \"antivirus\" { infected = \"tag\"  "   \
-	"failure = \"tempfail\" } }\n"                                                             \
+	"failure = \"tempfail\"  malformed = \"normalise\" } }\n"                                  \
 	"domain \".Lab.example\" { gateway = \"gw\"  filter \"content\" { matched = \"reject\" } " \
 	" "                                                                                        \
 	"filter \"antivirus\" { malformed = \"pass\" } }\n"
@@ -38,11 +40,14 @@ test_one_outcome(void **state)
 	    {"b", "x@plain.example", ANTIVIRUS, INFECTED, ACTION_TEMPFAIL},
 	    {"b", "x@plain.example", ANTIVIRUS, MALFORMED, ACTION_REJECT},
 	    {"b", "x@plain.example", ANTIVIRUS, UNSCANNABLE, ACTION_PASS},
+	    {"c", "x@plain.example", ANTIVIRUS, MALFORMED, ACTION_NORMALISE},
+	    {"c", "x@deep.lab.example", ANTIVIRUS, MALFORMED, ACTION_PASS},
+	    {"a", "x@lab.example", ANTIVIRUS, MALFORMED, ACTION_NORMALISE},
 	    /* the domain's goes before all of them, what it does not say stays */
 	    {"a", "x@lab.example", ANTIVIRUS, INFECTED, ACTION_TAG},
 	    {"b", "x@LAB.example", ANTIVIRUS, INFECTED, ACTION_TAG},
 	    {"a", "x@lab.example", ANTIVIRUS, FAILURE, ACTION_TEMPFAIL},
-	    {"b", "x@lab.example", ANTIVIRUS, MALFORMED, ACTION_REJECT},
+	    {"b", "x@lab.example", ANTIVIRUS, MALFORMED, ACTION_NORMALISE},
 	    {"a", "x@lab.example", CONTENT, MATCHED, ACTION_TAG},
 	    /* another section, longest wins, nothing is inherited */
 	    {"a", "x@deep.lab.example", CONTENT, MATCHED, ACTION_REJECT},

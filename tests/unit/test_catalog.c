@@ -84,6 +84,8 @@ test_abouts(void **state)
 	static const struct pnf_outcome twice[] = {
 	    {"a", "tag", ""}, {"a", "tag", ""}, {.name = NULL}};
 	static const struct pnf_outcome strips[] = {{"a", "strip", ""}, {.name = NULL}};
+	static const struct pnf_outcome normalises[] = {
+	    {"malformed", "normalise", ""}, {.name = NULL}};
 	static const struct pnf_outcome upper[] = {{"A", "tag", ""}, {.name = NULL}};
 	static const struct pnf_option pause[] = {
 	    {"pause", PNF_OPTION_TEXT, NULL, NULL}, {.name = NULL}};
@@ -112,6 +114,7 @@ test_abouts(void **state)
 	    {{.name = "a", .outcomes = no_action}, "\"a\" has no action"},
 	    {{.name = "a", .outcomes = twice}, "\"a\" twice"},
 	    {{.name = "a", .outcomes = strips}, "without PNF_MAY_NAME_PARTS"},
+	    {{.name = "a", .outcomes = normalises}, "only; give another one"},
 	    {{.name = "a", .options = pause}, "option 1"},
 	    {{.name = "a", .options = type}, "option 1"},
 	    {{.name = "a", .options = line}, "option 1"},

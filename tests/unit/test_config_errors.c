@@ -522,6 +522,20 @@ test_filters(void **state)
 		"t.conf:6: \"infected\" takes one value; write infected = VALUE\n"},
 	    {"filter \"antivirus\" { infected { } }\n",
 		"t.conf:6: \"infected\" takes one value; write infected = VALUE\n"},
+	    {"filter \"antivirus\" { infected = \"normalise\" }\n",
+		"t.conf:6: action \"normalise\" of \"infected\": only \"malformed\" of antivirus "
+		"is "
+		"about how a message can be read; write pass, tag, quarantine, discard, hold, "
+		"tempfail, reject or keep\n"},
+	    {"filter \"attachment\" { blocked = \"normalise\" }\n",
+		"t.conf:6: action \"normalise\" of \"blocked\": only \"malformed\" of antivirus "
+		"is "
+		"about how a message can be read; write pass, tag, quarantine, discard, hold, "
+		"tempfail, reject or keep\n"},
+	    {"filter \"antivirus\" { failure = \"normalise\" }\n",
+		"t.conf:6: failure = \"normalise\" is not what a failure may do; write tempfail, "
+		"tag, "
+		"hold or quarantine\n"},
 	    {"filter \"antivirus\" { failure = \"pass\" }\n",
 		"t.conf:6: failure = \"pass\": a filter may not fail open; write tempfail, "
 		"tag, hold or quarantine\n"},

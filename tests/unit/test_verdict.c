@@ -256,6 +256,48 @@ test_strip(void **state)
 	}
 }
 
+/* The same for the first outcome's action `normalise`: what cannot be is refused. */
+static void
+test_normalise(void **state)
+{
+	static const struct {
+		enum action other; /* of the second outcome */
+		const char *uncut, *policy;
+		enum action action;
+		const char *why;
+	} rows[] = {
+	    {ACTION_PASS, "", "", ACTION_NORMALISE, "filter antivirus: infected: v"},
+	    {ACTION_TAG, "", "", ACTION_NORMALISE, "filter antivirus: infected: v"},
+	    {ACTION_STRIP, "", "", ACTION_STRIP, "filter antivirus: unscannable: u"},
+	    {ACTION_QUARANTINE, "", "", ACTION_QUARANTINE, "filter antivirus: unscannable: u"},
+	    {ACTION_PASS, "", "quarantine to *", ACTION_QUARANTINE, "rule 1: quarantine to *"},
+	    {ACTION_PASS, "", "accept to *", ACTION_NORMALISE, "filter antivirus: infected: v"},
+	    {ACTION_PASS, "too large", "", ACTION_REJECT,
+		"filter antivirus: infected, not normalised (too large): v"},
+	    {ACTION_QUARANTINE, "too large", "", ACTION_REJECT,
+		"filter antivirus: infected, not normalised (too large): v"},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		w->av_actions[0] = ACTION_NORMALISE;
+		w->av_actions[1] = rows[i].other;
+		for (int k = 0; k < 2; k++)
+			w->outcomes[k] = (struct filter_outcome){.filter = &w->flow.filters[0],
+			    .outcome = k,
+			    .why = k == 0 ? SPAN("v") : SPAN("u"),
+			    .uncut = k == 0 ? span_str(rows[i].uncut) : SPAN("")};
+		w->facts.n_outcomes = 2;
+		walk(w, rows[i].policy, STAGE_DATA);
+		if (w->v.action != rows[i].action || strcmp(w->v.why, rows[i].why) != 0 ||
+		    verdict_normalises(&w->v, 0) != (rows[i].action == ACTION_NORMALISE))
+			fail_msg("row %zu: %s, %s", i, action_name(w->v.action), w->v.why);
+		assert_int_equal(w->v.code, rows[i].action == ACTION_REJECT ? 550 : 0);
+		assert_false(verdict_normalises(&w->v, 1));
+		assert_false(verdict_normalises(&w->v, VERDICT_OUTCOMES_MAX));
+	}
+}
+
 static void
 test_long_why(void **state)
 {
@@ -427,6 +469,7 @@ main(void)
 	    TEST(test_replies),
 	    TEST(test_filters),
 	    TEST(test_strip),
+	    TEST(test_normalise),
 	    TEST(test_long_why),
 	    TEST(test_filter_tags),
 	    TEST(test_properties),

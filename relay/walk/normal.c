@@ -46,6 +46,18 @@ has_fine_head(const struct strip_order *o, const struct rewrite *r)
 	       (r->section == 0 || o->message.p[r->section - 1] == '\n');
 }
 
+/* Whether the empty line behind the header section stays, or comes anew: what stands before it is a field. */
+static bool
+keeps_empty_line(const struct strip_order *o, const struct rewrite *r)
+{
+	const struct span rest = span_skip(o->message, (size_t)o->header);
+
+	for (size_t i = 0; i < r->n_cuts && r->cuts[i].at == o->header; i++)
+		if (r->cuts[i].text.n > 0 || r->cuts[i].n > 0 || r->cuts[i].part != REWRITE_NO_PART)
+			return span_starts(r->cuts[i].text, SPAN("\r\n"));
+	return !r->has_head || span_starts(rest, SPAN("\r\n"));
+}
+
 static int
 add_text(const struct strip_order *o, const struct rewrite *r, const struct rewrite_cut *c,
     struct buf *to)
@@ -86,7 +98,7 @@ make(const struct strip_order *o, const struct rewrite *r, struct stripped *to)
 {
 	size_t ends[REWRITE_CUTS_MAX], most = r->n_cuts;
 
-	if (!has_fine_head(o, r))
+	if (!has_fine_head(o, r) || !keeps_empty_line(o, r))
 		return -E_CORRUPT;
 	for (size_t i = 0; i < r->n_cuts; i++) {
 		if (!is_in_place(o, &r->cuts[i]))

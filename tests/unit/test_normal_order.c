@@ -91,6 +91,21 @@ test_made(void **state)
 	strip_free(&s);
 }
 
+/* The empty line behind the header section may be written anew, and what stands behind it with it. */
+static void
+test_empty_line_anew(void **state)
+{
+	struct rewrite r = fine();
+	struct stripped s;
+
+	(void)state;
+	r.cuts[0] =
+	    (struct rewrite_cut){HEADER, ONE + 5 - HEADER, SPAN("\r\n1\r\n"), REWRITE_NO_PART};
+	assert_int_equal(make(&r, &s), 0);
+	assert_int_equal(s.cuts[0].at, 0);
+	strip_free(&s);
+}
+
 /* One text of several cuts of the spool. */
 static void
 test_long_text(void **state)
@@ -198,13 +213,36 @@ needless_head(struct rewrite *r)
 {
 	r->has_head = false;
 }
+static void
+a_field_in_a_cut(struct rewrite *r)
+{
+	r->cuts[0] =
+	    (struct rewrite_cut){HEADER, 0, SPAN("X-Postern-Verdict: pass\r\n"), REWRITE_NO_PART};
+}
+static void
+no_empty_line(struct rewrite *r)
+{
+	r->cuts[0] = (struct rewrite_cut){HEADER, 2, SPAN(""), REWRITE_NO_PART};
+}
+static void
+a_notice_for_a_field(struct rewrite *r)
+{
+	r->cuts[0] = (struct rewrite_cut){HEADER, 2, SPAN(""), 0};
+}
+static void
+a_field_in_the_second_cut(struct rewrite *r)
+{
+	r->cuts[0] = (struct rewrite_cut){HEADER, 0, SPAN(""), REWRITE_NO_PART};
+	r->cuts[1] = (struct rewrite_cut){HEADER, 2, SPAN("From: x\r\n\r\n"), REWRITE_NO_PART};
+}
 
 static void
 test_not_believed(void **state)
 {
 	static void (*const wrong[])(struct rewrite *) = {before_body, past_end, huge, wraps,
 	    backwards, in_a_line_end, to_a_line_end, bare, zero, none, no_part, long_section,
-	    half_a_field, other_field, our_field, head_ends, needless_head};
+	    half_a_field, other_field, our_field, head_ends, needless_head, a_field_in_a_cut,
+	    no_empty_line, a_notice_for_a_field, a_field_in_the_second_cut};
 	struct stripped s;
 
 	(void)state;
@@ -241,6 +279,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_made),
+	    cmocka_unit_test(test_empty_line_anew),
 	    cmocka_unit_test(test_long_text),
 	    cmocka_unit_test(test_not_believed),
 	    cmocka_unit_test(test_cut_anywhere),

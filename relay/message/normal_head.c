@@ -146,7 +146,8 @@ add_visible(struct buf *to, struct span s)
 			(void)buf_add_char(to, s.p[i]); /* fits: it is not longer */
 }
 
-/* Both ends of a name that is too long: the last one says what it is opened with. */
+/* Both ends of a name that is too long: the last one says what it is opened with.  What is between them keeps the
+ * two from becoming an ending that no filter has seen. */
 static void
 clean_name(struct span name, struct buf *to)
 {
@@ -154,7 +155,8 @@ clean_name(struct span name, struct buf *to)
 		add_visible(to, name);
 		return;
 	}
-	add_visible(to, characters(name, NORMAL_NAME_MAX - NAME_TAIL));
+	add_visible(to, characters(name, NORMAL_NAME_MAX - NAME_TAIL - 1));
+	(void)buf_add_char(to, '_'); /* fits */
 	add_visible(to, span_skip(name, characters(name, name.n - NAME_TAIL).n));
 }
 

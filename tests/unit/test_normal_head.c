@@ -101,6 +101,32 @@ test_long_name(void **state)
 	buf_free(&name);
 }
 
+/* What is left of both ends of a name is no other name: ".e…xe", and blanks, are no ".exe". */
+static void
+test_long_name_has_its_ending(void **state)
+{
+	struct buf name = BUF_INIT(5000), to = BUF_INIT(NORMAL_HEAD_MAX);
+	struct normal_about about = {.type = SPAN("a/b")};
+
+	(void)state;
+	for (size_t n = 150; n < NORMAL_NAME_MAX; n++) {
+		buf_clear(&name);
+		buf_clear(&to);
+		for (size_t i = 0; i < n; i++)
+			(void)buf_add_char(&name, 'a');
+		(void)buf_add_str(&name, ".e");
+		for (size_t i = 0; i < NORMAL_NAME_MAX; i++)
+			(void)buf_add_char(&name, 'c');
+		assert_int_equal(buf_addf(&name, "xe%38s", ""), 0);
+		about.name = buf_span(&name);
+		assert_int_equal(normal_head_fields(&about, &to), 0);
+		assert_null(memmem(to.p, to.n, ".exe", 4));
+		assert_non_null(memmem(to.p, to.n, "xe\r\n", 4));
+	}
+	buf_free(&name);
+	buf_free(&to);
+}
+
 static void
 test_section(void **state)
 {
@@ -219,6 +245,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_fields),
 	    cmocka_unit_test(test_long_name),
+	    cmocka_unit_test(test_long_name_has_its_ending),
 	    cmocka_unit_test(test_section),
 	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_fine),

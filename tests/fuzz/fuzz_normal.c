@@ -58,6 +58,7 @@ check(struct span message, const struct mime_message *m, const struct normal *ma
 	arena_init(&memory, MEMORY);
 	mime_parse(buf_span(&bytes), NULL, &memory, &again);
 	must(normal_is_plain(&again) && !mime_is_malformed(&again) && !mime_is_truncated(&again));
+	must(normalising_is_settled(buf_span(&bytes), &again));
 	check_leaves(m, &again);
 	arena_free(&memory);
 	buf_free(&bytes);

@@ -1,5 +1,5 @@
 /* normal: what the rewriter makes of message files: `normal [-l] FILE…` prints one line a file, and writes
- * FILE.normal where it has rewritten it; -l its leaves before that, as "  part|TYPE|NAME|CONTENT", or "reading|…"
+ * FILE.normal where it has rewritten it ("plain": it is read in one way, "settled": and would not be written otherwise); -l its leaves before that, as "  part|TYPE|NAME|CONTENT", or "reading|…"
  * for a further one, the latter two in hex. */
 #include "relay/message/decode.h"
 #include "tests/lib/normalising.h"
@@ -82,7 +82,9 @@ look(const char *path, bool with_leaves)
 	mime_parse(span_of(bytes, n), NULL, &arena, &m);
 	mime_anomalies(m.anomalies, &text);
 	if (normal_is_plain(&m)) {
-		printf("%s: plain: %.*s\n", path, SPAN_ARG(buf_span(&text)));
+		printf("%s: %s: %.*s\n", path,
+		    normalising_is_settled(span_of(bytes, n), &m) ? "settled" : "plain",
+		    SPAN_ARG(buf_span(&text)));
 	} else if (normal_make(span_of(bytes, n), &m, &memory, &made) == 0) {
 		normalising_apply(span_of(bytes, n), &made, &out);
 		for (size_t i = 0; i < made.n_cuts; i++)

@@ -31,4 +31,24 @@ normalising_apply(struct span message, const struct normal *n, struct buf *to)
 	must(buf_add_span(to, span_skip(message, (size_t)from)) == 0);
 }
 
+/* Whether a message that is read in one way, of which `m` was parsed, is what would be made of it: every byte. */
+static inline bool
+normalising_is_settled(struct span message, const struct mime_message *m)
+{
+	struct normal *made = mem_alloc(sizeof(*made));
+	struct buf bytes = BUF_INIT(2 * NORMAL_MESSAGE_MAX + NORMAL_TEXT_MAX);
+	struct arena memory;
+	bool is_settled = false;
+
+	arena_init(&memory, 8 * NORMAL_TEXT_MAX);
+	if (normal_make(message, m, &memory, made) == 0) {
+		normalising_apply(message, made, &bytes);
+		is_settled = span_eq(buf_span(&bytes), message);
+	}
+	buf_free(&bytes);
+	arena_free(&memory);
+	mem_free(made);
+	return is_settled;
+}
+
 #endif

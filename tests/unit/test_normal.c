@@ -47,6 +47,7 @@ normalised_free(struct normalised *n)
 	buf_free(&n->bytes);
 }
 
+/* Read in one way, and written again it is the same. */
 static void
 assert_plain(struct span message)
 {
@@ -56,6 +57,7 @@ assert_plain(struct span message)
 	arena_init(&memory, MEMORY);
 	mime_parse(message, NULL, &memory, &again);
 	assert_true(normal_is_plain(&again));
+	assert_true(normalising_is_settled(message, &again));
 	arena_free(&memory);
 }
 

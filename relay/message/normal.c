@@ -233,7 +233,7 @@ write_fields(struct normal_tree *t, uint32_t index, enum normal_mode mode)
 	    .charset = mode == NORMAL_TEXT ? SPAN("utf-8") : p->charset,
 	    .name = p->filename,
 	    .boundary = c->boundary,
-	    .encoding = is_container ? normal_plain_encoding(p->raw) : encoding_of(p, mode),
+	    .encoding = is_container ? normal_plain_encoding(p->decoded) : encoding_of(p, mode),
 	    .section = normal_tree_section(t, index),
 	    .has_version = index == 0 || t->m->parts[p->parent].is_message};
 	bool is_fine = normal_head_fields(&about, &fields) == 0 && normal_tree_room(t, fields.n);

@@ -150,6 +150,14 @@ test_table(void **state)
 	    {"a message in base64, broken",
 		TOP "Content-Type: message/rfc822\r\n" BASE64 "\r\nU3ViamVjdDogaQ0K!DQpIaQ0K\r\n",
 		TOP "Content-Type: message/rfc822\r\n\r\nSubject: i\r\n\r\nHi\r\n"},
+	    {"a message of eight bits in base64",
+		MIXED "--b\r\nContent-Type: text/plain (x)\r\nContent-Transfer-Encoding: "
+		      "8bit\r\n\r\n\xe9\r\n--b\r\nContent-Type: message/rfc822\r\n" BASE64
+		      "\r\nU3ViamVjdDog6Q0KDQpIaQ0K\r\n" END,
+		MIXED "--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: "
+		      "8bit\r\n\r\n\xe9\r\n--b\r\nContent-Type: "
+		      "message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: "
+		      "\xe9\r\n\r\nHi\r\n\r\n" END},
 	};
 
 	(void)state;

@@ -54,13 +54,20 @@ is_notice(const struct mime_part *p)
 	return is_same && span_eq(p->type, SPAN("text/plain")) && p->n_names == 0;
 }
 
+/* All of its bytes were seen; as UTF-8 its beginning only. */
+static bool
+is_long_text(const struct mime_part *p)
+{
+	return p->is_truncated && span_starts(p->type, SPAN("text/"));
+}
+
 static bool
 is_as_meant(const struct normal_tree *t, uint32_t index, const struct mime_part *p)
 {
 	const struct normal_choice *c = &t->choices[index];
 	const struct mime_part *own = &t->m->parts[index];
 
-	if (p->is_truncated || p->is_malformed)
+	if (p->is_malformed || (p->is_truncated && !is_long_text(own) && c->type.p == own->type.p))
 		return false;
 	if (c->mode == NORMAL_NOTICE)
 		return is_notice(p);
@@ -365,7 +372,8 @@ prepare(struct normal_tree *t, uint32_t index, enum normal_mode mode)
 		       write_body(t, index, normal_tree_decoded(t, index));
 	case NORMAL_TEXT:
 		return !is_container && c->decoded == 0 && span_starts(p->type, SPAN("text/")) &&
-		       write_fields(t, index, mode) && write_body(t, index, p->text);
+		       !p->is_truncated && write_fields(t, index, mode) &&
+		       write_body(t, index, p->text);
 	case NORMAL_NOTICE:
 		break;
 	}
@@ -395,7 +403,8 @@ static void
 settle(struct normal_tree *t, uint32_t index)
 {
 	const struct mime_part *p = &t->m->parts[index];
-	bool is_lost = p->is_truncated || span_eq(p->type, SPAN("message/partial"));
+	bool is_lost =
+	    (p->is_truncated && !is_long_text(p)) || span_eq(p->type, SPAN("message/partial"));
 
 	choose_type(t, index);
 	for (uint32_t i = normal_tree_child(t, index, UINT32_MAX); i != UINT32_MAX && !is_lost;

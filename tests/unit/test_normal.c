@@ -241,6 +241,43 @@ test_limits(void **state)
 	buf_free(&message);
 }
 
+/* Of a long text as UTF-8 the beginning is known, of its bytes all: it stays where it was clear, and comes under a
+ * header section of its own where that was not. */
+static void
+test_long_text(void **state)
+{
+	static const struct {
+		const char *head, *tail;
+	} rows[] = {
+	    {MIXED "--b\r\nContent-Type: a/b\r\nContent-Type: text/html\r\n\r\nx\r\n--b\r\n"
+		   "Content-Type: text/csv\r\n\r\n",
+		END},
+	    {TOP "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\n", ""},
+	    {TOP "Content-Type: multipart/mixed; boundary=b\r\n\r\n", ""},
+	};
+	struct buf message = BUF_INIT(2 * MIME_TEXT), lines = BUF_INIT(2 * MIME_TEXT);
+
+	(void)state;
+	while (lines.n <= MIME_TEXT)
+		assert_int_equal(buf_add_str(&lines, "one;two;three;four;five;six;seven\r\n"), 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct normalised n;
+
+		buf_clear(&message);
+		(void)buf_add_str(&message, rows[i].head);
+		(void)buf_add_span(&message, buf_span(&lines));
+		assert_int_equal(buf_add_str(&message, rows[i].tail), 0);
+		assert_int_equal(normalise(buf_span(&message), &n), 0);
+		for (size_t k = 0; k < n.made.n_cuts; k++)
+			assert_int_equal(n.made.cuts[k].notice, NORMAL_NO_NOTICE);
+		assert_non_null(memmem(n.bytes.p, n.bytes.n, lines.p, lines.n));
+		assert_plain(buf_span(&n.bytes));
+		normalised_free(&n);
+	}
+	buf_free(&message);
+	buf_free(&lines);
+}
+
 /* More places than there are cuts for: one notice about all of it. */
 static void
 test_many_places(void **state)
@@ -268,6 +305,7 @@ main(void)
 	    cmocka_unit_test(test_table),
 	    cmocka_unit_test(test_notices),
 	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_long_text),
 	    cmocka_unit_test(test_many_places),
 	};
 

@@ -367,8 +367,9 @@ normal_head_is_fine(struct span fields)
 {
 	struct header_field field;
 
-	if (fields.n > NORMAL_HEAD_MAX || !normal_text_is_fine(fields, false))
-		return false;
+	if (fields.n > NORMAL_HEAD_MAX || !normal_text_is_fine(fields, false) ||
+	    (fields.n > 0 && fields.p[fields.n - 1] != '\n'))
+		return false; /* without a line end the last one would go on in what follows */
 	while (header_next(&fields, &field)) {
 		for (size_t i = 0; i < field.whole.n; i++)
 			if (field.whole.p[i] < 0x20 && strchr("\r\n\t", field.whole.p[i]) == NULL)

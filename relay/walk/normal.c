@@ -46,7 +46,8 @@ has_fine_head(const struct strip_order *o, const struct rewrite *r)
 	       (r->section == 0 || o->message.p[r->section - 1] == '\n');
 }
 
-/* Whether the empty line behind the header section stays, or comes anew: what stands before it is a field. */
+/* Whether the empty line behind the header section stays, or comes anew with the section: what stands before it is a
+ * field. */
 static bool
 keeps_empty_line(const struct strip_order *o, const struct rewrite *r)
 {
@@ -54,7 +55,7 @@ keeps_empty_line(const struct strip_order *o, const struct rewrite *r)
 
 	for (size_t i = 0; i < r->n_cuts && r->cuts[i].at == o->header; i++)
 		if (r->cuts[i].text.n > 0 || r->cuts[i].n > 0 || r->cuts[i].part != REWRITE_NO_PART)
-			return span_starts(r->cuts[i].text, SPAN("\r\n"));
+			return r->has_head && span_starts(r->cuts[i].text, SPAN("\r\n"));
 	return !r->has_head || span_starts(rest, SPAN("\r\n"));
 }
 

@@ -209,6 +209,11 @@ head_ends(struct rewrite *r)
 	r->head = SPAN("Content-Type: a/b\r\n\r\n");
 }
 static void
+head_goes_on(struct rewrite *r)
+{
+	r->head = SPAN("Content-Type: a/b");
+}
+static void
 needless_head(struct rewrite *r)
 {
 	r->has_head = false;
@@ -235,14 +240,23 @@ a_field_in_the_second_cut(struct rewrite *r)
 	r->cuts[0] = (struct rewrite_cut){HEADER, 0, SPAN(""), REWRITE_NO_PART};
 	r->cuts[1] = (struct rewrite_cut){HEADER, 2, SPAN("From: x\r\n\r\n"), REWRITE_NO_PART};
 }
+static void
+an_empty_line_before_another(struct rewrite *r)
+{
+	r->has_head = false;
+	r->section = 0;
+	r->head = SPAN("");
+	r->cuts[0] = (struct rewrite_cut){HEADER, 0, SPAN("\r\nx\r\n"), REWRITE_NO_PART};
+}
 
 static void
 test_not_believed(void **state)
 {
 	static void (*const wrong[])(struct rewrite *) = {before_body, past_end, huge, wraps,
 	    backwards, in_a_line_end, to_a_line_end, bare, zero, none, no_part, long_section,
-	    half_a_field, other_field, our_field, head_ends, needless_head, a_field_in_a_cut,
-	    no_empty_line, a_notice_for_a_field, a_field_in_the_second_cut};
+	    half_a_field, other_field, our_field, head_ends, head_goes_on, needless_head,
+	    a_field_in_a_cut, no_empty_line, a_notice_for_a_field, a_field_in_the_second_cut,
+	    an_empty_line_before_another};
 	struct stripped s;
 
 	(void)state;

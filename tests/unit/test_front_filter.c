@@ -78,6 +78,7 @@ fill(struct scan_result *r)
 	r->n_hosts = 2;
 	r->hosts[0] = SPAN("www.a-b_c.example");
 	r->hosts[1] = SPAN("2001:db8::1");
+	r->rewrite = SPAN("all anew");
 }
 
 static void
@@ -115,6 +116,7 @@ test_result_travels(void **state)
 	assert_int_equal(s->out.n_hosts, 2);
 	assert_true(span_eq(s->out.hosts[0], SPAN("www.a-b_c.example")));
 	assert_true(span_eq(s->out.hosts[1], SPAN("2001:db8::1")));
+	assert_true(span_eq(s->out.rewrite, SPAN("all anew"))); /* while lists are asked, too */
 }
 
 static void

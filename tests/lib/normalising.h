@@ -38,10 +38,10 @@ normalising_is_settled(struct span message, const struct mime_message *m)
 	struct normal *made = mem_alloc(sizeof(*made));
 	struct buf bytes = BUF_INIT(2 * NORMAL_MESSAGE_MAX + NORMAL_TEXT_MAX);
 	struct arena memory;
-	bool is_settled = false;
+	bool is_settled = message.n == 0;
 
 	arena_init(&memory, 8 * NORMAL_TEXT_MAX);
-	if (normal_make(message, m, &memory, made) == 0) {
+	if (!is_settled && normal_make(message, m, &memory, made) == 0) {
 		normalising_apply(message, made, &bytes);
 		is_settled = span_eq(buf_span(&bytes), message);
 	}

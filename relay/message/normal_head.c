@@ -146,6 +146,17 @@ add_visible(struct buf *to, struct span s)
 			(void)buf_add_char(to, s.p[i]); /* fits: it is not longer */
 }
 
+/* The last whole characters, up to max bytes of a longer s. */
+static struct span
+last_characters(struct span s, size_t max)
+{
+	size_t at = s.n - max;
+
+	while (at < s.n && ((unsigned char)s.p[at] & 0xC0) == 0x80)
+		at++;
+	return span_skip(s, at);
+}
+
 /* Both ends of a name that is too long: the last one says what it is opened with.  What is between them keeps the
  * two from becoming an ending that no filter has seen. */
 static void
@@ -157,7 +168,7 @@ clean_name(struct span name, struct buf *to)
 	}
 	add_visible(to, characters(name, NORMAL_NAME_MAX - NAME_TAIL - 1));
 	(void)buf_add_char(to, '_'); /* fits */
-	add_visible(to, span_skip(name, characters(name, name.n - NAME_TAIL).n));
+	add_visible(to, last_characters(name, NAME_TAIL));
 }
 
 /* In the plain form if that is one for all, else in that of RFC 2231 alone. */

@@ -207,6 +207,30 @@ test_notices(void **state)
 	}
 }
 
+/* A name is cut once, wherever its characters begin. */
+static void
+test_long_names(void **state)
+{
+	struct buf message = BUF_INIT(1000);
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		struct normalised n;
+
+		buf_clear(&message);
+		(void)buf_addf(
+		    &message, MIXED "--b\r\nContent-Type: a/b (x); name=\"%.*s", i / 3, "aa");
+		for (size_t k = 0; k < 100; k++)
+			(void)buf_add_str(&message, "\xe2\x82\xac");
+		assert_int_equal(buf_addf(&message, ".%.*s\"\r\n\r\nx\r\n" END, i % 3, "gz"), 0);
+		assert_int_equal(normalise(buf_span(&message), &n), 0);
+		assert_non_null(memmem(n.bytes.p, n.bytes.n, "%AC_%E2", 7));
+		assert_plain(buf_span(&n.bytes));
+		normalised_free(&n);
+	}
+	buf_free(&message);
+}
+
 /* Past the limits: a part that is too much to write is a notice, what was not all seen is not touched. */
 static void
 test_limits(void **state)
@@ -304,6 +328,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_table),
 	    cmocka_unit_test(test_notices),
+	    cmocka_unit_test(test_long_names),
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_long_text),
 	    cmocka_unit_test(test_many_places),

@@ -229,6 +229,19 @@ encoding_of(const struct mime_part *p, enum normal_mode mode)
 					    : normal_plain_encoding(p->raw);
 }
 
+/* That of parts as they have become; what was binary before may be in base64 now. */
+static bool
+encoding_of_parts(struct normal_tree *t, uint32_t index, struct span *to)
+{
+	struct buf body = BUF_INIT(2 * NORMAL_MESSAGE_MAX);
+	bool is_fine = t->work <= t->work_max && normal_tree_body(t, index, &body) == 0;
+
+	t->work += body.n;
+	*to = normal_plain_encoding(buf_span(&body));
+	buf_free(&body);
+	return is_fine;
+}
+
 static bool
 write_fields(struct normal_tree *t, uint32_t index, enum normal_mode mode)
 {
@@ -236,15 +249,17 @@ write_fields(struct normal_tree *t, uint32_t index, enum normal_mode mode)
 	struct normal_choice *c = &t->choices[index];
 	bool is_container = normal_tree_child(t, index, UINT32_MAX) != UINT32_MAX;
 	struct buf fields = BUF_INIT(NORMAL_HEAD_MAX);
-	const struct normal_about about = {.type = c->type,
+	struct normal_about about = {.type = c->type,
 	    .charset = mode == NORMAL_TEXT ? SPAN("utf-8") : p->charset,
 	    .name = p->filename,
 	    .boundary = c->boundary,
-	    .encoding = is_container ? normal_plain_encoding(p->decoded) : encoding_of(p, mode),
+	    .encoding = encoding_of(p, mode),
 	    .section = normal_tree_section(t, index),
 	    .has_version = index == 0 || t->m->parts[p->parent].is_message};
-	bool is_fine = normal_head_fields(&about, &fields) == 0 && normal_tree_room(t, fields.n);
+	bool is_fine = !is_container || encoding_of_parts(t, index, &about.encoding);
 
+	is_fine =
+	    is_fine && normal_head_fields(&about, &fields) == 0 && normal_tree_room(t, fields.n);
 	if (is_fine)
 		c->fields = arena_copy(t->memory, buf_span(&fields));
 	buf_free(&fields);

@@ -300,6 +300,15 @@ add_part(struct sink *s, uint32_t index)
 }
 
 int
+normal_tree_body(const struct normal_tree *t, uint32_t index, struct buf *to)
+{
+	struct sink s = {.t = t, .bytes = to};
+
+	add_body(&s, index);
+	return s.error;
+}
+
+int
 normal_tree_write(const struct normal_tree *t, uint32_t index, struct buf *to)
 {
 	struct sink s = {.t = t, .bytes = to};

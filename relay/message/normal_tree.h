@@ -52,6 +52,8 @@ struct span normal_tree_decoded(const struct normal_tree *t, uint32_t index);
 struct span normal_tree_section(const struct normal_tree *t, uint32_t index);
 /* Appends a part as it would stand there.  0, or -E_LIMIT, -E_CORRUPT: it cannot be written so. */
 int normal_tree_write(const struct normal_tree *t, uint32_t index, struct buf *to);
+/* The same of what stands behind its header section. */
+int normal_tree_body(const struct normal_tree *t, uint32_t index, struct buf *to);
 /* All of it, as cuts.  0, -E_LIMIT or -E_CORRUPT. */
 int normal_tree_cut(const struct normal_tree *t, struct normal *out);
 

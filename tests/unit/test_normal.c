@@ -231,6 +231,26 @@ test_long_names(void **state)
 	buf_free(&message);
 }
 
+/* Long lines of a part that is written anew are no lines of what is around it. */
+static void
+test_encoding_of_parts(void **state)
+{
+	struct buf message = BUF_INIT(10000);
+	struct normalised n;
+
+	(void)state;
+	(void)buf_add_str(&message, TOP "Content-Type: multipart/mixed; boundary=b (x)\r\n\r\n" TEXT
+					"--b\r\nContent-Type: a/b\r\n" BASE64 "\r\n!");
+	for (size_t i = 0; i < NORMAL_LINE_MAX; i++)
+		(void)buf_add_str(&message, "QUJD");
+	assert_int_equal(buf_add_str(&message, "\r\n" END), 0);
+	assert_int_equal(normalise(buf_span(&message), &n), 0);
+	assert_null(memmem(n.bytes.p, n.bytes.n, "binary", 6));
+	assert_plain(buf_span(&n.bytes));
+	normalised_free(&n);
+	buf_free(&message);
+}
+
 /* Past the limits: a part that is too much to write is a notice, what was not all seen is not touched. */
 static void
 test_limits(void **state)
@@ -329,6 +349,7 @@ main(void)
 	    cmocka_unit_test(test_table),
 	    cmocka_unit_test(test_notices),
 	    cmocka_unit_test(test_long_names),
+	    cmocka_unit_test(test_encoding_of_parts),
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_long_text),
 	    cmocka_unit_test(test_many_places),

@@ -229,14 +229,14 @@ encoding_of(const struct mime_part *p, enum normal_mode mode)
 					    : normal_plain_encoding(p->raw);
 }
 
-/* That of parts as they have become; what was binary before may be in base64 now. */
+/* That of parts as they have become; what was binary before may be in base64 now.  The trial that follows counts
+ * these bytes. */
 static bool
 encoding_of_parts(struct normal_tree *t, uint32_t index, struct span *to)
 {
 	struct buf body = BUF_INIT(2 * NORMAL_MESSAGE_MAX);
 	bool is_fine = t->work <= t->work_max && normal_tree_body(t, index, &body) == 0;
 
-	t->work += body.n;
 	*to = normal_plain_encoding(buf_span(&body));
 	buf_free(&body);
 	return is_fine;

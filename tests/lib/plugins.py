@@ -115,8 +115,13 @@ on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 		for (volatile unsigned i = 0;; i++)
 			;
 	else if (strcmp(trouble, "memory") == 0)
-		for (;;) /* not malloc: a sanitizer's would report that it is at the end */
-			memset(mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 64 << 20);
+		for (;;) { /* not malloc: a sanitizer's would report that it is at the end */
+			void *more = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+			if (more == MAP_FAILED)
+				abort();
+			memset(more, 1, 64 << 20);
+		}
 	else if (strcmp(trouble, "stack") == 0)
 		is_bad = sink(0);
 	else if (strcmp(trouble, "network") == 0)

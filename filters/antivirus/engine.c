@@ -1,6 +1,7 @@
 #include "filters/antivirus/engine.h"
 #include "filters/antivirus/canary.h"
 #include "filters/antivirus/clean.h"
+#include "filters/antivirus/complaint.h"
 #include "filters/antivirus/layers.h"
 #include "filters/worker/interpose.h"
 #include "relay/base/buf.h"
@@ -25,23 +26,10 @@ struct engine {
 
 /* What libclamav has said since engine_look began: its message callback knows no context. */
 static struct {
-	unsigned complaints, memory_errors, inspections, bad_layers;
+	unsigned complaints, shortages, inspections, bad_layers;
 	char first[96];        /* of the complaints */
 	struct layers *layers; /* NULL: nobody wants them */
 } heard;
-
-/* File calls that fail are counted (interpose.h); of memory only libclamav's own words tell. */
-static bool
-is_about_memory(struct span line)
-{
-	static const char *const words[] = {"alloc", "memory", "mmap", NULL};
-
-	for (; line.n > 0; line = span_skip(line, 1))
-		for (const char *const *word = words; *word != NULL; word++)
-			if (span_starts_nocase(line, span_str(*word)))
-				return true;
-	return false;
-}
 
 static void
 on_message(enum cl_msg severity, const char *full, const char *text, void *context)
@@ -55,7 +43,7 @@ on_message(enum cl_msg severity, const char *full, const char *text, void *conte
 	if (heard.complaints++ == 0)
 		(void)snprintf(
 		    heard.first, sizeof(heard.first), "%.*s", SPAN_ARG(line)); /* cut is fine */
-	heard.memory_errors += severity >= CL_MSG_ERROR && is_about_memory(line);
+	heard.shortages += complaint_is_of_machine(line, severity >= CL_MSG_ERROR);
 }
 
 static bool
@@ -312,7 +300,7 @@ kind_of(int rc, const char *virus, unsigned long failed_calls, struct span bytes
 		return LOOK_INFECTED;
 	if (rc == CL_ETIMEOUT || rc == CL_EMAXREC || rc == CL_EMAXSIZE || rc == CL_EMAXFILES)
 		return LOOK_UNSCANNABLE;
-	if (rc != CL_CLEAN || heard.memory_errors > 0 || heard.bad_layers > 0 || failed_calls > 0 ||
+	if (rc != CL_CLEAN || heard.shortages > 0 || heard.bad_layers > 0 || failed_calls > 0 ||
 	    (heard.inspections == 0 && bytes.n >= SHORTEST_FILE))
 		return LOOK_FAILED;
 	/* All has worked, and what it complains of is in the message: "premature end of compressed stream". */

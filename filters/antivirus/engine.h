@@ -7,7 +7,7 @@
  * call of libc has failed meanwhile (worker/interpose.h).
  *
  * Failed is kept for a scanner that does not work.  What it complains of while its calls have worked and
- * its memory was enough is about the message, which is unscannable then.
+ * its memory was enough (complaint.h) is about the message, which is unscannable then.
  */
 #ifndef ANTIVIRUS_ENGINE_H
 #define ANTIVIRUS_ENGINE_H

@@ -85,15 +85,13 @@ static void
 check_recipients(struct checking *k, const struct conf_domain *d)
 {
 	struct stat st;
-	unsigned line;
 	int fd;
 
 	if (d->recipients != RECIPIENTS_FILE)
 		return;
-	line = config_line_of(k->config, d->recipients_file);
 	fd = open(d->recipients_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
-		report(k, line,
+		report(k, config_line_of(k->config, d->recipients_file),
 		    "domain \"%s%s\": recipients %s cannot be read (%m); make it readable, one "
 		    "address "
 		    "a line",
@@ -101,7 +99,8 @@ check_recipients(struct checking *k, const struct conf_domain *d)
 		return;
 	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		report(k, line, "domain \"%s%s\": recipients %s is not a file; name one",
+		report(k, config_line_of(k->config, d->recipients_file),
+		    "domain \"%s%s\": recipients %s is not a file; name one",
 		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
 	(void)close(fd); /* was only read */
 }

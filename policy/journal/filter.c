@@ -113,8 +113,8 @@ set_verdict(struct journal_filter *f, struct span value, struct err *err)
 	return action_parse(value, &a)
 		   ? 0
 		   : err_set(err, E_SYNTAX,
-			 "\"%.*s\" is no verdict; there are pass tag strip quarantine discard hold "
-			 "tempfail reject keep",
+			 "\"%.*s\" is no verdict; there are pass tag normalise strip quarantine "
+			 "discard hold tempfail reject keep",
 			 SPAN_ARG(span_take(value, 64)));
 }
 

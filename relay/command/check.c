@@ -22,7 +22,7 @@ check_rest(const struct config *config, uint64_t *version, struct buf *errors)
 
 	if (policy_source_read(config, &bundle, version, &policy) < 0)
 		is_fine = false;
-	if (is_fine && secrets_read(config, &bundle, &secrets, &policy) < 0)
+	if (secrets_read(config, &bundle, &secrets, &policy) < 0)
 		is_fine = false;
 	secrets_close(&secrets);
 	(void)buf_add_span(errors, buf_span(&machine.lines)); /* that many say enough */

@@ -77,7 +77,8 @@ void
 content_adopt(struct content *c, int fd)
 {
 	c->fd = fd;
-	files_take(FILES_MESSAGE);
+	if (fd >= 0)
+		files_take(FILES_MESSAGE);
 }
 
 static int

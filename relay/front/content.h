@@ -30,7 +30,7 @@ void content_start(struct content *c, const char *hostname);
 /* Adds un-dotted bytes.  0, -E_LIMIT (header section too long), -E_IO (no memory file), -E_FULL
  * (over the budget, or no descriptor left for a file). */
 int content_add(struct content *c, struct span bytes);
-/* The message is that of `fd`, which is taken. */
+/* The message is that of `fd`, which is taken; -1: it has come without, and cannot be read. */
 void content_adopt(struct content *c, int fd);
 /* No more bytes: seals the file.  The same errors. */
 int content_end(struct content *c);

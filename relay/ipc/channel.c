@@ -57,14 +57,37 @@ union fd_control {
 	char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 };
 
-static char *
-receive_area(void)
-{
-	static char *area; /* one for all channels: a process has one loop and one thread on it */
+/* What a batch is received into. */
+struct room {
+	union fd_control control[BATCH];
+	char bytes[BATCH][PACKET_MAX];
+};
 
-	if (area == NULL)
-		area = mem_alloc((size_t)BATCH * PACKET_MAX);
-	return area;
+/* One for all channels: a process has one loop and one thread on it.  A message in it may have another
+ * channel drained (channel_drain): for that time there is a second one. */
+static struct {
+	struct room *room;
+	bool is_taken;
+} common;
+
+static struct room *
+room_take(void)
+{
+	if (common.is_taken)
+		return mem_alloc(sizeof(struct room));
+	if (common.room == NULL)
+		common.room = mem_alloc(sizeof(struct room));
+	common.is_taken = true;
+	return common.room;
+}
+
+static void
+room_give(struct room *room)
+{
+	if (room == common.room)
+		common.is_taken = false;
+	else
+		mem_free(room);
 }
 
 static void
@@ -174,24 +197,20 @@ receive_batch(struct channel *c)
 {
 	struct mmsghdr hdrs[BATCH] = {0};
 	struct iovec iov[BATCH];
-	static union fd_control control[BATCH];
-	char *area = receive_area();
+	struct room *room = room_take();
 	bool freed = false;
 	int n;
 
 	for (int i = 0; i < BATCH; i++) {
-		iov[i] = (struct iovec){area + (size_t)i * PACKET_MAX, PACKET_MAX};
+		iov[i] = (struct iovec){room->bytes[i], PACKET_MAX};
 		hdrs[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i],
 		    .msg_iovlen = 1,
-		    .msg_control = control[i].bytes,
-		    .msg_controllen = sizeof(control[i].bytes)};
+		    .msg_control = room->control[i].bytes,
+		    .msg_controllen = sizeof(room->control[i].bytes)};
 	}
 	n = recvmmsg(c->fd, hdrs, BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			c->is_broken = true;
-		return true;
-	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		c->is_broken = true;
 	c->freed = &freed;
 	for (int i = 0; i < n; i++) {
 		struct packet packet = {.bytes = span_of(iov[i].iov_base, hdrs[i].msg_len)};
@@ -207,6 +226,7 @@ receive_batch(struct channel *c)
 	}
 	if (!freed)
 		c->freed = NULL;
+	room_give(room);
 	return !freed;
 }
 

@@ -389,7 +389,9 @@ static void
 keep(struct hold_job *j, struct queue_entry *e, const struct replacement *r)
 {
 	const struct commit *c = &r->commit;
-	struct span waits_for = {0};
+	/* What earlier rounds have kept goes on to wait for theirs. */
+	char *before = e->hold.waits_for;
+	struct span waits_for = e->hold.next > 0 ? span_str(before) : (struct span){0};
 	bool is_any = false;
 
 	for (size_t i = 0; i < c->n_rcpts; i++) {
@@ -405,8 +407,8 @@ keep(struct hold_job *j, struct queue_entry *e, const struct replacement *r)
 		rcpt_set(rcpt, RCPT_HELD, copy->why);
 		settle_tell(j->d, e, rcpt, "held");
 	}
-	mem_free(e->hold.waits_for);
 	e->hold.waits_for = mem_dup(is_any ? SPAN("*") : waits_for);
+	mem_free(before);
 	hold_await(j->d, e);
 }
 

@@ -5,8 +5,8 @@ nothing that is wrong with Postern.  So whatever failed side by side is run agai
 TIMES times in a row.  Passing each time it counts as passed, and is named with the whole text of its failure where nobody
 overlooks it: it is a bug of the test, and due.  Failing once more it has failed.  What no machine can be too slow for is
 never repeated: a sanitizer's report, a process that a signal of its own making ended, a runner that did not come to its
-end, and mail that was lost or doubled, for which any failed line that looks at what a gateway kept is taken.  More than
-MOST of them are no bad luck: all have failed, and none is repeated.
+end, and mail that was lost, doubled or changed, for which any failed line that looks at what a gateway kept, or at the
+bytes of a message, is taken.  More than MOST of them are no bad luck: all have failed, and none is repeated.
 """
 
 import re
@@ -17,7 +17,7 @@ FINAL = re.compile(
     r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|must failed|malloc\w*\(\): |free\(\): |corrupted "
     r"|SIG(ILL|TRAP|ABRT|BUS|FPE|SEGV|SYS)\b|Segmentation fault|Bad system call|Aborted|Test failed with exception"
     r'|"signal":(4|5|6|7|8|11|31)\b|status (-(4|5|6|7|8|11|31)|13[2-69]|159)\b'
-    r"|\b(kept|copies|lost|twice|doubled|ledger)\b|the gateway has"
+    r"|\b(kept|copies|lost|twice|doubled|ledger)\b|the gateway has|\bassert\w*\(.*\.(bytes|body)\b"
     r"|its process: |still running after ")
 
 

@@ -109,6 +109,13 @@ class Check(FolderCase):
         self.assertRegex(done.err, r"postern\.conf:3: ")
         self.assertEqual(done.status, 78, done)
 
+    def test_all_that_is_missing_in_one_run(self):
+        done = self.check(GOOD.replace("@/state", "@/no/such/parent").replace('recipients = "any"', 'recipients = "file:@/no-recipients"')
+                          + 'tls {\n  certificate = "@/no-cert.pem"\n  key = "@/no-key.pem"\n}\n')
+        self.assertEqual(done.status, 78, done)
+        for line, name in ((3, "no/such"), (7, "no-recipients"), (10, "no-cert"), (11, "no-key")):
+            self.assertRegex(done.err, rf"postern\.conf:{line}: .*{name}")
+
     def test_no_file(self):
         done = command("check", "-c", self.path("nothing.conf"))
         self.assertEqual(done.status, 78, done)

@@ -74,12 +74,15 @@ class Rule(unittest.TestCase):
                      "WARNING: ThreadSanitizer: data race", "must failed: a.c:7", "ended with status -31", "(status 139, said '')",
                      '{"event":"role died","role":"front","signal":31,"status":0}', "died of SIGSEGV", "its process: status 1",
                      "    self.assertEqual(len(gateway.kept()), 1)\nAssertionError: 2 != 1", "3 messages were lost",
-                     "waited 120 s in vain for subject 'a'; the gateway has []"):
+                     "waited 120 s in vain for subject 'a'; the gateway has []",
+                     "    self.assertEqual(got.body, body)\nAssertionError: b'' != b'x'",
+                     "    self.assertTrue(got.bytes.endswith(body))\nAssertionError: False is not true"):
             self.assertEqual(self.settle(text), (0, 0), text)
 
     def test_what_is_said_of_a_slow_machine(self):
         for text in ("waited 60 s in vain for the roles to end", "Connection refused", "no reply in time; said so far:",
-                     '{"event":"role died","role":"spool","signal":9,"status":0}', "relay did not start (status 1, said '')"):
+                     '{"event":"role died","role":"spool","signal":9,"status":0}', "relay did not start (status 1, said '')",
+                     "    self.assertIn(\"listed\", got.header(\"X-Postern-Tag\"))\nAssertionError: 'listed' not found in []"):
             self.assertFalse(unsteady.is_final(text), text)
 
     def test_more_than_five_are_no_bad_luck(self):

@@ -1,6 +1,6 @@
 /*
  * hold_world.h - the delivery world with mail that is held to be filtered again, and a front that says
- * what the test wants: what test_hold.c and test_again.c stand on.
+ * what the test wants: what test_hold.c, test_again.c and test_rounds.c stand on.
  */
 #ifndef TEST_HOLD_WORLD_H
 #define TEST_HOLD_WORLD_H
@@ -196,6 +196,47 @@ static inline void
 assert_held(void)
 {
 	assert_string_equal(show_state(mail()), "held");
+}
+
+static inline enum admin_result
+order(enum admin_verb verb)
+{
+	const struct span id = SPAN("MAIL1");
+	struct selection s = {.ids = &id, .n_ids = 1, .by = "admin"};
+	const char *why = NULL;
+
+	return admin_do(&d, mail(), verb, &s, 0, &why);
+}
+
+/* What front is told that the part will be called. */
+static inline void
+assert_names(const char *part, bool is_last)
+{
+	static struct held_room room;
+	struct held h;
+
+	assert_int_equal(held_get(buf_span(&front.payload), &h, &room), 0);
+	assert_true(span_eq(h.id, SPAN("MAIL1")) && span_eq(h.part, span_str(part)));
+	assert_int_equal(h.is_last, is_last);
+}
+
+/* All that was not durable is gone; what is there is found in this order, or the other way. */
+static inline void
+crash(bool is_backwards)
+{
+	delivery_free(&d);
+	start_delivery();
+	for (size_t i = 0; i < fake_spool.n; i++) {
+		struct spool_message *m =
+		    &fake_spool.messages[is_backwards ? fake_spool.n - 1 - i : i];
+
+		m->is_live = m->is_live && m->is_committed;
+		m->is_committed = true;
+		if (m->is_live)
+			deliver_recover(
+			    &d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
+	}
+	begin();
 }
 
 #define HOLD_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_hold, tear_down_hold)

@@ -1,16 +1,6 @@
 /* A held message is filtered again: what front's answer makes of it, and what a crash leaves. */
 #include "tests/unit/hold_world.h"
 
-static enum admin_result
-order(enum admin_verb verb)
-{
-	const struct span id = SPAN("MAIL1");
-	struct selection s = {.ids = &id, .n_ids = 1, .by = "admin"};
-	const char *why = NULL;
-
-	return admin_do(&d, mail(), verb, &s, 0, &why);
-}
-
 /* --- what becomes of it -------------------------------------------------------------------------- */
 
 static void
@@ -48,18 +38,6 @@ test_quarantined_and_discarded(void **state)
 	assert_int_equal(fakes[0].n_messages, 0);
 }
 
-/* What front is told that the part will be called. */
-static void
-assert_names(const char *part, bool is_last)
-{
-	static struct held_room room;
-	struct held h;
-
-	assert_int_equal(held_get(buf_span(&front.payload), &h, &room), 0);
-	assert_true(span_eq(h.id, SPAN("MAIL1")) && span_eq(h.part, span_str(part)));
-	assert_int_equal(h.is_last, is_last);
-}
-
 /* Some go on, some stay: the part has a name of its own until the last one goes. */
 static void
 test_some_stay(void **state)
@@ -84,127 +62,6 @@ test_some_stay(void **state)
 	assert_null(mail());
 	assert_string_equal(fake_spool.messages[2].id, "MAIL1");
 	assert_int_equal(fakes[0].n_messages, 2);
-}
-
-static const struct commit_rcpt many[] = {RCPT("ok@example.org", "exchange"),
-    RCPT("ok2@example.org", "exchange"), RCPT("ok3@example.org", "exchange"),
-    RCPT("ok4@example.org", "exchange")};
-
-static size_t
-count_asked(void)
-{
-	static struct held_room room;
-	struct held h;
-
-	assert_int_equal(held_get(buf_span(&front.payload), &h, &room), 0);
-	return h.n_rcpts;
-}
-
-/* What does not fit into one answer: half of them, then the others, each round its own part. */
-static void
-test_split(void **state)
-{
-	static const char *const names[] = {"MAIL1", "MAIL1-H1", "MAIL1-H2", "MAIL1-H3"};
-
-	(void)state;
-	accept_held_for(SPAN("MAIL1"), SENDER, SPAN("av"), many, 4);
-	retry();
-	assert_int_equal(count_asked(), 4);
-	assert_names("MAIL1-H1", true);
-	again_split(&d, LIFE, front.job);
-	run();
-	assert_int_equal(front.n, 2);
-	assert_int_equal(count_asked(), 2);
-	assert_names("MAIL1-H1", false);
-	again_split(&d, LIFE, front.job);
-	run();
-	assert_int_equal(count_asked(), 1);
-	says(COPY_DELIVER);
-	for (unsigned i = 1; i < 4; i++) {
-		run();
-		assert_int_equal(fake_spool.n, 1 + i);
-		assert_string_equal(fake_spool.messages[i].id, names[i]);
-		assert_int_equal(mail()->rcpts[i - 1].state, RCPT_MOVED);
-		assert_int_equal(front.n, 3 + i);
-		assert_int_equal(count_asked(), 1);
-		says(COPY_DELIVER);
-	}
-	run();
-	assert_null(mail());
-	assert_string_equal(fake_spool.messages[4].id, "MAIL1");
-	assert_int_equal(fakes[0].n_messages, 4);
-}
-
-/* Who is held again in the first round does not keep the others from theirs; then all wait, and the rounds
- * were one try. */
-static void
-test_split_and_held(void **state)
-{
-	(void)state;
-	accept_held_for(SPAN("MAIL1"), SENDER, SPAN("av"), many, 4);
-	retry();
-	again_split(&d, LIFE, front.job);
-	run();
-	says(COPY_HOLD);
-	run();
-	assert_int_equal(front.n, 3);
-	assert_int_equal(count_asked(), 2);
-	says(COPY_DELIVER);
-	run();
-	assert_int_equal(front.n, 3);
-	assert_held();
-	assert_int_equal(mail()->rcpts[0].state, RCPT_HELD);
-	assert_int_equal(mail()->rcpts[3].state, RCPT_MOVED);
-	assert_int_equal(mail()->hold.tries, 1);
-	assert_int_equal(fakes[0].n_messages, 2);
-	run_at(5 * MINUTE_MS - 1);
-	assert_int_equal(front.n, 3);
-	run_at(5 * MINUTE_MS);
-	assert_int_equal(front.n, 4);
-	assert_int_equal(count_asked(), 2);
-	says(COPY_DELIVER);
-	run();
-	assert_null(mail());
-	assert_int_equal(fakes[0].n_messages, 4);
-}
-
-/* Whatever ends a round early, none is asked about for ever and none is forgotten. */
-static void
-test_split_ends(void **state)
-{
-	(void)state;
-	for (int i = 0; i < 5; i++) {
-		unsigned before = front.n;
-
-		accept_held_for(SPAN("MAIL1"), SENDER, SPAN("av"), many, 2);
-		retry();
-		again_split(&d, LIFE, front.job);
-		run();
-		assert_int_equal(front.n, before + 2);
-		assert_int_equal(count_asked(), 1);
-		if (i == 0)
-			again_split(&d, LIFE, front.job); /* one cannot be halved */
-		else if (i == 1)
-			again_put_back(&d, LIFE, front.job);
-		else if (i == 2)
-			again_front_lost(&d, LIFE);
-		else if (i == 3)
-			again_split(&d, LIFE + 1, front.job); /* of another front */
-		if (i < 3) {
-			assert_int_equal(mail()->hold.state, HOLD_WAITING);
-			assert_null(d.hold->job);
-			run();
-			assert_int_equal(front.n, before + 2);
-			retry();
-			assert_int_equal(count_asked(), 2); /* all, again */
-		} else {
-			assert_int_equal(mail()->hold.state, HOLD_BUSY);
-		}
-		assert_int_equal(order(ADMIN_DELETE), ADMIN_DONE);
-		again_split(&d, LIFE, front.job);
-		assert_null(d.hold->job);
-		assert_null(mail());
-	}
 }
 
 /* It was late for our own sake, and its sender is not told that a gateway was. */
@@ -531,24 +388,6 @@ test_damaged(void **state)
 /* --- what a crash leaves --------------------------------------------------------------------------- */
 
 static void
-crash(bool is_backwards)
-{
-	delivery_free(&d);
-	start_delivery();
-	for (size_t i = 0; i < fake_spool.n; i++) {
-		struct spool_message *m =
-		    &fake_spool.messages[is_backwards ? fake_spool.n - 1 - i : i];
-
-		m->is_live = m->is_live && m->is_committed;
-		m->is_committed = true;
-		if (m->is_live)
-			deliver_recover(
-			    &d, m, span_str(m->id), buf_span(&m->envelope), buf_span(&m->note));
-	}
-	begin();
-}
-
-static void
 test_note_is_kept(void **state)
 {
 	(void)state;
@@ -670,9 +509,6 @@ main(void)
 	    HOLD_TEST(test_delivered),
 	    HOLD_TEST(test_quarantined_and_discarded),
 	    HOLD_TEST(test_some_stay),
-	    HOLD_TEST(test_split),
-	    HOLD_TEST(test_split_and_held),
-	    HOLD_TEST(test_split_ends),
 	    HOLD_TEST(test_no_delay_notice),
 	    HOLD_TEST(test_name_is_kept),
 	    HOLD_TEST(test_beside_a_delivery),

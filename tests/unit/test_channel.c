@@ -19,6 +19,7 @@ struct side {
 	unsigned n_messages, n_closed,
 	    free_at; /* free_at: the message in which it is freed, 0: none */
 	bool frees_on_close, keeps_fds, echoes;
+	struct channel *drains; /* in its first message; NULL: none */
 	uint64_t ids[KEPT];
 	size_t sizes[KEPT];
 	uint64_t sum;
@@ -58,6 +59,8 @@ on_message(void *arg, struct message *m)
 	}
 	if (s->echoes)
 		channel_send(s->channel, m->type, m->id, m->payload, NULL);
+	if (s->drains != NULL && s->n_messages == 0)
+		channel_drain(s->drains);
 	if (++s->n_messages == s->free_at)
 		channel_free(&s->channel);
 }
@@ -171,6 +174,44 @@ test_batches_keep_their_order(void **state)
 	}
 	assert_int_equal(channel_queued(w->a.channel), 0);
 	assert_false(channel_is_unread(w->a.channel));
+}
+
+/* Front hears of a worker's death, and then what that one has said last: what came behind the news stays
+ * what it was, and descriptors with it. */
+static void
+test_drained_in_a_message_of_another(void **state)
+{
+	enum { N = 4 };
+	struct span said = SPAN("what an ended peer has left behind, longer than the others");
+	struct world *w = *state;
+	struct side ended = {0};
+	int ends[2], fds[CHANNEL_FDS] = {-1, -1};
+	unsigned before = count_fds();
+
+	channel_pair(ends);
+	ended.channel = channel_new(w->loop, ends[0], &events, &ended);
+	for (uint64_t i = 0; i < N; i++)
+		assert_int_equal(channel_send_now(ends[1], 2, 100 + i, said, NULL), 0);
+	(void)close(ends[1]);
+	w->b.keeps_fds = true;
+	w->b.drains = ended.channel;
+	for (uint64_t i = 0; i + 1 < N; i++)
+		channel_send(w->a.channel, 1, i, SPAN("short"), NULL);
+	fds[0] = channel_seal(SPAN("a descriptor"), "test");
+	channel_send(w->a.channel, 1, N - 1, SPAN("last"), fds);
+	channel_flush(w->a.channel);
+	channel_drain(w->b.channel); /* not the loop: whom it would hear first is its choice */
+	assert_int_equal(w->b.n_messages, N);
+	assert_int_equal(ended.n_messages, N);
+	for (uint64_t i = 0; i < N; i++) {
+		assert_int_equal(w->b.ids[i], i);
+		assert_int_equal(ended.ids[i], 100 + i);
+	}
+	assert_int_equal(w->b.sum, sum_of(SPAN("last")));
+	assert_true(w->b.fds[0] >= 0);
+	(void)close(w->b.fds[0]);
+	channel_free(&ended.channel);
+	assert_int_equal(count_fds(), before);
 }
 
 static void
@@ -546,6 +587,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_batches_keep_their_order),
+	    TEST(test_drained_in_a_message_of_another),
 	    TEST(test_sizes),
 	    TEST(test_echo_from_inside_a_callback),
 	    TEST(test_descriptors),

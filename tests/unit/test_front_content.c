@@ -185,6 +185,25 @@ test_no_descriptor_left(void **state)
 	files_set_limit(UINT64_MAX);
 }
 
+/* What comes without its descriptor has taken none. */
+static void
+test_adopted(void **state)
+{
+	struct content *c = *state;
+	int fds[] = {-1, channel_seal(SPAN("A: b\r\n\r\n"), "test")};
+
+	assert_true(fds[1] >= 0);
+	files_set_limit(FILES_OURS + FILES_MESSAGE);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		restart(c);
+		content_adopt(c, fds[i]);
+		assert_int_equal(files_left(), fds[i] < 0 ? FILES_MESSAGE : 0);
+		content_drop(c);
+		assert_int_equal(files_left(), FILES_MESSAGE);
+	}
+	files_set_limit(UINT64_MAX);
+}
+
 /* A header section of exactly n bytes, as one field folded many times. */
 static void
 make_section(struct buf *to, size_t n)
@@ -284,6 +303,7 @@ main(void)
 	    TEST(test_odd_messages),
 	    TEST(test_spill_edge),
 	    TEST(test_no_descriptor_left),
+	    TEST(test_adopted),
 	    TEST(test_header_limit),
 	    TEST(test_header_without_an_end),
 	    TEST(test_too_many_fields),

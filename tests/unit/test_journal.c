@@ -1,4 +1,5 @@
 /* The journal's writer and reader over a folder of the test's own. */
+#include "policy/config/action.h"
 #include "policy/journal/read.h"
 #include "policy/journal/write.h"
 #include "relay/base/clock.h"
@@ -392,6 +393,22 @@ test_bad_words(void **state)
 	}
 }
 
+/* What is wrong is told with all that would be right. */
+static void
+test_verdict_words(void **state)
+{
+	struct span words[] = {SPAN("--verdict"), SPAN("refused")};
+	struct journal_filter filter;
+
+	(void)state;
+	assert_int_equal(journal_filter_parse(words, 2, 0, &filter, &err), -E_SYNTAX);
+	for (int a = 0; a < ACTION_COUNT; a++) {
+		words[1] = span_str(action_name((enum action)a));
+		assert_non_null(strstr(err.text, action_name((enum action)a)));
+		assert_int_equal(journal_filter_parse(words, 2, 0, &filter, NULL), 0);
+	}
+}
+
 static void
 test_times(void **state)
 {
@@ -442,6 +459,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_lost_events_are_counted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
 	    cmocka_unit_test(test_bad_words),
+	    cmocka_unit_test(test_verdict_words),
 	    cmocka_unit_test(test_times),
 	};
 

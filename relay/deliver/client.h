@@ -55,8 +55,9 @@ enum client_outcome {
 			     * gateway cannot take such a message (552 5.3.4, 553 5.6.7, 554 5.6.3) */
 	CLIENT_NO_RCPT, /* every recipient was refused by on_rcpt */
 	CLIENT_UNREACHABLE, /* no connection, no usable greeting, or not the TLS that is asked for */
-	CLIENT_LOST,  /* the connection broke before the final dot, or 421: try the next server */
-	CLIENT_STALE, /* a reused connection had gone before MAIL was answered: try it afresh */
+	CLIENT_LOST, /* the connection broke before the final dot, or 421: try the next server */
+	CLIENT_STALE, /* a reused connection had gone before MAIL was answered, or MAIL had a 4xx on it,
+		       * whereupon the client quits by itself: try it afresh */
 	CLIENT_UNCERTAIN, /* it broke between the final dot and its reply: perhaps delivered */
 	CLIENT_UNREADABLE /* the message could not be read; nothing was delivered */
 };

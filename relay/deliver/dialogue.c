@@ -122,6 +122,8 @@ end_with_rset(struct client *c)
 {
 	c->state = STATE_RSET; /* first, or the owner would take it for idle */
 	tell_end(c);
+	if (c->fd < 0) /* the owner has dropped it */
+		return false;
 	(void)buf_add_str(&c->out, "RSET\r\n"); /* see client_command */
 	return client_command(c, STATE_RSET, c->options.timeouts->greeting_ms);
 }
@@ -417,6 +419,14 @@ got_data_reply(struct client *c, int code)
 	return end_with_rset(c);
 }
 
+/* Perhaps only this connection has had its share: servers take so many messages on one, and say 452. */
+static void
+keep_stale(struct client *c, int code)
+{
+	keep_end(c, CLIENT_STALE, code, c->said);
+	c->is_quitting = true;
+}
+
 static void
 note_envelope_reply(struct client *c, size_t i, int code)
 {
@@ -424,6 +434,8 @@ note_envelope_reply(struct client *c, size_t i, int code)
 		c->is_mail_ok = code / 100 == 2;
 		if (c->is_mail_ok)
 			keep_end(c, CLIENT_NO_RCPT, 0, "");
+		else if (code / 100 == 4 && c->n_sent > 1)
+			keep_stale(c, code);
 		else
 			keep_end(c, CLIENT_REFUSED, code, c->said);
 	} else if (c->is_mail_ok) {

@@ -235,7 +235,7 @@ on_end(void *arg, const struct client_end *end)
 	struct call *c = arg;
 	bool is_answer = end->outcome == CLIENT_ACCEPTED || end->outcome == CLIENT_NO_RCPT;
 
-	if (end->is_over)
+	if (end->is_over || end->outcome == CLIENT_STALE)
 		client_free(&c->client);
 	if (!is_answer && end->outcome != CLIENT_REFUSED) {
 		if (end->outcome == CLIENT_STALE)

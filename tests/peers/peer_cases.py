@@ -174,6 +174,13 @@ class GatewayCase(test_smuggling.Smuggling):
         cls.mx.start()
         cls.mx.policy("")
 
+    def check_gateway(self, acknowledged):
+        try:
+            super().check_gateway(acknowledged)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\nthe relay's queue: {self.mx.command('queue', 'list').out}\n"
+                                 f"the server: {self.inside.log()}") from e
+
 
 class BehindPostfix(GatewayCase):
     SERVER = SERVERS["Postfix"]

@@ -266,7 +266,7 @@ class OpenSmtpd(Server):
     packages = ("opensmtpd",)
 
     def words(self):
-        return ["/usr/sbin/smtpd", "-F"]
+        return ["/usr/sbin/smtpd", "-d"]  # in the foreground, and its log on standard error
 
     def configure(self):
         self.make("/var/lib/opensmtpd/empty")

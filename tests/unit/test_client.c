@@ -136,7 +136,7 @@ test_reuse(void **state)
 	connect_client();
 	send_to(one_rcpt, 1);
 	run_until_end(1);
-	t.fake.mail = "451 4.7.1 later\r\n";
+	t.fake.mail = "550 5.7.1 not you\r\n";
 	send_to(one_rcpt, 1);
 	run_until_end(2);
 	assert_int_equal(t.outcome, CLIENT_REFUSED);
@@ -153,6 +153,31 @@ test_reuse(void **state)
 	run_until_end(4);
 	assert_int_equal(t.outcome, CLIENT_STALE);
 	assert_null(t.client);
+}
+
+/* A server may have had enough of the connection (452 "too many messages sent"), not of the mail. */
+static void
+test_refused_on_reuse(void **state)
+{
+	const char *const ehlos[] = {FAKE_EHLO, WITHOUT_PIPELINING};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		t.n_ends = t.n_gone = 0;
+		t.fake.ehlo = ehlos[i];
+		t.fake.mail = "250 ok\r\n";
+		connect_client();
+		send_to(one_rcpt, 1);
+		run_until_end(1);
+		t.fake.mail = "452 4.5.3 Too many messages sent\r\n";
+		send_to(one_rcpt, 1);
+		run_until_end(2);
+		assert_int_equal(t.outcome, CLIENT_STALE);
+		assert_false(client_is_idle(t.client));
+		run_until_end(3); /* it quits by itself */
+		assert_true(has_command("QUIT\r\n"));
+		assert_null(t.client);
+	}
 }
 
 static void
@@ -325,6 +350,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_some_recipients, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_reuse, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_refused_on_reuse, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_quit, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_gateway_leaves_while_idle, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_too_large, set_up, tear_down),

@@ -84,6 +84,48 @@ filter_load(struct chain *c, struct chain_filter *f)
 	return r;
 }
 
+void
+chain_on_load(
+    struct chain *c, void (*on_load)(void *arg, const struct conf_filter *filter), void *arg)
+{
+	c->on_load = on_load;
+	c->on_load_arg = arg;
+}
+
+static void
+tell_load(const struct chain *c, const struct conf_filter *filter)
+{
+	if (c->on_load != NULL)
+		c->on_load(c->on_load_arg, filter);
+}
+
+void
+chain_bar(struct chain *c, const struct conf_filter *filter, struct span why)
+{
+	struct chain_filter *f = chain_find(c, filter);
+
+	if (f == NULL)
+		return;
+	f->is_barred = true;
+	(void)span_copy(span_take(why, sizeof(f->why) - 1), f->why, sizeof(f->why)); /* fits */
+}
+
+/* As load says; what neither it nor we know is no success. */
+static int
+load_one(struct chain *c, struct chain_filter *f)
+{
+	int r = PNF_BROKEN;
+
+	if (f->is_loaded)
+		return PNF_LOADED;
+	if (!f->is_barred) {
+		tell_load(c, f->conf);
+		r = filter_load(c, f);
+	}
+	f->is_broken = r == PNF_BROKEN;
+	return r;
+}
+
 int
 chain_load(struct chain *c, struct err *err)
 {
@@ -95,14 +137,15 @@ chain_load(struct chain *c, struct err *err)
 		log_event(LOG_WARN, "types unknown", KV_STR("why", unknown.text));
 
 	for (size_t i = 0; i < c->n_filters; i++) {
-		struct chain_filter *f = &c->filters[i];
-		int r = f->is_loaded ? PNF_LOADED : filter_load(c, f);
+		const struct chain_filter *f = &c->filters[i];
+		int r = load_one(c, &c->filters[i]);
 
 		if (r == PNF_BROKEN && result == 0)
 			result = err_set(err, E_CONFIG, "filter %s: %s", f->conf->name, f->why);
 		if (r != PNF_LOADED && r != PNF_BROKEN && result != -E_AGAIN)
 			result = err_set(err, E_AGAIN, "filter %s: %s", f->conf->name, f->why);
 	}
+	tell_load(c, NULL);
 	return result;
 }
 

@@ -29,8 +29,9 @@ struct chain_filter {
 	const struct pnf_filter *plugin; /* NULL: there is none; else `own` once it is accepted */
 	struct pnf_filter own;           /* with the fields of all minors */
 	void *self;
-	bool is_loaded;
-	char why[CHAIN_WHY_MAX]; /* why it is not loaded, and what to do */
+	bool is_loaded, is_broken; /* broken: not for want of something that may come by itself */
+	bool is_barred;            /* it is not to be loaded at all: chain_bar */
+	char why[CHAIN_WHY_MAX];   /* why it is not loaded, and what to do */
 };
 
 struct chain {
@@ -38,6 +39,8 @@ struct chain {
 	char *tmpdir;                 /* of this process */
 	struct chain_filter *filters; /* those that some flow uses */
 	size_t n_filters;
+	void (*on_load)(void *arg, const struct conf_filter *filter); /* chain_on_load; or NULL */
+	void *on_load_arg;
 };
 
 typedef const struct pnf_filter *chain_plugins(const struct pnf_about *about);
@@ -53,6 +56,11 @@ void chain_free(struct chain **c);
  * which filter, the first of that kind; -E_AGAIN when there are both.
  */
 int chain_load(struct chain *c, struct err *err);
+/* Told before each load, and with NULL when chain_load is through with them. */
+void chain_on_load(
+    struct chain *c, void (*on_load)(void *arg, const struct conf_filter *filter), void *arg);
+/* This filter is never loaded: its messages fail for this reason. */
+void chain_bar(struct chain *c, const struct conf_filter *filter, struct span why);
 /* In a worker, in its sandbox: the start hooks of all loaded filters. */
 int chain_start(struct chain *c, const char *tmpdir, struct err *err);
 

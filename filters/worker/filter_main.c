@@ -2,7 +2,8 @@
  * The filter role: loads every filter that a flow uses, then keeps workers alive.
  *
  * A filter that cannot be loaded now (no signatures yet) is a problem that `status` shows, and a
- * `failure` for every message; loading is tried again every few seconds.  Other mail goes on.
+ * `failure` for every message; loading is tried again every few seconds.  Other mail goes on.  One whose
+ * load has ended a process before this one is not loaded here (loads.h): a successor tries it now and then.
  */
 #include "filters/chain/builtins.h"
 #include "filters/chain/catalog.h"
@@ -26,6 +27,7 @@
 
 enum {
 	RETRY_MS = 5000,
+	BARRED_MS = 600000, /* what a load has ended is tried again, beside us, this often */
 	WATCH_MS = 1000, /* the signature folders are looked at this often */
 	WATCH_QUIET = 2, /* so many looks in a row must find them as the one before did */
 	WORKERS_MIN = 2,
@@ -38,9 +40,11 @@ struct filter_role {
 	struct zygote *zygote;
 	char folder[PATH_BYTES]; /* of the scratch folders */
 	int memory_fd;           /* limits_memory_open */
-	struct timer *retry, *watch;
+	struct timer *retry, *watch, *barred;
+	char (*told)[CHAIN_WHY_MAX]; /* of each filter of the chain: the problem that was reported */
 	uint64_t loaded, seen; /* stamps of the signature folders: as loaded, as seen last */
 	unsigned n_quiet;      /* looks in a row that have seen the same */
+	bool has_told;
 	bool had_databases;    /* all folders named so were there before the sandbox closed */
 };
 
@@ -48,53 +52,134 @@ struct filter_role {
 static struct loaded {
 	const struct pnf_about *about; /* the catalog's */
 	struct pnf_filter filter;
+	struct err err; /* why it is not */
 } loaded[CATALOG_PLUGINS_MAX];
 static size_t n_loaded;
+
+static const struct loaded *
+find_loaded(const struct pnf_about *about)
+{
+	for (size_t i = 0; i < n_loaded; i++)
+		if (loaded[i].about == about)
+			return &loaded[i];
+	return NULL;
+}
 
 static const struct pnf_filter *
 code_of(const struct pnf_about *about)
 {
-	for (size_t i = 0; i < n_loaded; i++)
-		if (loaded[i].about == about)
-			return &loaded[i].filter;
-	return filters_builtin(about);
+	const struct loaded *l = find_loaded(about);
+
+	if (l == NULL)
+		return filters_builtin(about);
+	return l->err.code == 0 ? &l->filter : NULL;
+}
+
+static uint32_t
+index_of(const struct config *c, const struct conf_filter *filter)
+{
+	return (uint32_t)(filter - c->filters);
+}
+
+/* Told at once: this may be the last thing that we say. */
+static void
+on_load(void *arg, const struct conf_filter *filter)
+{
+	const struct role *role = arg;
+
+	channel_send(role->control, ROLE_LOADING,
+	    filter != NULL ? index_of(role->config, filter) + 1 : 0, (struct span){0}, NULL);
+	channel_flush(role->control);
+}
+
+/* Why an earlier process has died of this filter; empty: none has. */
+static struct span
+barred_why(const struct role *role, const struct conf_filter *filter)
+{
+	struct wire w = wire_over(role->barred);
+
+	while (w.rest.n > 0 && !w.failed) {
+		struct load_state s = load_state_get(&w);
+
+		if (s.filter == index_of(role->config, filter))
+			return s.why;
+	}
+	return (struct span){0};
 }
 
 static bool
-is_used(const struct config *c, const struct pnf_about *about)
+is_in_flow(const struct config *c, const struct conf_filter *filter)
 {
 	for (size_t f = 0; f < c->n_flows; f++)
 		for (size_t i = 0; i < c->flows[f].n_filters; i++)
-			if (c->flows[f].filters[i].filter->plugin == about)
+			if (c->flows[f].filters[i].filter == filter)
 				return true;
 	return false;
 }
 
+/* A filter that is to run this plugin; NULL: there is none. */
+static const struct conf_filter *
+user_of(const struct role *role, const struct pnf_about *about)
+{
+	const struct config *c = role->config;
+
+	for (size_t i = 0; i < c->n_filters; i++)
+		if (c->filters[i].plugin == about && is_in_flow(c, &c->filters[i]) &&
+		    barred_why(role, &c->filters[i]).n == 0)
+			return &c->filters[i];
+	return NULL;
+}
+
 /* Looked at once more: what the supervisor has read may have been replaced since. */
 static int
-load_plugins(const struct role *role, struct err *err)
+open_plugin(const struct catalog *c, const struct catalog_plugin *p, struct loaded *l)
+{
+	if (plugin_check_folder(c->folder, &l->err) < 0 ||
+	    plugin_check_file(c->folder, p->file, &l->err) < 0 ||
+	    plugin_open(c->folder, p->file, &l->filter, &l->err) < 0)
+		return -l->err.code;
+	if (!catalog_is_same(l->filter.about, &p->about))
+		return err_set(&l->err, E_CONFIG,
+		    "%s/%s has changed since the configuration was read; run postern reload",
+		    c->folder, p->file);
+	return 0;
+}
+
+/* One that cannot be had is a failure of the filters that use it. */
+static void
+load_plugins(struct role *role)
 {
 	const struct catalog *c = role->catalog;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct catalog_plugin *p = &c->plugins[i];
-		struct loaded *l = &loaded[n_loaded];
+		const struct conf_filter *user = user_of(role, &p->about);
 
-		if (!is_used(role->config, &p->about))
+		if (user == NULL)
 			continue;
-		if (plugin_check_folder(c->folder, err) < 0 ||
-		    plugin_check_file(c->folder, p->file, err) < 0 ||
-		    plugin_open(c->folder, p->file, &l->filter, err) < 0)
-			return -err->code;
-		if (!catalog_is_same(l->filter.about, &p->about))
-			return err_set(err, E_CONFIG,
-			    "%s/%s has changed since the configuration was read; run postern "
-			    "reload",
-			    c->folder, p->file);
-		l->about = &p->about;
+		on_load(role, user); /* its constructors */
+		loaded[n_loaded].about = &p->about;
+		if (open_plugin(c, p, &loaded[n_loaded]) < 0)
+			log_event(LOG_ERROR, "plugin not loaded",
+			    KV_STR("why", loaded[n_loaded].err.text));
 		n_loaded++;
 	}
-	return 0;
+	on_load(role, NULL);
+}
+
+static void
+bar(struct filter_role *f)
+{
+	for (size_t i = 0; i < f->chain->n_filters; i++) {
+		const struct conf_filter *filter = f->chain->filters[i].conf;
+		const struct loaded *l = find_loaded(filter->plugin);
+		struct span why = barred_why(f->role, filter);
+
+		if (why.n == 0 && l != NULL)
+			why = span_str(l->err.text);
+		if (why.n > 0)
+			chain_bar(f->chain, filter, why);
+	}
 }
 
 static int
@@ -152,24 +237,48 @@ stamp_databases(const struct config *c)
 
 /* A filter's `why` reads "what is wrong; what to do". */
 static void
-tell_unloaded(struct filter_role *f)
+tell_unloaded(struct filter_role *f, const struct chain_filter *filter)
 {
-	char what[CHAIN_WHY_MAX + 64], remedy[CHAIN_WHY_MAX];
+	char name[PATH_BYTES], what[CHAIN_WHY_MAX + PATH_BYTES], remedy[CHAIN_WHY_MAX];
+	struct span why = span_str(filter->why);
+	size_t cut = span_rfind(why, ';');
+
+	(void)snprintf(name, sizeof(name), "load of %s", filter->conf->name); /* or cut, as below */
+	(void)snprintf(what, sizeof(what), "filter %s: %.*s", filter->conf->name,
+	    SPAN_ARG(span_take(why, cut)));
+	(void)span_copy(span_trim(span_skip(why, cut + 1)), remedy, sizeof(remedy));
+	role_problem(f->role, name, filter->is_loaded ? "loaded" : what,
+	    filter->is_loaded     ? NULL
+	    : remedy[0] != '\0' ? remedy
+				 : "see the log of the filter role");
+}
+
+/* What loading has come to, where that is new. */
+static void
+tell_loads(struct filter_role *f)
+{
+	struct buf states = BUF_INIT(LOADS_BYTES_MAX);
+	bool is_new = !f->has_told;
 
 	for (size_t i = 0; i < f->chain->n_filters; i++) {
 		const struct chain_filter *filter = &f->chain->filters[i];
-		struct span why = span_str(filter->why);
-		size_t cut = span_rfind(why, ';');
+		struct load_state s = {index_of(f->role->config, filter->conf),
+		    filter->is_loaded	? LOAD_FINE
+		    : filter->is_broken ? LOAD_BROKEN
+					: LOAD_NOT_NOW,
+		    filter->is_loaded ? (struct span){0} : span_str(filter->why)};
 
-		if (filter->is_loaded)
+		load_state_put(&states, &s);
+		if (span_eq(s.why, span_str(f->told[i])))
 			continue;
-		(void)snprintf(what, sizeof(what), "filter %s: %.*s", filter->conf->name,
-		    SPAN_ARG(span_take(why, cut)));
-		(void)span_copy(span_trim(span_skip(why, cut + 1)), remedy, sizeof(remedy));
-		role_problem(f->role, "signatures", what,
-		    remedy[0] != '\0' ? remedy : "see the log of the filter role");
-		return;
+		is_new = true;
+		tell_unloaded(f, filter);
+		(void)span_copy(s.why, f->told[i], sizeof(f->told[i])); /* as long */
 	}
+	f->has_told = true;
+	if (is_new && !states.failed)
+		channel_send(f->role->control, ROLE_LOADS, 0, buf_span(&states), NULL);
+	buf_free(&states);
 }
 
 static size_t
@@ -222,15 +331,21 @@ on_retry(void *arg)
 		return;
 	}
 	has_all = chain_load(f->chain, &err) == 0;
+	tell_loads(f);
 	if (count_loaded(f->chain) > before)
 		zygote_refresh(f->zygote);
-	if (has_all) {
-		role_problem(f->role, "signatures", "loaded", NULL);
-		return;
-	}
-	if (count_loaded(f->chain) > before)
-		tell_unloaded(f); /* the next one */
-	loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
+	if (!has_all)
+		loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
+}
+
+/* The successor tries all of them; one that dies of it changes nothing here. */
+static void
+on_barred(void *arg)
+{
+	struct filter_role *f = arg;
+
+	renew(f);
+	loop_timer(f->role->loop, &f->barred, BARRED_MS, on_barred, f);
 }
 
 /*
@@ -290,10 +405,13 @@ filter_prepare(struct role *role, struct err *err)
 	tzset();
 	f.had_databases = has_databases(role->config);
 	f.loaded = f.seen = stamp_databases(role->config);
-	if (load_plugins(role, err) < 0)
-		return -err->code;
+	load_plugins(role);
 	f.chain = chain_new(role->config, code_of, f.folder);
+	f.told = mem_array(f.chain->n_filters + 1, sizeof(f.told[0]));
+	bar(&f);
+	chain_on_load(f.chain, on_load, role);
 	r = chain_load(f.chain, err);
+	tell_loads(&f);
 	/* Then the one before it goes on.  What that lacks too changes nothing: the rest is taken. */
 	if (r < 0 && role->is_successor && loads_less(f.chain, role->loaded)) {
 		log_event(LOG_ERROR, "new signatures refused", KV_STR("why", err->text));
@@ -316,6 +434,8 @@ begin_watch(struct filter_role *f)
 	loop_timer(f->role->loop, &f->watch, WATCH_MS, on_watch, f);
 	if (count_loaded(f->chain) < f->chain->n_filters)
 		loop_timer(f->role->loop, &f->retry, RETRY_MS, on_retry, f);
+	if (f->role->barred.n > 0)
+		loop_timer(f->role->loop, &f->barred, BARRED_MS, on_barred, f);
 }
 
 /* A successor is ready when a worker of its own was: before, all mail is the other one's. */
@@ -326,7 +446,8 @@ on_tried(void *arg, bool is_fine)
 
 	if (!is_fine)
 		die("no worker of the new filter role has started; the one before it stays");
-	log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
+	if (f->role->loaded.n > 0)
+		log_event(LOG_INFO, "new signatures", KV_STR("state", "loaded"));
 	role_policy_live(f->role, f->role->policy_version);
 	begin_watch(f);
 }
@@ -346,7 +467,6 @@ filter_start(struct role *role)
 	    .arg = f};
 
 	f->zygote = zygote_new(role->loop, f->chain, &settings);
-	tell_unloaded(f);
 	if (role->is_successor) {
 		role->is_ready_later = true;
 		zygote_try(f->zygote, on_tried, f);
@@ -382,6 +502,7 @@ filter_stop(struct role *role)
 
 	timer_cancel(&f->watch);
 	timer_cancel(&f->retry);
+	timer_cancel(&f->barred);
 	zygote_drain(f->zygote, on_drained, f);
 }
 

@@ -284,6 +284,7 @@ struct conf_filter {
 	int64_t deadline_ms;
 	uint32_t max_failures; /* in a row; then it is not asked for pause_ms */
 	int64_t pause_ms;
+	int64_t load_ms;             /* its load may take that long */
 	struct conf_option *options; /* one for each of plugin->options, in that order */
 	size_t n_options;
 	unsigned line; /* of the section, or of the list that names it */

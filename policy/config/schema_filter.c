@@ -3,6 +3,7 @@
 #include "policy/config/schema.h"
 
 enum { DEADLINE_MS = 20000, MAX_FAILURES = 5, PAUSE_MS = 30000 };
+enum { LOAD_MS = 60000, LOAD_DATABASES_MS = 900000 };
 
 /* Names that `filters` and `plugin` know besides the plugins themselves. */
 static const struct {
@@ -283,6 +284,7 @@ known_add_filter_words(struct known *k, const struct pnf_about *p, bool is_overr
 	schema_known_add(k, "deadline", true);
 	schema_known_add(k, "max_failures", true);
 	schema_known_add(k, "pause", true);
+	schema_known_add(k, "load_deadline", true);
 	for (size_t i = 0; i < count_options(p); i++)
 		schema_known_add(k, p->options[i].name, true);
 }
@@ -302,6 +304,7 @@ static bool
 read_own_word(struct reading *r, const struct node *n, struct conf_filter *f)
 {
 	static const struct range range = {1, 3600000, "from 1ms to 1h"};
+	static const struct range load = {1000, 3600000, "from 1s to 1h"};
 	static const struct range count = {1, 1000000, "from 1 to 1000000"};
 
 	if (span_eq(n->word, SPAN("plugin")))
@@ -318,6 +321,11 @@ read_own_word(struct reading *r, const struct node *n, struct conf_filter *f)
 	if (span_eq(n->word, SPAN("pause"))) {
 		if (schema_fits(r, n, RULE_ONE))
 			(void)schema_read_time(r, n, &range, &f->pause_ms); /* or the default */
+		return true;
+	}
+	if (span_eq(n->word, SPAN("load_deadline"))) {
+		if (schema_fits(r, n, RULE_ONE))
+			(void)schema_read_time(r, n, &load, &f->load_ms); /* or the default */
 		return true;
 	}
 	if (!span_eq(n->word, SPAN("max_failures")))
@@ -417,9 +425,13 @@ filter_new(struct reading *r, struct span name, const struct pnf_about *p, const
 	    .line = n->line,
 	    .deadline_ms = DEADLINE_MS,
 	    .max_failures = MAX_FAILURES,
-	    .pause_ms = PAUSE_MS};
+	    .pause_ms = PAUSE_MS,
+	    .load_ms = LOAD_MS};
 	f->actions.failure = ACTION_TEMPFAIL;
 	if (p != NULL) {
+		/* A folder of databases may be big, and the machine slow. */
+		if (find_option(p, SPAN("databases")) < count_options(p))
+			f->load_ms = LOAD_DATABASES_MS;
 		default_actions(r, n, f);
 		default_options(r, f, n->line);
 	}
@@ -480,7 +492,8 @@ static bool
 is_own_word(struct span word)
 {
 	return span_eq(word, SPAN("plugin")) || span_eq(word, SPAN("deadline")) ||
-	       span_eq(word, SPAN("max_failures")) || span_eq(word, SPAN("pause"));
+	       span_eq(word, SPAN("max_failures")) || span_eq(word, SPAN("pause")) ||
+	       span_eq(word, SPAN("load_deadline"));
 }
 
 /* `where` is "flow" or "domain". */

@@ -2,6 +2,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/ipc/supervision.h"
+#include "relay/process/reload.h"
 #include "relay/process/successor.h"
 
 #include <errno.h>
@@ -83,16 +84,20 @@ static void
 send_config(struct child *c)
 {
 	const struct supervisor *s = c->supervisor;
-	bool has_plugins = s->plugins.bytes.n > 0;
-	int fds[CHANNEL_FDS] = {channel_seal(buf_span(&s->config_text), "config"),
-	    has_plugins ? channel_seal(buf_span(&s->plugins.bytes), "plugins") : -1};
+	bool is_next = s->next != NULL && successor_is_other(c);
+	struct span text = buf_span(is_next ? &s->next->config_text : &s->config_text);
+	struct span plugins = buf_span(is_next ? &s->next->plugins.bytes : &s->plugins.bytes);
+	bool has_plugins = plugins.n > 0;
+	int fds[CHANNEL_FDS] = {channel_seal(text, "config"),
+	    has_plugins ? channel_seal(plugins, "plugins") : -1};
 	struct role_setup setup = {.config_file = span_str(s->config_file),
 	    .is_json_log = s->is_json_log,
 	    .is_successor = successor_is_other(c)};
-	struct buf b = BUF_INIT(SETUP_NAME_MAX + SETUP_LOADED_MAX + 64);
+	struct buf b = BUF_INIT(SETUP_NAME_MAX + SETUP_LOADED_MAX + LOADS_BYTES_MAX + 64);
 
-	if (setup.is_successor)
+	if (setup.is_successor && !is_next)
 		setup.loaded = buf_span(&s->filter_loaded);
+	setup.barred = buf_span(&c->loads.barred);
 	if (fds[0] < 0 || (has_plugins && fds[1] < 0)) {
 		log_event(LOG_ERROR, "no memory file", KV_STR("role", place_name(c->place)));
 		return; /* the role ends for want of a configuration and is started again */
@@ -320,6 +325,29 @@ kill_now(void *arg)
 	(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
 }
 
+static void
+load_late(void *arg)
+{
+	struct child *c = arg;
+
+	c->loads.is_late = true;
+	(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
+}
+
+void
+child_loading(struct child *c, uint64_t id)
+{
+	int64_t limit_ms = loads_loading(&c->loads, successor_config(c), id);
+
+	if (c->state == CHILD_STOPPING || c->state == CHILD_DOWN)
+		return; /* it has another time limit, or none */
+	timer_cancel(&c->kill);
+	if (limit_ms > 0)
+		loop_timer(c->supervisor->loop, &c->kill, limit_ms, load_late, c);
+	else if (c->state == CHILD_STARTING && successor_is_other(c))
+		loop_timer(c->supervisor->loop, &c->kill, LOAD_MS, kill_now, c);
+}
+
 void
 child_start(struct child *c)
 {
@@ -341,6 +369,7 @@ child_start(struct child *c)
 	}
 	c->state = CHILD_STARTING;
 	c->started_ms = clock_mono_ms();
+	loads_begin(&c->loads);
 	c->channel = channel_new(c->supervisor->loop, ends[0], &child_events, c);
 	send_config(c);
 	child_send_policy(c);
@@ -370,7 +399,8 @@ child_stop(struct child *c)
 	timer_cancel(&c->restart);
 	if (c->pid < 0)
 		return;
-	is_leaving = successor_is_other(c) && c->state == CHILD_UP;
+	is_leaving = successor_is_other(c) && c->state == CHILD_UP &&
+		     c->supervisor->renewal == RENEWAL_NONE;
 	/* One that was to take over has nothing in hand, and loading it would hear us late. */
 	if (successor_is_other(c) && c->state == CHILD_STARTING)
 		(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
@@ -400,12 +430,25 @@ check_listeners(struct supervisor *s)
 		log_event(LOG_ERROR, "listener lost", KV_STR("why", err.text));
 }
 
+static void
+tell_death(struct child *c, enum child_state before, int wait_status)
+{
+	log_event(LOG_ERROR, "role died", KV_STR("role", place_name(c->place)),
+	    KV_INT("signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
+	    KV_INT("status", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0),
+	    KV_INT("restart_ms", c->delay_ms));
+	if (before == CHILD_STARTING)
+		c->failed_starts++;
+}
+
 void
 child_died(struct child *c, int wait_status)
 {
 	enum child_state before = c->state;
 	bool was_asked = before == CHILD_STOPPING;
 	int64_t lived_ms = clock_mono_ms() - c->started_ms;
+	struct err why = {0};
+	bool is_load;
 
 	/* What it has sent before still counts, but not that it was ready: the dead take nothing over. */
 	c->state = CHILD_DOWN;
@@ -415,20 +458,21 @@ child_died(struct child *c, int wait_status)
 	timer_cancel(&c->kill);
 	c->pid = -1;
 	c->state = CHILD_DOWN; /* it may have asked for its own end */
+	is_load =
+	    !was_asked && loads_died(&c->loads, successor_config(c), wait_status, &why);
+	if (before == CHILD_STARTING && successor_is_other(c))
+		successor_refused(
+		    c->supervisor, c, wait_status, is_load ? why.text : NULL);
 	problem_forget(&c->supervisor->problems, c->place);
 	if (c->role == ROLE_FRONT) /* its clients have gone with it */
 		shared_clear(&c->supervisor->tallies[place_instance(c->place)], TALLIES_BYTES);
 	if (lived_ms >= STEADY_MS)
 		c->delay_ms = RESTART_FIRST_MS;
-	if (before == CHILD_STARTING && successor_is_other(c)) {
-		successor_refused(c->supervisor, wait_status);
-	} else if (!was_asked) {
-		log_event(LOG_ERROR, "role died", KV_STR("role", place_name(c->place)),
-		    KV_INT("signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
-		    KV_INT("status", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0),
-		    KV_INT("restart_ms", c->delay_ms));
-		if (before == CHILD_STARTING)
-			c->failed_starts++;
+	if (!was_asked && !(before == CHILD_STARTING && successor_is_other(c))) {
+		if (is_load)
+			log_event(LOG_ERROR, "filter not loaded", KV_STR("why", why.text));
+		else
+			tell_death(c, before, wait_status);
 		c->restarts++;
 	}
 	if (!c->supervisor->is_stopping && (c->role == ROLE_FRONT || c->role == ROLE_WEB))
@@ -436,8 +480,9 @@ child_died(struct child *c, int wait_status)
 	if (!c->supervisor->is_stopping && c->supervisor->renewal != RENEWAL_STOPPING &&
 	    c->is_wanted) {
 		loop_timer(
-		    c->supervisor->loop, &c->restart, was_asked ? 0 : c->delay_ms, restart_now, c);
-		if (!was_asked)
+		    c->supervisor->loop, &c->restart, was_asked || is_load ? 0 : c->delay_ms,
+		    restart_now, c);
+		if (!was_asked && !is_load)
 			c->delay_ms =
 			    c->delay_ms * 2 < RESTART_MAX_MS ? c->delay_ms * 2 : RESTART_MAX_MS;
 	}

@@ -16,7 +16,8 @@ enum {
 	REQUESTS_MAX = 1024,
 	STATUS_MAX = 1024 * 1024,
 	ROLE_STATUS_MAX = 65536,
-	STATUS_WAIT_MS = 2000
+	STATUS_WAIT_MS = 2000,
+	STILL_MS = 20000 /* whoever waits for a reload hears of us this often */
 };
 
 struct client {
@@ -35,6 +36,7 @@ struct request {
 	struct client *client;    /* NULL: a role asked */
 	unsigned asker;           /* its place, when client is NULL */
 	uint64_t asker_id;        /* the asker's number for it */
+	bool waits_load; /* for what is to be in force to be loaded, then to be live */
 	bool waits_live;
 	uint64_t generation;
 	bool is_status;
@@ -237,6 +239,18 @@ ask_fronts(const struct asker *a, const struct control_request *words)
 		    SPAN("front is being restarted; try again in a moment"));
 }
 
+/* Nothing new: only that we are there. */
+static void
+on_still(void *arg)
+{
+	struct request *r = arg;
+
+	if (answer_to(r) != NULL)
+		channel_send(
+		    answer_to(r), CONTROL_CHUNK, r->asker_id, (struct span){0}, NULL);
+	loop_timer(r->owner->supervisor->loop, &r->patience, STILL_MS, on_still, r);
+}
+
 static void
 ask_reload(const struct asker *a, bool is_policy_only)
 {
@@ -252,11 +266,15 @@ ask_reload(const struct asker *a, bool is_policy_only)
 			    : supervisor_reload(s, &errors)) < 0) {
 		reply_chunks(answer_to(r), r->asker_id, buf_span(&errors));
 		request_end(a->cs, r, EXIT_CONFIG, SPAN("nothing was changed"));
+	} else if (!is_policy_only && s->next != NULL) {
+		r->waits_load = true;
+		on_still(r);
 	} else if (s->live_generation >= s->generation && supervisor_is_ready(s)) {
 		request_end(a->cs, r, EXIT_OK, (struct span){0});
 	} else {
 		r->waits_live = true;
 		r->generation = s->generation;
+		on_still(r);
 	}
 	buf_free(&errors);
 }
@@ -384,6 +402,28 @@ control_role_gone(struct control_socket *cs, unsigned place)
 		else if (r->waits_for == 0)
 			status_finish(cs, r);
 	}
+}
+
+void
+control_reload_done(struct control_socket *cs, int status, struct span lines)
+{
+	if (cs == NULL)
+		return;
+	LIST_FOR_SAFE (it, &cs->requests) {
+		struct request *r = LIST_ENTRY(it, struct request, node);
+
+		if (!r->waits_load)
+			continue;
+		reply_chunks(answer_to(r), r->asker_id, lines);
+		if (status != EXIT_OK) {
+			request_end(cs, r, status, SPAN("nothing was changed"));
+			continue;
+		}
+		r->waits_load = false;
+		r->waits_live = true;
+		r->generation = cs->supervisor->generation;
+	}
+	control_policy_live(cs);
 }
 
 void

@@ -18,6 +18,9 @@ void control_from_role(struct control_socket *cs, struct child *from, struct mes
 void control_answer(struct control_socket *cs, struct child *from, struct message *m);
 /* The role has died: whoever waits for it is told. */
 void control_role_gone(struct control_socket *cs, unsigned place);
+/* A reload that had to be loaded first is in force now, or (not EXIT_OK) refused: whoever waits for it is told,
+ * with these lines.  cs may be NULL. */
+void control_reload_done(struct control_socket *cs, int status, struct span lines);
 /* A new policy has become live: whoever waits for that is told. */
 void control_policy_live(struct control_socket *cs);
 

@@ -45,3 +45,12 @@ problem_forget(struct problem_set *set, unsigned place)
 		*p = set->items[--set->n];
 	}
 }
+
+void
+problem_list(const struct problem_set *set, unsigned place, struct buf *to)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->items[i].places >> place & 1)
+			(void)buf_addf(to, "%s; %s\n", set->items[i].what,
+			    set->items[i].do_this); /* sticky: bounded by who reports */
+}

@@ -1,7 +1,7 @@
 /* problem.h - what an admin must know and do, by name; shown by `postern status`. */
 #ifndef PROCESS_PROBLEM_H
 #define PROCESS_PROBLEM_H
-#include "relay/base/span.h"
+#include "relay/base/buf.h"
 
 enum { PROBLEMS_MAX = 64 };
 
@@ -21,5 +21,7 @@ void problem_report(struct problem_set *set, unsigned place, struct span name, s
     struct span do_this);
 /* The process at this place has ended: its next one says what is still so. */
 void problem_forget(struct problem_set *set, unsigned place);
+/* Adds a line "what; do" for each that this place has. */
+void problem_list(const struct problem_set *set, unsigned place, struct buf *to);
 
 #endif

@@ -111,6 +111,7 @@ take_config(struct role *role, struct start *start, struct message *m)
 		die("the supervisor sent a configuration in error: %.*s", (int)errors.lines.n,
 		    errors.lines.p);
 	role->loaded = arena_copy(&role->config->memory, setup.loaded);
+	role->barred = arena_copy(&role->config->memory, setup.barred);
 	if (setup.run_dir.n > 0)
 		role->config->run_dir = arena_copy(&role->config->memory, setup.run_dir).p;
 	channel_unmap(&text);

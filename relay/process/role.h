@@ -48,6 +48,7 @@ struct role {
 	    instance; /* of several fronts, from 0 on; of the filter role, which of its places */
 	bool is_successor;   /* another one serves until this one is ready */
 	struct span loaded;  /* the filters that one has loaded: supervision.h */
+	struct span barred;  /* the filters that are not to be loaded: supervision.h */
 	bool is_ready_later; /* set by start: the role calls role_policy_live when it can serve */
 	struct loop *loop;
 	struct catalog *catalog; /* of plugins; the configuration points into it */

@@ -4,11 +4,9 @@
 #include "relay/ipc/supervision.h"
 #include "relay/process/control_socket.h"
 #include "relay/process/notify.h"
-#include "relay/process/policy_source.h"
 #include "relay/process/rule_hits.h"
 #include "relay/process/successor.h"
 #include "relay/process/trial.h"
-#include "relay/process/secrets.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,6 +91,14 @@ become_ready(struct supervisor *s)
 	    KV_INT("policy", s->policy_version));
 }
 
+/* Of a configuration that comes in force the filter role is there already. */
+static bool
+is_kept(const struct supervisor *s, const struct child *c)
+{
+	return s->renewal == RENEWAL_STOPPING && !s->is_stopping && c == successor_filter(s) &&
+	       c->state == CHILD_UP;
+}
+
 /*
  * Front and web go first, so that nothing new comes in; then who has mail in hand, and last who is
  * told of it.  Stops the first of these groups that still runs; false when all are down.
@@ -109,7 +115,8 @@ stop_next(struct supervisor *s)
 		for (unsigned place = ROLE_FRONT; place < PLACES; place++) {
 			struct child *c = &s->children[place];
 
-			if (c->role != groups[i][0] && c->role != groups[i][1])
+			if ((c->role != groups[i][0] && c->role != groups[i][1]) ||
+			    is_kept(s, c))
 				continue;
 			is_running |= c->pid >= 0;
 			if (c->pid >= 0 && c->state != CHILD_STOPPING)
@@ -148,11 +155,12 @@ start_fronts(void *arg)
 	for (unsigned i = 0; i < s->config->fronts; i++)
 		if (s->children[place_of_front(i)].pid < 0)
 			child_start(&s->children[place_of_front(i)]);
+	successor_look(s);
 }
 
 /*
- * A changed configuration needs new processes.  All end in order; then the others come back, and
- * front last: meanwhile clients wait in the listeners' backlog, and nobody is told 451 for want of
+ * A changed configuration needs new processes.  All end in order but the filter role that has loaded it; then
+ * the others come back, and front last: meanwhile clients wait in the listeners' backlog, and nobody is told 451 for want of
  * a spool.  Who takes long to come back is not waited for: front knows how to do without.
  */
 static void
@@ -162,13 +170,14 @@ renew_next(struct supervisor *s)
 		if (stop_next(s))
 			return;
 		s->renewal = RENEWAL_STARTING;
-		successor_reset(s);
 		for (unsigned i = ROLE_FRONT; i < PLACES; i++)
 			s->children[i].is_wanted = supervisor_wants(s, i);
 		loop_timer(s->loop, &s->front_waits, FRONT_WAITS_MS, start_fronts, s);
 		for (int i = ROLE_COUNT - 1; i > ROLE_FRONT; i--)
-			if (s->children[i].is_wanted)
+			if (s->children[i].is_wanted && i != ROLE_FILTER)
 				child_start(&s->children[i]);
+		if (successor_filter(s)->pid < 0)
+			child_start(successor_filter(s));
 	}
 	for (size_t i = 0; i < ESSENTIAL; i++)
 		if (essential[i] != ROLE_FRONT && !is_up(s, essential[i]))
@@ -209,9 +218,8 @@ key_is_done(struct supervisor *s, uint64_t got)
 	send_to_fronts(s);
 }
 
-/* To the fronts, but to key first: when a client sees a new certificate, its key is there. */
-static void
-send_policy(struct supervisor *s)
+void
+supervisor_send_policy(struct supervisor *s)
 {
 	struct child *key = &s->children[ROLE_KEY];
 
@@ -285,6 +293,14 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		if (c->role == ROLE_FILTER)
 			successor_ask(s, c, m->payload);
 		break;
+	case ROLE_LOADING:
+		if (c->role == ROLE_FILTER)
+			child_loading(c, m->id);
+		break;
+	case ROLE_LOADS:
+		if (c->role == ROLE_FILTER)
+			loads_take(&c->loads, successor_config(c), m->payload);
+		break;
 	case ROLE_HITS:
 		if (c->role == ROLE_FRONT)
 			rule_hits_take(s, m->payload);
@@ -300,129 +316,4 @@ supervisor_child_message(struct supervisor *s, struct child *c, struct message *
 		log_event(LOG_WARN, "unknown message", KV_STR("role", place_name(c->place)),
 		    KV_INT("type", m->type));
 	}
-}
-
-static bool
-is_same(const struct buf *a, const struct buf *b)
-{
-	return span_eq(buf_span(a), buf_span(b));
-}
-
-struct loaded {
-	struct buf config_text, bundle;
-	struct plugins plugins;
-	struct config *config;
-	uint64_t policy_version;
-	int secrets;
-};
-
-static int
-load(struct supervisor *s, struct loaded *l, struct buf *errors)
-{
-	struct config_errors found = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
-	struct err err = {0};
-	int r = -E_CONFIG;
-
-	errors->max = CONFIG_TEXT_MAX;
-	l->config_text.max = CONFIG_TEXT_MAX;
-	if (file_read(s->config_file, CONFIG_TEXT_MAX, &l->config_text, &err) < 0) {
-		(void)buf_addf(errors, "%s\n", err.text); /* bounded */
-		return -E_CONFIG;
-	}
-	l->config =
-	    plugins_parse_config(buf_span(&l->config_text), s->config_file, &l->plugins, &found);
-	if (l->config != NULL && config_check_machine(l->config, &found) == 0)
-		r = policy_source_read(l->config, &l->bundle, &l->policy_version, errors);
-	if (r == 0)
-		r = secrets_read(l->config, &l->bundle, &l->secrets, errors);
-	(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
-	buf_free(&found.lines);
-	return r;
-}
-
-static void
-unload(struct loaded *l)
-{
-	buf_free(&l->config_text);
-	buf_free(&l->bundle);
-	config_free(&l->config);
-	plugins_free(&l->plugins);
-	secrets_close(&l->secrets);
-}
-
-int
-supervisor_reload(struct supervisor *s, struct buf *errors)
-{
-	struct loaded l = {.secrets = -1};
-	struct err err = {0};
-	bool has_new_config, has_new_policy;
-
-	if (load(s, &l, errors) < 0) {
-		unload(&l);
-		return -E_CONFIG;
-	}
-	if (strcmp(l.config->state_dir, s->config->state_dir) != 0 ||
-	    strcmp(l.config->run_dir, s->config->run_dir) != 0) {
-		(void)buf_addf(errors,
-		    "%s: state_dir and run_dir cannot change while the relay runs; restart it\n",
-		    s->config_file); /* bounded */
-		unload(&l);
-		return -E_CONFIG;
-	}
-	has_new_config = !is_same(&l.config_text, &s->config_text) ||
-			 !is_same(&l.plugins.bytes, &s->plugins.bytes) ||
-			 l.plugins.stamp != s->plugins.stamp;
-	has_new_policy = !is_same(&l.bundle, &s->bundle);
-	if (has_new_config && listener_open_all(&s->listeners, l.config, &err) < 0) {
-		(void)buf_addf(errors, "%s\n", err.text); /* bounded */
-		unload(&l);
-		return -E_CONFIG;
-	}
-	log_event(LOG_INFO, "reload", KV_INT("policy", l.policy_version),
-	    KV_STR("configuration", has_new_config ? "changed" : "same"));
-	unload(&(struct loaded){s->config_text, s->bundle, s->plugins, s->config, 0, s->secrets});
-	s->config_text = l.config_text;
-	s->bundle = l.bundle;
-	s->plugins = l.plugins;
-	s->config = l.config;
-	s->secrets = l.secrets;
-	s->policy_version = l.policy_version;
-	trial_watch(s);
-	if (has_new_policy || has_new_config)
-		s->generation++;
-	if (has_new_config) {
-		s->renewal = RENEWAL_STOPPING;
-		timer_cancel(&s->front_waits); /* of a renewal that this one overtakes */
-		renew_next(s);
-	} else if (has_new_policy) {
-		send_policy(s);
-	} else {
-		child_send_secrets(&s->children[ROLE_KEY]); /* users may have changed */
-	}
-	return 0;
-}
-
-int
-supervisor_reload_policy(struct supervisor *s, struct buf *errors)
-{
-	struct buf bundle = BUF_INIT(0);
-	uint64_t version;
-
-	if (policy_source_read(s->config, &bundle, &version, errors) < 0) {
-		buf_free(&bundle);
-		return -E_CONFIG;
-	}
-	secrets_keep_certificates(s->config, buf_span(&s->bundle), &bundle);
-	log_event(LOG_INFO, "reload", KV_INT("policy", version));
-	s->policy_version = version;
-	trial_watch(s);
-	if (is_same(&bundle, &s->bundle)) {
-		buf_free(&bundle);
-		return 0;
-	}
-	buf_free(&s->bundle);
-	s->bundle = bundle;
-	s->generation++;
-	send_policy(s);
-	return 0;
 }

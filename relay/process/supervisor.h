@@ -9,11 +9,13 @@
 #include "relay/ipc/shared.h"
 #include "relay/process/console.h"
 #include "relay/process/listener.h"
+#include "relay/process/loads.h"
 #include "relay/process/plugins.h"
 #include "relay/process/problem.h"
 #include "relay/process/role.h"
 
 struct control_socket;
+struct proposal;
 
 enum child_state { CHILD_DOWN, CHILD_STARTING, CHILD_UP, CHILD_STOPPING };
 
@@ -32,6 +34,7 @@ struct child {
 	int64_t delay_ms, started_ms;
 	uint64_t restarts, failed_starts;
 	uint64_t generation; /* front: of the policy that it has confirmed */
+	struct loads loads;  /* of a filter role */
 };
 
 /* A new configuration is being put in force. */
@@ -56,6 +59,8 @@ struct supervisor {
 	bool policy_waits_for_key; /* front may have a certificate when key has its key */
 	unsigned filter_place; /* of its two, where the filter role that serves is (successor.h) */
 	bool is_filter_due;    /* it has asked to be renewed */
+	bool is_filter_again;  /* who was to take over has died of a load: once more, without that */
+	struct proposal *next; /* is being loaded by the other one (reload.h); NULL: none */
 	struct buf filter_loaded; /* what it had loaded then (supervision.h) */
 	struct listener_set listeners;
 	struct child children[PLACES]; /* by place: the one of a role at its number */
@@ -82,9 +87,11 @@ bool supervisor_is_ready(const struct supervisor *s);
 bool supervisor_is_whole(const struct supervisor *s);
 /* Whether this configuration has work for the one at this place. */
 bool supervisor_wants(const struct supervisor *s, unsigned place);
-/* Reads configuration and policy again and puts them in force.  0, or -E_CONFIG with every error
- * as a line in `errors`; then nothing has changed.  `is_live` at once when nothing had changed,
- * else live_generation tells. */
+/* To the fronts, but to key first: when a client sees a new certificate, its key is there. */
+void supervisor_send_policy(struct supervisor *s);
+/* reload.c.  Reads configuration and policy again and puts them in force.  0, or -E_CONFIG with every error
+ * as a line in `errors`; then nothing has changed.  s->next != NULL: not yet, control_reload_done tells the
+ * end; else live_generation tells, which is there at once when nothing had changed. */
 int supervisor_reload(struct supervisor *s, struct buf *errors);
 /* The same for the policy alone: the configuration stays the one in force. */
 int supervisor_reload_policy(struct supervisor *s, struct buf *errors);
@@ -98,6 +105,8 @@ void child_init(struct child *c, struct supervisor *s, unsigned place);
 void child_start(struct child *c);
 void child_stop(struct child *c); /* asks; kills after a while */
 void child_died(struct child *c, int wait_status);
+/* ROLE_LOADING: the time that it may take runs. */
+void child_loading(struct child *c, uint64_t id);
 void child_send_policy(struct child *c);
 void child_send_secrets(struct child *c);
 /* The same a moment later, unless one of the two is started anew before: peers that break every

@@ -179,6 +179,118 @@ class Changed(FolderCase):
         gateway.wait_subject("good")
 
 
+# Its load does what `mode` says; it has a word of its own on each mail that it sees.
+LOADS = r"""
+#include <postern_filter.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static const struct pnf_host *host;
+static const struct pnf_outcome outcomes[] = {{"seen", "tag", "always"}, {0}};
+static const struct pnf_option options[] = {{"mode", PNF_OPTION_TEXT, "fine", "what load does"}, {0}};
+static const struct pnf_about about = {.name = "loads", .version = "1", .summary = "x", .outcomes = outcomes, .options = options};
+static int load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t size)
+{
+    const char *mode = h->option_text(c, "mode");
+
+    (void)self;
+    host = h;
+    if (strcmp(mode, "crash") == 0) {
+        signal(SIGSEGV, SIG_DFL); /* without a sanitizer's report */
+        *(volatile int *)8 = 1;
+    }
+    while (strcmp(mode, "hang") == 0)
+        pause();
+    if (strcmp(mode, "exit") == 0)
+        _exit(3);
+    if (strcmp(mode, "fine") == 0)
+        return PNF_LOADED;
+    snprintf(why, size, "the mode is %s; write fine", mode);
+    return strcmp(mode, "later") == 0 ? PNF_NOT_NOW : PNF_BROKEN;
+}
+static void eom(void *self, struct pnf_msg *m, struct pnf_span raw)
+{
+    (void)self, (void)raw;
+    (void)host->outcome(m, "seen", (struct pnf_span){"it was there", 12});
+}
+PNF_PLUGIN(.about = &about, .load = load, .eom = eom);
+"""
+
+# What its load may do that ends the process, and how that is said.
+DEADLY = {"crash": "filter loads: its load crashed (signal 11: Segmentation fault)", "hang": "filter loads: its load took over 1 s",
+          "exit": "filter loads: its load ended the process (exit status 3)"}
+
+
+class Load(FolderCase):
+    """A load that crashes or hangs hurts its own filter alone, and says so."""
+
+    def pair_of(self, mode):
+        folder = plugins.build(self.folder, "loads", LOADS)
+        self.sections = (f'plugins = "{folder}"\n'
+                         'filter "loads" { mode = "MODE"  load_deadline = 1s  failure = "tag" }\n'
+                         'filter "content" { subject = {"/bad/"}  matched = "reject" }')
+        return self.pair(filters=("loads", "content"), sections=self.sections.replace("MODE", mode))
+
+    def reload(self, relay, mode):
+        relay.settings.sections = self.sections.replace("MODE", mode)
+        relay.write()
+        return relay.reload()
+
+    def tags(self, gateway, relay, subject):
+        self.assertEqual(smtp.send(relay.port, mail.plain("bad")).code, 550, "the other filter is not at work")
+        self.assertEqual(smtp.send(relay.port, mail.plain(subject)).code, 250)
+        return "\n".join(gateway.wait_subject(subject).header("X-Postern-Tag"))
+
+    def test_reload(self):
+        """What the load refuses or dies of is refused: the old settings stay, nothing is started anew."""
+        relay, gateway = self.pair_of("fine")
+        roles = relay.roles()
+        for mode, why in {**DEADLY, "wrong": "filter loads: the mode is wrong; write fine"}.items():
+            with self.subTest(mode=mode):
+                done = self.reload(relay, mode)
+                self.assertEqual(done.status, 78, done)
+                self.assertIn(why, done.err)
+                self.assertIn("nothing was changed", done.err)
+                self.assertIn("seen; by=loads", self.tags(gateway, relay, f"during {mode}"))
+                self.assertEqual({r: p for r, p in relay.roles().items() if r != "filter"},
+                                 {r: p for r, p in roles.items() if r != "filter"}, "a role was started anew")
+                self.assertEqual(relay.command("status", "--json").json["problems"], [])
+        # What may come by itself is taken, and said.
+        done = self.reload(relay, "later")
+        self.assertEqual(done.status, 0, done)
+        self.assertIn("filter loads: the mode is later; write fine", done.err)
+        self.assertIn("unscanned; by=loads", self.tags(gateway, relay, "during later"))
+        # It is not loaded now: what is no better is no reason to be without the rest.
+        done = self.reload(relay, "crash")
+        self.assertEqual(done.status, 0, done)
+        self.assertIn(DEADLY["crash"], done.err)
+        self.assertIn("unscanned; by=loads", self.tags(gateway, relay, "still"))
+        self.assertEqual(self.reload(relay, "fine").status, 0)
+        self.assertIn("seen; by=loads", self.tags(gateway, relay, "at last"))
+        self.assertEqual(relay.events("role died"), [])
+
+    def test_start(self):
+        """The others filter from the start; status, explain and the log name the one that does not, and why."""
+        for mode, why in DEADLY.items():
+            with self.subTest(mode=mode):
+                self.folder = os.path.join(self.folder, mode)
+                os.mkdir(self.folder)
+                relay, gateway = self.pair_of(mode)
+                tag = self.tags(gateway, relay, "unseen")
+                self.assertIn("unscanned; by=loads", tag)
+                problem, = relay.command("status", "--json").json["problems"]
+                self.assertEqual(problem, {"what": why, "do": "have it corrected, then run postern reload"})
+                self.assertIn(why, [e["why"] for e in relay.events("filter not loaded")])
+                path = self.write("mail.eml", "From: a@sender.example\n\nx\n")
+                done = relay.command("explain", "--offline", "--client", "192.0.2.1", "--to", "a@example.org", path)
+                self.assertIn("unscanned", done.out, done)
+                self.assertIn(why[len("filter loads: "):], done.out, done)
+                self.assertEqual(self.reload(relay, "fine").status, 0)
+                self.assertIn("seen; by=loads", self.tags(gateway, relay, "seen"))
+                self.assertEqual(relay.command("status", "--json").json["problems"], [])
+
+
 class Refused(FolderCase):
     """`check` says what is wrong with each, by file and line, and ends with 78."""
 

@@ -1,6 +1,6 @@
 #include "relay/command/filter_once.h"
 #include "relay/process/place.h"
-#include "relay/ipc/supervision.h"
+#include "relay/process/loads.h"
 #include "relay/process/role.h"
 #include "relay/process/sandbox.h"
 
@@ -22,7 +22,8 @@ struct run {
 	struct channel *control;
 	struct worker_pool *pool;
 	pid_t pid;
-	bool has_ended;
+	struct loads loads;
+	struct timer *late; /* its load is */
 	char dir[64];
 };
 
@@ -72,10 +73,29 @@ exec_role(const char *path, int channel_fd)
 }
 
 static void
+on_late(void *arg)
+{
+	struct run *run = arg;
+
+	run->loads.is_late = true;
+	(void)kill(run->pid, SIGKILL); /* ours: not waited for yet */
+}
+
+/* A problem needs no ear: its filters will say failure. */
+static void
 on_control(void *arg, struct message *m)
 {
-	(void)arg;
-	(void)m; /* ready, or a problem: its filters will say failure */
+	struct run *run = arg;
+	int64_t limit_ms;
+
+	if (m->type == ROLE_LOADING) {
+		timer_cancel(&run->late);
+		limit_ms = loads_loading(&run->loads, run->job->config, m->id);
+		if (limit_ms > 0)
+			loop_timer(run->loop, &run->late, limit_ms, on_late, run);
+	} else if (m->type == ROLE_READY && run->job->scan.pool == NULL) {
+		pool_scan(run->pool, &run->job->scan); /* its time runs from now on */
+	}
 }
 
 static void
@@ -83,7 +103,6 @@ on_end(void *arg)
 {
 	struct run *run = arg;
 
-	run->has_ended = true;
 	loop_stop(run->loop);
 }
 
@@ -95,9 +114,10 @@ send_start(struct run *run)
 	const struct filter_job *job = run->job;
 	int config_fds[CHANNEL_FDS] = {channel_seal(job->config_text, "config"),
 	    job->plugins.n > 0 ? channel_seal(job->plugins, "plugins") : -1};
-	struct role_setup setup = {
-	    .config_file = span_str(job->config_file), .run_dir = span_str(run->dir)};
-	struct buf b = BUF_INIT(2 * SETUP_NAME_MAX + 64);
+	struct role_setup setup = {.config_file = span_str(job->config_file),
+	    .run_dir = span_str(run->dir),
+	    .barred = buf_span(&run->loads.barred)};
+	struct buf b = BUF_INIT(2 * SETUP_NAME_MAX + LOADS_BYTES_MAX + 64);
 	int ends[2], peer_fds[CHANNEL_FDS];
 
 	role_setup_put(&b, &setup);
@@ -108,8 +128,6 @@ send_start(struct run *run)
 	peer_fds[1] = -1;
 	channel_send(run->control, ROLE_PEER, ROLE_FRONT, (struct span){0}, peer_fds);
 	channel_send(run->control, ROLE_GO, 0, (struct span){0}, NULL);
-	run->pool = pool_new(run->loop);
-	pool_set_policy(run->pool, job->generation, job->bundle);
 	pool_connect(run->pool, ends[1]);
 }
 
@@ -165,7 +183,7 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 }
 
 static int
-run_role(struct run *run, struct err *err)
+start_role(struct run *run, struct err *err)
 {
 	char path[PATH_MAX];
 	int ends[2];
@@ -182,12 +200,44 @@ run_role(struct run *run, struct err *err)
 		(void)close(ends[0]); /* never used */
 		return err_set(err, E_IO, "cannot fork: %m");
 	}
+	loads_begin(&run->loads);
 	run->control = channel_new(run->loop, ends[0], &role_events, run);
 	send_start(run);
+	return 0;
+}
+
+/* How it ended, or that we have ended it. */
+static int
+end_role(struct run *run)
+{
+	int status = 0;
+
+	timer_cancel(&run->late);
+	channel_free(&run->control);
+	if (run->pid > 0) {
+		(void)kill(run->pid, SIGKILL); /* ours: not waited for yet */
+		(void)waitpid(run->pid, &status, 0);
+	}
+	run->pid = -1;
+	return status;
+}
+
+/* One that dies of a load is started again without that filter, as in a relay. */
+static int
+run_role(struct run *run, struct err *err)
+{
+	struct err why = {0};
+
+	run->pool = pool_new(run->loop);
+	pool_set_policy(run->pool, run->job->generation, run->job->bundle);
 	run->job->scan.on_done = on_done;
 	run->job->scan.arg = run;
-	pool_scan(run->pool, &run->job->scan);
-	loop_run(run->loop);
+	do {
+		if (start_role(run, err) < 0)
+			return -err->code;
+		loop_run(run->loop);
+	} while (!run->job->is_done &&
+		 loads_died(&run->loads, run->job->config, end_role(run), &why));
 	if (!run->job->is_done)
 		return err_set(err, E_CLOSED, "the filter role ended; the line above says why");
 	return 0;
@@ -205,11 +255,8 @@ filter_once(struct filter_job *job, struct err *err)
 		r = run_role(&run, err);
 	pool_cancel(&job->scan);
 	pool_free(&run.pool);
-	if (run.pid > 0) {
-		(void)kill(run.pid, SIGKILL); /* ours: not waited for yet */
-		(void)waitpid(run.pid, NULL, 0);
-	}
-	channel_free(&run.control);
+	(void)end_role(&run); /* its work is done */
+	loads_forget(&run.loads);
 	remove_folder(run.dir, 3);
 	return r;
 }

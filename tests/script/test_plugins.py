@@ -149,12 +149,18 @@ class Changed(FolderCase):
         gateway.wait_subject("few")
 
     def test_settings_that_cannot_work(self):
-        """The relay stays up and says why; each message fails at once, and with the next good settings all is well."""
+        """They are not put in force. A relay that starts with them says why; each message fails at once, and with the
+        next good settings all is well."""
         relay, gateway = self.pair_of()
         good = relay.settings.sections
         relay.settings.sections = good.replace("most = 2", "most = 0")
         relay.write()
-        self.assertEqual(relay.reload().status, 0)
+        done = relay.reload()
+        self.assertEqual(done.status, 78, done)
+        self.assertIn("filter many: most = 0 lets nothing through; write 1 or more", done.err)
+        self.assertEqual(smtp.send(relay.port, mail.plain("before")).code, 250)
+        gateway.wait_subject("before")
+        relay.restart()
         wait_until(lambda: "most = 0 lets nothing through" in relay.command("status").out, "status to say why")
         self.assertIn("write 1 or more", relay.command("status").out)
         self.assertEqual(smtp.send(relay.port, mail.plain("unseen")).code, 451)
@@ -272,9 +278,10 @@ class Load(FolderCase):
 
     def test_start(self):
         """The others filter from the start; status, explain and the log name the one that does not, and why."""
+        above = self.folder
         for mode, why in DEADLY.items():
             with self.subTest(mode=mode):
-                self.folder = os.path.join(self.folder, mode)
+                self.folder = os.path.join(above, mode)
                 os.mkdir(self.folder)
                 relay, gateway = self.pair_of(mode)
                 tag = self.tags(gateway, relay, "unseen")

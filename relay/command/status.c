@@ -101,6 +101,11 @@ print_roles(const json_t *status)
 			printf(" ");
 			print_text(role, "state", 0);
 		}
+		if (json_is_string(json_object_get(role, "loading"))) {
+			printf(" (loading ");
+			print_text(role, "loading", 0);
+			printf(")");
+		}
 		if (number(role, "restarts") > 0)
 			printf(" (restarted %lld times)", number(role, "restarts"));
 	}

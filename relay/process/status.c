@@ -1,6 +1,6 @@
 #include "relay/base/clock.h"
 #include "relay/base/json.h"
-#include "relay/process/supervisor.h"
+#include "relay/process/successor.h"
 
 static const char *
 state_name(const struct child *c)
@@ -16,14 +16,18 @@ add_roles(const struct supervisor *s, struct json *j)
 	json_open(j, "roles", '[');
 	for (int i = ROLE_FRONT; i < PLACES; i++) {
 		const struct child *c = &s->children[i];
+		const char *loading =
+		    c->state == CHILD_DOWN ? NULL : loads_now(&c->loads, successor_config(c));
 
-		if (!c->is_wanted)
+		if (!c->is_wanted && loading == NULL)
 			continue;
 		json_open(j, NULL, '{');
 		json_str(j, "role", place_name(c->place));
 		json_str(j, "state", state_name(c));
 		json_int(j, "pid", c->pid);
 		json_int(j, "restarts", (int64_t)c->restarts);
+		if (loading != NULL)
+			json_str(j, "loading", loading);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

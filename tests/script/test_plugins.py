@@ -297,6 +297,21 @@ class Load(FolderCase):
                 self.assertIn("seen; by=loads", self.tags(gateway, relay, "seen"))
                 self.assertEqual(relay.command("status", "--json").json["problems"], [])
 
+    def test_while_it_hangs(self):
+        """`status` says what is being loaded, and a reload with better settings does not wait for it."""
+        folder = plugins.build(self.folder, "loads", LOADS)
+        sections = f'plugins = "{folder}"\nfilter "loads" {{ mode = "MODE"  load_deadline = 1h }}'
+        gateway = self.starting(self.gateway())
+        relay = self.relay(gateway, filters=("loads",), sections=sections.replace("MODE", "hang"))
+        self.addCleanup(relay.stop)
+        relay.spawn()
+        wait_until(lambda: "filter starting (loading loads)" in relay.command("status").out, "status to tell it")
+        relay.settings.sections = sections.replace("MODE", "fine")
+        relay.write()
+        self.assertEqual(relay.reload().status, 0)
+        self.assertEqual(smtp.send(relay.port, mail.plain("fine")).code, 250)
+        gateway.wait_subject("fine")
+
 
 class Refused(FolderCase):
     """`check` says what is wrong with each, by file and line, and ends with 78."""

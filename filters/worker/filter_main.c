@@ -28,8 +28,8 @@
 enum {
 	RETRY_MS = 5000,
 	BARRED_MS = 600000, /* what a load has ended is tried again, beside us, this often */
-	WATCH_MS = 1000, /* the signature folders are looked at this often */
-	WATCH_QUIET = 2, /* so many looks in a row must find them as the one before did */
+	WATCH_MS = 1000,    /* the signature folders are looked at this often */
+	WATCH_QUIET = 2,    /* so many looks in a row must find them as the one before did */
 	WORKERS_MIN = 2,
 	PATH_BYTES = 512
 };
@@ -41,11 +41,12 @@ struct filter_role {
 	char folder[PATH_BYTES]; /* of the scratch folders */
 	int memory_fd;           /* limits_memory_open */
 	struct timer *retry, *watch, *barred;
-	char (*told)[CHAIN_WHY_MAX]; /* of each filter of the chain: the problem that was reported */
-	uint64_t loaded, seen; /* stamps of the signature folders: as loaded, as seen last */
-	unsigned n_quiet;      /* looks in a row that have seen the same */
+	char (
+	    *told)[CHAIN_WHY_MAX]; /* of each filter of the chain: the problem that was reported */
+	uint64_t loaded, seen;     /* stamps of the signature folders: as loaded, as seen last */
+	unsigned n_quiet;          /* looks in a row that have seen the same */
 	bool has_told;
-	bool had_databases;    /* all folders named so were there before the sandbox closed */
+	bool had_databases; /* all folders named so were there before the sandbox closed */
 };
 
 /* Plugins of the folder that some flow uses; loaded once, a reload of signatures uses them again. */
@@ -248,9 +249,9 @@ tell_unloaded(struct filter_role *f, const struct chain_filter *filter)
 	    SPAN_ARG(span_take(why, cut)));
 	(void)span_copy(span_trim(span_skip(why, cut + 1)), remedy, sizeof(remedy));
 	role_problem(f->role, name, filter->is_loaded ? "loaded" : what,
-	    filter->is_loaded     ? NULL
+	    filter->is_loaded   ? NULL
 	    : remedy[0] != '\0' ? remedy
-				 : "see the log of the filter role");
+				: "see the log of the filter role");
 }
 
 /* What loading has come to, where that is new. */
@@ -263,7 +264,7 @@ tell_loads(struct filter_role *f)
 	for (size_t i = 0; i < f->chain->n_filters; i++) {
 		const struct chain_filter *filter = &f->chain->filters[i];
 		struct load_state s = {index_of(f->role->config, filter->conf),
-		    filter->is_loaded	? LOAD_FINE
+		    filter->is_loaded   ? LOAD_FINE
 		    : filter->is_broken ? LOAD_BROKEN
 					: LOAD_NOT_NOW,
 		    filter->is_loaded ? (struct span){0} : span_str(filter->why)};

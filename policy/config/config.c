@@ -165,11 +165,10 @@ read_all(struct reading *r)
 	schema_read_listens(r);
 }
 
+/* Leaves r->root NULL when there is too much. */
 static void
-read_config(struct reading *r, struct span text)
+read_root(struct reading *r, struct span text, struct arena *scratch)
 {
-	struct arena scratch;
-
 	if (text.n > CONFIG_TEXT_MAX) {
 		config_complain(r->complaints, 1, "the text has %zu bytes; at most %d are read",
 		    text.n, CONFIG_TEXT_MAX);
@@ -177,10 +176,19 @@ read_config(struct reading *r, struct span text)
 	}
 	if (span_starts(text, SPAN("\xef\xbb\xbf")))
 		text = span_skip(text, 3); /* the byte order mark of some editors */
-	arena_init(&scratch, CONFIG_MEMORY_MAX);
 	config_lexer_check_bytes(text, r->complaints);
-	r->root = config_tree_parse(text, &scratch, r->complaints);
-	read_all(r);
+	r->root = config_tree_parse(text, scratch, r->complaints);
+}
+
+static void
+read_config(struct reading *r, struct span text)
+{
+	struct arena scratch;
+
+	arena_init(&scratch, CONFIG_MEMORY_MAX);
+	read_root(r, text, &scratch);
+	if (r->root != NULL)
+		read_all(r);
 	arena_free(&scratch);
 }
 
@@ -201,6 +209,69 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
 		config_free(&c);
 	}
 	config_complaints_free(&complaints);
+	return c;
+}
+
+/* The first one, wherever it stands: a brace that is not closed takes what follows into its section. */
+static const struct node *
+find_word(const struct node *section, const char *word)
+{
+	const struct node *found = schema_child(section, word);
+
+	for (const struct node *n = section->first; found == NULL && n != NULL; n = n->next)
+		if (n->kind == NODE_SECTION)
+			found = find_word(n, word);
+	return found;
+}
+
+static bool
+has_text(struct span text, struct span word)
+{
+	return word.n <= text.n && memmem(text.p, text.n, word.p, word.n) != NULL;
+}
+
+/* Reads one word that says where something is.  Whether it is known now what is meant. */
+static bool
+read_place(struct reading *r, struct span text, const struct rule *rule)
+{
+	size_t n_errors = r->complaints->n;
+	const struct node *n =
+	    n_errors > 0 ? find_word(r->root, rule->word) : schema_child(r->root, rule->word);
+
+	if (n == NULL)
+		return n_errors == 0 || !has_text(text, span_str(rule->word));
+	if (schema_fits(r, n, rule->kind))
+		rule->read(r, n, NULL);
+	return r->complaints->n == n_errors;
+}
+
+struct config *
+config_parse_places(struct span text, const char *file, struct config_errors *errors)
+{
+	static const struct rule places[] = {
+	    {"run_dir", RULE_ONE, read_run_dir}, {"state_dir", RULE_ONE, read_state_dir}};
+	static const struct rule quarantine = {"quarantine", RULE_SECTION, schema_read_quarantine};
+	struct complaints complaints = {0};
+	struct reading r = {.complaints = &complaints, .top = top_rules};
+	struct config *c = mem_alloc(sizeof(*c));
+	struct arena scratch;
+	bool is_known = true;
+
+	arena_init(&c->memory, CONFIG_MEMORY_MAX);
+	arena_init(&scratch, CONFIG_MEMORY_MAX);
+	r.config = c;
+	c->file = schema_keep_text(&r, span_str(file));
+	config_defaults(c);
+	read_root(&r, text, &scratch);
+	for (size_t i = 0; r.root != NULL && i < sizeof(places) / sizeof(places[0]); i++)
+		is_known &= read_place(&r, text, &places[i]);
+	if (r.root != NULL)
+		(void)read_place(&r, text, &quarantine); /* or the default */
+	config_complaints_write(&complaints, file, errors);
+	config_complaints_free(&complaints);
+	arena_free(&scratch);
+	if (r.root == NULL || !is_known)
+		config_free(&c);
 	return c;
 }
 

@@ -357,6 +357,11 @@ struct config_errors {
  */
 struct config *config_parse(struct span text, const char *file,
     const struct pnf_about *const *plugins, struct config_errors *errors);
+/* Of a text that may be full of errors, only what is needed to find the relay that runs by an earlier one and its
+ * folders: run_dir and state_dir, and how long the quarantine keeps.  All else is as if it were not there.  What the
+ * grammar is not kept in stands in `errors`; NULL where that, or what they are, leaves it open which folders are meant. */
+struct config *config_parse_places(
+    struct span text, const char *file, struct config_errors *errors);
 void config_free(struct config **c);
 /* The folder that the top-level word `plugins` names, and its line; false when there is none.  What
  * is wrong with the text is config_parse's to say: it needs the plugins first.  Pure. */

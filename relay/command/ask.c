@@ -158,7 +158,7 @@ ask_and_print(const struct command_line *line, const char *const *words, size_t 
     void (*print)(struct span answer))
 {
 	struct buf answer = BUF_INIT(0);
-	struct config *config = command_config(line, NULL);
+	struct config *config = command_place(line);
 	int status;
 
 	if (config == NULL)

@@ -23,6 +23,9 @@ struct config *command_config(const struct command_line *line, struct buf *text)
 /* The same, with its errors, a line each, added to `errors` instead of printed. */
 struct config *command_config_errors(
     const struct command_line *line, struct buf *text, struct buf *errors);
+/* The same for a command that asks the relay: while one runs where the text says, nothing else of the text has to be
+ * right, and the result holds no more than config_parse_places gives. */
+struct config *command_place(const struct command_line *line);
 /* {"ok":true,"policy_version":N,"warnings":[]} or {"ok":false,"errors":[]}, of lines; without a version
  * where `version` is NULL. */
 void command_print_check(bool is_fine, const uint64_t *version, struct span errors);

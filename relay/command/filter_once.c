@@ -236,8 +236,8 @@ run_role(struct run *run, struct err *err)
 		if (start_role(run, err) < 0)
 			return -err->code;
 		loop_run(run->loop);
-	} while (!run->job->is_done &&
-		 loads_died(&run->loads, run->job->config, end_role(run), &why));
+	} while (
+	    !run->job->is_done && loads_died(&run->loads, run->job->config, end_role(run), &why));
 	if (!run->job->is_done)
 		return err_set(err, E_CLOSED, "the filter role ended; the line above says why");
 	return 0;

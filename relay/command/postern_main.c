@@ -2,6 +2,7 @@
  * The one command an admin types: finds the sub-command, its options before or after it, its help.
  */
 #include "relay/base/nearest.h"
+#include "relay/command/ask.h"
 #include "relay/command/queue_help.h"
 #include "relay/process/plugins.h"
 #include "relay/process/policy_source.h"
@@ -113,6 +114,28 @@ command_config(const struct command_line *line, struct buf *text)
 
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n > 0 ? errors.p : "");
 	buf_free(&errors);
+	return config;
+}
+
+struct config *
+command_place(const struct command_line *line)
+{
+	struct config_errors errors = {.lines = BUF_INIT(CONFIG_TEXT_MAX)};
+	struct buf text = BUF_INIT(CONFIG_TEXT_MAX);
+	struct config *config = NULL;
+	struct err err = {0};
+
+	if (file_read(line->config_file, CONFIG_TEXT_MAX, &text, &err) == 0)
+		config = config_parse_places(buf_span(&text), line->config_file, &errors);
+	if (config != NULL && ask_is_running(config)) {
+		fprintf(
+		    stderr, "%.*s", (int)errors.lines.n, errors.lines.n > 0 ? errors.lines.p : "");
+	} else {
+		config_free(&config);
+		config = command_config(line, NULL);
+	}
+	buf_free(&errors.lines);
+	buf_free(&text);
 	return config;
 }
 

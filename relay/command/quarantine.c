@@ -239,7 +239,7 @@ command_quarantine(const struct command_line *line)
 		if (line->n_words < verbs[i].words || line->n_words > WORDS_MAX ||
 		    strcmp(line->words[0], verbs[i].verb) != 0)
 			continue;
-		config = command_config(line, NULL);
+		config = command_place(line);
 		if (config == NULL)
 			return EXIT_CONFIG;
 		status = verbs[i].run(line, config);

@@ -216,7 +216,7 @@ ask_queue(const struct command_line *line, bool is_order)
 
 	if (status == EXIT_OK)
 		status = make_request(line, &r);
-	if (status == EXIT_OK && (config = command_config(line, NULL)) == NULL)
+	if (status == EXIT_OK && (config = command_place(line)) == NULL)
 		status = EXIT_CONFIG;
 	if (status == EXIT_OK && is_order)
 		status = ask_order(line, config, &r);

@@ -112,7 +112,7 @@ command_queue_fsck(const struct command_line *line)
 
 	if (line->n_words > 1 && !is_repair)
 		return command_fail(EXIT_USAGE, "say queue fsck, or queue fsck --repair");
-	config = command_config(line, NULL);
+	config = command_place(line);
 	if (config == NULL)
 		return EXIT_CONFIG;
 	(void)snprintf(dir, sizeof(dir), "%s/spool", config->state_dir);

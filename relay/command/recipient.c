@@ -33,7 +33,7 @@ command_recipient(const struct command_line *line)
 	if (line->n_words != 2 || (!is_show && strcmp(verb, "clear") != 0))
 		return command_fail(EXIT_USAGE,
 		    "say recipient show ADDRESS, recipient clear ADDRESS or recipient clear all");
-	config = command_config(line, NULL);
+	config = command_place(line);
 	if (config == NULL)
 		return EXIT_CONFIG;
 	status = ask_relay(config, words, 3, &answer);

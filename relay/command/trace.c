@@ -158,7 +158,7 @@ command_trace(const struct command_line *line)
 
 	if (status != EXIT_OK)
 		return status;
-	config = command_config(line, NULL);
+	config = command_place(line);
 	if (config == NULL)
 		return EXIT_CONFIG;
 	dir = open_journal(config, t.is_followed, &status);

@@ -23,7 +23,7 @@ enum supervision_type {
 			 * for key to write and for front to read */
 	ROLE_TALLIES, /* to front, before go, for each: id = its number, fds[0] = its page of tallies.h,
 			 * payload = their secret, two u64 */
-	ROLE_HITS, /* from front: how often rules have matched (hits.h) */
+	ROLE_HITS,  /* from front: how often rules have matched (hits.h) */
 	ROLE_RENEW, /* from filter: another one beside me, please, to take over when it is ready;
 		     * payload = what I have loaded, as in struct role_setup */
 	ROLE_LOADING, /* from filter: id = 1 + index of the configuration's filter whose code runs outside of any

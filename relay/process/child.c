@@ -88,8 +88,8 @@ send_config(struct child *c)
 	struct span text = buf_span(is_next ? &s->next->config_text : &s->config_text);
 	struct span plugins = buf_span(is_next ? &s->next->plugins.bytes : &s->plugins.bytes);
 	bool has_plugins = plugins.n > 0;
-	int fds[CHANNEL_FDS] = {channel_seal(text, "config"),
-	    has_plugins ? channel_seal(plugins, "plugins") : -1};
+	int fds[CHANNEL_FDS] = {
+	    channel_seal(text, "config"), has_plugins ? channel_seal(plugins, "plugins") : -1};
 	struct role_setup setup = {.config_file = span_str(s->config_file),
 	    .is_json_log = s->is_json_log,
 	    .is_successor = successor_is_other(c)};
@@ -399,8 +399,8 @@ child_stop(struct child *c)
 	timer_cancel(&c->restart);
 	if (c->pid < 0)
 		return;
-	is_leaving = successor_is_other(c) && c->state == CHILD_UP &&
-		     c->supervisor->renewal == RENEWAL_NONE;
+	is_leaving =
+	    successor_is_other(c) && c->state == CHILD_UP && c->supervisor->renewal == RENEWAL_NONE;
 	/* One that was to take over has nothing in hand, and loading it would hear us late. */
 	if (successor_is_other(c) && c->state == CHILD_STARTING)
 		(void)kill(c->pid, SIGKILL); /* ours: not waited for yet */
@@ -458,11 +458,9 @@ child_died(struct child *c, int wait_status)
 	timer_cancel(&c->kill);
 	c->pid = -1;
 	c->state = CHILD_DOWN; /* it may have asked for its own end */
-	is_load =
-	    !was_asked && loads_died(&c->loads, successor_config(c), wait_status, &why);
+	is_load = !was_asked && loads_died(&c->loads, successor_config(c), wait_status, &why);
 	if (before == CHILD_STARTING && successor_is_other(c))
-		successor_refused(
-		    c->supervisor, c, wait_status, is_load ? why.text : NULL);
+		successor_refused(c->supervisor, c, wait_status, is_load ? why.text : NULL);
 	problem_forget(&c->supervisor->problems, c->place);
 	if (c->role == ROLE_FRONT) /* its clients have gone with it */
 		shared_clear(&c->supervisor->tallies[place_instance(c->place)], TALLIES_BYTES);
@@ -479,8 +477,7 @@ child_died(struct child *c, int wait_status)
 		check_listeners(c->supervisor);
 	if (!c->supervisor->is_stopping && c->supervisor->renewal != RENEWAL_STOPPING &&
 	    c->is_wanted) {
-		loop_timer(
-		    c->supervisor->loop, &c->restart, was_asked || is_load ? 0 : c->delay_ms,
+		loop_timer(c->supervisor->loop, &c->restart, was_asked || is_load ? 0 : c->delay_ms,
 		    restart_now, c);
 		if (!was_asked && !is_load)
 			c->delay_ms =

@@ -36,7 +36,7 @@ struct request {
 	struct client *client;    /* NULL: a role asked */
 	unsigned asker;           /* its place, when client is NULL */
 	uint64_t asker_id;        /* the asker's number for it */
-	bool waits_load; /* for what is to be in force to be loaded, then to be live */
+	bool waits_load;          /* for what is to be in force to be loaded, then to be live */
 	bool waits_live;
 	uint64_t generation;
 	bool is_status;
@@ -246,8 +246,7 @@ on_still(void *arg)
 	struct request *r = arg;
 
 	if (answer_to(r) != NULL)
-		channel_send(
-		    answer_to(r), CONTROL_CHUNK, r->asker_id, (struct span){0}, NULL);
+		channel_send(answer_to(r), CONTROL_CHUNK, r->asker_id, (struct span){0}, NULL);
 	loop_timer(r->owner->supervisor->loop, &r->patience, STILL_MS, on_still, r);
 }
 

@@ -59,8 +59,8 @@ loads_take(struct loads *l, const struct config *c, struct span payload)
 
 		if (w.failed || s.filter >= c->n_filters)
 			return;
-		l->items[l->n++] = (struct load){mem_dup(span_str(c->filters[s.filter].name)),
-		    mem_dup(s.why), s.result};
+		l->items[l->n++] = (struct load){
+		    mem_dup(span_str(c->filters[s.filter].name)), mem_dup(s.why), s.result};
 	}
 }
 
@@ -88,13 +88,12 @@ say_end(const struct loads *l, const struct config *c, int wait_status, char *wh
 	int64_t limit_ms = c->filters[l->loading - 1].load_ms;
 
 	if (l->is_late && limit_ms % MS == 0)
-		(void)snprintf(
-		    why, size, "its load took over %lld s", (long long)(limit_ms / MS));
+		(void)snprintf(why, size, "its load took over %lld s", (long long)(limit_ms / MS));
 	else if (l->is_late)
 		(void)snprintf(why, size, "its load took over %lld ms", (long long)limit_ms);
 	else if (WIFSIGNALED(wait_status))
-		(void)snprintf(why, size, "its load crashed (signal %d: %s)",
-		    WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+		(void)snprintf(why, size, "its load crashed (signal %d: %s)", WTERMSIG(wait_status),
+		    strsignal(WTERMSIG(wait_status)));
 	else
 		(void)snprintf(why, size, "its load ended the process (exit status %d)",
 		    WEXITSTATUS(wait_status));
@@ -149,8 +148,7 @@ loads_compare(
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const struct load *now = &l->items[i];
-		bool is_refused =
-		    now->result == LOAD_BROKEN && !loads_lacks(before, now->name);
+		bool is_refused = now->result == LOAD_BROKEN && !loads_lacks(before, now->name);
 
 		if (now->result != LOAD_FINE)
 			(void)buf_addf(is_refused ? refused : lacking, "filter %s: %s\n", now->name,

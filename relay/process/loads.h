@@ -41,7 +41,7 @@ bool loads_lacks(const struct loads *l, const char *filter);
 bool loads_lacks_barred(const struct loads *l, const struct loads *of, const struct config *c);
 /* A line "filter NAME: why" for each that is not loaded: broken ones that `before` has are `refused`, the others
  * `lacking`. */
-void loads_compare(const struct loads *l, const struct loads *before, struct buf *refused,
-    struct buf *lacking);
+void loads_compare(
+    const struct loads *l, const struct loads *before, struct buf *refused, struct buf *lacking);
 
 #endif

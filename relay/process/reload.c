@@ -102,7 +102,8 @@ reload_refuse(struct supervisor *s, struct span lines)
 
 /* What the proposal cannot have after all; 0 when there is nothing of that kind. */
 static int
-look_again(struct supervisor *s, const struct child *filter, struct buf *errors, struct buf *lacking)
+look_again(
+    struct supervisor *s, const struct child *filter, struct buf *errors, struct buf *lacking)
 {
 	struct err err = {0};
 
@@ -146,8 +147,7 @@ has_new_config(const struct supervisor *s, const struct proposal *p)
 	/* Who reloads though nothing has changed here wants that to be tried again. */
 	return !is_same(&p->config_text, &s->config_text) ||
 	       !is_same(&p->plugins.bytes, &s->plugins.bytes) ||
-	       p->plugins.stamp != s->plugins.stamp ||
-	       successor_filter(s)->loads.barred.n > 0;
+	       p->plugins.stamp != s->plugins.stamp || successor_filter(s)->loads.barred.n > 0;
 }
 
 int

@@ -133,8 +133,7 @@ refuse_proposal(struct supervisor *s, const struct child *c, int wait_status, co
 	else
 		problem_list(&s->problems, c->place, &lines);
 	if (lines.n == 0)
-		(void)buf_addf(&lines,
-		    "the filter role does not start (%s %d); its log says why\n",
+		(void)buf_addf(&lines, "the filter role does not start (%s %d); its log says why\n",
 		    WIFSIGNALED(wait_status) ? "signal" : "exit status",
 		    WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 	reload_refuse(s, buf_span(&lines));
@@ -145,7 +144,8 @@ void
 successor_refused(struct supervisor *s, const struct child *c, int wait_status, const char *why)
 {
 	/* The one that serves is without that filter, too: no reason to be without the rest. */
-	if (why != NULL && loads_lacks_barred(&successor_filter(s)->loads, &c->loads, successor_config(c))) {
+	if (why != NULL &&
+	    loads_lacks_barred(&successor_filter(s)->loads, &c->loads, successor_config(c))) {
 		log_event(LOG_ERROR, "filter not loaded", KV_STR("why", why));
 		s->is_filter_again = true;
 		return;

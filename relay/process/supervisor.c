@@ -115,8 +115,7 @@ stop_next(struct supervisor *s)
 		for (unsigned place = ROLE_FRONT; place < PLACES; place++) {
 			struct child *c = &s->children[place];
 
-			if ((c->role != groups[i][0] && c->role != groups[i][1]) ||
-			    is_kept(s, c))
+			if ((c->role != groups[i][0] && c->role != groups[i][1]) || is_kept(s, c))
 				continue;
 			is_running |= c->pid >= 0;
 			if (c->pid >= 0 && c->state != CHILD_STOPPING)

@@ -59,8 +59,8 @@ struct supervisor {
 	bool policy_waits_for_key; /* front may have a certificate when key has its key */
 	unsigned filter_place; /* of its two, where the filter role that serves is (successor.h) */
 	bool is_filter_due;    /* it has asked to be renewed */
-	bool is_filter_again;  /* who was to take over has died of a load: once more, without that */
-	struct proposal *next; /* is being loaded by the other one (reload.h); NULL: none */
+	bool is_filter_again; /* who was to take over has died of a load: once more, without that */
+	struct proposal *next;    /* is being loaded by the other one (reload.h); NULL: none */
 	struct buf filter_loaded; /* what it had loaded then (supervision.h) */
 	struct listener_set listeners;
 	struct child children[PLACES]; /* by place: the one of a role at its number */

@@ -63,5 +63,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_errors(&errors);
 	config_free(&c);
 	buf_free(&errors.lines);
+	errors = (struct config_errors){0};
+	c = config_parse_places(text, "f", &errors);
+	must(c == NULL ? errors.n > 0 : c->run_dir[0] == '/' && c->state_dir[0] == '/');
+	config_free(&c);
+	buf_free(&errors.lines);
 	return 0;
 }

@@ -41,6 +41,16 @@ check_supervision(struct span in, struct buf *back)
 		role_setup_put(back, &s);
 		check_same(back, in);
 	}
+	for (struct wire w = wire_over(in); w.rest.n > 0 && !w.failed;) {
+		size_t before = w.rest.n;
+		struct load_state l = load_state_get(&w);
+
+		if (w.failed)
+			break;
+		load_state_put(back, &l);
+		must(back->n == before - w.rest.n);
+		buf_clear(back);
+	}
 	if (role_problem_get(in, &p) == 0) {
 		role_problem_put(back, &p);
 		check_same(back, in);

@@ -313,6 +313,44 @@ class Load(FolderCase):
         gateway.wait_subject("fine")
 
 
+class Broken(FolderCase):
+    """The configuration on disk cannot be used: what asks the relay that runs needs no more of it than where that is."""
+
+    WORDS = (("status",), ("status", "--json"), ("queue", "list"), ("trace",), ("quarantine", "list"), ("gateway", "list"),
+             ("recipient", "show", "a@example.org"))
+
+    def ask(self, relay, *errors):
+        for words in self.WORDS:
+            with self.subTest(words=words):
+                done = relay.command(*words)
+                self.assertIn(done.status, (0, 1), done)
+                self.assertEqual([line.split(": ")[0] for line in done.err.splitlines() if "postern.conf" in line], list(errors))
+                if words == ("status", "--json"):
+                    self.assertTrue(done.json["ok"], done)
+        self.assertEqual(smtp.send(relay.port, mail.plain()).code, 250)
+        self.assertEqual(relay.command("check").status, 78)
+        self.assertEqual(relay.reload().status, 78)
+
+    def test_commands(self):
+        folder = plugins.build(self.folder, "quiet", quiet())
+        relay, _ = self.pair(filters=("quiet",), sections=f'plugins = "{folder}"')
+        plugins.build(self.folder, "quiet", quiet(MAJOR="9"))
+        self.ask(relay)
+        os.unlink(os.path.join(folder, "quiet.so"))
+        self.ask(relay)
+        text = relay.settings.text(relay)
+        relay.write(text + "nonsense = {\n")
+        self.ask(relay, f"{relay.conf}:{text.count(chr(10)) + 1}")
+        # Nobody can tell which relay is meant: all that is wrong is said instead.
+        relay.write(text.replace(f'run_dir    = "{relay.run}"', 'run_dir = "x"'))
+        done = relay.command("status")
+        self.assertEqual(done.status, 78, done)
+        self.assertIn('run_dir = "x" is not an absolute path', done.err)
+        relay.write(text)
+        relay.stop()
+        self.assertEqual(relay.command("status").status, 78)
+
+
 class Refused(FolderCase):
     """`check` says what is wrong with each, by file and line, and ends with 78."""
 

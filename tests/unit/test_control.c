@@ -82,7 +82,7 @@ static void
 test_setup(void **state)
 {
 	struct role_setup in = {SPAN("/etc/postern.conf"), true, SPAN("/run/x"), true,
-			      SPAN("\x05\x80")},
+			      SPAN("\x05\x80"), SPAN("barred")},
 			  out;
 	struct buf b = BUF_INIT(1000);
 
@@ -91,6 +91,7 @@ test_setup(void **state)
 	assert_true(span_eq(out.config_file, in.config_file) && span_eq(out.run_dir, in.run_dir));
 	assert_true(out.is_json_log);
 	assert_true(out.is_successor && span_eq(out.loaded, in.loaded));
+	assert_true(span_eq(out.barred, in.barred));
 	for (size_t n = 0; n < b.n; n++)
 		assert_int_equal(role_setup_get(span_take(buf_span(&b), n), &out), -E_CORRUPT);
 	buf_free(&b);

@@ -195,6 +195,18 @@ start_problem(int status)
 	}
 }
 
+/* Name of the filter it was at, by the worker's own word. */
+static const char *
+name_of(const struct zygote *z, const struct worker_doing *d)
+{
+	const struct config *c = z->chain->config;
+
+	if (d->scan == 0 || d->filter < 0 || d->flow >= c->n_flows ||
+	    (size_t)d->filter >= c->flows[d->flow].n_filters)
+		return "-";
+	return c->flows[d->flow].filters[d->filter].filter->name;
+}
+
 static void
 tell_death(const struct slot *s, int status, const struct worker_doing *doing)
 {
@@ -214,7 +226,7 @@ tell_death(const struct slot *s, int status, const struct worker_doing *doing)
 	if (d.signal != 0 || d.exit_status != 0)
 		log_event(LOG_WARN, "worker died", KV_INT("worker", s->number),
 		    KV_INT("signal", d.signal), KV_INT("status", d.exit_status),
-		    KV_INT("filter", d.filter), KV_INT("deadline", d.was_deadline));
+		    KV_STR("filter", name_of(s->z, doing)), KV_INT("deadline", d.was_deadline));
 	if (s->front->channel == NULL)
 		return;
 	worker_death_put(&b, &d);

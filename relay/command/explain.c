@@ -340,7 +340,7 @@ run_filters(struct explanation *e)
 		.body = e->content.fd < 0 ? content_inline(&e->content) : (struct span){0}}};
 	if (filter_once(&job, &err) < 0)
 		return command_fail(EXIT_TEMPFAIL, "the filters cannot be run: %s", err.text);
-	findings_add_failures(&job.result, e->flow, job.failed);
+	findings_add_failures(&job.result, &job.scan, job.failed);
 	findings_gather(&e->findings, e->flow, &job.result);
 	e->result = &job.result;
 	e->n_hosts = job.result.n_hosts;

@@ -2,6 +2,7 @@
 #include "relay/base/err.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/front/scan_why.h"
 #include "relay/front/trial.h"
 
 #include <fcntl.h>
@@ -396,13 +397,14 @@ worker_died(const struct zygote_link *from, struct message *m)
 	if (w->is_busy || death.signal != 0 || death.exit_status != 0)
 		log_event(LOG_WARN, "worker died", KV_INT("worker", w->number),
 		    KV_INT("signal", death.signal), KV_INT("status", death.exit_status),
-		    KV_INT("filter", death.filter),
+		    KV_STR("filter", scan_blamed(s, &death)),
 		    KV_STR("deadline", death.was_deadline ? "yes" : "no"),
 		    KV("id", s != NULL ? s->request.id : SPAN("-")));
 	worker_free(w);
 	if (s == NULL)
 		return;
 	s->worker = NULL;
+	scan_note_end(s, &death);
 	/* It went as workers go, and had not begun with this message: no fault of either. */
 	if (death.scan == 0 && death.signal == 0 && death.exit_status == 0 &&
 	    ++s->n_deaths < POOL_DEATHS_MAX)
@@ -659,6 +661,7 @@ pool_scan(struct worker_pool *p, struct scan *s)
 	s->worker = NULL;
 	s->deaths = s->given_up = 0;
 	s->lost = s->n_deaths = 0;
+	memset(s->ends, 0, sizeof(s->ends));
 	s->request.skip = 0;
 	list_init(&s->node);
 	if (s->only != 0)

@@ -26,6 +26,12 @@ enum {
 
 struct worker_pool;
 
+/* How a worker ended that had a message. */
+struct scan_end {
+	uint8_t signal, exit_status;
+	bool was_deadline;
+};
+
 /* One message to be filtered.  Embedded in its owner, who fills the first part. */
 struct scan {
 	struct scan_request request;
@@ -45,6 +51,8 @@ struct scan {
 	uint32_t given_up; /* bit i: it has ended a second one; this message goes without it */
 	unsigned lost;     /* workers that died without telling at which filter */
 	unsigned n_deaths;
+	/* Of the last worker that each filter has ended; behind them, that none is to blame for (scan_why.h). */
+	struct scan_end ends[CONFIG_FILTERS_MAX + 1];
 };
 
 struct worker_pool *pool_new(struct loop *loop);

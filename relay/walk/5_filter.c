@@ -27,7 +27,7 @@ take(struct session *s, const struct scan_result *result, uint32_t failed)
 		found = *result;
 	else
 		memset(&found, 0, sizeof(found));
-	findings_add_failures(&found, s->listen->flow, failed);
+	findings_add_failures(&found, &s->transaction->scan, failed);
 }
 
 /* What cannot be read again is no result: front stands, and the message is judged as one that nobody has seen. */

@@ -1,5 +1,6 @@
 #include "relay/walk/findings.h"
 #include "policy/dnsbl/domain.h"
+#include "relay/front/scan_why.h"
 
 struct dns_question
 findings_list_question(const struct snapshot *s, size_t i, const struct ip *client,
@@ -73,23 +74,47 @@ drop_marks(struct scan_result *result)
 	result->n_marks = kept;
 }
 
-void
-findings_add_failures(struct scan_result *result, const struct conf_flow *flow, uint32_t failed)
+/* The worker has said of those it was told not to run that they failed, but cannot know why.  Their bits. */
+static uint32_t
+explain_failures(struct scan_result *result, const struct span *whys, uint32_t failed)
 {
-	size_t n = 0;
+	uint32_t explained = 0;
 
-	for (size_t i = 0; i < flow->n_filters; i++)
+	for (size_t i = 0; i < result->n_outcomes; i++) {
+		struct scan_outcome *o = &result->outcomes[i];
+
+		if (o->outcome >= 0 || !(failed >> o->filter & 1))
+			continue;
+		o->why = whys[o->filter];
+		explained |= 1U << o->filter;
+	}
+	return explained;
+}
+
+void
+findings_add_failures(struct scan_result *result, const struct scan *scan, uint32_t failed)
+{
+	static char texts[CONFIG_FILTERS_MAX][SCAN_WHY_MAX];
+	struct span whys[CONFIG_FILTERS_MAX];
+	size_t n_filters = scan->flow->n_filters, n = 0;
+
+	for (size_t i = 0; i < n_filters; i++)
+		if (failed >> i & 1)
+			whys[i] = scan_why(scan, i, texts[i]);
+	if (n_filters < CONFIG_FILTERS_MAX)
+		failed &= (1U << n_filters) - 1;
+	failed &= ~explain_failures(result, whys, failed);
+	for (size_t i = 0; i < n_filters; i++)
 		n += failed >> i & 1;
 	/* In a full table they take the last places: without them a failed filter had no say. */
 	if (result->n_outcomes > SCAN_OUTCOMES_MAX - n) {
 		result->n_outcomes = SCAN_OUTCOMES_MAX - n;
 		drop_marks(result);
 	}
-	for (size_t i = 0; i < flow->n_filters; i++)
+	for (size_t i = 0; i < n_filters; i++)
 		if (failed >> i & 1)
-			result->outcomes[result->n_outcomes++] = (struct scan_outcome){(uint8_t)i,
-			    -1, SPAN("crashed, took too long or was not available"),
-			    (struct span){0}};
+			result->outcomes[result->n_outcomes++] =
+			    (struct scan_outcome){(uint8_t)i, -1, whys[i], (struct span){0}};
 }
 
 _Static_assert((int)SCAN_OUTCOMES_MAX == (int)VERDICT_OUTCOMES_MAX,

@@ -5,7 +5,7 @@
 #ifndef WALK_FINDINGS_H
 #define WALK_FINDINGS_H
 #include "policy/decide/decide.h"
-#include "relay/ipc/front_filter.h"
+#include "relay/front/worker_pool.h"
 #include "relay/ipc/lookup.h"
 
 /* What a client is told whom no flow takes: 554 5.7.1. */
@@ -30,10 +30,9 @@ struct dns_question findings_domain_question(const struct snapshot *s, size_t i,
 /* The typed answer of list `i`: DNS_FOUND or DNS_NONE, else unknown. */
 struct list_answer findings_type_list(
     const struct snapshot *s, size_t i, const struct dns_answer *answer);
-/* Adds the outcome `failure` for each filter whose bit is set, in a full table instead of its last
- * outcomes. */
-void findings_add_failures(
-    struct scan_result *result, const struct conf_flow *flow, uint32_t failed);
+/* Says of each filter of the scan whose bit is set, with the outcome `failure`, why it has failed; in a full table
+ * instead of its last outcomes.  The texts stay until the next call. */
+void findings_add_failures(struct scan_result *result, const struct scan *scan, uint32_t failed);
 void findings_gather(
     struct findings *f, const struct conf_flow *flow, const struct scan_result *result);
 /* Puts them into the facts of STAGE_DATA. */

@@ -313,6 +313,31 @@ class Load(FolderCase):
         gateway.wait_subject("fine")
 
 
+class Reasons(FolderCase):
+    """Why a filter failed is said with its name wherever the message is told of."""
+
+    def test_crash_and_switched_off(self):
+        switch = plugins.Switch(self.folder)
+        relay, _ = self.pair(
+            filters=("trouble",),
+            sections=f'plugins = "{switch.plugins}"\nfilter "trouble" {{ failure = "hold"  max_failures = 3  pause = 1h }}')
+        self.assertEqual(smtp.send(relay.port, mail.plain("one", headers="X-Trouble: crash\n")).code, 250)
+        crashed = "filter trouble: failure: crashed on this message (signal 11: Segmentation fault)"
+        held, = relay.command("queue", "list", "--json").lines
+        self.assertEqual(held["last_reply"], crashed)
+        self.assertIn(crashed, relay.command("trace", "--json", held["id"]).out)
+        self.assertEqual({e["filter"] for e in relay.events("worker died")}, {"trouble"})
+        path = self.write("mail.eml", "From: a@sender.example\nX-Trouble: crash\n\nx\n")
+        done = relay.command("explain", "--offline", "--client", "192.0.2.1", "--to", "a@example.org", path)
+        self.assertIn(crashed, done.out, done)
+        switch.set("all crash")
+        smtp.send(relay.port, mail.plain("two"))
+        wait_until(lambda: relay.events("filter not asked any more"), "the filter to be switched off")
+        self.assertEqual(smtp.send(relay.port, mail.plain("three")).code, 250)
+        self.assertIn("filter trouble: failure: switched off after 3 failures in a row; tried again every 3600 s",
+                      [e["last_reply"] for e in relay.command("queue", "list", "--json").lines])
+
+
 class Broken(FolderCase):
     """The configuration on disk cannot be used: what asks the relay that runs needs no more of it than where that is."""
 

@@ -45,7 +45,7 @@ test_failures_always_have_a_place(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		print_message("row %zu\n", i);
 		r = (struct scan_result){.n_outcomes = rows[i].before};
-		findings_add_failures(&r, &flow, rows[i].failed);
+		findings_add_failures(&r, &(struct scan){.flow = &flow}, rows[i].failed);
 		assert_int_equal(r.n_outcomes, rows[i].after);
 		for (uint8_t k = 0; k < FILTERS; k++)
 			assert_int_equal(has_failed(&r, k), rows[i].failed >> k & 1);
@@ -77,7 +77,7 @@ test_marks_go_with_their_outcomes(void **state)
 	    .n_marks = 3,
 	    .marks = {{SCAN_OUTCOMES_MAX - 2, 0, SPAN("a")}, {SCAN_OUTCOMES_MAX - 1, 0, SPAN("b")},
 		{0, 0, SPAN("c")}}};
-	findings_add_failures(&r, &two, 1U << 1);
+	findings_add_failures(&r, &(struct scan){.flow = &two}, 1U << 1);
 	assert_int_equal(r.n_marks, 2);
 	assert_true(span_eq(r.marks[0].why, SPAN("a")) && span_eq(r.marks[1].why, SPAN("c")));
 	scan_result_put(&b, &r);

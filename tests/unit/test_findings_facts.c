@@ -74,7 +74,7 @@ test_results_are_resolved(void **state)
 	r->outcomes[0] = (struct scan_outcome){1, 0, SPAN("because"), {0}};
 	r->tags[0] = (struct scan_tag){1, SPAN("name"), SPAN("why"), 2500};
 	r->truths = SPAN("\1\2");
-	findings_add_failures(r, &flow, 1U << 0);
+	findings_add_failures(r, &(struct scan){.flow = &flow}, 1U << 0);
 	findings_gather(f, &flow, r);
 	findings_set(f, &facts);
 	assert_int_equal(facts.n_outcomes, 2);
@@ -98,12 +98,18 @@ test_failures(void **state)
 {
 	struct scan_result *r = mem_alloc(sizeof(*r));
 
-	findings_add_failures(r, &flow, UINT32_MAX);
+	findings_add_failures(r, &(struct scan){.flow = &flow}, UINT32_MAX);
 	assert_int_equal(r->n_outcomes, 2);
-	findings_add_failures(r, &flow, 0);
+	findings_add_failures(r, &(struct scan){.flow = &flow}, 0);
 	assert_int_equal(r->n_outcomes, 2);
+	/* What a worker has said of one that it was not to run is told once, with the reason. */
+	r->outcomes[0].why = SPAN("not asked");
+	findings_add_failures(r, &(struct scan){.flow = &flow}, UINT32_MAX);
+	assert_int_equal(r->n_outcomes, 2);
+	assert_true(span_eq(r->outcomes[0].why, SPAN("not asked: no worker was free in time")));
+	memset(r->outcomes, 0, sizeof(r->outcomes));
 	r->n_outcomes = SCAN_OUTCOMES_MAX - 1;
-	findings_add_failures(r, &flow, UINT32_MAX);
+	findings_add_failures(r, &(struct scan){.flow = &flow}, UINT32_MAX);
 	assert_int_equal(r->n_outcomes, SCAN_OUTCOMES_MAX);
 	mem_free(r);
 	(void)state;

@@ -174,7 +174,7 @@ static bool
 is_reserved(const char *word)
 {
 	static const char *const words[] = {
-	    "failure", "plugin", "deadline", "max_failures", "pause"};
+	    "failure", "plugin", "deadline", "load_deadline", "max_failures", "pause"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i], word) == 0)
@@ -208,12 +208,17 @@ check_outcomes(const struct pnf_about *about, struct err *err)
 			return err_set(err, E_SYNTAX,
 			    "outcome %zu has no good name; use lower-case letters, digits, - and "
 			    "_, and "
-			    "none of failure, plugin, deadline, max_failures, pause",
+			    "none of failure, plugin, deadline, load_deadline, max_failures, pause",
 			    i + 1);
-		if (!action_parse(span_str(all[i].action), &action))
+		if (all[i].action == NULL || all[i].action[0] == '\0')
 			return err_set(err, E_SYNTAX,
 			    "outcome \"%s\" has no action; give one like \"tag\" or \"reject\"",
 			    all[i].name);
+		if (!action_parse(span_str(all[i].action), &action))
+			return err_set(err, E_SYNTAX,
+			    "outcome \"%s\" has the action \"%.64s\", which is none; give one "
+			    "like \"tag\" or \"reject\"",
+			    all[i].name, is_line(all[i].action) ? all[i].action : "");
 		if (action == ACTION_STRIP && !(about->may & PNF_MAY_NAME_PARTS))
 			return err_set(err, E_SYNTAX,
 			    "outcome \"%s\" has the action \"strip\" without PNF_MAY_NAME_PARTS; "
@@ -257,7 +262,8 @@ check_options(const struct pnf_about *about, struct err *err)
 			return err_set(err, E_SYNTAX,
 			    "option %zu has no good name or type; use lower-case letters, digits, "
 			    "- and "
-			    "_, and none of failure, plugin, deadline, max_failures, pause",
+			    "_, and none of failure, plugin, deadline, load_deadline, "
+			    "max_failures, pause",
 			    i + 1);
 		if (has_outcome(about, all[i].name))
 			return err_set(err, E_EXISTS,

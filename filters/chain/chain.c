@@ -158,12 +158,15 @@ chain_start(struct chain *c, const char *tmpdir, struct err *err)
 	for (size_t i = 0; i < c->n_filters; i++) {
 		const struct chain_filter *f = &c->filters[i];
 
-		if (f->is_loaded && f->plugin->start != NULL &&
-		    f->plugin->start(f->self,
+		if (!f->is_loaded || f->plugin->start == NULL)
+			continue;
+		tell_load(c, f->conf);
+		if (f->plugin->start(f->self,
 			f->plugin->about->needs & PNF_NEEDS_TMPDIR ? tmpdir : NULL, why,
 			sizeof(why)) != 0)
 			return err_set(err, E_IO, "filter %s: %s", f->conf->name, why);
 	}
+	tell_load(c, NULL);
 	return 0;
 }
 

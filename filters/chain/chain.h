@@ -56,7 +56,7 @@ void chain_free(struct chain **c);
  * which filter, the first of that kind; -E_AGAIN when there are both.
  */
 int chain_load(struct chain *c, struct err *err);
-/* Told before each load, and with NULL when chain_load is through with them. */
+/* Told before each load or start, and with NULL when chain_load or chain_start is through with them. */
 void chain_on_load(
     struct chain *c, void (*on_load)(void *arg, const struct conf_filter *filter), void *arg);
 /* This filter is never loaded: its messages fail for this reason. */

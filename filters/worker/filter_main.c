@@ -236,22 +236,30 @@ stamp_databases(const struct config *c)
 	return sum;
 }
 
-/* A filter's `why` reads "what is wrong; what to do". */
+/* `why` reads "what is wrong; what to do". */
 static void
-tell_unloaded(struct filter_role *f, const struct chain_filter *filter)
+tell_problem(const struct filter_role *f, const char *name, struct span why)
 {
-	char name[PATH_BYTES], what[CHAIN_WHY_MAX + PATH_BYTES], remedy[CHAIN_WHY_MAX];
-	struct span why = span_str(filter->why);
+	char what[CHAIN_WHY_MAX + PATH_BYTES], remedy[CHAIN_WHY_MAX];
 	size_t cut = span_rfind(why, ';');
 
-	(void)snprintf(name, sizeof(name), "load of %s", filter->conf->name); /* or cut, as below */
-	(void)snprintf(what, sizeof(what), "filter %s: %.*s", filter->conf->name,
-	    SPAN_ARG(span_take(why, cut)));
+	(void)snprintf(what, sizeof(what), "%.*s", SPAN_ARG(span_take(why, cut))); /* or cut */
 	(void)span_copy(span_trim(span_skip(why, cut + 1)), remedy, sizeof(remedy));
-	role_problem(f->role, name, filter->is_loaded ? "loaded" : what,
-	    filter->is_loaded   ? NULL
-	    : remedy[0] != '\0' ? remedy
-				: "see the log of the filter role");
+	role_problem(
+	    f->role, name, what, remedy[0] != '\0' ? remedy : "see the log of the filter role");
+}
+
+static void
+tell_unloaded(const struct filter_role *f, const struct chain_filter *filter)
+{
+	char name[PATH_BYTES], why[CHAIN_WHY_MAX + PATH_BYTES];
+
+	(void)snprintf(name, sizeof(name), "load of %s", filter->conf->name); /* or cut, as below */
+	(void)snprintf(why, sizeof(why), "filter %s: %s", filter->conf->name, filter->why);
+	if (filter->is_loaded)
+		role_problem(f->role, name, "loaded", NULL);
+	else
+		tell_problem(f, name, span_str(why));
 }
 
 /* What loading has come to, where that is new. */
@@ -372,10 +380,12 @@ on_watch(void *arg)
 static void
 on_worker_problem(void *arg, bool is_over, const char *what)
 {
-	struct filter_role *f = arg;
+	const struct filter_role *f = arg;
 
-	role_problem(f->role, "workers", is_over ? "workers start" : what,
-	    is_over ? NULL : "see the log of the filter role");
+	if (is_over)
+		role_problem(f->role, "workers", "workers start", NULL);
+	else
+		tell_problem(f, "workers", span_str(what));
 }
 
 static int
@@ -445,6 +455,7 @@ on_tried(void *arg, bool is_fine)
 {
 	struct filter_role *f = arg;
 
+	channel_flush(f->role->control); /* what was wrong */
 	if (!is_fine)
 		die("no worker of the new filter role has started; the one before it stays");
 	if (f->role->loaded.n > 0)

@@ -1,9 +1,13 @@
 #include "filters/worker/page.h"
 
+#include <stdio.h>
+#include <string.h>
+
 void
 page_reset(struct worker_page *p)
 {
 	atomic_store(&p->turn, 0);
+	p->start[0] = '\0';
 	page_write(p, &(struct worker_doing){.filter = -1});
 }
 
@@ -28,4 +32,20 @@ page_read(struct worker_page *p, struct worker_doing *d)
 	d->filter = atomic_load(&p->filter);
 	d->since_mono_ms = atomic_load(&p->since_mono_ms);
 	return (turn & 1) || atomic_load(&p->turn) != turn ? -1 : 0;
+}
+
+void
+page_write_start(struct worker_page *p, const char *text)
+{
+	(void)snprintf(p->start, sizeof(p->start), "%s", text); /* cut is fine */
+}
+
+bool
+page_read_start(const struct worker_page *p, char to[PAGE_START_MAX])
+{
+	size_t n = strnlen(p->start, PAGE_START_MAX - 1);
+
+	memcpy(to, p->start, n);
+	to[n] = '\0';
+	return n > 0;
 }

@@ -8,7 +8,11 @@
 #ifndef WORKER_PAGE_H
 #define WORKER_PAGE_H
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+enum { PAGE_START_MAX = 480 };
 
 struct worker_page {
 	_Atomic uint32_t turn; /* raised around each change: odd while one is going on */
@@ -16,6 +20,7 @@ struct worker_page {
 	_Atomic uint32_t flow;
 	_Atomic int32_t filter;        /* index in the flow, -1: none */
 	_Atomic int64_t since_mono_ms; /* when that began; 0: not yet */
+	char start[PAGE_START_MAX]; /* what keeps it from being ready; empty: nothing, or it is */
 };
 
 /* A consistent copy. */
@@ -30,6 +35,9 @@ struct worker_doing {
 void page_reset(struct worker_page *p);
 /* By the worker. */
 void page_write(struct worker_page *p, const struct worker_doing *d);
+void page_write_start(struct worker_page *p, const char *text);
+/* By the zygote, once the worker has gone; false: it had started. */
+bool page_read_start(const struct worker_page *p, char to[PAGE_START_MAX]);
 /* By the zygote; 0, or -1 while the worker is changing it. */
 int page_read(struct worker_page *p, struct worker_doing *d);
 

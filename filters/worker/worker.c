@@ -5,6 +5,7 @@
 #include "relay/ipc/channel.h"
 #include "relay/ipc/policy_bundle.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 /* More than any filter's own limit on one file. */
@@ -42,6 +43,19 @@ on_filter(void *arg, int filter)
 	s->doing.filter = filter;
 	s->doing.since_mono_ms = clock_mono_ms();
 	page_write(s->w->page, &s->doing);
+}
+
+/* Should its start end this process, the zygote finds that. */
+static void
+on_start(void *arg, const struct conf_filter *filter)
+{
+	const struct state *s = arg;
+	char text[PAGE_START_MAX] = "";
+
+	if (filter != NULL)
+		(void)snprintf(text, sizeof(text), "filter %s: its start does not come back",
+		    filter->name); /* cut is fine */
+	page_write_start(s->w->page, text);
 }
 
 /* The bytes of a message: in its payload, or in the sealed memory file that came along. */
@@ -220,8 +234,11 @@ worker_run(const struct worker *w)
 		leave(WORKER_NO_LIMITS, "worker cannot start", err.text);
 	if (own.sandbox != NULL && own.sandbox(own.tmpdir, &err) < 0)
 		leave(WORKER_NO_SANDBOX, "worker cannot start", err.text);
-	if (chain_start(own.chain, own.tmpdir, &err) < 0)
+	chain_on_load(own.chain, on_start, &s);
+	if (chain_start(own.chain, own.tmpdir, &err) < 0) {
+		page_write_start(own.page, err.text);
 		leave(WORKER_NO_FILTERS, "worker cannot start", err.text);
+	}
 	answer(&s, WORKER_READY, 0, (struct span){0});
 	loop(&s);
 	leave(WORKER_DONE, "", "");

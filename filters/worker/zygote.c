@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -180,9 +181,19 @@ tell_problem(struct zygote *z, bool is_over, const char *what)
 		z->settings.problem(z->settings.arg, is_over, what);
 }
 
+/* NULL: it had started, or went as workers go. */
 static const char *
-start_problem(int status)
+start_problem(const struct slot *s, int status, char filter[PAGE_START_MAX])
 {
+	size_t n;
+
+	if (page_read_start(s->page, filter) && !s->is_outdated) {
+		n = strlen(filter);
+		if (WIFSIGNALED(status))
+			(void)snprintf(filter + n, PAGE_START_MAX - n, " (signal %d: %s)",
+			    WTERMSIG(status), strsignal(WTERMSIG(status))); /* or cut */
+		return filter;
+	}
 	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
 	case WORKER_NO_LIMITS:
 		return "filter workers cannot use their folder or limits";
@@ -265,7 +276,8 @@ slot_died(struct slot *s, int status)
 	struct zygote *z = s->z;
 	bool was_young = clock_mono_ms() - s->born_mono_ms < ZYGOTE_YOUNG_MS;
 	bool was_clean = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_DONE;
-	const char *problem = start_problem(status);
+	char filter[PAGE_START_MAX];
+	const char *problem = start_problem(s, status, filter);
 	struct worker_doing doing;
 
 	if (page_read(s->page, &doing) < 0)

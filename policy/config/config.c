@@ -197,17 +197,20 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
     struct config_errors *errors)
 {
 	struct complaints complaints = {0};
-	struct reading r = {.complaints = &complaints, .plugins = plugins, .top = top_rules};
+	struct reading r = {.complaints = &complaints,
+	    .plugins = plugins,
+	    .top = top_rules,
+	    .unread = errors->unread};
 	struct config *c = mem_alloc(sizeof(*c));
 
 	arena_init(&c->memory, CONFIG_MEMORY_MAX);
 	r.config = c;
 	c->file = schema_keep_text(&r, span_str(file));
 	read_config(&r, text);
-	if (complaints.n > 0) {
+	if (complaints.n > 0)
 		config_complaints_write(&complaints, file, errors);
+	if (complaints.n > 0 || r.lacks_plugin)
 		config_free(&c);
-	}
 	config_complaints_free(&complaints);
 	return c;
 }

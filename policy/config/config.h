@@ -128,6 +128,8 @@ struct conf_actions {
 struct conf_flow_filter {
 	const struct conf_filter *filter;
 	struct conf_actions actions;
+	const bool *is_said; /* one for each of actions.outcomes: in the flow; NULL: none is */
+	bool is_failure_said;
 };
 
 /* What a domain has written over one filter's actions, whatever the flow. */
@@ -281,6 +283,8 @@ struct conf_filter {
 	const char *name; /* of the section; messages and headers say this */
 	const struct pnf_about *plugin;
 	struct conf_actions actions; /* without overrides */
+	bool *is_said;               /* one for each of actions.outcomes: false, the plugin's own */
+	bool is_failure_said;
 	int64_t deadline_ms;
 	uint32_t max_failures; /* in a row; then it is not asked for pause_ms */
 	int64_t pause_ms;
@@ -347,12 +351,15 @@ struct config {
 struct config_errors {
 	struct buf lines; /* each ends with \n */
 	size_t n;
+	/* Files of plugins that could not be read, which is an error already: filters named like one (without .so)
+	 * are not called unknown as well.  NULL, or NULL at its end. */
+	const char *const *unread;
 };
 
 /*
  * Parses and checks the whole text.  `plugins` ends with NULL: the filters this build has.
  * `file` is what errors are prefixed with.  Returns NULL when there were errors (all of them in
- * `errors`, which the caller frees with buf_free(&errors->lines)).  Pure: touches no file; what
+ * `errors`, which the caller frees with buf_free(&errors->lines)), or a filter is `unread`.  Pure: touches no file; what
  * needs the machine (paths, ports) is config_check_machine's.
  */
 struct config *config_parse(struct span text, const char *file,

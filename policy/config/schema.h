@@ -18,7 +18,9 @@ struct reading {
 	struct complaints *complaints;
 	const struct pnf_about *const *plugins; /* ends with NULL */
 	const struct node *root;
-	const struct rule *top; /* the words of the top level */
+	const struct rule *top;    /* the words of the top level */
+	const char *const *unread; /* as in struct config_errors */
+	bool lacks_plugin;         /* one of them is named */
 };
 
 enum rule_kind {

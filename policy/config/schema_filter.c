@@ -126,9 +126,9 @@ read_action(
 		config_complain(r->complaints, v->line,
 		    "action \"normalise\" of \"%s\": only \"malformed\" of antivirus is about how "
 		    "a "
-		    "message can be read; write pass, tag, quarantine, discard, hold, tempfail, "
+		    "message can be read; write pass, tag, %squarantine, discard, hold, tempfail, "
 		    "reject or keep",
-		    SHOW(n->word));
+		    SHOW(n->word), plugin->may & PNF_MAY_NAME_PARTS ? "strip, " : "");
 	} else if (a == ACTION_STRIP && !(plugin->may & PNF_MAY_NAME_PARTS)) {
 		config_complain(r->complaints, v->line,
 		    "action \"strip\" of \"%s\": plugin %s does not say which part it is about; "
@@ -173,6 +173,7 @@ default_actions(struct reading *r, const struct node *n, struct conf_filter *f)
 
 	f->actions.failure = ACTION_TEMPFAIL;
 	f->actions.outcomes = schema_keep_array(r, count, sizeof(f->actions.outcomes[0]));
+	f->is_said = schema_keep_array(r, count, sizeof(f->is_said[0]));
 	for (size_t i = 0; i < count; i++) {
 		const struct pnf_outcome *o = &f->plugin->outcomes[i];
 
@@ -310,6 +311,7 @@ read_own_word(struct reading *r, const struct node *n, struct conf_filter *f)
 	if (span_eq(n->word, SPAN("plugin")))
 		return true; /* read first, by filter_plugin */
 	if (span_eq(n->word, SPAN("failure"))) {
+		f->is_failure_said = true;
 		read_failure(r, n, &f->actions.failure);
 		return true;
 	}
@@ -345,6 +347,7 @@ read_filter_word(
 		return; /* of an unknown plugin no word can be judged */
 	i = find_outcome(f->plugin, n->word);
 	if (i < count_outcomes(f->plugin)) {
+		f->is_said[i] = true;
 		read_action(r, n, f->plugin, &f->actions.outcomes[i]);
 		return;
 	}
@@ -380,6 +383,21 @@ complain_of_name(
 	    name, known);
 }
 
+/* Its file is there, and what is wrong with that has been said. */
+static bool
+is_unread(struct reading *r, struct span name)
+{
+	for (size_t i = 0; r->unread != NULL && r->unread[i] != NULL; i++) {
+		struct span file = span_str(r->unread[i]);
+
+		if (span_eq(span_take(file, span_rfind(file, '.')), name)) {
+			r->lacks_plugin = true;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void
 complain_of_plugin(struct reading *r, unsigned line, const char *what, struct span name)
 {
@@ -390,6 +408,8 @@ complain_of_plugin(struct reading *r, unsigned line, const char *what, struct sp
 		    what, SHOW(name));
 		return;
 	}
+	if (is_unread(r, name))
+		return;
 	known_add_plugins(&known, r);
 	complain_of_name(r, line, what, name, &known);
 }
@@ -462,6 +482,8 @@ complain_of_filter(struct reading *r, const struct value *v)
 {
 	struct known known = {.n = 0};
 
+	if (is_unread(r, v->text))
+		return;
 	for (size_t i = 0; i < r->config->n_filters; i++)
 		schema_known_add(&known, r->config->filters[i].name, true);
 	known_add_plugins(&known, r);
@@ -524,10 +546,25 @@ read_override(struct reading *r, const struct node *section, const struct pnf_ab
 	}
 }
 
+/* Which outcomes a section has words for. */
+static bool *
+said_in(struct reading *r, const struct node *section, const struct pnf_about *p)
+{
+	size_t n = count_outcomes(p);
+	bool *is_said = schema_keep_array(r, n, sizeof(is_said[0]));
+
+	for (size_t i = 0; i < n; i++)
+		is_said[i] = schema_child(section, p->outcomes[i].name) != NULL;
+	return is_said;
+}
+
 void
 schema_read_override(struct reading *r, const struct node *section, struct conf_flow_filter *filter)
 {
 	read_override(r, section, filter->filter->plugin, &filter->actions, "flow");
+	filter->is_failure_said = schema_child(section, "failure") != NULL;
+	if (filter->filter->plugin != NULL)
+		filter->is_said = said_in(r, section, filter->filter->plugin);
 }
 
 /* A filter that some flow runs; NULL, complained of. */
@@ -559,10 +596,8 @@ read_domain_override(struct reading *r, const struct node *section, struct conf_
 	o = &d->overrides[d->n_overrides++];
 	*o = (struct conf_override){.filter = f,
 	    .actions.outcomes = schema_keep_array(r, n, sizeof(o->actions.outcomes[0])),
-	    .is_said = schema_keep_array(r, n, sizeof(o->is_said[0])),
+	    .is_said = said_in(r, section, f->plugin),
 	    .is_failure_said = schema_child(section, "failure") != NULL};
-	for (size_t i = 0; i < n; i++)
-		o->is_said[i] = schema_child(section, f->plugin->outcomes[i].name) != NULL;
 	read_override(r, section, f->plugin, &o->actions, "domain");
 }
 

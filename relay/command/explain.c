@@ -7,6 +7,7 @@
 #include "relay/base/clock.h"
 #include "relay/command/explain.h"
 #include "relay/command/explain_conduct.h"
+#include "relay/command/explain_marks.h"
 #include "relay/command/filter_once.h"
 #include "relay/ipc/policy_bundle.h"
 #include "relay/front/host_lookup.h"
@@ -493,10 +494,28 @@ exit_status(const struct explanation *e)
 	return EXIT_OK;
 }
 
+/* What filters want of the header section, of every copy that goes on or of the tagged ones. */
+static void
+add_edits(struct explanation *e)
+{
+	for (size_t i = 0; e->result != NULL && i < e->result->n_edits; i++) {
+		const struct header_edit *edit = &e->result->edits[i];
+		struct buf text = BUF_INIT(SCAN_EDIT_MAX + 64), result = BUF_INIT(OUTPUT_MAX);
+
+		(void)buf_addf(&result, "by %s%s", e->flow->filters[edit->filter].filter->name,
+		    edit->only_tagged ? ", where tagged" : ""); /* far shorter */
+		if (explain_edit(edit, buf_span(&e->content.section), &text))
+			add_step(e, "data", "header", buf_span(&text), 0, result.p);
+		buf_free(&text);
+		buf_free(&result);
+	}
+}
+
 static int
 tell(struct explanation *e)
 {
 	walk_recipients(e);
+	add_edits(e);
 	if (e->options.is_json)
 		explain_print_json(e);
 	else

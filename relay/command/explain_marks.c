@@ -1,4 +1,6 @@
 #include "relay/command/explain_marks.h"
+#include "relay/message/edit.h"
+#include "relay/message/header.h"
 #include "relay/ipc/rewrite.h"
 
 #include <inttypes.h>
@@ -141,4 +143,36 @@ explain_print_marks(const struct verdict *v, const struct scan_result *result)
 			    SPAN_ARG(type_of(p)), p->size, SPAN_ARG(mark->why));
 	}
 	print_normalise(v, result);
+}
+
+/* Name of the field at this index; empty: there is none. */
+static struct span
+field_name(struct span section, uint32_t index)
+{
+	struct header_field field;
+
+	for (uint32_t i = 0; header_next(&section, &field); i++)
+		if (i == index)
+			return field.name;
+	return (struct span){0};
+}
+
+bool
+explain_edit(const struct header_edit *e, struct span section, struct buf *to)
+{
+	struct span name = e->kind == EDIT_ADD ? e->name : field_name(section, e->index);
+	struct span value = span_trim(e->value);
+
+	if (!edit_is_fine(e) || name.n == 0)
+		return false;
+	(void)buf_addf(to, "%s %.*s", /* sticky: a cut line says enough */
+	    e->kind == EDIT_ADD      ? "add"
+	    : e->kind == EDIT_CHANGE ? "change"
+				     : "remove",
+	    SPAN_ARG(name));
+	if (e->kind != EDIT_REMOVE)
+		(void)buf_add_str(to, ": ");
+	for (size_t i = 0; e->kind != EDIT_REMOVE && i < value.n; i++)
+		(void)buf_add_char(to, (unsigned char)value.p[i] < ' ' ? ' ' : value.p[i]);
+	return true;
 }

@@ -12,6 +12,8 @@ void explain_tags(struct json *j, const struct verdict *v);
 void explain_strip(struct json *j, const struct verdict *v, const struct scan_result *result);
 /* "normalise": {places, why, removed: [{name, type, size, sha256}, …]}, when it rewrites the message; likewise. */
 void explain_normalise(struct json *j, const struct verdict *v, const struct scan_result *result);
+/* What an edit does to the header section, on one line: "add NAME: VALUE".  False: it will not be done. */
+bool explain_edit(const struct header_edit *e, struct span section, struct buf *to);
 /* The same as lines of text. */
 void explain_print_marks(const struct verdict *v, const struct scan_result *result);
 

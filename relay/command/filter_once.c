@@ -177,7 +177,10 @@ on_done(struct scan *s, const struct scan_result *result, uint32_t failed)
 		job->result.rewrite = keep(job, result->rewrite);
 		for (size_t i = 0; i < result->n_hosts; i++)
 			job->result.hosts[i] = keep(job, result->hosts[i]);
-		job->result.n_edits = 0; /* nothing is sent on */
+		for (size_t i = 0; i < result->n_edits; i++) {
+			job->result.edits[i].name = keep(job, result->edits[i].name);
+			job->result.edits[i].value = keep(job, result->edits[i].value);
+		}
 	}
 	loop_stop(run->loop);
 }

@@ -41,10 +41,15 @@ outcome_name(const struct conf_filter *f, int i)
 	return i < 0 ? "failure" : f->plugin->outcomes[i].name;
 }
 
-static enum action
-own_action(const struct conf_filter *f, int i)
+/* Who says what this outcome leads to in the flow; the plugin's own word is the default. */
+static const char *
+said_by(const struct conf_flow_filter *ff, int i)
 {
-	return i < 0 ? f->actions.failure : f->actions.outcomes[i];
+	const struct conf_filter *f = ff->filter;
+
+	if (i < 0 ? ff->is_failure_said : ff->is_said != NULL && ff->is_said[i])
+		return "flow";
+	return (i < 0 ? f->is_failure_said : f->is_said[i]) ? "filter" : "default";
 }
 
 static bool
@@ -144,6 +149,7 @@ json_filter(struct json *j, const struct config *c, const struct conf_flow_filte
 	json_int(j, "deadline_ms", f->deadline_ms);
 	json_int(j, "max_failures", f->max_failures);
 	json_int(j, "pause_ms", f->pause_ms);
+	json_int(j, "load_deadline_ms", f->load_ms);
 	json_options(j, f);
 	json_actions(j, ff);
 	json_domains(j, c, ff);
@@ -195,9 +201,7 @@ print_options(const struct conf_filter *f)
 	for (size_t i = 0; i < f->n_options; i++) {
 		const struct conf_option *o = &f->options[i];
 
-		if (o->n_values == 0)
-			continue;
-		printf("       %s =", o->about->name);
+		printf("       %s =%s", o->about->name, o->n_values == 0 ? " (nothing)" : "");
 		for (size_t k = 0; k < o->n_values; k++)
 			printf("%s %s", k > 0 ? "," : "", o->values[k]);
 		printf("%s\n", o->is_given ? "" : "  (default)");
@@ -214,7 +218,7 @@ print_actions(const struct config *c, const struct conf_flow_filter *ff)
 		enum action action = config_action(ff, NULL, i);
 
 		printf("       %-12s -> %-10s (%s)", outcome_name(f, i), action_name(action),
-		    own_action(f, i) == action ? "filter" : "flow");
+		    said_by(ff, i));
 		for (size_t d = 0; d < c->n_domains; d++) {
 			const struct conf_override *o = override_of(&c->domains[d], f);
 
@@ -242,6 +246,7 @@ print_text(const struct config *c, const struct conf_flow *flow)
 		print_time("deadline", f->deadline_ms);
 		printf("  max_failures %u", f->max_failures);
 		print_time("pause", f->pause_ms);
+		print_time("load_deadline", f->load_ms);
 		printf("  needs");
 		for (size_t k = 0; k < NEEDS; k++)
 			if (f->plugin->needs & needs[k].bit)

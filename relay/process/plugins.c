@@ -25,6 +25,8 @@ struct look {
 	char *files[CATALOG_PLUGINS_MAX];
 	char *names[CATALOG_PLUGINS_MAX]; /* of the filters in them; NULL: not looked at */
 	size_t n;
+	const char *unread[CATALOG_PLUGINS_MAX + 1]; /* of files */
+	size_t n_unread;
 	bool has_failed;
 };
 
@@ -241,14 +243,22 @@ look_at_all(struct look *l, struct buf *bytes)
 	}
 	list_files(l);
 	for (size_t i = 0; i < l->n; i++)
-		n += look_at(l, helper, i, &plugins);
+		if (look_at(l, helper, i, &plugins))
+			n++;
+		else
+			l->unread[l->n_unread++] = l->files[i];
 	catalog_put_head(bytes, l->folder, n);
 	(void)buf_add_span(bytes, buf_span(&plugins)); /* half of what fits */
+	buf_free(&plugins);
+}
+
+static void
+look_end(struct look *l)
+{
 	for (size_t i = 0; i < l->n; i++) {
 		mem_free(l->files[i]);
 		mem_free(l->names[i]);
 	}
-	buf_free(&plugins);
 }
 
 /* An option with a file's name is one that its filter reads in load; folders are watched by the filter
@@ -298,7 +308,10 @@ plugins_parse_config(
 	}
 	plugins->catalog = catalog_get(buf_span(&plugins->bytes));
 	must(plugins->catalog != NULL); /* each of its plugins was one, no two have one name */
+	errors->unread = l.unread;
 	config = config_parse(text, file, plugins->catalog->abouts, errors);
+	errors->unread = NULL;
+	look_end(&l);
 	if (l.has_failed || (config != NULL && settings_try(config, file, errors) < 0))
 		config_free(&config);
 	if (config == NULL)

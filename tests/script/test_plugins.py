@@ -193,6 +193,7 @@ LOADS = r"""
 #include <string.h>
 #include <unistd.h>
 static const struct pnf_host *host;
+static char start_mode[16];
 static const struct pnf_outcome outcomes[] = {{"seen", "tag", "always"}, {0}};
 static const struct pnf_option options[] = {{"mode", PNF_OPTION_TEXT, "fine", "what load does"}, {0}};
 static const struct pnf_about about = {.name = "loads", .version = "1", .summary = "x", .outcomes = outcomes, .options = options};
@@ -210,22 +211,35 @@ static int load(const struct pnf_host *h, const struct pnf_config *c, void **sel
         pause();
     if (strcmp(mode, "exit") == 0)
         _exit(3);
-    if (strcmp(mode, "fine") == 0)
+    snprintf(start_mode, sizeof(start_mode), "%s", mode);
+    if (strcmp(mode, "fine") == 0 || strncmp(mode, "start", 5) == 0)
         return PNF_LOADED;
     snprintf(why, size, "the mode is %s; write fine", mode);
     return strcmp(mode, "later") == 0 ? PNF_NOT_NOW : PNF_BROKEN;
+}
+static int start(void *self, const char *tmpdir, char *why, size_t size)
+{
+    (void)self, (void)tmpdir;
+    snprintf(why, size, "it cannot begin; write fine");
+    if (strcmp(start_mode, "start-crash") == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        *(volatile int *)8 = 1;
+    }
+    return strcmp(start_mode, "start") == 0 ? -1 : 0;
 }
 static void eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 {
     (void)self, (void)raw;
     (void)host->outcome(m, "seen", (struct pnf_span){"it was there", 12});
 }
-PNF_PLUGIN(.about = &about, .load = load, .eom = eom);
+PNF_PLUGIN(.about = &about, .load = load, .start = start, .eom = eom);
 """
 
 # What its load may do that ends the process, and how that is said.
 DEADLY = {"crash": "filter loads: its load crashed (signal 11: Segmentation fault)", "hang": "filter loads: its load took over 1 s",
           "exit": "filter loads: its load ended the process (exit status 3)"}
+NO_START = {"start": "filter loads: it cannot begin; write fine",
+            "start-crash": "filter loads: its start does not come back (signal 11: Segmentation fault)"}
 
 
 class Load(FolderCase):
@@ -252,7 +266,7 @@ class Load(FolderCase):
         """What the load refuses or dies of is refused: the old settings stay, nothing is started anew."""
         relay, gateway = self.pair_of("fine")
         roles = relay.roles()
-        for mode, why in {**DEADLY, "wrong": "filter loads: the mode is wrong; write fine"}.items():
+        for mode, why in {**DEADLY, **NO_START, "wrong": "filter loads: the mode is wrong; write fine"}.items():
             with self.subTest(mode=mode):
                 done = self.reload(relay, mode)
                 self.assertEqual(done.status, 78, done)
@@ -297,6 +311,17 @@ class Load(FolderCase):
                 self.assertIn("seen; by=loads", self.tags(gateway, relay, "seen"))
                 self.assertEqual(relay.command("status", "--json").json["problems"], [])
 
+    def test_start_hook(self):
+        """A start that fails keeps all workers from their work: `status` names the filter."""
+        for mode, why in NO_START.items():
+            with self.subTest(mode=mode):
+                self.folder = self.path(mode)
+                os.mkdir(self.folder)
+                relay, _ = self.pair_of(mode)
+                wait_until(lambda what=why.split(";")[0]: what in relay.command("status").out, "status to tell it")
+                self.assertEqual(self.reload(relay, "fine").status, 0)
+                self.assertEqual(smtp.send(relay.port, mail.plain()).code, 250)
+
     def test_while_it_hangs(self):
         """`status` says what is being loaded, and a reload with better settings does not wait for it."""
         folder = plugins.build(self.folder, "loads", LOADS)
@@ -336,6 +361,22 @@ class Reasons(FolderCase):
         self.assertEqual(smtp.send(relay.port, mail.plain("three")).code, 250)
         self.assertIn("filter trouble: failure: switched off after 3 failures in a row; tried again every 3600 s",
                       [e["last_reply"] for e in relay.command("queue", "list", "--json").lines])
+
+    def test_edits_and_plan(self):
+        """`explain` shows what is done to the header section, `plan` who says what an outcome leads to."""
+        relay = self.relay(self.gateway(), filters=("header", "attachment"), flow='filter "attachment" { macro = "tag" }', sections="""
+filter "header" { add = {"X-Seen: yes"}  remove = {"X-Old"} }
+filter "attachment" { encrypted = "tag"  failure = "hold" }""")
+        path = self.write("mail.eml", "From: a@sender.example\nX-Old: y\n\nx\n")
+        words = ("explain", "--offline", "--client", "192.0.2.1", "--to", "a@example.org", path)
+        steps = [(s["fact"], s["value"], s["result"]) for s in relay.command(*words, "--json").json["steps"]]
+        self.assertEqual(sorted(s for s in steps if s[0] == "header"),
+                         [("header", "add X-Seen: yes", "by header"), ("header", "remove X-Old", "by header")])
+        self.assertRegex(relay.command(*words).out, r"data +header +add X-Seen: yes +by header")
+        plan = relay.command("plan").out
+        for word in (r"blocked +-> reject +\(default\)", r"macro +-> tag +\(flow\)", r"encrypted +-> tag +\(filter\)",
+                     r"failure +-> hold +\(filter\)", r"failure +-> tempfail +\(default\)", r"hashes = \(nothing\)  \(default\)"):
+            self.assertRegex(plan, word)
 
 
 class Broken(FolderCase):
@@ -389,13 +430,15 @@ class Refused(FolderCase):
             self.assertEqual(done.status, 78, done)
             first = done.err.split("\n")[0]
             self.assertTrue(first.startswith(f"{relay.conf}:{line}: plugins: "), done.err)
+            if name == filters:
+                self.assertNotIn("unknown filter", done.err, "its file is there, and was told of")
             for word in words:
                 self.assertIn(word, first)
 
     def alone(self, name, source, *words):
         os.makedirs(self.path(name))
         folder = plugins.build(self.path(name), name, source)
-        self.check(name, folder, *words)
+        self.check(name, folder, *words, filters=name)
         return folder
 
     def test_what_they_are(self):
@@ -412,6 +455,7 @@ class Refused(FolderCase):
         self.alone("symbol", quiet(SYMBOL="other_symbol"), "no symbol postern_filter", "PNF_PLUGIN")
         self.alone("name", quiet(NAME="Has Blanks"), "no good name")
         self.alone("outcome", quiet(OUTCOME="failure"), "outcome 1")
+        self.alone("action", quiet().replace('"tag"', '"tagg"'), 'the action "tagg", which is none')
         self.alone("builtin", quiet(NAME="clamav"), "built in", "rename")
         self.alone("missing", quiet(BEGIN="extern int nowhere(void); __attribute__((used)) static int (*use)(void) = nowhere;"),
                    "undefined symbol: nowhere", "name the libraries")

@@ -80,7 +80,10 @@ static void
 test_abouts(void **state)
 {
 	static const struct pnf_outcome own_word[] = {{"failure", "tag", ""}, {.name = NULL}};
-	static const struct pnf_outcome no_action[] = {{"a", "drop", ""}, {.name = NULL}};
+	static const struct pnf_outcome no_action[] = {{"a", NULL, ""}, {.name = NULL}};
+	static const struct pnf_outcome empty[] = {{"a", "", ""}, {.name = NULL}};
+	static const struct pnf_outcome tagg[] = {{"a", "tagg", ""}, {.name = NULL}};
+	static const struct pnf_outcome word[] = {{"load_deadline", "tag", ""}, {.name = NULL}};
 	static const struct pnf_outcome twice[] = {
 	    {"a", "tag", ""}, {"a", "tag", ""}, {.name = NULL}};
 	static const struct pnf_outcome strips[] = {{"a", "strip", ""}, {.name = NULL}};
@@ -112,6 +115,9 @@ test_abouts(void **state)
 	    {{.name = "a", .outcomes = own_word}, "outcome 1"},
 	    {{.name = "a", .outcomes = upper}, "outcome 1"},
 	    {{.name = "a", .outcomes = no_action}, "\"a\" has no action"},
+	    {{.name = "a", .outcomes = empty}, "\"a\" has no action"},
+	    {{.name = "a", .outcomes = tagg}, "\"a\" has the action \"tagg\", which is none"},
+	    {{.name = "a", .outcomes = word}, "outcome 1"},
 	    {{.name = "a", .outcomes = twice}, "\"a\" twice"},
 	    {{.name = "a", .outcomes = strips}, "without PNF_MAY_NAME_PARTS"},
 	    {{.name = "a", .outcomes = normalises}, "only; give another one"},

@@ -67,7 +67,8 @@ struct pnf_option {
 	const char *name;
 	enum pnf_option_type type;
 	const char
-	    *fallback; /* as it would stand in the configuration; NULL: must be given or empty */
+	    *fallback; /* as it would stand in the configuration; NULL: none, so that an option which is
+			* not given is NULL (text), has no items (list), or is 0 */
 	const char *help;
 };
 
@@ -173,7 +174,7 @@ struct pnf_host {
 	 * it for each such part.  Where configuration has the action `strip` for the outcome, these
 	 * parts are taken out of the mail; of an outcome that was also reported without a part, none
 	 * is, and the mail goes into quarantine.  -1 too when there is no such part, or .may does
-	 * not allow it. */
+	 * not allow it: the outcome counts all the same, as one without a part. */
 	int (*outcome_part)(struct pnf_msg *, const char *name, uint32_t part, struct pnf_span why);
 };
 
@@ -192,7 +193,8 @@ struct pnf_filter {
 	    size_t why_n);
 	/* In the zygote only, of a self that load has made (PNF_BROKEN included): frees it. */
 	void (*unload)(void *self);
-	/* In each worker, after the fork, inside the sandbox; -1: the worker is not ready. */
+	/* In each worker, after the fork, inside the sandbox; -1: the worker is not ready, nor is any of
+	 * the others: this is no place to find out whether settings can work. */
 	int (*start)(void *self, const char *tmpdir, char *why, size_t why_n);
 
 	/* For each message, in this order; any may be NULL. */

@@ -323,6 +323,10 @@ test_filters(void **state)
 	assert_ptr_equal(filter_named(c, "tag")->plugin, &fake_tag);
 	assert_int_equal(av->deadline_ms, 20000);
 	assert_int_equal(av2->deadline_ms, 3600000);
+	assert_int_equal(av->load_ms, 900000); /* it has databases */
+	assert_int_equal(filter_named(c, "content")->load_ms, 60000);
+	assert_false(filter_named(c, "content")->is_said[0]);
+	assert_true(av->is_said[0]);
 	assert_int_equal(av->actions.outcomes[0], ACTION_TEMPFAIL);
 	assert_int_equal(av->actions.outcomes[1], ACTION_TAG);
 	assert_int_equal(av->actions.outcomes[2], ACTION_PASS);

@@ -515,6 +515,10 @@ test_filters(void **state)
 		"t.conf:6: unknown plugin \"clamva\"; did you mean \"clamav\"?\n"},
 	    {"filter \"x\" { plugin = \"clamav\" infected = \"refuse\" }\n",
 		"t.conf:6: unknown action \"refuse\"; did you mean \"reject\"?\n"},
+	    {"filter \"antivirus\" { load_deadline = 999ms }\n",
+		"t.conf:6: load_deadline = \"999ms\" is out of range; it goes from 1s to 1h\n"},
+	    {"filter \"antivirus\" { load_deadline = 61m }\n",
+		"t.conf:6: load_deadline = \"61m\" is out of range; it goes from 1s to 1h\n"},
 	    {"filter \"antivirus\" { infectd = \"reject\" }\n",
 		"t.conf:6: unknown word \"infectd\" in filter \"antivirus\"; did you mean "
 		"\"infected\"?\n"},
@@ -530,7 +534,7 @@ test_filters(void **state)
 	    {"filter \"attachment\" { blocked = \"normalise\" }\n",
 		"t.conf:6: action \"normalise\" of \"blocked\": only \"malformed\" of antivirus "
 		"is "
-		"about how a message can be read; write pass, tag, quarantine, discard, hold, "
+		"about how a message can be read; write pass, tag, strip, quarantine, discard, hold, "
 		"tempfail, reject or keep\n"},
 	    {"filter \"antivirus\" { failure = \"normalise\" }\n",
 		"t.conf:6: failure = \"normalise\" is not what a failure may do; write tempfail, "

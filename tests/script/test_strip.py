@@ -213,6 +213,43 @@ class Strip(RelayCase):
         self.assertIn("strip a.exe, text/plain, 3 bytes: name a.exe", self.command(*words, path).out)
 
 
+class Differing(RelayCase):
+    """Recipients whose copies differ so much that one message of the spool cannot hold them."""
+
+    SETTINGS = {"filters": ("attachment", "tag"), "sections": 'filter "attachment" { blocked = "strip" }\n'}
+    POLICY = "".join(f"tag t{i} subject strip  to u{i}@example.org\n"
+                     f'keep subject keep  to u{i}@example.org  text "no {i}"\n' for i in range(80))
+
+    def test_stripped(self):
+        """They are held, and made apart when an administrator, or the clock, says so."""
+        bad = [part(f"{i}.exe", b"bad") for i in range(40)]
+        to = [f"u{i}@example.org" for i in range(14)]  # 560 cuts
+        reply = smtp.send(self.mx.port, mixed("strip", BODY, *bad), to=to)
+        self.assertEqual(reply.code, 250, reply)
+        held, = self.mx.command("queue", "list", "--json").lines
+        self.assertEqual((held["state"], len(held["to"])), ("held", len(to)))
+        self.assertIn("copies differ too much", held["last_reply"])
+        self.assertEqual(self.mx.command("queue", "retry", reply.id).status, 0)
+        copies = wait_until(lambda: (lambda k: k if len(k) >= len(to) else None)(
+            [m for m in self.inside.kept() if m.header("Subject") == ["strip"]]), "all copies")
+        self.assertEqual(sorted((m.to, m.header("X-Postern-Tag")[0].split(";")[0]) for m in copies),
+                         sorted(([f"u{i}@example.org"], f"t{i}") for i in range(len(to))))
+        for copy in copies:
+            self.assertEqual([kind for kind, _, _ in leaves(copy.bytes)], ["text/plain"] * 41)
+            self.assertNotIn(b"YmFk", copy.bytes)
+        wait_until(lambda: not self.mx.command("queue", "list", "--json").lines, "an empty queue")
+
+    def test_kept(self):
+        """Of what is refused to all, those who keep it share one copy."""
+        to = [f"u{i}@example.org" for i in range(80)]  # 8 MiB of header sections
+        long = "".join(f"X-Long-{i}: {'x' * 900}\n" for i in range(120))
+        reply = smtp.send(self.mx.port, mail.plain("keep", headers=long), to=to)
+        self.assertTrue(reply.code == 550 and " no 0 " in f" {reply.text} ", reply)
+        letter = wait_until(lambda: [q for q in self.mx.command("quarantine", "list", "--json").lines
+                                     if q["subject"] == "keep"], "it in quarantine")
+        self.assertEqual([sorted(q["to"]) for q in letter], [sorted(to)])
+
+
 class Killed(FolderCase):
     def test_released_before_it_is_delivered(self):
         """The original does not have to wait for its stripped copy, which still waits for its gateway."""

@@ -17,9 +17,7 @@ test_result_passes(void **state)
 	worker_answers(w, 0, scan);
 	expect_done(w, 1, true, 0);
 	assert_int_equal(pool_idle(w->pool), 1);
-	pool_scan(w->pool, &w->second);
-	settle(w);
-	assert_true(expect_scan(w, 0, SPAN("second"), 0) != scan);
+	assert_true(begins(w, 0, &w->second) != scan);
 }
 
 static void
@@ -42,16 +40,11 @@ test_one_death_gives_a_second_try(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	worker_dies(w, 0, 1, scan);
 	assert_int_equal(w->n_done, 0);
 	assert_int_equal(pool_size(w->pool), 0);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
 }
 
 /* The second death in one filter: the chain runs without it, and the caller is told. */
@@ -80,9 +73,7 @@ test_two_filters_once_each_are_not_skipped(void **state)
 		worker_comes(w, i);
 		worker_dies(w, i, i, expect_scan(w, i, SPAN("first"), 0));
 	}
-	worker_comes(w, 2);
-	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 2);
 }
 
 /* A message that asked for a skip before is asked anew without it. */
@@ -92,9 +83,7 @@ test_a_new_scan_forgets_the_old(void **state)
 	struct world *w = *state;
 
 	test_same_filter_twice_is_skipped(state);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 0));
+	worker_answers(w, 2, begins(w, 2, &w->scan));
 	expect_done(w, 2, true, 0);
 }
 
@@ -147,13 +136,8 @@ test_death_before_the_channel_closes(void **state)
 {
 	struct world *w = *state;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	zygote_tells_death(w, 0, 0, expect_scan(w, 0, SPAN("first"), 0));
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	zygote_tells_death(w, 0, 0, first_begins(w, 0));
+	first_comes_through(w, 1);
 }
 
 static void
@@ -166,9 +150,7 @@ test_death_of_an_idle_or_unknown_worker(void **state)
 	worker_dies(w, 0, -1, 0);
 	zygote_tells_death(w, 99, -1, 0);
 	assert_int_equal(pool_size(w->pool), 1);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	worker_answers(w, 1, begins(w, 1, &w->scan));
 	expect_done(w, 1, true, 0);
 }
 
@@ -207,9 +189,7 @@ test_zygote_dies_with_idle_workers(void **state)
 	settle(w);
 	assert_int_equal(pool_size(w->pool), 0);
 	new_zygote(w);
-	worker_comes(w, 3);
-	worker_answers(w, 3, expect_scan(w, 3, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 3);
 }
 
 static void
@@ -223,9 +203,7 @@ test_zygote_is_replaced(void **state)
 	settle(w);
 	new_zygote(w);
 	(void)close(old);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
 }
 
 static void
@@ -242,9 +220,7 @@ test_nonsense_kills_and_tries_again(void **state)
 	settle(w);
 	expect_kill(w, 0);
 	assert_int_equal(w->n_done, 0);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
 	expect_nothing(w, w->workers[0]); /* it is to die: no more work */
 	pool_scan(w->pool, &w->second);
 	worker_dies(w, 0, -1, 0);
@@ -282,9 +258,7 @@ test_result_out_of_turn_kills(void **state)
 	worker_comes(w, 1);
 	worker_dies(w, 0, -1, 0);
 	expect_kill(w, 0); /* its channel has closed */
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 1, SPAN("first"), 0);
+	scan = begins(w, 1, &w->scan);
 	worker_answers(w, 1, scan + 7);
 	expect_kill(w, 1);
 	assert_int_equal(w->n_done, 0);
@@ -353,10 +327,7 @@ test_deadline_while_scanning_kills(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	pass_time(w, POOL_WAIT_MS + 2 * 2 * DEADLINE_MS);
 	expect_done(w, 1, false, UINT32_MAX);
 	expect_kill(w, 0);
@@ -404,10 +375,7 @@ test_cancelled_scan_dies_with_its_worker(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	pool_cancel(&w->scan);
 	worker_dies(w, 0, 0, scan);
 	worker_comes(w, 1);
@@ -421,10 +389,7 @@ test_leaving_worker_gets_no_more(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	assert_int_equal(
 	    channel_send_now(w->workers[0], WORKER_LEAVING, 0, (struct span){0}, NULL), 0);
 	worker_answers(w, 0, scan);
@@ -563,16 +528,11 @@ test_works_again(void **state)
 	n_works = 0;
 	pool_on_breaker(w->pool, &(struct breakers_events){.on_works = on_works});
 	pool_watch(w->pool, &looks);
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_answers(w, 0, first_begins(w, 0));
 	assert_int_equal(n_works, 2);
 	assert_null(works[0]); /* the zygote's first worker: its databases are new */
 	assert_ptr_equal(works[1], &looks);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_answers(w, 0, begins(w, 0, &w->scan));
 	worker_comes(w, 1);
 	assert_int_equal(n_works, 2); /* once */
 	before = w->zygote;

@@ -1,6 +1,8 @@
 /* The zygote and its workers: answers, deaths and what is told of them, fronts. */
 #include "tests/unit/worker_world.h"
 
+#include <sys/wait.h>
+
 static void
 test_policies_in_bundles_and_versions(void **state)
 {
@@ -233,6 +235,49 @@ test_folder_is_emptied(void **state)
 	assert_int_equal(limits_empty_folder("/dev/null/x", &err), -E_IO);
 }
 
+/* Folders in folders, some without rights; the path to the last is longer than any may be. */
+static void
+make_labyrinth(const char *folder, int depth)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), next;
+
+	for (int i = 0; i < depth; i++) {
+		must(mkdirat(fd, "x", 0700) == 0 && mkdirat(fd, "closed", 0) == 0);
+		must(mkdirat(fd, "y", 0700) == 0 && mkdirat(fd, "y/z", 0) == 0);
+		next = openat(fd, "x", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		must(next >= 0);
+		(void)close(fd);
+		fd = next;
+	}
+	(void)close(fd);
+}
+
+/* What a worker leaves on purpose does not keep the next one from starting.  Not as root, whom no rights stop. */
+static void
+test_labyrinth_is_emptied(void **state)
+{
+	enum { SOMEBODY = 64999, DEPTH = 3000 };
+	char folder[] = "/tmp/postern-test-XXXXXX";
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	if (geteuid() == 0)
+		assert_int_equal(chown(folder, SOMEBODY, SOMEBODY), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct err err = {0};
+
+		must(geteuid() != 0 || setresuid(SOMEBODY, SOMEBODY, SOMEBODY) == 0);
+		make_labyrinth(folder, DEPTH);
+		_exit(limits_empty_folder(folder, &err) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
@@ -248,6 +293,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_workers_of_two_fronts, setup, teardown),
 	    cmocka_unit_test(test_page),
 	    cmocka_unit_test(test_folder_is_emptied),
+	    cmocka_unit_test(test_labyrinth_is_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

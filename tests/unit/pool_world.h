@@ -241,6 +241,12 @@ first_begins(struct world *w, int i)
 	return begins(w, i, &w->scan);
 }
 
+static inline void
+worker_says_only(struct world *w, int i, uint16_t type, uint64_t id)
+{
+	assert_int_equal(channel_send_now(w->workers[i], type, id, (struct span){0}, NULL), 0);
+}
+
 /* Of the first filter. */
 static inline void
 worker_says(struct world *w, int i, uint64_t scan, int8_t outcome, uint32_t not_run)

@@ -68,6 +68,23 @@ test_rewrite_too_large(void **state)
 	assert_int_equal(w->rewrite_n, 0);
 }
 
+/* Behind a piece that is not whole there is no other: nobody sends it byte by byte. */
+static void
+test_rewrite_in_crumbs_kills(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan = first_begins(w, 0);
+
+	send_rewrite(w, 0, scan, SCAN_REWRITE_PIECE, 'a');
+	send_rewrite(w, 0, scan, 1, 'b');
+	expect_nothing(w, w->zygote);
+	send_rewrite(w, 0, scan, 1, 'c');
+	expect_kill(w, 0);
+	zygote_tells_death(w, 0, -1, scan);
+	first_comes_through(w, 1);
+	assert_int_equal(w->rewrite_n, 0);
+}
+
 static void
 test_rewrite_out_of_turn_kills(void **state)
 {
@@ -87,6 +104,7 @@ main(void)
 	    TEST(test_rewrite),
 	    TEST(test_rewrite_for_nobody),
 	    TEST(test_rewrite_too_large),
+	    TEST(test_rewrite_in_crumbs_kills),
 	    TEST(test_rewrite_out_of_turn_kills),
 	};
 

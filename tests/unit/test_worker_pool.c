@@ -210,6 +210,7 @@ static void
 test_nonsense_kills_and_tries_again(void **state)
 {
 	struct world *w = *state;
+	struct message m;
 
 	worker_comes(w, 0);
 	pool_scan(w->pool, &w->scan);
@@ -221,7 +222,8 @@ test_nonsense_kills_and_tries_again(void **state)
 	expect_kill(w, 0);
 	assert_int_equal(w->n_done, 0);
 	first_comes_through(w, 1);
-	expect_nothing(w, w->workers[0]); /* it is to die: no more work */
+	assert_int_equal(
+	    channel_receive(w->workers[0], &m, &w->buf, 0), -E_CLOSED); /* it is to die */
 	pool_scan(w->pool, &w->second);
 	worker_dies(w, 0, -1, 0);
 	expect_done(w, 1, true, 0);
@@ -257,11 +259,53 @@ test_result_out_of_turn_kills(void **state)
 	assert_int_equal(w->n_done, 0);
 	worker_comes(w, 1);
 	worker_dies(w, 0, -1, 0);
-	expect_kill(w, 0); /* its channel has closed */
 	scan = begins(w, 1, &w->scan);
 	worker_answers(w, 1, scan + 7);
 	expect_kill(w, 1);
 	assert_int_equal(w->n_done, 0);
+}
+
+/* What nobody has to say is not listened to for long: front has other work. */
+static void
+test_chatter_kills(void **state)
+{
+	static const struct {
+		uint16_t before, type;
+	} rows[] = {{0, 999}, {0, WORKER_SCAN}, {WORKER_READY, WORKER_READY},
+	    {WORKER_LEAVING, WORKER_LEAVING}};
+	struct world *w = *state;
+
+	for (int i = 0; i < (int)(sizeof(rows) / sizeof(rows[0])); i++) {
+		worker_comes(w, i);
+		if (rows[i].before != 0)
+			worker_says_only(w, i, rows[i].before, 0);
+		settle(w);
+		expect_nothing(w, w->zygote);
+		worker_says_only(w, i, rows[i].type, 0);
+		settle(w);
+		expect_kill(w, i);
+		/* It is not heard any more; its message goes on when it is dead. */
+		assert_int_equal(
+		    channel_send_now(w->workers[i], WORKER_READY, 0, (struct span){0}, NULL),
+		    -E_CLOSED);
+		zygote_tells_death(w, i, -1, 0);
+	}
+	assert_int_equal(pool_size(w->pool), 0);
+}
+
+/* With a message in hand, too; which then is another's. */
+static void
+test_chatter_at_work_kills(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan = first_begins(w, 0);
+
+	worker_says_only(w, 0, WORKER_REWRITE, scan);
+	settle(w);
+	expect_kill(w, 0);
+	assert_int_equal(w->n_done, 0);
+	zygote_tells_death(w, 0, -1, scan);
+	first_comes_through(w, 1);
 }
 
 /* A worker that breaks the protocol, or closes its channel, and lives on would be a lost place. */
@@ -390,8 +434,7 @@ test_leaving_worker_gets_no_more(void **state)
 	uint64_t scan;
 
 	scan = first_begins(w, 0);
-	assert_int_equal(
-	    channel_send_now(w->workers[0], WORKER_LEAVING, 0, (struct span){0}, NULL), 0);
+	worker_says_only(w, 0, WORKER_LEAVING, 0);
 	worker_answers(w, 0, scan);
 	expect_done(w, 1, true, 0);
 	pool_scan(w->pool, &w->second);
@@ -423,6 +466,25 @@ test_worker_that_stays_is_killed(void **state)
 	worker_dies(w, 0, -1, 0);
 	worker_comes(w, 1);
 	(void)expect_scan(w, 1, SPAN("second"), 0);
+}
+
+/* The same of one that says nothing else and lets its time pass. */
+static void
+test_worker_that_grows_old_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	worker_answers(w, 0, first_begins(w, 0));
+	pass_time(w, POOL_AGE_MAX_MS - 1);
+	worker_answers(w, 0, begins(w, 0, &w->scan));
+	expect_nothing(w, w->zygote);
+	pass_time(w, 1);
+	worker_answers(w, 0, begins(w, 0, &w->scan));
+	expect_done(w, 3, true, 0); /* it may be slow and honest */
+	expect_kill(w, 0);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	expect_nothing(w, w->workers[0]);
 }
 
 static void
@@ -566,6 +628,8 @@ main(void)
 	    TEST(test_nonsense_kills_and_tries_again),
 	    TEST(test_nonsense_twice_fails_all),
 	    TEST(test_result_out_of_turn_kills),
+	    TEST(test_chatter_kills),
+	    TEST(test_chatter_at_work_kills),
 	    TEST(test_closed_channel_kills),
 	    TEST(test_pickup),
 	    TEST(test_deadline_while_waiting),
@@ -575,6 +639,7 @@ main(void)
 	    TEST(test_cancelled_scan_dies_with_its_worker),
 	    TEST(test_leaving_worker_gets_no_more),
 	    TEST(test_worker_that_stays_is_killed),
+	    TEST(test_worker_that_grows_old_is_killed),
 	    TEST(test_policies_come_before_scans),
 	    TEST(test_old_policies_live_with_their_sessions),
 	    TEST(test_hostile_zygote),

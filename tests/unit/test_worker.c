@@ -31,9 +31,7 @@ test_crash_is_laid_at_its_filters_door(void **state)
 	struct state *s = *state;
 	struct arrival w, died;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	send_scan(w.fd, 42, "Subject: x\r\n\r\ncrash", true);
 	died = expect(s, FILTER_DIED);
 	assert_int_equal(died.id, w.id);
@@ -42,11 +40,7 @@ test_crash_is_laid_at_its_filters_door(void **state)
 	assert_int_equal(died.death.scan, 42);
 	assert_false(died.death.was_deadline);
 	(void)close(w.fd);
-	w = expect(s, FILTER_WORKER); /* and the next one works */
-	send_policy(w.fd, 1);
-	send_scan(w.fd, 43, fine, true);
-	assert_result(s, w.fd, 43, 0);
-	(void)close(w.fd);
+	assert_next_works(s, 43);
 }
 
 static void
@@ -55,9 +49,7 @@ test_deadline(void **state)
 	struct state *s = *state;
 	struct arrival w, died;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	send_scan(w.fd, 42, "Subject: x\r\n\r\nhang", true);
 	died = expect(s, FILTER_DIED);
 	assert_int_equal(died.death.signal, SIGKILL);
@@ -74,9 +66,7 @@ test_deadline_after_a_torn_page(void **state)
 	struct state *s = *state;
 	struct arrival w, died;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	send_scan(w.fd, 41, "Subject: x\r\n\r\ntorn", true);
 	died = expect(s, FILTER_DIED);
 	assert_int_equal(died.death.scan, 0); /* nobody can tell */

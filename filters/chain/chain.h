@@ -41,6 +41,7 @@ struct chain {
 	size_t n_filters;
 	void (*on_load)(void *arg, const struct conf_filter *filter); /* chain_on_load; or NULL */
 	void *on_load_arg;
+	uint64_t effort; /* of the policy's regexes over one message; EFFORT_MESSAGE but in tests */
 };
 
 typedef const struct pnf_filter *chain_plugins(const struct pnf_about *about);

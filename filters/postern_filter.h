@@ -66,8 +66,8 @@ enum pnf_option_type {
 struct pnf_option {
 	const char *name;
 	enum pnf_option_type type;
-	const char
-	    *fallback; /* as it would stand in the configuration; NULL: none, so that an option which is
+	const char *
+	    fallback; /* as it would stand in the configuration; NULL: none, so that an option which is
 			* not given is NULL (text), has no items (list), or is 0 */
 	const char *help;
 };

@@ -534,7 +534,8 @@ test_filters(void **state)
 	    {"filter \"attachment\" { blocked = \"normalise\" }\n",
 		"t.conf:6: action \"normalise\" of \"blocked\": only \"malformed\" of antivirus "
 		"is "
-		"about how a message can be read; write pass, tag, strip, quarantine, discard, hold, "
+		"about how a message can be read; write pass, tag, strip, quarantine, discard, "
+		"hold, "
 		"tempfail, reject or keep\n"},
 	    {"filter \"antivirus\" { failure = \"normalise\" }\n",
 		"t.conf:6: failure = \"normalise\" is not what a failure may do; write tempfail, "

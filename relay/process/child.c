@@ -356,6 +356,7 @@ child_start(struct child *c)
 	must(c->pid < 0);
 	timer_cancel(&c->restart);
 	forget_pairs(c);
+	loads_begin(&c->loads);
 	channel_pair(ends);
 	c->pid = fork();
 	if (c->pid == 0)
@@ -364,12 +365,14 @@ child_start(struct child *c)
 	if (c->pid < 0) {
 		log_event(LOG_ERROR, "cannot fork", KV_STR("role", place_name(c->place)));
 		(void)close(ends[0]); /* never used */
+		/* As one that has died while it loads: it is not tried again at once. */
+		if (successor_is_other(c))
+			c->state = CHILD_STARTING;
 		child_died(c, 0);
 		return;
 	}
 	c->state = CHILD_STARTING;
 	c->started_ms = clock_mono_ms();
-	loads_begin(&c->loads);
 	c->channel = channel_new(c->supervisor->loop, ends[0], &child_events, c);
 	send_config(c);
 	child_send_policy(c);

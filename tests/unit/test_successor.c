@@ -143,6 +143,71 @@ test_one_that_dies_while_it_loads(void **state)
 	    s->problems.items[0].what, "new signatures cannot be loaded, the old ones stay");
 }
 
+/* It dies of a load: tried again without that filter where the one that serves lacks it too, else refused. */
+static void
+test_one_that_dies_of_a_load(void **state)
+{
+	static struct conf_filter filter = {.name = "one", .load_ms = 1000};
+	static struct config config = {.filters = &filter, .n_filters = 1};
+	static const enum load_result results[] = {LOAD_NOT_NOW, LOAD_FINE};
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER], *second = &s->children[PLACE_FILTER_2];
+
+	s->is_stopping = true; /* so that nobody is started in this test */
+	s->config = &config;
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+		bool is_there = results[i] == LOAD_FINE;
+		struct buf told = BUF_INIT(100);
+
+		load_state_put(&told, &(struct load_state){0, results[i], SPAN("")});
+		loads_take(&first->loads, &config, buf_span(&told));
+		buf_free(&told);
+		loads_forget(&second->loads);
+		s->is_filter_again = false;
+		second->state = CHILD_STARTING;
+		child_loading(second, 1);
+		assert_non_null(second->kill);
+		child_died(second, W_EXITCODE(0, SIGSEGV));
+		assert_null(second->kill);
+		assert_int_equal(s->is_filter_again, !is_there);
+		assert_int_equal(s->problems.n, is_there);
+		assert_true(second->loads.barred.n > 0);
+	}
+	loads_forget(&first->loads);
+	loads_forget(&second->loads);
+	s->config = NULL;
+}
+
+/* The one that serves, too, is started again without it, and not counted as one that cannot start. */
+static void
+test_the_one_that_serves_dies_of_a_load(void **state)
+{
+	static struct conf_filter filter = {.name = "one", .load_ms = 1000};
+	static struct config config = {.filters = &filter, .n_filters = 1};
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER];
+	int64_t delay_ms = first->delay_ms;
+
+	s->config = &config;
+	s->was_ready = true;
+	first->state = CHILD_STARTING;
+	child_loading(first, 1);
+	child_died(first, W_EXITCODE(0, SIGSEGV));
+	assert_non_null(first->restart);
+	assert_int_equal(first->failed_starts, 0);
+	assert_int_equal(first->delay_ms, delay_ms);
+	assert_true(first->loads.barred.n > 0);
+	timer_cancel(&first->restart);
+	/* Once more of the same: it is none of that. */
+	first->state = CHILD_STARTING;
+	child_loading(first, 1);
+	child_died(first, W_EXITCODE(0, SIGSEGV));
+	assert_int_equal(first->failed_starts, 1);
+	timer_cancel(&first->restart);
+	loads_forget(&first->loads);
+	s->config = NULL;
+}
+
 static void
 on_message(void *arg, struct message *m)
 {
@@ -225,6 +290,9 @@ main(void)
 	    cmocka_unit_test_setup_teardown(
 		test_asked_while_the_other_place_is_taken, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_dies_while_it_loads, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_that_dies_of_a_load, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_the_one_that_serves_dies_of_a_load, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_dies_when_ready, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_leaves, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_problems_of_the_one_that_serves, setup, teardown),

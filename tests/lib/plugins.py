@@ -180,8 +180,9 @@ on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 PNF_PLUGIN(.about = &about, .load = load, .connect = on_connect, .header = on_header, .eom = on_eom);
 """
 
-KINDS = ("crash", "abort", "exit", "hang", "spin", "memory", "stack", "network", "fork", "exec", "kill", "labyrinth", "closed", "log", "shared",
-         "failure")
+KINDS = ("crash", "abort", "exit", "hang", "spin", "memory", "stack", "network", "fork", "exec", "kill", "failure")
+# What one that was taken over might do to those beside it and after it.
+OWNED = ("labyrinth", "closed", "log", "shared")
 
 
 def include_folder(folder):

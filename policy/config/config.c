@@ -175,8 +175,7 @@ read_config(struct reading *r, struct span text)
 		    text.n, CONFIG_TEXT_MAX);
 		return;
 	}
-	if (span_starts(text, SPAN("\xef\xbb\xbf")))
-		text = span_skip(text, 3); /* the byte order mark of some editors */
+	text = span_skip_bom(text);
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
 	config_lexer_check_bytes(text, r->complaints);
 	r->root = config_tree_parse(text, &scratch, r->complaints);
@@ -215,7 +214,7 @@ config_plugins_folder(struct span text, char *folder, size_t size, unsigned *lin
 	if (text.n > CONFIG_TEXT_MAX)
 		return false;
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
-	for (n = config_tree_parse(text, &scratch, &unheard)->first; n != NULL; n = n->next)
+	for (n = config_tree_parse(span_skip_bom(text), &scratch, &unheard)->first; n != NULL; n = n->next)
 		if (n->kind != NODE_SECTION && n->n_values == 1 &&
 		    span_eq(n->word, SPAN("plugins")) && scalar_is_path(n->first_value->text)) {
 			is_there = span_copy(n->first_value->text, folder, size);

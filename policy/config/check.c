@@ -81,30 +81,6 @@ check_own_dir(struct checking *k, const char *word, const char *path)
 		    path, parent);
 }
 
-static void
-check_recipients(struct checking *k, const struct conf_domain *d)
-{
-	struct stat st;
-	int fd;
-
-	if (d->recipients != RECIPIENTS_FILE)
-		return;
-	fd = open(d->recipients_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0) {
-		report(k, config_line_of(k->config, d->recipients_file),
-		    "domain \"%s%s\": recipients %s cannot be read (%m); make it readable, one "
-		    "address "
-		    "a line",
-		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
-		return;
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		report(k, config_line_of(k->config, d->recipients_file),
-		    "domain \"%s%s\": recipients %s is not a file; name one",
-		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
-	(void)close(fd); /* was only read */
-}
-
 /* Certificates that a PEM file has; -1: one is broken. */
 static int
 count_certificates(FILE *f)
@@ -228,8 +204,6 @@ config_check_machine(const struct config *c, struct config_errors *errors)
 
 	check_own_dir(&k, "state_dir", c->state_dir);
 	check_own_dir(&k, "run_dir", c->run_dir);
-	for (size_t i = 0; i < c->n_domains; i++)
-		check_recipients(&k, &c->domains[i]);
 	for (size_t i = 0; i < c->n_filters; i++)
 		check_filter(&k, &c->filters[i]);
 	for (size_t i = 0; i < c->n_gateways; i++)

@@ -95,7 +95,11 @@ class Check(FolderCase):
     def test_missing_files(self):
         done = self.check(GOOD.replace('recipients = "any"', 'recipients = "file:@/no-recipients"'))
         self.assertEqual(done.status, 78, done)
-        self.assertRegex(done.err, r"postern\.conf:7: .*no-recipients")
+        self.assertRegex(done.err, r"postern\.conf:7: recipients .*no-recipients")
+        self.assertEqual(done.err.count("no-recipients"), 1, done.err)
+        os.mkfifo(self.path("pipe"))  # which nobody writes
+        done = self.check(GOOD.replace('recipients = "any"', 'recipients = "file:@/pipe"'))
+        self.assertRegex(done.err, r"postern\.conf:7: recipients .*not a file")
         done = self.check(GOOD.replace('filters = {"', 'filters = {"antivirus", "')
                           + 'filter "antivirus" { plugin = "clamav" databases = "@/no-signatures" }\n')
         self.assertEqual(done.status, 78, done)

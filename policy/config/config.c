@@ -214,7 +214,8 @@ config_plugins_folder(struct span text, char *folder, size_t size, unsigned *lin
 	if (text.n > CONFIG_TEXT_MAX)
 		return false;
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
-	for (n = config_tree_parse(span_skip_bom(text), &scratch, &unheard)->first; n != NULL; n = n->next)
+	for (n = config_tree_parse(span_skip_bom(text), &scratch, &unheard)->first; n != NULL;
+	     n = n->next)
 		if (n->kind != NODE_SECTION && n->n_values == 1 &&
 		    span_eq(n->word, SPAN("plugins")) && scalar_is_path(n->first_value->text)) {
 			is_there = span_copy(n->first_value->text, folder, size);

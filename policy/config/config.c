@@ -39,14 +39,16 @@ static void
 read_state_dir(struct reading *r, const struct node *n, void *to)
 {
 	(void)to;
-	(void)schema_read_path(r, n, &r->config->state_dir); /* or the default */
+	if (schema_read_path(r, n, &r->config->state_dir)) /* or the default */
+		r->config->places->is_read = false;
 }
 
 static void
 read_run_dir(struct reading *r, const struct node *n, void *to)
 {
 	(void)to;
-	(void)schema_read_path(r, n, &r->config->run_dir); /* or the default */
+	if (schema_read_path(r, n, &r->config->run_dir)) /* or the default */
+		r->config->places->is_read = false;
 }
 
 static void
@@ -183,6 +185,19 @@ read_config(struct reading *r, struct span text)
 	arena_free(&scratch);
 }
 
+/* What would be told of the machine if the text were right, so that it is not found out one by one. */
+static void
+complain_of_files(struct reading *r, const char *(*unreadable)(const char *path))
+{
+	for (const struct conf_place *p = r->config->places; p != NULL; p = p->next) {
+		const char *why = p->is_read ? unreadable(p->text) : NULL;
+
+		if (why != NULL)
+			config_complain(r->complaints, p->line,
+			    "%s cannot be read (%s); make it readable", p->text, why);
+	}
+}
+
 struct config *
 config_parse(struct span text, const char *file, const struct pnf_about *const *plugins,
     struct config_errors *errors)
@@ -196,6 +211,8 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
 	c->file = schema_keep_text(&r, span_str(file));
 	read_config(&r, text);
 	if (complaints.n > 0) {
+		if (errors->unreadable != NULL)
+			complain_of_files(&r, errors->unreadable);
 		config_complaints_write(&complaints, file, errors);
 		config_free(&c);
 	}

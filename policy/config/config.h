@@ -308,15 +308,16 @@ struct conf_web {
 
 /* Where a path or another file's name stands. */
 struct conf_place {
-	const struct conf_place *next;
+	struct conf_place *next;
 	const char *text;
 	unsigned line;
+	bool is_read; /* a file or folder that must be there, not one that we make */
 };
 
 struct config {
 	struct arena memory;
 	const char *file;
-	const struct conf_place *places; /* for config_line_of */
+	struct conf_place *places; /* for config_line_of */
 	const char *hostname, *postmaster, *state_dir, *run_dir;
 	const char *plugins; /* folder of shared objects with filters; NULL: none */
 	uint32_t fronts;     /* processes that talk to clients */
@@ -346,6 +347,9 @@ struct config {
 struct config_errors {
 	struct buf lines; /* each ends with \n */
 	size_t n;
+	/* Of a text in error, asked of each file that it names: why it cannot be read, NULL: it can.  What
+	 * cannot is told with the rest.  NULL: nobody asks. */
+	const char *(*unreadable)(const char *path);
 };
 
 /*

@@ -185,12 +185,20 @@ read_config(struct reading *r, struct span text)
 	arena_free(&scratch);
 }
 
+static bool
+is_printable(const char *path)
+{
+	while (*path != '\0' && (unsigned char)*path >= ' ' && *path != 127)
+		path++;
+	return *path == '\0';
+}
+
 /* What would be told of the machine if the text were right, so that it is not found out one by one. */
 static void
 complain_of_files(struct reading *r, const char *(*unreadable)(const char *path))
 {
 	for (const struct conf_place *p = r->config->places; p != NULL; p = p->next) {
-		const char *why = p->is_read ? unreadable(p->text) : NULL;
+		const char *why = p->is_read && is_printable(p->text) ? unreadable(p->text) : NULL;
 
 		if (why != NULL)
 			config_complain(r->complaints, p->line,

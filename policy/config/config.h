@@ -368,7 +368,7 @@ bool config_plugins_folder(struct span text, char *folder, size_t size, unsigned
 /* Where Debian keeps the authorities that everybody trusts (package ca-certificates). */
 #define CONFIG_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
-/* What only the machine can tell: authorities of gateways readable and sound, parents of state_dir
+/* What only the machine can tell: authorities of gateways and directories sound, passwords readable, parents of state_dir
  * and run_dir there, each problem as a line in `errors` with what to do.  Files that are read at the
  * start (recipients, certificates, databases) are told of by who reads them.  0 or -E_CONFIG. */
 int config_check_machine(const struct config *c, struct config_errors *errors);

@@ -89,6 +89,9 @@ add_with_dir(struct buf *to, const struct fixture *f, const char *text)
 
 #define VERIFY(ca) "gateway b { server \"a:25\" { } tls = verify ca = \"@/" ca "\" }"
 
+#define LDAP(scheme, more) \
+	"ldap d { uri = \"" scheme "://a\" base = \"dc=a\" filter = \"(mail=%s)\" " more " }"
+
 static void
 test_machine(void **state)
 {
@@ -115,6 +118,17 @@ test_machine(void **state)
 		"directory); make it readable, one SHA-256 sum a line\n"},
 	    {VERIFY("ca.pem"), ""},
 	    {"gateway b { server \"a:25\" { } tls = may }", ""},
+	    {LDAP("ldap", "bind = \"cn=a\" password = \"file:@/file\""), ""},
+	    {LDAP("ldap", "bind = \"cn=a\" password = \"file:@/none\""),
+		"t.conf:7: ldap \"d\": password @/none cannot be read (No such file or "
+		"directory); make it readable\n"},
+	    {LDAP("ldaps", "ca = \"@/ca.pem\""), ""},
+	    {LDAP("ldaps", "ca = \"@/file\""),
+		"t.conf:7: ldap \"d\": ca @/file has no certificate; name a PEM file of "
+		"authorities\n"},
+	    {LDAP("ldap", "starttls = yes ca = \"@/none\""),
+		"t.conf:7: ldap \"d\": ca @/none cannot be read (No such file or directory); make "
+		"it readable\n"},
 	    {VERIFY("none"), "t.conf:7: gateway \"b\": ca @/none cannot be read (No such file or "
 			     "directory); make "
 			     "it readable\n"},

@@ -41,6 +41,8 @@ static void
 test_grammar(void **state)
 {
 	static const struct error_case cases[] = {
+	    {"include(\"/etc/more.conf\")\n",
+		"t.conf:6: nothing is included; put all of the configuration into this file\n"},
 	    {"state_dir\n", "t.conf:6: \"state_dir\" stands alone; write state_dir = VALUE or "
 			    "state_dir { ... }\n"},
 	    {"state_dir \"/x\"\n",

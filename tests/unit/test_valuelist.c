@@ -44,6 +44,11 @@ test_list_lines(void **state)
 		"\xef\xbb\xbf"
 		"first",
 		"first", NULL},
+	    {"tls", "TLSv1.3", "TLSv1.3", NULL},
+	    {"tls", "1.3 # why", "TLSv1.3", NULL},
+	    {"tls", "tlsV1.2", "TLSv1.2", NULL},
+	    {"tls", "*1.3", "TLSv1.3", NULL},
+	    {"tls", "SSLv3", NULL, "is no version of TLS"},
 	    {"from", "\"a@b.example\"", "a@b.example", NULL},
 	    {"from", "\"john doe\"@b.example", "\"john doe\"@b.example", NULL},
 	    {"from",

@@ -78,7 +78,7 @@ help:
 ## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5 BENCH_PARTS="rates memory"
 ## make bench-scan as root: virus scanning beside a bare loop over libclamav and Postfix with clamav-milter; SCAN_MESSAGES=6046
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
-## make install     DESTDIR= PREFIX=
+## make install     DESTDIR= PREFIX=; install-manual: the manual pages and the completion alone
 ##
 ## V=1 shows the commands; BUILD=dir, SAN=address,undefined|thread, CC=clang as one would expect
 

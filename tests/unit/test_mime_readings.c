@@ -178,7 +178,7 @@ plain(void **state)
 	    "Content-Type: application/pdf;\r\n\tname=\"a b.pdf\"\r\n" B64 "\r\nQUJD\r\n",
 	    "\r\nbegin 6 months ago, it began\r\nat example.com\r\n",
 	    "\r\nbegin  at example.com\r\nWE MET\r\n",
-	    "\r\n" B64 "is what one writes there\r\n",
+	    "Subject: x\r\n\r\n" B64 "is what one writes there\r\n",
 	    "Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nURL:http://x.example\r\n",
 	};
 

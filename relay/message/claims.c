@@ -142,6 +142,10 @@ field_named(struct claims *c, struct span name)
 		return &c->type;
 	if (span_eq_nocase(name, SPAN("Transfer-Encoding")))
 		return &c->encoding;
+	if (span_eq_nocase(name, SPAN("Description")))
+		return &c->description;
+	if (span_eq_nocase(name, SPAN("Location")))
+		return &c->location;
 	return span_eq_nocase(name, SPAN("Disposition")) ? &c->disposition : NULL;
 }
 

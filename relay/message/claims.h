@@ -43,7 +43,8 @@ struct claims_field {
 
 struct claims {
 	struct claims_field type, encoding, disposition;
-	bool is_full; /* more of one field than CLAIMS_MAX */
+	struct claims_field description, location; /* names where there is no other */
+	bool is_full;                              /* more of one field than CLAIMS_MAX */
 };
 
 void claims_read(struct span section, struct claims *out);

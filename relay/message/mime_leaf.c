@@ -232,6 +232,44 @@ leaf_text(struct parser *p, uint32_t index, struct span type_value)
 
 /* --- names ----------------------------------------------------------------------------------- */
 
+/* The last part of a URL's path. */
+static struct span
+last_of_path(struct span url)
+{
+	size_t n = 0;
+
+	while (n < url.n && url.p[n] != '?' && url.p[n] != '#')
+		n++;
+	url = span_take(url, n);
+	n = span_rfind(url, '/');
+	/* "http://host" has none. */
+	if (n < url.n && n > 0 && url.p[n - 1] == '/')
+		return span_take(url, 0);
+	return n < url.n ? span_skip(url, n + 1) : url;
+}
+
+/* A part that has no name elsewhere goes by its description or its place, where that has the form of one:
+ * a word with an ending. */
+static void
+add_other_names(struct parser *p, const struct claims_field *f, bool is_url, struct variants *names)
+{
+	struct buf text = BUF_INIT(PARAM_VALUE_MAX);
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct span name;
+		size_t n = 0;
+
+		buf_clear(&text);
+		header_decode(f->values[i], &text);
+		name = is_url ? last_of_path(buf_span(&text)) : buf_span(&text);
+		while (n < name.n && name.p[n] > ' ')
+			n++;
+		if (n == name.n && span_find(name, '.') < n)
+			variants_add(names, p->arena, name);
+	}
+	buf_free(&text);
+}
+
 void
 leaf_names(struct parser *p, uint32_t index, const struct claims *c)
 {
@@ -247,6 +285,10 @@ leaf_names(struct parser *p, uint32_t index, const struct claims *c)
 		param_text_readings(c->disposition.values[i], SPAN("name"), p->arena, &names);
 	for (size_t i = 0; i < c->type.n; i++)
 		param_text_readings(c->type.values[i], SPAN("filename"), p->arena, &names);
+	if (names.n == 0) {
+		add_other_names(p, &c->description, false, &names);
+		add_other_names(p, &c->location, true, &names);
+	}
 	if (names.is_full)
 		parser_flag(p, MIME_TOO_MANY_READINGS);
 	if (names.n == 0 || parser_room(p) < names.n * sizeof(*kept))

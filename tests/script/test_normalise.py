@@ -20,7 +20,7 @@ from waiting import wait_until
 HARMLESS = b"Nothing to see here: a text of about the same length, $H+H*, as that"
 STEP = 40  # every so many of the ways are sent through a relay
 
-OVER_LIMITS = {"forty levels", "RFC 2231, 120 segments"}
+OVER_LIMITS = {"forty levels", "RFC 2231, 120 segments", "boundary of 5000"}
 # What is a text afterwards: its content is in several readings, and not ours to write anew.
 WITH_NOTICE = ("message/partial", "lines of CR", "S/MIME", "message in a file", "message in a text file", "message in a web archive",
                "message of an unknown kind")

@@ -6,9 +6,12 @@ encoding makes such a part.  All of it is of our own making.
 
 import base64
 import binascii
+import bz2
 import io
+import lzma
 import zipfile
 
+import files
 import mail
 import smime
 
@@ -84,6 +87,28 @@ def _calendar(line, fold="\n "):
 def _smime(entity, **form):
     """An entity, in lines of LF, as the body of a part in base64."""
     return b64(smime.signed(entity.replace("\n", "\r\n").encode("latin-1"), **form))
+
+
+def _archives():
+    """name -> bytes: archives whose readers differ, or that not every scanner unpacks; the payload is nowhere in clear."""
+    data = b"".join(b"%d green bottles, " % i for i in range(300)) + payload()
+    one, other = files.zipped(("a.txt", data)), files.zipped(("a.txt", b"harmless"))
+    end = one.rindex(b"PK\x05\x06")
+    return {
+        "zip of bzip2": files.zipped(("a.txt", data), method=zipfile.ZIP_BZIP2),
+        "zip of LZMA": files.zipped(("a.txt", data), method=zipfile.ZIP_LZMA),
+        "zip without end": one[:end],
+        "zip, directory elsewhere": one[:end + 16] + b"\1\2\0\0" + one[end + 20:],
+        "two zips, second": other + one,
+        "two zips, first": one + other,
+        "zip behind a picture": b"GIF89a" + bytes(3000) + one,
+        "bzip2, two streams": bz2.compress(b"harmless") + bz2.compress(data),
+        "xz, two streams": lzma.compress(b"harmless") + lzma.compress(data),
+        "lzma": lzma.compress(data, format=lzma.FORMAT_ALONE),
+        "tar.lzma": lzma.compress(files.tarred(("a.txt", data)), format=lzma.FORMAT_ALONE),
+        "gzip in a tar without mark": files.old_tarred("a.gz", files.gzipped(data)),
+        "zip in winmail.dat": files.winmail("a.zip", one),
+    }
 
 
 def _utf7():
@@ -202,6 +227,7 @@ def encodings():
         "UTF-32BE": (_text("utf-32be", b), b64(wide.encode("utf-32-be"))),
         "EBCDIC": (_text("ibm037", b), b64(wide.encode("cp037"))),
         "UTF-7 by another name": (_text("unicode-2-0-utf-7", ""), _utf7()),
+        **{name: (_octets(b, "a.dat"), b64(data)) for name, data in _archives().items()},
     }
 
 

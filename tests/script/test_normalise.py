@@ -21,6 +21,8 @@ HARMLESS = b"Nothing to see here: a text of about the same length, $H+H*, as tha
 STEP = 40  # every so many of the ways are sent through a relay
 
 OVER_LIMITS = {"forty levels", "RFC 2231, 120 segments", "boundary of 5000"}
+# What libclamav does not look into, or we do not to its end, whatever the message is made into.
+UNSCANNABLE = {"message/partial", "twenty levels", "zip, directory elsewhere"}
 # What is a text afterwards: its content is in several readings, and not ours to write anew.
 WITH_NOTICE = ("message/partial", "lines of CR", "S/MIME", "message in a file", "message in a text file", "message in a web archive",
                "message of an unknown kind")
@@ -142,8 +144,8 @@ class Normalise(RelayCase):
         for name, message in harmless_ways()[::STEP]:
             with self.subTest(name):
                 reply = smtp.send(self.mx.port, message)
-                if name.partition(" + ")[0] in OVER_LIMITS:
-                    self.assertEqual(reply.code, 451, reply)
+                if (OVER_LIMITS | UNSCANNABLE) & set(name.split(" + ")):
+                    self.assertIn(reply.code, (451, 550), reply)
                     continue
                 self.assertEqual(reply.code, 250, reply)
                 subject = email.message_from_bytes(message)["Subject"]
@@ -158,7 +160,7 @@ class Normalise(RelayCase):
                 reply = smtp.send(self.mx.port, message)
                 is_found = reply.code == 550 and "Postern-Test-EICAR" in reply.text
                 found += is_found
-                self.assertTrue(is_found or (reply.code == 451 and "deferred by antivirus" in reply.text), f"{name}: {reply}")
+                self.assertTrue(is_found or (reply.code in (451, 550) and " by antivirus: " in reply.text), f"{name}: {reply}")
         self.assertGreater(found, 2 * len(list(evasion.ways())[::STEP]) // 3)
 
     @staticmethod

@@ -108,10 +108,9 @@ signed_contents(void **state)
 static void
 cut(void **state)
 {
-	static const struct span whole = {"\x30\x80" OID "\x02\xa0\x80\x30\x80" BEFORE
-					  "\x30\x80" OID
-					  "\x01\xa0\x80\x24\x80\x04\x02in\x04\x04side\0\0",
-	    59};
+	static const char text[] = "\x30\x80" OID "\x02\xa0\x80\x30\x80" BEFORE "\x30\x80" OID
+				   "\x01\xa0\x80\x24\x80\x04\x02in\x04\x04side\0";
+	struct span whole = span_of(text, sizeof(text));
 
 	(void)state;
 	for (size_t n = 0; n <= whole.n; n++) {

@@ -2,6 +2,7 @@
 #include "relay/base/err.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/front/files.h"
 #include "relay/front/trial.h"
 
 #include <fcntl.h>
@@ -490,6 +491,7 @@ pool_free(struct worker_pool **pool)
 
 		list_remove(&v->node);
 		(void)close(v->fd); /* memory only */
+		files_give(1);
 		mem_free(v);
 	}
 	breakers_free(&p->breakers);
@@ -534,6 +536,7 @@ policy_drop_unused(struct worker_pool *p, struct policy_version *v)
 		return;
 	list_remove(&v->node);
 	(void)close(v->fd); /* memory only */
+	files_give(1);
 	mem_free(v);
 }
 
@@ -545,6 +548,7 @@ pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle)
 	v->version = version;
 	v->fd = channel_seal(bundle, "policy");
 	must(v->fd >= 0);
+	files_take(1);
 	list_append(&p->policies, &v->node);
 	policy_drop_unused(p, before);
 	LIST_FOR (it, &p->workers) {

@@ -331,8 +331,9 @@ test_room_beside_messages(void **state)
 
 	(void)state;
 	assert_true(session_room(&front) == SIZE_MAX);
-	files_set_limit(FILES_OURS + FILES);
-	front.sessions_max = files_sessions_max(FILES);
+	/* The policy has one. */
+	files_set_limit(FILES_OURS + FILES + 1, 0);
+	front.sessions_max = FILES - FILES / FILES_MESSAGES_SHARE;
 	assert_int_equal(session_room(&front), FILES - FILES / FILES_MESSAGES_SHARE);
 	begin_session("192.0.2.1");
 	first = client;
@@ -354,7 +355,7 @@ test_room_beside_messages(void **state)
 	client = first;
 	hang_up();
 	assert_int_equal(files_left(), FILES); /* each has given back what it took */
-	files_set_limit(UINT64_MAX);
+	files_set_limit(UINT64_MAX, 0);
 }
 
 /* The limit is of one message: a session may send for longer. */

@@ -85,8 +85,10 @@ settle_buffers(struct connection *c)
 		buf_free(&c->in);
 	if (c->out.n == 0 && !c->out.failed)
 		buf_free(&c->out);
-	content_count(
-	    &c->held, c->in.cap + c->out.cap + (c->tls != NULL ? CONNECTION_TLS_BYTES : 0));
+	content_count(&c->held, c->in.cap + c->out.cap +
+				    (c->tls == NULL         ? 0
+					: c->is_handshaking ? CONNECTION_HANDSHAKE_BYTES
+							    : CONNECTION_TLS_BYTES));
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */

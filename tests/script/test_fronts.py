@@ -24,7 +24,7 @@ HANDSHAKES = 64  # at once, of such a relay
 ADDRESSES = 250  # that a relay listens on, which has descriptors for little more
 FILES_FOR_ADDRESSES = 640
 LARGE = ("x" * 70 + "\n") * 1500  # a body that front keeps in a file
-TLS_BYTES = 15 * 1024
+HANDSHAKE_BYTES = 72 * 1024
 
 
 class Storm:
@@ -354,7 +354,7 @@ class Fronts(FolderCase):
             begun.append(client)
         front = self.status(relay)["front"]
         self.assertEqual(front["handshakes"], HANDSHAKES)
-        self.assertGreaterEqual(front["memory_held"], HANDSHAKES * TLS_BYTES)
+        self.assertGreaterEqual(front["memory_held"], HANDSHAKES * HANDSHAKE_BYTES)
         late = begun.pop()
         late.say("NOOP", 250)  # in the clear it goes on
         begun.pop().close()

@@ -5,6 +5,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/smtp/reply.h"
+#include "relay/smtp/sasl.h"
 #include "relay/walk/walk.h"
 
 #include <stdio.h>
@@ -411,16 +412,19 @@ command_input(struct session *s)
 	struct buf *in = &s->connection.in;
 	struct span line;
 	size_t used = 0;
-	int r = reader_line(buf_span(in), SMTP_COMMAND_MAX, &line, &used);
+	bool is_response =
+	    s->state == SESSION_AUTH; /* RFC 4954 section 4: of a length of its own */
+	int r =
+	    reader_line(buf_span(in), is_response ? SASL_LINE_MAX : SMTP_COMMAND_MAX, &line, &used);
 
 	if (r == 0)
 		return false;
-	if ((r == -E_LIMIT || (r == -E_SYNTAX && used > 0)) && s->state == SESSION_AUTH)
+	if ((r == -E_LIMIT || (r == -E_SYNTAX && used > 0)) && is_response)
 		authenticate_abort(s);
 	if (r == -E_LIMIT) {
 		s->is_skipping = true;
 		s->skipped = 0;
-		session_mistake(s, 500, "5.5.2", "Line too long");
+		session_mistake(s, 500, is_response ? "5.5.6" : "5.5.2", "Line too long");
 		return s->state != SESSION_ENDING;
 	}
 	if (r == -E_SYNTAX) {

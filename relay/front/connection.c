@@ -206,7 +206,8 @@ on_ready(void *arg, unsigned events)
 		return;
 	}
 	(void)buf_add_span(&c->in, got); /* there was room, or we had not asked to read */
-	connection_expect(c, c->timeout_ms);
+	if (!c->is_all_due)
+		connection_expect(c, c->timeout_ms);
 	c->events->on_input(c->arg);
 }
 
@@ -348,10 +349,18 @@ connection_expect(struct connection *c, int64_t timeout_ms)
 {
 	if (c->is_finishing || c->is_handshaking)
 		return;
+	c->is_all_due = false;
 	c->timeout_ms = timeout_ms;
 	timer_cancel(&c->timer);
 	if (timeout_ms > 0)
 		loop_timer(c->loop, &c->timer, timeout_ms, on_time, c);
+}
+
+void
+connection_expect_all(struct connection *c, int64_t timeout_ms)
+{
+	connection_expect(c, timeout_ms);
+	c->is_all_due = true;
 }
 
 bool

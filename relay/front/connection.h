@@ -48,6 +48,7 @@ struct connection {
 	int64_t timeout_ms;
 	struct buf in, out; /* no memory while they are empty and the client is silent */
 	bool is_paused, is_finishing;
+	bool is_all_due; /* input does not give more time */
 	bool is_shut;    /* our side is closed: what still comes in is dropped */
 	size_t dropped;  /* bytes of it */
 	uint64_t held;   /* by in, out and TLS, as the memory budget knows it (content.h) */
@@ -79,5 +80,8 @@ void connection_start_tls(struct connection *c, struct ssl_ctx_st *ctx);
 void connection_read_slowly(struct connection *c, bool is_slow);
 /* Each input must come within `timeout_ms`; 0: no limit. */
 void connection_expect(struct connection *c, int64_t timeout_ms);
+/* All of it must come within that time, until either is called again: a byte now and then is not
+ * enough. */
+void connection_expect_all(struct connection *c, int64_t timeout_ms);
 
 #endif

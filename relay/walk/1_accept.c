@@ -19,7 +19,7 @@ speak_banner(struct session *s)
 	    &b, "220 %s ESMTP Postern\r\n", s->front->config->hostname); /* a host name fits */
 	connection_send(&s->connection, buf_span(&b));
 	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
+	session_expect_line(s);
 	session_go_on(s);
 }
 

@@ -111,6 +111,26 @@ session_patience(const struct session *s, int64_t ms)
 	return less < WALK_STRESS_MS_MIN ? WALK_STRESS_MS_MIN : less;
 }
 
+void
+session_expect_line(struct session *s)
+{
+	connection_expect_all(&s->connection, session_patience(s, s->listen->limits.command_ms));
+}
+
+void
+session_expect_bytes(struct session *s)
+{
+	connection_expect(&s->connection, session_patience(s, s->listen->limits.data_ms));
+}
+
+/* They are what keeps a session open for ever at no cost. */
+void
+session_count_idle(struct session *s)
+{
+	if (++s->n_idle > WALK_IDLE_MAX)
+		session_count_error(s);
+}
+
 struct span
 session_protocol(const struct session *s)
 {
@@ -281,9 +301,10 @@ look_at_stress(struct front *f)
 	LIST_FOR_SAFE (it, &f->sessions) {
 		struct session *s = LIST_ENTRY(it, struct session, node);
 
-		if (s->state == SESSION_COMMAND)
-			connection_expect(
-			    &s->connection, session_patience(s, s->listen->limits.command_ms));
+		if (s->state == SESSION_COMMAND || s->state == SESSION_AUTH)
+			session_expect_line(s);
+		else if (s->state == SESSION_DATA || s->state == SESSION_CHUNK)
+			session_expect_bytes(s);
 	}
 }
 
@@ -338,7 +359,7 @@ void
 session_await_command(struct session *s)
 {
 	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
+	session_expect_line(s);
 	if (s->front->is_draining)
 		session_drain(s);
 }
@@ -461,7 +482,7 @@ look_at_buffers(struct session *s)
 void
 session_go_on(struct session *s)
 {
-	bool has_more = true;
+	bool has_more = true, has_command = false;
 
 	if (s->is_processing)
 		return;
@@ -475,6 +496,7 @@ session_go_on(struct session *s)
 		case SESSION_COMMAND:
 		case SESSION_AUTH:
 			has_more = s->is_skipping ? skip_input(s) : command_input(s);
+			has_command = has_command || has_more;
 			break;
 		case SESSION_DATA:
 			data_input(s);
@@ -491,6 +513,8 @@ session_go_on(struct session *s)
 			break;
 		}
 	s->is_processing = false;
+	if (has_command && s->state == SESSION_COMMAND)
+		session_expect_line(s);
 	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
 		secure_begin(s);
 	connection_pause(&s->connection, s->state == SESSION_CHECKING ||
@@ -575,7 +599,7 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	if (nets_have(&listen->proxies, peer)) {
 		s->state = SESSION_PROXY;
 		connection_read_slowly(&s->connection, listen->tls == LISTEN_IMPLICIT);
-		connection_expect(&s->connection, WALK_PROXY_MS);
+		connection_expect_all(&s->connection, WALK_PROXY_MS);
 		return;
 	}
 	secure_welcome(s);

@@ -18,6 +18,7 @@ enum { TURNS = 20, REPLIES_MAX = 65536 };
 #define GREETING   "EHLO client.example\r\n"
 #define MAIL       "MAIL FROM:<alice@sender.example>\r\n"
 #define RCPT       "RCPT TO:<bob@example.org>\r\n"
+#define TOO_LARGE  "MAIL FROM:<a@b.example> SIZE=99999999999\r\n"
 #define BODY       "Subject: x\r\n\r\nhello\r\n.\r\n"
 
 /* These live as long as the process. */
@@ -293,19 +294,21 @@ test_a_message_comes_too_slowly(void **state)
 	expect("421 4.4.2 The message comes too slowly [");
 }
 
-/* Idle sessions are shortened too when sessions run short. */
+/* Idle sessions are shortened too when sessions run short, and those in the middle of a message. */
 static void
 test_stress(void **state)
 {
-	int first;
+	int first, sending;
 
 	(void)state;
 	front.sessions_max = 8;
+	begin_message();
+	sending = client;
 	begin_session("192.0.2.1");
 	first = client;
 	say(GREETING);
 	(void)heard();
-	front.n_sessions += 4;
+	front.n_sessions += 3;
 	assert_false(front.is_stressed);
 	begin_session("192.0.2.2");
 	assert_true(front.is_stressed);
@@ -317,9 +320,72 @@ test_stress(void **state)
 	assert_string_equal(heard(), "");
 	set_clock(now_ms + 1);
 	expect("421 4.4.2 ");
-	front.n_sessions -= 4;
+	hang_up();
+	client = sending;
+	expect("421 4.4.2 ");
+	front.n_sessions -= 3;
 	hang_up();
 	assert_false(front.is_stressed);
+}
+
+/* A command must be whole in its time: a byte now and then gives it no more, another command does. */
+static void
+test_a_command_that_never_ends(void **state)
+{
+	int64_t half_ms = conf_limits_default.command_ms / 2;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	say(GREETING);
+	(void)heard();
+	for (int i = 0; i < 4; i++) {
+		set_clock(now_ms + half_ms);
+		say("NO");
+		assert_string_equal(heard(), "");
+		set_clock(now_ms + half_ms - 1);
+		say("OP\r\n");
+		expect("250 ");
+	}
+	say("N");
+	set_clock(now_ms + half_ms);
+	say("O");
+	set_clock(now_ms + half_ms - 1);
+	say("O");
+	assert_string_equal(heard(), "");
+	set_clock(now_ms + 1);
+	expect("421 4.4.2 ");
+}
+
+/* Who says much and sends nothing pays for it as for mistakes; a message makes up for all of it. */
+static void
+test_commands_that_change_nothing(void **state)
+{
+	static const char *const idle[] = {
+	    "NOOP\r\n", "RSET\r\n", "VRFY x\r\n", "HELP\r\n", "HELO client.example\r\n"};
+	enum { IDLE = sizeof(idle) / sizeof(idle[0]) };
+	uint32_t max = conf_limits_default.mistakes;
+
+	(void)state;
+	begin_session("192.0.2.1");
+	for (int turns = 0; turns < 2; turns++) {
+		for (size_t i = 0; i < WALK_IDLE_MAX - 1; i++) {
+			say(idle[i % IDLE]);
+			expect("2");
+		}
+		say(GREETING MAIL RCPT "DATA\r\n");
+		assert_non_null(strstr(heard(), "354 "));
+		say(BODY);
+		spool_takes();
+		expect("250 ");
+	}
+	for (size_t i = 0; i < WALK_IDLE_MAX + max - 1; i++) {
+		say(idle[i % IDLE]);
+		expect("2");
+		set_clock(now_ms + WALK_MISTAKE_MS);
+		turn();
+	}
+	say("NOOP\r\n");
+	assert_non_null(strstr(heard(), "421 4.7.0 Too many mistakes"));
 }
 
 /* Messages in files take of what there is for sessions, and those who are idle are hurried. */
@@ -419,8 +485,9 @@ test_no_memory_for_replies(void **state)
 	(void)state;
 	begin_session("192.0.2.1");
 	s = LIST_ENTRY(front.sessions.next, struct session, node);
+	say(GREETING);
 	for (int i = 0; i < 10000 && s->connection.held <= WALK_BUFFERS_SPARED; i++)
-		say("HELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\n");
+		say(TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE);
 	assert_true(s->connection.held > WALK_BUFFERS_SPARED);
 	assert_int_equal(content_held(), s->connection.held);
 	content_set_budget(1);
@@ -608,6 +675,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_a_message_takes_too_long, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_message_comes_too_slowly, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_stress, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_command_that_never_ends, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_commands_that_change_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_room_beside_messages, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_the_next_message_has_its_own_time, setup, teardown),

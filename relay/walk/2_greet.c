@@ -37,7 +37,7 @@ decide(struct session *s)
 
 	session_decide(s, STAGE_HELO, &facts, &v);
 	s->has_greeted = true;
-	session_keep_verdict(&s->verdict, &v);
+	session_keep_verdict(s, &s->verdict, &v);
 	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &v, (struct span){0});
 		session_speak(s, &v);

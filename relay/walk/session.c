@@ -155,16 +155,18 @@ session_tls(const struct session *s)
 }
 
 void
-session_keep_verdict(struct verdict **slot, const struct verdict *v)
+session_keep_verdict(struct session *s, struct verdict **slot, const struct verdict *v)
 {
 	static const struct verdict nothing;
 
 	mem_free(*slot);
 	*slot = NULL;
-	if (memcmp(v, &nothing, sizeof(*v)) == 0)
-		return;
-	*slot = mem_alloc(sizeof(**slot));
-	**slot = *v;
+	if (memcmp(v, &nothing, sizeof(*v)) != 0) {
+		*slot = mem_alloc(sizeof(**slot));
+		**slot = *v;
+	}
+	content_count(&s->held,
+	    (size_t)((s->connected != NULL) + (s->verdict != NULL)) * sizeof(struct verdict));
 }
 
 struct verdict
@@ -259,6 +261,7 @@ session_end_transaction(struct session *s)
 	mem_free(t->groups);
 	mem_free((void *)(uintptr_t)t->addresses);
 	content_free(&t->content);
+	content_count(&t->held, 0);
 	buf_free(&t->kept);
 	arena_free(&t->memory);
 	mem_free(t);
@@ -331,6 +334,7 @@ session_free(struct session *s)
 	list_remove(&s->node);
 	mem_free(s->connected);
 	mem_free(s->verdict);
+	content_count(&s->held, 0);
 	mem_free(s->answers);
 	mem_free(s->user);
 	mem_free(s);

@@ -117,6 +117,8 @@ struct rcpt_question {
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
+	uint64_t held;     /* by it and its recipients, as the memory budget knows it (content.h) */
+	size_t n_verdicts; /* of recipients */
 	struct id id;
 	struct span from;
 	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
@@ -202,6 +204,7 @@ struct session {
 	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */
 	struct verdict *connected;    /* after connect: what each EHLO begins with; NULL: nothing */
 	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
+	uint64_t held;                /* by these two, as the memory budget knows it */
 	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
 	struct checks *checks;        /* NULL: none are running */
 	struct inquiry *inquiry;      /* NULL: no question about names is under way */
@@ -252,7 +255,7 @@ struct span session_tls(const struct session *s);
 /* How Received names what was spoken (RFC 3848, RFC 6531 section 4.3). */
 struct span session_protocol(const struct session *s);
 /* Keeps a verdict as it is now; one that says nothing costs nothing. */
-void session_keep_verdict(struct verdict **slot, const struct verdict *v);
+void session_keep_verdict(struct session *s, struct verdict **slot, const struct verdict *v);
 struct verdict session_verdict(const struct verdict *slot);
 void session_finish(struct session *s); /* after the replies have left */
 void session_await_command(struct session *s);

@@ -1,190 +1,5 @@
-/* A session of front on a socket pair, with a spool role that answers when the test says so. */
-#include "relay/base/clock.h"
-#include "relay/ipc/channel.h"
-#include "relay/walk/walk.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-enum { TURNS = 20, REPLIES_MAX = 65536 };
-#define DATA_MS    (conf_limits_default.data_ms)
-#define MESSAGE_MS (conf_limits_default.message_ms)
-#define WALL_MS    1700000000000LL
-#define GREETING   "EHLO client.example\r\n"
-#define MAIL       "MAIL FROM:<alice@sender.example>\r\n"
-#define RCPT       "RCPT TO:<bob@example.org>\r\n"
-#define TOO_LARGE  "MAIL FROM:<a@b.example> SIZE=99999999999\r\n"
-#define BODY       "Subject: x\r\n\r\nhello\r\n.\r\n"
-
-/* These live as long as the process. */
-static struct loop *loop;
-static struct spool_client *spool;
-static struct worker_pool *workers;
-static struct front front;
-static struct conf_gateway gateway = {.name = "inside"};
-static struct conf_flow flow;
-static struct conf_listen listening;
-static struct config config;
-static int client, spool_end;
-static char replies[REPLIES_MAX];
-static size_t n_replies;
-static int64_t now_ms;
-
-static void
-set_clock(int64_t ms)
-{
-	now_ms = ms;
-	clock_fake(ms, WALL_MS + ms);
-}
-
-static void
-set_front(void)
-{
-	struct policy_errors errors = {0};
-	int ends[2];
-
-	flow = (struct conf_flow){.name = "inbound",
-	    .relay = RELAY_ANY,
-	    .gateway = &gateway,
-	    .max_size = 1000000,
-	    .max_recipients = 10};
-	listening =
-	    (struct conf_listen){.name = "mx", .flow = &flow, .limits = conf_limits_default};
-	config = (struct config){.hostname = "mx.example.org",
-	    .postmaster = "postmaster@example.org",
-	    .flows = &flow,
-	    .n_flows = 1};
-	front = (struct front){.loop = loop, .config = &config, .spool = spool, .workers = workers};
-	front.snapshot = snapshot_parse(SPAN(""), "p", NULL, NULL, &errors);
-	assert_non_null(front.snapshot);
-	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
-	list_init(&front.sessions);
-	front.tallies = tallies_new();
-	front.clients = clients_new(front.tallies, 0);
-	front.limits = limits_new(&config, front.tallies);
-	channel_pair(ends);
-	spool_client_connect(spool, ends[0]);
-	spool_end = ends[1];
-}
-
-static void
-begin_session(const char *peer)
-{
-	struct ip ip;
-	int ends[2];
-
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-	assert_true(ip_parse(span_str(peer), &ip));
-	client = ends[1];
-	session_new(&front, ends[0], &ip, &listening);
-}
-
-static int
-setup(void **state)
-{
-	(void)state;
-	set_clock(1000);
-	n_replies = 0;
-	client = -1;
-	set_front();
-	return 0;
-}
-
-static void
-turn(void)
-{
-	for (int i = 0; i < TURNS; i++)
-		loop_turn(loop, 0);
-}
-
-static void
-hang_up(void)
-{
-	if (client >= 0)
-		(void)close(client);
-	client = -1;
-	turn();
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	hang_up();
-	assert_int_equal(front.n_sessions, 0);
-	assert_int_equal(clients_count(front.clients), 0);
-	assert_int_equal(content_held(), 0);
-	content_set_budget(CONTENT_BYTES_MAX);
-	(void)close(spool_end);
-	turn(); /* the client of the spool sees its end */
-	clients_free(&front.clients);
-	limits_free(&front.limits);
-	tallies_free(&front.tallies);
-	snapshot_release(&front.snapshot);
-	channel_free(&front.journal);
-	clock_fake(0, -1);
-	return 0;
-}
-
-static void
-say(const char *text)
-{
-	size_t n = strlen(text);
-
-	assert_int_equal(send(client, text, n, MSG_NOSIGNAL), n);
-	turn();
-}
-
-/* What has been replied since the last time. */
-static const char *
-heard(void)
-{
-	ssize_t n;
-
-	turn();
-	n = recv(client, replies, sizeof(replies) - 1, 0);
-	n_replies = n > 0 ? (size_t)n : 0;
-	replies[n_replies] = '\0';
-	return replies;
-}
-
-static void
-expect(const char *start)
-{
-	if (strncmp(heard(), start, strlen(start)) != 0)
-		fail_msg("expected %s, heard %s", start, replies);
-}
-
-static void
-begin_message(void)
-{
-	begin_session("192.0.2.1");
-	say(GREETING MAIL RCPT "DATA\r\n");
-	assert_non_null(strstr(heard(), "354 "));
-}
-
-/* The commit that front sends; the spool says yes. */
-static void
-spool_takes(void)
-{
-	struct message m;
-	struct buf b = {0};
-
-	assert_int_equal(channel_receive(spool_end, &m, &b, 1000), 0);
-	assert_int_equal(m.type, SPOOL_COMMIT);
-	assert_int_equal(
-	    channel_send_now(spool_end, SPOOL_COMMITTED, m.id, (struct span){0}, NULL), 0);
-	for (size_t i = 0; i < CHANNEL_FDS; i++)
-		if (m.fds[i] >= 0)
-			(void)close(m.fds[i]);
-	buf_free(&b);
-	turn();
-}
+/* A session of front: what it does, whom it counts, what it waits for. */
+#include "tests/unit/session_world.h"
 
 static void
 test_a_message(void **state)
@@ -328,66 +143,6 @@ test_stress(void **state)
 	assert_false(front.is_stressed);
 }
 
-/* A command must be whole in its time: a byte now and then gives it no more, another command does. */
-static void
-test_a_command_that_never_ends(void **state)
-{
-	int64_t half_ms = conf_limits_default.command_ms / 2;
-
-	(void)state;
-	begin_session("192.0.2.1");
-	say(GREETING);
-	(void)heard();
-	for (int i = 0; i < 4; i++) {
-		set_clock(now_ms + half_ms);
-		say("NO");
-		assert_string_equal(heard(), "");
-		set_clock(now_ms + half_ms - 1);
-		say("OP\r\n");
-		expect("250 ");
-	}
-	say("N");
-	set_clock(now_ms + half_ms);
-	say("O");
-	set_clock(now_ms + half_ms - 1);
-	say("O");
-	assert_string_equal(heard(), "");
-	set_clock(now_ms + 1);
-	expect("421 4.4.2 ");
-}
-
-/* Who says much and sends nothing pays for it as for mistakes; a message makes up for all of it. */
-static void
-test_commands_that_change_nothing(void **state)
-{
-	static const char *const idle[] = {
-	    "NOOP\r\n", "RSET\r\n", "VRFY x\r\n", "HELP\r\n", "HELO client.example\r\n"};
-	enum { IDLE = sizeof(idle) / sizeof(idle[0]) };
-	uint32_t max = conf_limits_default.mistakes;
-
-	(void)state;
-	begin_session("192.0.2.1");
-	for (int turns = 0; turns < 2; turns++) {
-		for (size_t i = 0; i < WALK_IDLE_MAX - 1; i++) {
-			say(idle[i % IDLE]);
-			expect("2");
-		}
-		say(GREETING MAIL RCPT "DATA\r\n");
-		assert_non_null(strstr(heard(), "354 "));
-		say(BODY);
-		spool_takes();
-		expect("250 ");
-	}
-	for (size_t i = 0; i < WALK_IDLE_MAX + max - 1; i++) {
-		say(idle[i % IDLE]);
-		expect("2");
-		set_clock(now_ms + WALK_MISTAKE_MS);
-		turn();
-	}
-	say("NOOP\r\n");
-	assert_non_null(strstr(heard(), "421 4.7.0 Too many mistakes"));
-}
-
 /* Messages in files take of what there is for sessions, and those who are idle are hurried. */
 static void
 test_room_beside_messages(void **state)
@@ -439,84 +194,6 @@ test_the_next_message_has_its_own_time(void **state)
 		say("NOOP\r\n");
 		expect("250 ");
 	}
-}
-
-static void
-test_no_memory_at_mail(void **state)
-{
-	(void)state;
-	begin_session("192.0.2.1");
-	say(GREETING);
-	(void)heard();
-	content_set_budget(0);
-	say(MAIL);
-	expect("452 4.3.1 ");
-	content_set_budget(CONTENT_BYTES_MAX);
-	say(MAIL);
-	expect("250 2.1.0 ");
-}
-
-/* Said after the true end, and the session goes on. */
-static void
-test_no_memory_in_data(void **state)
-{
-	(void)state;
-	begin_message();
-	say("Subject: x\r\n\r\nhello\r\n");
-	content_set_budget(content_held());
-	for (int i = 0; i < 100; i++)
-		say("hello again, and again, and again\r\n");
-	assert_string_equal(heard(), "");
-	say(".\r\n");
-	expect("452 4.3.1 ");
-	assert_int_equal(content_held(), 0);
-	content_set_budget(CONTENT_BYTES_MAX);
-	say(MAIL);
-	expect("250 2.1.0 ");
-}
-
-/* A client that reads no replies has them counted in the memory budget, and is the first to go. */
-static void
-test_no_memory_for_replies(void **state)
-{
-	struct session *s;
-	bool was_told = false;
-
-	(void)state;
-	begin_session("192.0.2.1");
-	s = LIST_ENTRY(front.sessions.next, struct session, node);
-	say(GREETING);
-	for (int i = 0; i < 10000 && s->connection.held <= WALK_BUFFERS_SPARED; i++)
-		say(TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE TOO_LARGE);
-	assert_true(s->connection.held > WALK_BUFFERS_SPARED);
-	assert_int_equal(content_held(), s->connection.held);
-	content_set_budget(1);
-	say("NOOP\r\n");
-	assert_true(s->connection.held <= WALK_BUFFERS_SPARED);
-	for (int i = 0; i < 100 && !was_told; i++)
-		was_told = strstr(heard(), "421 4.3.1 No room for your session") != NULL;
-	assert_true(was_told);
-}
-
-/* What a waiting session costs beside the kernel's part and the process's tables. */
-static void
-test_a_waiting_session_is_small(void **state)
-{
-	struct session *s;
-
-	(void)state;
-	begin_session("192.0.2.1");
-	say(GREETING "NOOP\r\nRSET\r\n");
-	(void)heard();
-	s = LIST_ENTRY(front.sessions.next, struct session, node);
-	assert_int_equal(s->state, SESSION_COMMAND);
-	assert_null(s->checks);
-	assert_null(s->transaction);
-	assert_null(s->connected);
-	assert_null(s->verdict);
-	assert_null(s->answers);
-	assert_int_equal(s->connection.held, 0);
-	assert_int_equal(s->connection.in.cap + s->connection.out.cap, 0);
 }
 
 /* A line that is too long is told once; mistakes past half of those allowed cost time. */
@@ -669,28 +346,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(test_a_message, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reset_while_the_spool_thinks, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_who_is_counted, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_message_takes_too_long, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_message_comes_too_slowly, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_stress, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_command_that_never_ends, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_commands_that_change_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_room_beside_messages, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-		test_the_next_message_has_its_own_time, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_no_memory_at_mail, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_no_memory_in_data, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_no_memory_for_replies, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_waiting_session_is_small, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_mistakes_cost_time, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_slow_spool, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_slow_journal, setup, teardown),
+	    TEST(test_a_message),
+	    TEST(test_reset_while_the_spool_thinks),
+	    TEST(test_who_is_counted),
+	    TEST(test_a_message_takes_too_long),
+	    TEST(test_a_message_comes_too_slowly),
+	    TEST(test_stress),
+	    TEST(test_room_beside_messages),
+	    TEST(test_the_next_message_has_its_own_time),
+	    TEST(test_mistakes_cost_time),
+	    TEST(test_a_slow_spool),
+	    TEST(test_a_slow_journal),
 	};
 
-	loop = loop_new();
-	spool = spool_client_new(loop, config.n_gateways);
-	workers = pool_new(loop);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN(tests);
 }

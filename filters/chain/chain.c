@@ -1,6 +1,7 @@
 #include "filters/chain/abi.h"
 #include "filters/chain/run.h"
 #include "filters/unpack/kind.h"
+#include "policy/rules/effort.h"
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 
@@ -22,6 +23,7 @@ chain_new(const struct config *config, chain_plugins *plugins, const char *tmpdi
 	size_t most = 0;
 
 	c->config = config;
+	c->effort = EFFORT_MESSAGE;
 	c->tmpdir = mem_dup(span_str(tmpdir));
 	for (size_t f = 0; f < config->n_flows; f++)
 		most += config->flows[f].n_filters;

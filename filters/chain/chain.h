@@ -38,6 +38,7 @@ struct chain {
 	char *tmpdir;                 /* of this process */
 	struct chain_filter *filters; /* those that some flow uses */
 	size_t n_filters;
+	uint64_t effort; /* of the policy's regexes over one message; EFFORT_MESSAGE but in tests */
 };
 
 typedef const struct pnf_filter *chain_plugins(const struct pnf_about *about);

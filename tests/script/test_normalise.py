@@ -14,7 +14,7 @@ import evasion
 import mail
 import smtp
 import tree
-from case import FolderCase, RelayCase
+from case import FolderCase, LetterCase
 from waiting import wait_until
 
 HARMLESS = b"Nothing to see here: a text of about the same length, $H+H*, as that"
@@ -90,7 +90,7 @@ class Tool(FolderCase):
                                     f"{ours} was nowhere before")
 
 
-class Normalise(RelayCase):
+class Normalise(LetterCase):
     SETTINGS = {
         "filters": ("antivirus",), "max_size": "10M",
         "antivirus": 'infected = "reject"  malformed = "normalise"  unscannable = "tempfail"',
@@ -98,20 +98,6 @@ class Normalise(RelayCase):
                     'domain "strict.example" { gateway = "inside"  filter "antivirus" { malformed = "reject" } }\n'
                     'domain "lenient.example" { gateway = "inside"  filter "antivirus" { unscannable = "tag" } }\n'}
     POLICY = "reject subject forbidden\n"
-
-    def send(self, message, to=("bob@example.org",)):
-        reply = smtp.send(self.mx.port, message, to=list(to))
-        self.assertEqual(reply.code, 250, reply)
-        return reply.id
-
-    def command(self, *words):
-        done = self.mx.command(*words)
-        self.assertEqual(done.status, 0, done)
-        return done
-
-    def kept(self, id_):
-        return wait_until(lambda: [e for e in self.command("quarantine", "list", "--json").lines if e["id"].startswith(id_)],
-                          f"{id_} in quarantine")
 
     def test_all_of_it(self):
         """Byte for byte what was sent, but for our fields, the fields that were written anew, and one body."""

@@ -629,10 +629,11 @@ hashes(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    hashes_parse(SPAN("# comment\n\nba7816bf8f01cfea414140de5dae2223b00361a396177a9c"
-			      "b410ff61f20015AD  abc\n"
-			      "00000000000000000000000000000000000000000000000000000000"
-			      "00000000\r\n"),
+	    hashes_parse(
+		SPAN("\xef\xbb\xbf# comment\n\nba7816bf8f01cfea414140de5dae2223b00361a396177a9c"
+		     "b410ff61f20015AD  abc\n"
+		     "00000000000000000000000000000000000000000000000000000000"
+		     "00000000\r\n"),
 		"f", &h, &err),
 	    0);
 	assert_int_equal(hashes_count(h), 2);

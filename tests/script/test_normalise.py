@@ -18,7 +18,7 @@ from case import FolderCase, LetterCase
 from waiting import wait_until
 
 HARMLESS = b"Nothing to see here: a text of about the same length, $H+H*, as that"
-STEP = 40  # every so many of the ways are sent through a relay
+STEP = 97  # every so many of the ways are sent through a relay
 
 OVER_LIMITS = {"forty levels", "RFC 2231, 120 segments", "boundary of 5000"}
 # What libclamav does not look into, or we do not to its end, whatever the message is made into.

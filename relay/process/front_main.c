@@ -207,6 +207,9 @@ take_policy(struct role *role, struct policy_built *built)
 	if (front.limited != 0)
 		report_problem(role, "regex", "the policy has changed", NULL);
 	front.limited = 0;
+	if (front.has_unread)
+		report_problem(role, "regexes", "the policy has changed", NULL);
+	front.has_unread = false;
 	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
 	buf_free(&front.bundle);
 	front.bundle = built->bundle;
@@ -503,14 +506,15 @@ reply_status(struct role *role, uint64_t id)
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
 	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu,\"turned_away\":%llu,"
 	    "\"handshakes\":%zu,\"sessions_max\":%zu,\"memory_held\":%llu,"
-	    "\"regex_limits\":%llu},\"dnsbl\":",
+	    "\"regex_limits\":%llu,\"regexes_not_tried\":%llu},\"dnsbl\":",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
 	    pool_size(front.workers), pool_idle(front.workers),
 	    (unsigned long long)front.n_journal_dropped, (unsigned long long)front.n_tls,
 	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
 	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
-	    (unsigned long long)content_held(), (unsigned long long)front.n_limits);
+	    (unsigned long long)content_held(), (unsigned long long)front.n_limits,
+	    (unsigned long long)front.n_unread);
 	json_open(&lists, NULL, '{');
 	list_watch_counts(front.lists, &lists);
 	list_watch_counts(front.domain_lists, &lists);

@@ -223,6 +223,25 @@ report_limit(struct session *s, uint32_t rule)
 	    "rule");
 }
 
+/* Which regex took the most, the worker's log says. */
+static void
+report_unread(struct session *s, uint32_t rule)
+{
+	struct front *f = s->front;
+	bool is_old = snapshot_version(s->snapshot) != snapshot_version(f->snapshot);
+
+	f->n_unread++;
+	log_event(
+	    LOG_WARN, "regexes not tried", KV("id", session_current_id(s)), KV_INT("rule", rule));
+	if (f->report == NULL || f->has_unread || is_old)
+		return;
+	f->has_unread = true;
+	f->report(f->report_arg, "regexes",
+	    "the regexes of rules on the content are too much work for some mail: it is put off",
+	    "write the one that the log's `regexes cost too much` names so that it starts with a "
+	    "word, not with a repetition");
+}
+
 void
 session_decide(struct session *s, enum stage stage, const struct facts *facts, struct verdict *v)
 {
@@ -236,6 +255,8 @@ session_decide(struct session *s, enum stage stage, const struct facts *facts, s
 	decide_stage(s->snapshot, stage, &counted, v, NULL, NULL);
 	if (v->limited != 0)
 		report_limit(s, v->limited);
+	if (v->unread != 0)
+		report_unread(s, v->unread);
 	v->limited = 0; /* reported: not again with what is copied from this verdict */
 }
 

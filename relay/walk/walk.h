@@ -82,6 +82,9 @@ struct front {
 	uint64_t n_connections, n_accepted, n_refused, n_journal_dropped;
 	uint64_t n_limits; /* decisions in which a rule's regex met its limit */
 	uint32_t limited;  /* the first such rule of this policy, 0: none; it is reported */
+	uint64_t
+	    n_unread;    /* decisions for which a rule on the content was not tried (TRUTH_SPENT) */
+	bool has_unread; /* one of this policy; it is reported */
 	void (*report)(void *arg, const char *name, const char *what, const char *do_this);
 	void *report_arg;
 	uint64_t n_tls, n_tls_failed, n_auth_failed, n_turned_away;

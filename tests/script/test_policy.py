@@ -170,6 +170,9 @@ class Rules(RelayCase):
         words = ("explain", "--offline", "--client", "192.0.2.1", "--to", "bob@example.org")
         self.assertEqual(self.mx.command(*words, "--policy", path).status, 1)
         self.assertEqual(self.mx.command(*words).status, 0)
+        with open(path, "w", encoding="utf-8-sig", newline="\r\n") as f:  # as some editors write it
+            f.write("reject client 192.0.2.1\n")
+        self.assertEqual(self.mx.command(*words, "--policy", path).status, 1)
 
 
 class Import(FolderCase):
@@ -200,6 +203,9 @@ class Import(FolderCase):
         before = relay.command("policy", "list").out
         relay.policy(text)
         self.assertEqual(relay.command("policy", "list").out, before)
+        relay.policy("\ufeff" + text)  # as some editors write it
+        self.assertEqual(relay.command("policy", "list").out, before)
+        self.assertEqual(relay.command("policy", "export").out, text)
 
     def test_single_changes_are_live(self):
         relay, _ = self.pair(policy="# ours\n")
@@ -330,6 +336,21 @@ class RegexLimit(FolderCase):
         self.assertIn("rule 5", json.dumps(status["problems"]))
         self.assertEqual(status["front"]["regex_limits"], 1)
         relay.policy("tag other  subject *\n")
+        wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")
+
+    def test_all_of_a_message(self):
+        """What regexes may do over one message is bounded: the rest is not tried, the mail is put off, and who did it is named."""
+        relay, _ = self.pair(filters=(), policy="tag costly  body /[a-z]+\\d/\nreject body /needle/\n")
+        reply = smtp.send(relay.port, mail.plain("a" * 20, "".join("a" * 900 + "=\n" for _ in range(80)),
+                                                 headers="Content-Transfer-Encoding: quoted-printable\n"))
+        self.assertEqual((reply.code, reply.enhanced), (451, "4.7.1"), reply)
+        self.assertTrue(any("costly" not in e["most"] and "[a-z]+" in e["most"] for e in relay.events("regexes cost too much")))
+        status = relay.command("status", "--json").json
+        self.assertIn("regexes cost too much", json.dumps(status["problems"]))
+        self.assertEqual(status["front"]["regexes_not_tried"], 1)
+        self.assertEqual(smtp.send(relay.port, mail.plain("short", "abc 1\n")).code, 250)
+        self.assertEqual(smtp.send(relay.port, mail.plain("short", "needle\n")).code, 550)
+        relay.policy("reject body /needle/\n")
         wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")
 
 

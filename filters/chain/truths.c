@@ -1,14 +1,17 @@
 #include "filters/chain/run.h"
 #include "filters/unpack/kind.h"
 #include "filters/unpack/name.h"
+#include "relay/base/log.h"
 #include "relay/message/url.h"
 
-/* TRUE beats LIMIT beats UNKNOWN beats FALSE: one field or part that matches is enough. */
+/* TRUE beats SPENT beats LIMIT beats UNKNOWN beats FALSE: one field or part that matches is enough. */
 static enum truth
 either(enum truth a, enum truth b)
 {
 	if (a == TRUTH_TRUE || b == TRUTH_TRUE)
 		return TRUTH_TRUE;
+	if (a == TRUTH_SPENT || b == TRUTH_SPENT)
+		return TRUTH_SPENT;
 	if (a == TRUTH_LIMIT || b == TRUTH_LIMIT)
 		return TRUTH_LIMIT;
 	return a == TRUTH_UNKNOWN ? a : b;
@@ -184,14 +187,35 @@ predicate_truth(struct pnf_msg *m, const struct predicate *p)
 	return TRUTH_UNKNOWN;
 }
 
+/* Whoever wrote the rules is to know which one to mend. */
+static void
+log_costly(const struct pnf_msg *m, const struct predicate *p)
+{
+	log_event(LOG_WARN, "regexes cost too much", KV("id", m->id),
+	    KV("most", span_take(p->written, 200)));
+}
+
 void
 truths_fill(struct pnf_msg *m, const struct snapshot *snapshot)
 {
-	size_t n = snapshot_predicate_count(snapshot);
+	size_t n = snapshot_predicate_count(snapshot), costly = 0;
+	uint64_t most = 0;
 
 	if (n > SCAN_TRUTHS_MAX)
 		n = SCAN_TRUTHS_MAX;
-	for (size_t i = 0; i < n; i++)
+	snapshot_begin_message(snapshot, m->chain->effort);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t before = snapshot_effort_left(snapshot), cost;
+
 		m->truths[i] = (uint8_t)predicate_truth(m, snapshot_predicate(snapshot, i));
+		cost = before - snapshot_effort_left(snapshot);
+		if (cost > most)
+			costly = i;
+		if (cost > most)
+			most = cost;
+	}
+	if (n > 0 && snapshot_effort_left(snapshot) == 0)
+		log_costly(m, snapshot_predicate(snapshot, costly));
+	snapshot_end_message(snapshot);
 	m->result.truths = span_of(m->truths, n);
 }

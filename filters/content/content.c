@@ -17,6 +17,7 @@ struct content {
 	char *tag; /* NULL: none */
 	int32_t score_milli;
 	bool has_matched, has_limit, has_text; /* of the message at hand */
+	struct effort effort;                  /* the same */
 };
 
 static struct span
@@ -109,6 +110,7 @@ content_connect(void *self, struct pnf_msg *msg, const struct pnf_client *client
 	(void)msg; /* nothing to look at yet: only the state of the last message goes */
 	(void)client;
 	c->has_matched = c->has_limit = c->has_text = false;
+	effort_begin(&c->effort, EFFORT_MESSAGE);
 }
 
 static void
@@ -131,7 +133,7 @@ look(struct content *c, struct pnf_msg *msg, const struct patterns *all, const c
     struct span value)
 {
 	for (size_t i = 0; i < all->n && !c->has_matched; i++)
-		switch (pattern_match(all->items[i], value)) {
+		switch (pattern_match(all->items[i], value, &c->effort)) {
 		case PATTERN_NO:
 			break;
 		case PATTERN_YES:

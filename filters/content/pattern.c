@@ -1,9 +1,7 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "filters/content/pattern.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
 
-#include <pcre2.h>
 #include <stdio.h>
 
 struct pattern {
@@ -51,7 +49,8 @@ text_split(struct span text, struct span *regex, uint32_t *options)
 struct pattern *
 pattern_new(struct span text, char *why, size_t why_n)
 {
-	uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+	uint32_t options =
+	    PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT;
 	struct span regex;
 	struct pattern *p;
 	pcre2_code *code;
@@ -98,10 +97,9 @@ pattern_free(struct pattern **p)
 }
 
 enum pattern_result
-pattern_match(const struct pattern *p, struct span value)
+pattern_match(const struct pattern *p, struct span value, struct effort *effort)
 {
-	const char *start = value.n > 0 ? value.p : "";
-	int n = pcre2_match(p->code, (PCRE2_SPTR)start, value.n, 0, 0, p->data, p->limits);
+	int n = effort_match(effort, p->code, value, p->data, p->limits);
 
 	if (n >= 0)
 		return PATTERN_YES;

@@ -1,12 +1,13 @@
 /*
  * pattern.h - one compiled "/regex/flags" of a filter's settings (PCRE2, UTF, unanchored; flags
- * i, m, s, x), matched under limits so that no message can make it run for long.
+ * i, m, s, x), matched under limits so that no message can make it run for long: those of
+ * one starting point are below, those of all patterns over a message are effort.h's.
  *
  * Compiled in the zygote, used in every worker; one thread.
  */
 #ifndef CONTENT_PATTERN_H
 #define CONTENT_PATTERN_H
-#include "relay/base/span.h"
+#include "policy/rules/effort.h"
 
 enum {
 	PATTERN_TEXT_MAX = 4096,
@@ -22,7 +23,9 @@ struct pattern;
 /* NULL: not a pattern; `why` says what is wrong and where. */
 struct pattern *pattern_new(struct span text, char *why, size_t why_n);
 void pattern_free(struct pattern **p);
-enum pattern_result pattern_match(const struct pattern *p, struct span value);
+/* PATTERN_LIMIT, too, once `effort` is spent. */
+enum pattern_result pattern_match(
+    const struct pattern *p, struct span value, struct effort *effort);
 struct span pattern_text(const struct pattern *p); /* as it was written */
 
 #endif

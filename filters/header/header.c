@@ -21,6 +21,7 @@ struct rules {
 struct header {
 	const struct pnf_host *host;
 	struct rules match, add, remove;
+	struct effort effort; /* for the message at hand */
 };
 
 static bool
@@ -156,6 +157,16 @@ report(struct header *h, struct pnf_msg *msg, const char *outcome, const struct 
 }
 
 static void
+header_connect(void *self, struct pnf_msg *msg, const struct pnf_client *client)
+{
+	struct header *h = self;
+
+	(void)msg; /* nothing to look at yet */
+	(void)client;
+	effort_begin(&h->effort, EFFORT_MESSAGE);
+}
+
+static void
 header_header(void *self, struct pnf_msg *msg, const struct pnf_header *field)
 {
 	struct span name = span_of(field->name.p, field->name.n);
@@ -167,7 +178,7 @@ header_header(void *self, struct pnf_msg *msg, const struct pnf_header *field)
 		enum pattern_result r = PATTERN_NO;
 
 		if (span_eq_nocase(name, span_str(rule->name)))
-			r = pattern_match(rule->pattern, decoded);
+			r = pattern_match(rule->pattern, decoded, &h->effort);
 		if (r != PATTERN_NO)
 			report(h, msg, r == PATTERN_YES ? "matched" : "limit", rule);
 	}
@@ -191,4 +202,4 @@ header_eoh(void *self, struct pnf_msg *msg)
 }
 
 PNF_FILTER(header_filter, .about = &header_about, .load = header_load, .unload = header_unload,
-    .header = header_header, .eoh = header_eoh);
+    .connect = header_connect, .header = header_header, .eoh = header_eoh);

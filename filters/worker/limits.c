@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
@@ -12,9 +13,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* libclamav makes folders in folders, one for each layer; it never goes this deep. */
-enum { FOLDER_DEPTH = 64 };
 
 static int
 limit_set(__rlimit_resource_t what, uint64_t value)
@@ -73,37 +71,66 @@ limits_set(int keep, int parent, uint64_t file_max, uint64_t memory_max, struct 
 	return 0;
 }
 
-static int empty_at(int parent, const char *name, int depth);
-
+/* 0, or -1 with errno: ENOTEMPTY for a folder that holds something. */
 static int
-remove_entry(int dir, const struct dirent *e, int depth)
+remove_entry(int dir, const char *name)
 {
-	if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+	if (unlinkat(dir, name, 0) == 0)
 		return 0;
-	if (unlinkat(dir, e->d_name, 0) == 0)
-		return 0;
-	if ((errno != EISDIR && errno != EPERM) || depth == 0 ||
-	    empty_at(dir, e->d_name, depth - 1) < 0)
+	if (errno != EISDIR && errno != EPERM)
 		return -1;
-	return unlinkat(dir, e->d_name, AT_REMOVEDIR);
+	return unlinkat(dir, name, AT_REMOVEDIR);
 }
 
+/* Up to the first folder that holds something, whose name is then in `deeper`; empty: nothing is left. */
 static int
-empty_at(int parent, const char *name, int depth)
+empty_level(int fd, char deeper[NAME_MAX + 1])
 {
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *dir = own >= 0 ? fdopendir(own) : NULL;
 	struct dirent *e;
 
+	deeper[0] = '\0';
 	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd); /* read only */
+		if (own >= 0)
+			(void)close(own); /* read only */
 		return -1;
 	}
-	while (r == 0 && (e = readdir(dir)) != NULL)
-		r = remove_entry(fd, e, depth);
+	while (r == 0 && deeper[0] == '\0' && (e = readdir(dir)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		r = remove_entry(fd, e->d_name);
+		if (r < 0 && (errno == ENOTEMPTY || errno == EEXIST))
+			r = span_copy(span_str(e->d_name), deeper, NAME_MAX + 1) ? 0 : -1;
+	}
 	(void)closedir(dir); /* read only */
 	return r;
+}
+
+/* A worker that was taken over may leave folders deeper than any path is long: one step at a time, down and up.  All
+ * can be entered: what a worker makes without rights stays empty, since it sets none later (sandbox.c). */
+static int
+empty_all(int fd)
+{
+	size_t depth = 0;
+
+	while (fd >= 0) {
+		char deeper[NAME_MAX + 1];
+		int next = -1, r = empty_level(fd, deeper);
+
+		if (r == 0 && deeper[0] == '\0' && depth == 0)
+			return close(fd); /* read only */
+		if (r == 0 && deeper[0] == '\0') {
+			next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			depth--;
+		} else if (r == 0) {
+			next = openat(fd, deeper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			depth++;
+		}
+		(void)close(fd); /* read only */
+		fd = next;
+	}
+	return -1;
 }
 
 int
@@ -111,7 +138,7 @@ limits_empty_folder(const char *path, struct err *err)
 {
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_set(err, E_IO, "making %s: %m", path);
-	if (empty_at(AT_FDCWD, path, FOLDER_DEPTH) < 0)
+	if (empty_all(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		return err_set(err, E_IO, "emptying %s: %m", path);
 	return 0;
 }

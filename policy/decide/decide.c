@@ -63,6 +63,8 @@ truth_result(enum truth truth)
 		return "unknown";
 	case TRUTH_LIMIT:
 		return "unknown: its regex met a limit";
+	case TRUTH_SPENT:
+		return "not tried: too much work for regexes";
 	}
 	return "unknown";
 }
@@ -95,6 +97,8 @@ is_match(const struct decide_walk *w, const struct rule *r, struct judged *j)
 		return true;
 	if (j->truth == TRUTH_LIMIT)
 		w->v->limited = r->id;
+	if (j->truth == TRUTH_SPENT && !r->is_observed && w->v->unread == 0)
+		w->v->unread = r->id;
 	walk_trace(w, j->fact, j->value, r->id, truth_result(j->truth));
 	return false;
 }
@@ -272,6 +276,27 @@ search(struct decide_walk *w, const struct rule_row *deciders)
 	}
 }
 
+/* Nobody knows whether this rule would refuse it: it waits until somebody does. */
+static void
+walk_unread(struct decide_walk *w)
+{
+	char why[VERDICT_WHY_MAX];
+	struct ruling ruling = {.action = ACTION_TEMPFAIL,
+	    .rule = w->v->unread,
+	    .by = SPAN("policy"),
+	    .code = 451,
+	    .text = SPAN("Message could not be checked, try again later")};
+
+	if (w->v->unread == 0 || w->v->action >= ACTION_HOLD)
+		return;
+	(void)snprintf(why, sizeof(why),
+	    "rule %u was not tried: the regexes before it have done all the work they may",
+	    w->v->unread); /* fits */
+	ruling.why = span_str(why);
+	walk_rule(w, &ruling);
+	walk_trace(w, "rule", SPAN("regexes"), w->v->unread, "tempfail");
+}
+
 void
 decide_stage(const struct snapshot *snapshot, enum stage stage, const struct facts *facts,
     struct verdict *v, decide_tracer *tracer, void *tracer_arg)
@@ -302,4 +327,5 @@ decide_stage(const struct snapshot *snapshot, enum stage stage, const struct fac
 		return;
 	walk_outcomes(&w);
 	walk_score(&w);
+	walk_unread(&w);
 }

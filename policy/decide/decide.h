@@ -114,6 +114,7 @@ struct verdict {
 	int64_t score_milli; /* sum of tags' scores */
 	bool is_spam;        /* score >= score.tag: X-Spam-Flag */
 	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
+	uint32_t unread; /* id of the first rule that nobody has tried on the content, 0: none */
 	uint32_t observed[VERDICT_OBSERVED_MAX]; /* `observe` rules that matched */
 	size_t n_observed;
 	/* With ACTION_STRIP: bit i % 64 of word i / 64: outcome i of the facts takes its parts out.  With

@@ -11,6 +11,7 @@ negated(enum truth t)
 		return TRUTH_FALSE;
 	case TRUTH_UNKNOWN:
 	case TRUTH_LIMIT:
+	case TRUTH_SPENT:
 		return t;
 	}
 	return TRUTH_UNKNOWN;
@@ -20,7 +21,7 @@ negated(enum truth t)
 static enum truth
 content_truth(const struct facts *facts, uint32_t predicate)
 {
-	if (predicate >= facts->n_truths || facts->truths[predicate] > TRUTH_LIMIT)
+	if (predicate >= facts->n_truths || facts->truths[predicate] > TRUTH_SPENT)
 		return TRUTH_UNKNOWN;
 	return (enum truth)facts->truths[predicate];
 }
@@ -112,6 +113,25 @@ facet_truth(const struct decide_walk *w, const struct rule_facet *f, struct span
 	return TRUTH_UNKNOWN;
 }
 
+/* What keeps a rule from matching is said before what leaves it open: a rule that is TRUTH_SPENT might match. */
+static int
+rank(enum truth t)
+{
+	switch (t) {
+	case TRUTH_TRUE:
+		return 0;
+	case TRUTH_SPENT:
+		return 1;
+	case TRUTH_LIMIT:
+		return 2;
+	case TRUTH_UNKNOWN:
+		return 3;
+	case TRUTH_FALSE:
+		break;
+	}
+	return 4;
+}
+
 struct judged
 rule_judge(const struct decide_walk *w, const struct rule *r)
 {
@@ -126,8 +146,7 @@ rule_judge(const struct decide_walk *w, const struct rule *r)
 			truth = negated(truth);
 		if (truth == TRUTH_FALSE)
 			return (struct judged){TRUTH_FALSE, facet_name(f->facet), value};
-		/* A limit settles a rule only where nothing else keeps it from matching. */
-		if (all.truth == TRUTH_TRUE || (truth == TRUTH_UNKNOWN && all.truth == TRUTH_LIMIT))
+		if (all.truth == TRUTH_TRUE || rank(truth) > rank(all.truth))
 			all = (struct judged){truth, facet_name(f->facet), value};
 	}
 	return all;

@@ -40,7 +40,7 @@ void candidates_start(
 /* NULL: that was all. */
 const struct rule *candidates_next(struct candidates *c, const struct decide_walk *w);
 
-/* evaluate.c: all facets of a rule; FALSE beats UNKNOWN beats LIMIT beats TRUE. */
+/* evaluate.c: all facets of a rule; FALSE beats UNKNOWN beats LIMIT beats SPENT beats TRUE. */
 struct judged rule_judge(const struct decide_walk *w, const struct rule *r);
 bool rule_is_expired(const struct decide_walk *w, const struct rule *r);
 /* The answer of the rule's DNS list; LIST_UNKNOWN when there is none. */

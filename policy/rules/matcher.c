@@ -15,6 +15,7 @@ regex_room_init(struct regex_room *room)
 	    .data = pcre2_match_data_create(1, NULL),
 	};
 	must(room->compile != NULL && room->match != NULL && room->data != NULL);
+	room->spending = mem_alloc(sizeof(*room->spending));
 	must(pcre2_set_max_pattern_length(room->compile, REGEX_PATTERN_MAX) == 0);
 	must(pcre2_set_parens_nest_limit(room->compile, REGEX_NEST_MAX) == 0);
 	must(pcre2_set_match_limit(room->match, REGEX_MATCH_LIMIT) == 0);
@@ -30,6 +31,7 @@ regex_room_free(struct regex_room *room)
 	pcre2_match_data_free(room->data);
 	pcre2_match_context_free(room->match);
 	pcre2_compile_context_free(room->compile);
+	mem_free(room->spending);
 	*room = (struct regex_room){0};
 }
 
@@ -38,7 +40,8 @@ compile_regex(struct matcher *m, struct span pattern, bool is_caseless, struct r
     struct arena *memory, struct err *err)
 {
 	/* Subjects come from outside: what is not UTF-8 in them is never matched, and no error. */
-	uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+	uint32_t options =
+	    PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT;
 	struct regex *r;
 	pcre2_code *code;
 	PCRE2_SIZE at;
@@ -97,12 +100,17 @@ matcher_compile(struct matcher *m, const struct token *t, enum value_kind kind,
 static enum truth
 regex_match(const struct matcher *m, struct span text)
 {
-	int rc = pcre2_match(m->by.code, (PCRE2_SPTR)(text.n > 0 ? text.p : ""), text.n, 0, 0,
-	    m->room->data, m->room->match);
+	struct regex_effort *spending = m->room->spending;
+	int rc;
 
+	if (!spending->is_shared)
+		effort_begin(&spending->effort, EFFORT_MATCH);
+	rc = effort_match(&spending->effort, m->by.code, text, m->room->data, m->room->match);
 	if (rc >= 0)
 		return TRUTH_TRUE;
-	return rc == PCRE2_ERROR_NOMATCH ? TRUTH_FALSE : TRUTH_LIMIT;
+	if (rc == PCRE2_ERROR_NOMATCH)
+		return TRUTH_FALSE;
+	return spending->is_shared && spending->effort.is_spent ? TRUTH_SPENT : TRUTH_LIMIT;
 }
 
 static bool

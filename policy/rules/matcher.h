@@ -3,15 +3,13 @@
  *
  * A matcher lives in its snapshot's arena; regex code is freed with the snapshot.  Regexes run
  * in PCRE2's interpreter, never its JIT (the sandbox forbids writable code), within the limits
- * below; a pattern that meets one is TRUTH_LIMIT, which matches nothing.
+ * below and of effort.h; a pattern that meets one is TRUTH_LIMIT, which matches nothing.
  */
 #ifndef RULES_MATCHER_H
 #define RULES_MATCHER_H
+#include "policy/rules/effort.h"
 #include "policy/rules/lexer.h"
 #include "policy/rules/valuelist.h"
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 
 enum {
 	REGEX_PATTERN_MAX = 4096,   /* bytes */
@@ -27,6 +25,10 @@ struct regex_room {
 	pcre2_match_context *match;
 	pcre2_match_data *data;
 	struct regex *all;
+	struct regex_effort {
+		struct effort effort;
+		bool is_shared; /* by all matches of a message, see snapshot_begin_message */
+	} * spending;
 };
 
 enum match_form { MATCH_VALUE, MATCH_GLOB, MATCH_REGEX, MATCH_LIST };

@@ -38,8 +38,9 @@ enum facet {
 };
 
 /* TRUTH_UNKNOWN: the fact could not be had; TRUTH_LIMIT: a regex met its limit, which is reported.
- * Both match nothing. */
-enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN, TRUTH_LIMIT };
+ * Both match nothing.  TRUTH_SPENT: nobody has looked, the message's regexes had done all they may:
+ * the mail is put off. */
+enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_UNKNOWN, TRUTH_LIMIT, TRUTH_SPENT };
 
 struct snapshot;
 struct matcher; /* one compiled value */
@@ -144,9 +145,15 @@ const struct predicate *snapshot_predicate(const struct snapshot *s, size_t i);
  */
 void snapshot_content(const struct snapshot *s, struct buf *to,
     void (*on_list)(void *arg, struct span name), void *arg);
+/* From here to the end all regexes of this snapshot together may do `units` of work (effort.h); what is left then is
+ * TRUTH_SPENT.  Outside of it each match has a limit of its own. */
+void snapshot_begin_message(const struct snapshot *s, uint64_t units);
+uint64_t snapshot_effort_left(const struct snapshot *s);
+void snapshot_end_message(const struct snapshot *s);
 /* Whether any rule looks at this facet. */
 bool snapshot_needs(const struct snapshot *s, enum facet facet);
-/* Whether the value matches (is_negated not applied). Bounded by PCRE2's match and depth limits. */
+/* Whether the value matches (is_negated not applied). Bounded by PCRE2's match and depth limits
+ * and by effort.h. */
 enum truth matcher_match(const struct matcher *m, struct span value);
 
 #endif

@@ -346,6 +346,25 @@ list_type_answer(const struct snapshot *s, size_t list, const uint32_t *addresse
 	return answer;
 }
 
+void
+snapshot_begin_message(const struct snapshot *s, uint64_t units)
+{
+	s->room.spending->is_shared = true;
+	effort_begin(&s->room.spending->effort, units);
+}
+
+uint64_t
+snapshot_effort_left(const struct snapshot *s)
+{
+	return s->room.spending->effort.left;
+}
+
+void
+snapshot_end_message(const struct snapshot *s)
+{
+	s->room.spending->is_shared = false;
+}
+
 size_t
 snapshot_predicate_count(const struct snapshot *s)
 {

@@ -1,7 +1,9 @@
 #include "relay/front/worker_pool.h"
+#include "relay/base/clock.h"
 #include "relay/base/err.h"
 #include "relay/base/log.h"
 #include "relay/base/mem.h"
+#include "relay/front/pool_policies.h"
 #include "relay/front/trial.h"
 
 #include <fcntl.h>
@@ -24,19 +26,14 @@ struct pool_worker {
 	struct scan *scan; /* NULL: idle, or its asker has gone (then is_busy) */
 	uint64_t scan_id;
 	bool is_busy, is_leaving, is_ready;
+	bool has_left; /* it has said that it leaves */
 	unsigned n_results;
-	bool is_retired; /* it is to end as soon as it has nothing in hand */
+	int64_t first_mono_ms; /* when it got its first message */
+	bool is_retired;       /* it is to end as soon as it has nothing in hand */
 	struct timer *pickup;
 	uint64_t known[WORKER_POLICIES]; /* versions it has, as it keeps them itself */
 	unsigned next_known;
 	struct buf rewrite; /* what has come of the message in hand, rewritten: SCAN_REWRITE_MAX */
-};
-
-struct policy_version {
-	struct list node;
-	uint64_t version;
-	int fd;
-	size_t holders;
 };
 
 struct worker_pool {
@@ -44,7 +41,7 @@ struct worker_pool {
 	struct zygote_link zygotes[2], *zygote; /* the one connected last, and the one before */
 	struct list workers, waiting;
 	size_t n_workers;
-	struct list policies; /* the current one last, before it those that sessions hold */
+	struct pool_policies policies;
 	uint64_t next_scan;
 	struct breakers *breakers;
 	struct trials *trials;
@@ -139,6 +136,14 @@ kill_worker(struct pool_worker *w)
 		channel_send(w->zygote->channel, FILTER_KILL, w->number, (struct span){0}, NULL);
 }
 
+/* It is heard no more until it is dead. */
+static void
+shut_up(struct pool_worker *w)
+{
+	channel_free(&w->channel);
+	kill_worker(w);
+}
+
 static void
 on_pickup(void *arg)
 {
@@ -169,11 +174,13 @@ tell_breakers(struct worker_pool *p, const struct scan *s, const struct scan_res
 	}
 }
 
-/* Each leaves by itself after so many: one that does not is another's by now. */
+/* Each leaves by itself after so many, or so long: one that does not is another's by now. */
 static void
 count_result(struct pool_worker *w)
 {
-	if (++w->n_results < WORKER_MESSAGES || w->is_leaving)
+	bool is_old = clock_mono_ms() - w->first_mono_ms >= POOL_AGE_MAX_MS;
+
+	if ((++w->n_results < WORKER_MESSAGES && !is_old) || w->is_leaving)
 		return;
 	log_event(LOG_ERROR, "worker stays too long", KV_INT("worker", w->number));
 	w->is_leaving = true;
@@ -196,7 +203,7 @@ on_result(struct pool_worker *w, struct message *m)
 		log_event(LOG_ERROR, "worker speaks nonsense", KV_INT("worker", w->number),
 		    KV("id", s->request.id));
 		w->scan = NULL;
-		kill_worker(w);
+		shut_up(w);
 		scan_lost(w->pool, s, -1);
 		return;
 	}
@@ -240,23 +247,44 @@ retire_old(struct worker_pool *p)
 	}
 }
 
+/* What a worker says in its life: ready once, pieces of a rewrite (whole ones, then at most one that is shorter) and a
+ * result for what it has been given, that it leaves.  More of it, or anything else, would only keep front busy. */
+static bool
+is_in_turn(const struct pool_worker *w, const struct message *m)
+{
+	bool is_its_message = w->is_busy && m->id == w->scan_id;
+
+	switch (m->type) {
+	case WORKER_RESULT:
+		return is_its_message;
+	case WORKER_REWRITE:
+		return is_its_message && m->payload.n > 0 && !w->rewrite.failed &&
+		       w->rewrite.n % SCAN_REWRITE_PIECE == 0;
+	case WORKER_LEAVING:
+		return !w->has_left;
+	case WORKER_READY:
+		return !w->is_ready;
+	default:
+		return false;
+	}
+}
+
 static void
 on_worker_message(void *arg, struct message *m)
 {
 	struct pool_worker *w = arg;
 	struct worker_pool *p = w->pool;
-	bool is_answer = m->type == WORKER_RESULT || m->type == WORKER_REWRITE;
 
-	if (is_answer && !(w->is_busy && m->id == w->scan_id)) {
+	if (!is_in_turn(w, m)) {
 		log_event(LOG_ERROR, "worker out of turn", KV_INT("worker", w->number));
-		kill_worker(w);
+		shut_up(w);
 	} else if (m->type == WORKER_RESULT)
 		on_result(w, m);
 	else if (m->type == WORKER_REWRITE)
 		(void)buf_add_span(&w->rewrite, m->payload); /* sticky: on_result tests */
 	else if (m->type == WORKER_LEAVING)
-		w->is_leaving = true;
-	else if (m->type == WORKER_READY)
+		w->is_leaving = w->has_left = true;
+	else
 		w->is_ready = true;
 	if (w->is_retired && !w->is_busy)
 		channel_free(&w->channel);
@@ -297,7 +325,7 @@ knows_policy(const struct pool_worker *w, uint64_t version)
 }
 
 static void
-send_policy(struct pool_worker *w, const struct policy_version *v)
+send_policy(struct pool_worker *w, const struct pool_policy *v)
 {
 	int fds[CHANNEL_FDS] = {-1, -1};
 
@@ -309,26 +337,6 @@ send_policy(struct pool_worker *w, const struct policy_version *v)
 		return;
 	channel_send(w->channel, WORKER_POLICY, v->version, (struct span){0}, fds);
 	w->known[w->next_known++ % WORKER_POLICIES] = v->version;
-}
-
-static struct policy_version *
-find_policy(const struct worker_pool *p, uint64_t version)
-{
-	LIST_FOR (it, &p->policies) {
-		struct policy_version *v = LIST_ENTRY(it, struct policy_version, node);
-
-		if (v->version == version)
-			return v;
-	}
-	return NULL;
-}
-
-static struct policy_version *
-current_policy(const struct worker_pool *p)
-{
-	return list_is_empty(&p->policies)
-		   ? NULL
-		   : LIST_ENTRY(p->policies.prev, struct policy_version, node);
 }
 
 static void
@@ -348,8 +356,8 @@ add_worker(struct zygote_link *from, struct message *m)
 	m->fds[0] = -1;
 	list_append(&p->workers, &w->node);
 	p->n_workers++;
-	if (current_policy(p) != NULL)
-		send_policy(w, current_policy(p));
+	if (policies_current(&p->policies) != NULL)
+		send_policy(w, policies_current(&p->policies));
 }
 
 /* What failed for want of signatures may work now. */
@@ -465,7 +473,7 @@ pool_new(struct loop *loop)
 	p->loop = loop;
 	list_init(&p->workers);
 	list_init(&p->waiting);
-	list_init(&p->policies);
+	policies_init(&p->policies);
 	p->next_scan = 1;
 	p->breakers = breakers_new();
 	p->trials = trials_new(loop, p, p->breakers);
@@ -485,13 +493,7 @@ pool_free(struct worker_pool **pool)
 	forget_workers(&p->zygotes[1]);
 	trials_free(&p->trials);
 	must(list_is_empty(&p->waiting));
-	LIST_FOR_SAFE (it, &p->policies) {
-		struct policy_version *v = LIST_ENTRY(it, struct policy_version, node);
-
-		list_remove(&v->node);
-		(void)close(v->fd); /* memory only */
-		mem_free(v);
-	}
+	policies_free(&p->policies);
 	breakers_free(&p->breakers);
 	mem_free(p);
 	*pool = NULL;
@@ -527,26 +529,11 @@ pool_connect(struct worker_pool *p, int zygote_fd)
 	p->zygote->is_new = true;
 }
 
-static void
-policy_drop_unused(struct worker_pool *p, struct policy_version *v)
-{
-	if (v == NULL || v->holders > 0 || v == current_policy(p))
-		return;
-	list_remove(&v->node);
-	(void)close(v->fd); /* memory only */
-	mem_free(v);
-}
-
 void
 pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle)
 {
-	struct policy_version *v = mem_alloc(sizeof(*v)), *before = current_policy(p);
+	const struct pool_policy *v = policies_add(&p->policies, version, bundle);
 
-	v->version = version;
-	v->fd = channel_seal(bundle, "policy");
-	must(v->fd >= 0);
-	list_append(&p->policies, &v->node);
-	policy_drop_unused(p, before);
 	LIST_FOR (it, &p->workers) {
 		struct pool_worker *w = LIST_ENTRY(it, struct pool_worker, node);
 
@@ -558,41 +545,35 @@ pool_set_policy(struct worker_pool *p, uint64_t version, struct span bundle)
 void
 pool_hold_policy(struct worker_pool *p, uint64_t version)
 {
-	struct policy_version *v = find_policy(p, version);
-
-	must(v != NULL);
-	v->holders++;
+	policies_hold(&p->policies, version);
 }
 
 uint64_t
 pool_hold_current(struct worker_pool *p)
 {
-	struct policy_version *v = current_policy(p);
+	const struct pool_policy *v = policies_current(&p->policies);
 
 	if (v == NULL)
 		return 0;
-	v->holders++;
+	policies_hold(&p->policies, v->version);
 	return v->version;
 }
 
 void
 pool_release_policy(struct worker_pool *p, uint64_t version)
 {
-	struct policy_version *v = find_policy(p, version);
-
-	must(v != NULL && v->holders > 0);
-	v->holders--;
-	policy_drop_unused(p, v);
+	policies_release(&p->policies, version);
 }
 
 static void
 send_scan(struct pool_worker *w, struct scan *s)
 {
+	const struct pool_policy *policy = policies_find(&w->pool->policies, s->request.policy);
 	struct buf b = BUF_INIT(REQUEST_MAX);
 	int fds[CHANNEL_FDS] = {-1, -1};
 
-	if (find_policy(w->pool, s->request.policy) != NULL)
-		send_policy(w, find_policy(w->pool, s->request.policy));
+	if (policy != NULL)
+		send_policy(w, policy);
 	if (s->body_fd >= 0)
 		fds[0] = fcntl(s->body_fd, F_DUPFD_CLOEXEC, 0);
 	s->request.skip =
@@ -605,6 +586,8 @@ send_scan(struct pool_worker *w, struct scan *s)
 	w->scan = s;
 	w->scan_id = s->id;
 	w->is_busy = true;
+	if (w->first_mono_ms == 0)
+		w->first_mono_ms = clock_mono_ms();
 	channel_send(w->channel, WORKER_SCAN, s->id, buf_span(&b), fds);
 	loop_timer(w->pool->loop, &w->pickup, POOL_PICKUP_MS, on_pickup, w);
 	buf_free(&b);

@@ -18,9 +18,11 @@
 #include "relay/ipc/front_filter.h"
 
 enum {
-	POOL_WAIT_MS = 30000,     /* beyond the filters' own deadlines: for a worker to be free */
-	POOL_PICKUP_MS = 3000,    /* for a worker to begin: one that does not even read hangs */
-	POOL_DEATHS_MAX = 6,      /* workers that one message may cost */
+	POOL_WAIT_MS = 30000,  /* beyond the filters' own deadlines: for a worker to be free */
+	POOL_PICKUP_MS = 3000, /* for a worker to begin: one that does not even read hangs */
+	POOL_DEATHS_MAX = 6,   /* workers that one message may cost */
+	POOL_AGE_MAX_MS =
+	    2 * WORKER_AGE_MS,    /* since its first message; well past what it counts itself */
 	POOL_WORKERS_MAX = 2 * 64 /* of a zygote, and of the one that replaces it */
 };
 

@@ -63,7 +63,7 @@ enum {
 	SCAN_REWRITE_MAX = 3 * 1024 * 1024,
 	SCAN_REWRITE_PIECE = 128 * 1024, /* of it in one packet: a worker has no memory files */
 	SCAN_TRUTHS_MAX = 4096,
-	SCAN_TRUTH_LAST = 3,   /* TRUTH_LIMIT of rules.h */
+	SCAN_TRUTH_LAST = 4,   /* TRUTH_SPENT of rules.h */
 	SCAN_DOMAINS_MAX = 32, /* registered domains of a message's URLs that lists are asked for */
 	SCAN_HOSTS_OF_DOMAIN = 4,
 	SCAN_HOSTS_MAX = SCAN_DOMAINS_MAX * SCAN_HOSTS_OF_DOMAIN,

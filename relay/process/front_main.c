@@ -207,6 +207,9 @@ take_policy(struct role *role, struct policy_built *built)
 	if (front.limited != 0)
 		report_problem(role, "regex", "the policy has changed", NULL);
 	front.limited = 0;
+	if (front.has_unread)
+		report_problem(role, "regexes", "the policy has changed", NULL);
+	front.has_unread = false;
 	front.needs_host = snapshot_needs(front.snapshot, FACET_HOST);
 	buf_free(&front.bundle);
 	front.bundle = built->bundle;
@@ -341,12 +344,24 @@ map_tallies(struct role *role, struct err *err)
 	return 0;
 }
 
+/* Asked before the sandbox closes: inside it there is no such call. */
+static void
+look_at_limit(const struct role *role)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		files_set_limit(files.rlim_cur, role->n_listeners);
+	front.sessions_max = files_sessions_max(WALK_SESSIONS_MAX);
+}
+
 /* Before the sandbox closes, and before OpenSSL reads what it would read by itself. */
 static int
 front_prepare(struct role *role, struct err *err)
 {
 	void *tickets;
 
+	look_at_limit(role);
 	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
@@ -491,14 +506,15 @@ reply_status(struct role *role, uint64_t id)
 	    "\"workers\":%zu,\"idle_workers\":%zu,\"journal_dropped\":%llu,"
 	    "\"tls\":%llu,\"tls_failed\":%llu,\"auth_failed\":%llu,\"turned_away\":%llu,"
 	    "\"handshakes\":%zu,\"sessions_max\":%zu,\"memory_held\":%llu,"
-	    "\"regex_limits\":%llu},\"dnsbl\":",
+	    "\"regex_limits\":%llu,\"regexes_not_tried\":%llu},\"dnsbl\":",
 	    front.n_sessions, (unsigned long long)front.n_connections,
 	    (unsigned long long)front.n_accepted, (unsigned long long)front.n_refused,
 	    pool_size(front.workers), pool_idle(front.workers),
 	    (unsigned long long)front.n_journal_dropped, (unsigned long long)front.n_tls,
 	    (unsigned long long)front.n_tls_failed, (unsigned long long)front.n_auth_failed,
 	    (unsigned long long)front.n_turned_away, front.n_handshakes, front.sessions_max,
-	    (unsigned long long)content_held(), (unsigned long long)front.n_limits);
+	    (unsigned long long)content_held(), (unsigned long long)front.n_limits,
+	    (unsigned long long)front.n_unread);
 	json_open(&lists, NULL, '{');
 	list_watch_counts(front.lists, &lists);
 	list_watch_counts(front.domain_lists, &lists);
@@ -570,20 +586,8 @@ static const struct role_ops ops = {
     .stop = front_stop,
 };
 
-/* Asked before the sandbox closes: inside it there is no such call. */
-static void
-look_at_limit(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
-		files_set_limit(files.rlim_cur);
-	front.sessions_max = files_sessions_max(WALK_SESSIONS_MAX);
-}
-
 int
 main(int argc, char **argv)
 {
-	look_at_limit();
 	return role_main(&ops, argc, argv);
 }

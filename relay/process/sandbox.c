@@ -89,7 +89,14 @@ static const int calls_never[] = {SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
     SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(sethostname),
     SET_END};
 
-enum { HAS_THREADS = 1, HAS_SOCKETS = 2, IS_DENY_LIST = 4, HAS_WORKERS = 8, LOADS_CODE = 16 };
+enum {
+	HAS_THREADS = 1,
+	HAS_SOCKETS = 2,
+	IS_DENY_LIST = 4,
+	HAS_WORKERS = 8,
+	LOADS_CODE = 16,
+	IS_GUARDED = 32
+};
 
 struct sandbox {
 	const char *name, *user;
@@ -106,7 +113,7 @@ static const struct sandbox sandboxes[] = {
     [SANDBOX_ZYGOTE] = {"filter", "postern-filter",
 	{calls_common, calls_loop, calls_read_files, calls_write_files, calls_zygote}, HAS_WORKERS},
     [SANDBOX_WORKER] = {"worker", "postern-filter",
-	{calls_common, calls_read_files, calls_write_files}, 0},
+	{calls_common, calls_read_files, calls_write_files}, IS_GUARDED},
     [SANDBOX_SPOOL] = {"spool", "postern-spool",
 	{calls_common, calls_loop, calls_connect, calls_read_files, calls_write_files},
 	HAS_SOCKETS | HAS_THREADS},
@@ -340,6 +347,53 @@ fill_deny_list(scmp_filter_ctx filter, const struct sandbox *box)
 	return r;
 }
 
+/*
+ * What code that was taken over could do to others with calls that a worker needs:
+ * - rights are nothing that Landlock's first version knows of: all workers' folders are their common user's, and
+ *   one without rights would keep a worker from starting (libclamav sets its own files' and does without);
+ * - the log is one open file for all roles, which must not be cut off, overwritten or made not to wait;
+ * - memory that is shared and has no file is not in RLIMIT_DATA.
+ * A filter of its own, since the stricter of two is what holds.
+ */
+static int
+fill_guard(scmp_filter_ctx filter)
+{
+	static const int modes[] = {SCMP_SYS(chmod), SCMP_SYS(fchmod)};
+	static const int positions[] = {SCMP_SYS(lseek), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
+	    SCMP_SYS(pwrite64), SCMP_SYS(pwritev)};
+	const struct scmp_arg_cmp is_log = SCMP_A0(SCMP_CMP_LE, STDERR_FILENO, 0 /* unused */);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(modes) / sizeof(modes[0]); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), modes[i], 0);
+	for (size_t i = 0; r == 0 && i < sizeof(positions) / sizeof(positions[0]); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ESPIPE), positions[i], 1, is_log);
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 2, is_log,
+		    SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0 /* unused */));
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(mmap), 1,
+		    SCMP_A3(
+			SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS));
+	return r;
+}
+
+/* Before the filter that no longer allows another one. */
+static int
+enter_guard(struct err *err)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int r;
+
+	if (filter == NULL)
+		return err_set(err, E_IO, "no seccomp filter can be made");
+	r = fill_guard(filter);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	return r < 0 ? err_set(err, E_IO, "seccomp, guard: %s", strerror(-r)) : 0;
+}
+
 static int
 enter_seccomp(const struct sandbox *box, struct err *err)
 {
@@ -368,7 +422,8 @@ sandbox_enter(enum sandbox_kind kind, const struct sandbox_path *paths, struct e
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, E_IO, "no_new_privs: %m");
 	landlock = enter_landlock(paths, err);
-	if (landlock < 0 || enter_seccomp(box, err) < 0)
+	if (landlock < 0 || ((box->flags & IS_GUARDED) && enter_guard(err) < 0) ||
+	    enter_seccomp(box, err) < 0)
 		return -err->code;
 	return landlock;
 }

@@ -139,7 +139,7 @@ load_policy(struct supervisor *s)
 
 /* 20,000 sessions need descriptors; the hard limit is as far as we may go. */
 static void
-raise_limits(void)
+raise_limits(struct supervisor *s)
 {
 	struct rlimit limit;
 
@@ -147,6 +147,8 @@ raise_limits(void)
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit); /* then it stays as it was */
 	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		s->listeners.files_max = limit.rlim_cur;
 	limit = (struct rlimit){0, 0};
 	(void)setrlimit(RLIMIT_CORE, &limit); /* a core of front or spool would be mail on disk */
 }
@@ -235,7 +237,7 @@ main(int argc, char **argv)
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever runs us has gone: end in good order */
 	parse_arguments(s, argc, argv);
 	log_setup("supervisor", s->is_json_log, LOG_INFO);
-	raise_limits();
+	raise_limits(s);
 	load_config(s);
 	if (folders_make(s->config, &err) < 0 || folders_lock(s->config, &err) < 0)
 		die("%s", err.text);

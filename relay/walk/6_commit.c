@@ -276,6 +276,7 @@ have_it(struct session *s)
 		return;
 	}
 	s->n_messages++;
+	s->n_idle = 0;
 	s->front->n_accepted++;
 	conduct_sent(s);
 	for (size_t i = 0; i < t->n_groups; i++)
@@ -549,12 +550,6 @@ failed_verdict(int error)
 	    .enhanced = "5.3.4",
 	    .text = "The message's header section is too long",
 	    .by = {"protocol", 8}};
-	static const struct verdict too_many = {.action = ACTION_TEMPFAIL,
-	    .stage = STAGE_DATA,
-	    .code = 452,
-	    .enhanced = "4.5.3",
-	    .text = "Too many recipients whose copies differ, send it to fewer at once",
-	    .by = {"protocol", 8}};
 	static const struct verdict not_stripped = {.action = ACTION_TEMPFAIL,
 	    .stage = STAGE_DATA,
 	    .code = 451,
@@ -563,13 +558,12 @@ failed_verdict(int error)
 	    .why = "what a worker says of the message cannot be put into it",
 	    .by = {"filter", 6}};
 
-	if (error == -E_FULL)
-		return &too_many;
 	return error == -E_LIMIT ? &too_long : &not_stripped;
 }
 
-static void
-store(struct session *s, const struct scan_result *result)
+/* 0: it has been answered or handed on; -E_FULL: the copies differ too much for one message of the spool. */
+static int
+try_store(struct session *s, const struct scan_result *result)
 {
 	struct transaction *t = s->transaction;
 	size_t n = 2 * t->n_groups;
@@ -584,8 +578,8 @@ store(struct session *s, const struct scan_result *result)
 	m.commit.copies = m.copies;
 	m.commit.rcpts = m.rcpts;
 	r = add_groups(s, result, &m);
-	if (r == -E_FULL && s->again != NULL)
-		refilter_split(s);
+	if (r == -E_FULL)
+		; /* the caller knows */
 	else if (r < 0)
 		commit_refuse(s, failed_verdict(r));
 	else if (m.commit.n_copies == 0 && t->refusal == NULL)
@@ -604,6 +598,56 @@ store(struct session *s, const struct scan_result *result)
 	mem_free(m.asked);
 	mem_free(m.rcpts);
 	mem_free(m.copies);
+	return r == -E_FULL ? r : 0;
+}
+
+/* Of a message that is refused, those who keep it share one copy. */
+static void
+merge_kept(struct transaction *t)
+{
+	struct group *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_groups; i++) {
+		struct group *g = &t->groups[i];
+
+		if (g->verdict.action == ACTION_KEEP && first != NULL) {
+			for (size_t k = 0; k < g->n_rcpts; k++)
+				first->rcpts[first->n_rcpts++] = g->rcpts[k];
+			mem_free(g->rcpts);
+			continue;
+		}
+		t->groups[n] = *g;
+		if (g->verdict.action == ACTION_KEEP)
+			first = &t->groups[n];
+		n++;
+	}
+	t->n_groups = n;
+}
+
+/*
+ * What does not fit is held as it came in, one copy for all, and filtered again in rounds that fit.  A
+ * client that is told to send it to fewer recipients at once seldom can: it tries the same for days.
+ */
+static void
+store(struct session *s, const struct scan_result *result)
+{
+	static const struct verdict held = {.action = ACTION_HOLD,
+	    .stage = STAGE_DATA,
+	    .why = "its recipients' copies differ too much for one message and are made apart",
+	    .by = {"protocol", 8}};
+
+	if (try_store(s, result) != -E_FULL)
+		return;
+	if (s->again != NULL) {
+		refilter_split(s);
+		return;
+	}
+	if (s->transaction->refusal != NULL)
+		merge_kept(s->transaction); /* the refusal is the first of them: it does not move */
+	else
+		commit_regroup(s, &held);
+	must(try_store(s, result) == 0);
 }
 
 void

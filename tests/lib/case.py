@@ -9,6 +9,7 @@ import smtp
 import signatures
 from gateway import Gateway
 from relay import Relay, Settings
+from waiting import wait_until
 
 _shared = {}
 
@@ -107,3 +108,22 @@ class RelayCase(FolderCase):
         client = self.client(**options)
         client.greet()
         return client
+
+
+class LetterCase(RelayCase):
+    """Messages whose originals are kept in quarantine."""
+
+    def send(self, message, to=("bob@example.org",)):
+        reply = smtp.send(self.mx.port, message, to=list(to))
+        self.assertEqual(reply.code, 250, reply)
+        return reply.id
+
+    def command(self, *words):
+        done = self.mx.command(*words)
+        self.assertEqual(done.status, 0, done)
+        return done
+
+    def kept(self, id_):
+        """The letters of this transaction in quarantine, once they are there."""
+        return wait_until(lambda: [e for e in self.command("quarantine", "list", "--json").lines if e["id"].startswith(id_)],
+                          f"{id_} in quarantine")

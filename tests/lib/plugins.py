@@ -12,10 +12,12 @@ TROUBLE = r"""
 #include <fcntl.h>
 #include <postern_filter.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct pnf_host *host;
@@ -88,6 +90,32 @@ die_silently(void)
 		(void)signal(signals[i], SIG_DFL);
 }
 
+/* For whoever comes after it: folders in folders, deeper than any path is long. */
+static void
+build_labyrinth(const char *tmpdir)
+{
+	int fd = open(tmpdir, O_RDONLY | O_DIRECTORY);
+
+	for (int i = 0; i < 3000 && fd >= 0; i++) {
+		int next = mkdirat(fd, "x", 0700) < 0 ? -1 : openat(fd, "x", O_RDONLY | O_DIRECTORY);
+
+		close(fd);
+		fd = next;
+	}
+}
+
+/* Folders of all workers, its own too, which nobody may enter. */
+static void
+close_folders(const char *tmpdir)
+{
+	char path[512];
+
+	for (int i = 0; i < 64; i++) {
+		snprintf(path, sizeof(path), "%s/../%d", tmpdir, i);
+		(void)!chmod(path, 0);
+	}
+}
+
 static void
 on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 {
@@ -132,6 +160,17 @@ on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 		execl("/bin/true", "true", (char *)0);
 	else if (strcmp(trouble, "kill") == 0)
 		(void)kill(getppid(), SIGKILL);
+	else if (strcmp(trouble, "labyrinth") == 0) {
+		build_labyrinth(host->tmpdir(m));
+		abort();
+	} else if (strcmp(trouble, "closed") == 0) {
+		close_folders(host->tmpdir(m));
+		abort();
+	} else if (strcmp(trouble, "log") == 0) {
+		(void)!ftruncate(2, 0);
+		abort();
+	} else if (strcmp(trouble, "shared") == 0)
+		(void)mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	else if (strcmp(trouble, "failure") == 0)
 		(void)host->outcome(m, "failure", why);
 	if (is_bad)
@@ -141,7 +180,8 @@ on_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 PNF_PLUGIN(.about = &about, .load = load, .connect = on_connect, .header = on_header, .eom = on_eom);
 """
 
-KINDS = ("crash", "abort", "exit", "hang", "spin", "memory", "stack", "network", "fork", "exec", "kill", "failure")
+KINDS = ("crash", "abort", "exit", "hang", "spin", "memory", "stack", "network", "fork", "exec", "kill", "labyrinth", "closed", "log", "shared",
+         "failure")
 
 
 def include_folder(folder):

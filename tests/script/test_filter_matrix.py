@@ -60,8 +60,10 @@ class Plugin(Matrix):
         for kind in plugins.KINDS:
             with self.subTest(kind=kind, failure=action):
                 subject = f"{kind} {action}"
+                died = len(relay.events("worker died"))
                 self.expect(relay, gateway, action, kind, mail.plain(subject, headers=f"X-Trouble: {kind}\n"), subject)
                 self.check_alive(relay, gateway, roles, f"after {kind}")
+                self.assertGreaterEqual(len(relay.events("worker died")), died, "lines of the log are lost")
 
     def test_tempfail(self):
         self.check("tempfail")

@@ -338,6 +338,21 @@ class RegexLimit(FolderCase):
         relay.policy("tag other  subject *\n")
         wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")
 
+    def test_all_of_a_message(self):
+        """What regexes may do over one message is bounded: the rest is not tried, the mail is put off, and who did it is named."""
+        relay, _ = self.pair(filters=(), policy="tag costly  body /[a-z]+\\d/\nreject body /needle/\n")
+        reply = smtp.send(relay.port, mail.plain("a" * 20, "".join("a" * 900 + "=\n" for _ in range(80)),
+                                                 headers="Content-Transfer-Encoding: quoted-printable\n"))
+        self.assertEqual((reply.code, reply.enhanced), (451, "4.7.1"), reply)
+        self.assertTrue(any("costly" not in e["most"] and "[a-z]+" in e["most"] for e in relay.events("regexes cost too much")))
+        status = relay.command("status", "--json").json
+        self.assertIn("regexes cost too much", json.dumps(status["problems"]))
+        self.assertEqual(status["front"]["regexes_not_tried"], 1)
+        self.assertEqual(smtp.send(relay.port, mail.plain("short", "abc 1\n")).code, 250)
+        self.assertEqual(smtp.send(relay.port, mail.plain("short", "needle\n")).code, 550)
+        relay.policy("reject body /needle/\n")
+        wait_until(lambda: relay.command("status", "--json").json["problems"] == [], "the problem to be over")
+
 
 class Banner(FolderCase):
     def test_refused_at_the_banner(self):

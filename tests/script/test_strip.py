@@ -8,7 +8,7 @@ import os
 import files
 import mail
 import smtp
-from case import FolderCase, RelayCase
+from case import FolderCase, LetterCase
 from waiting import wait_until
 
 BODY = "--=_edge\nContent-Type: text/plain; charset=utf-8\n\nHello.\n"
@@ -32,28 +32,13 @@ def leaves(data):
             for p in message.walk() if not p.is_multipart()]
 
 
-class Strip(RelayCase):
+class Strip(LetterCase):
     SETTINGS = {
         "filters": ("attachment", "tag"),
         "sections": 'filter "attachment" { blocked = "strip"  encrypted = "strip" }\n'
                     'domain "whole.example" { gateway = "inside"  filter "attachment" { blocked = "tag" } }\n'
                     'domain "strict.example" { gateway = "inside"  filter "attachment" { blocked = "quarantine" } }\n'}
     POLICY = "reject subject forbidden\n"
-
-    def send(self, message, to=("bob@example.org",)):
-        reply = smtp.send(self.mx.port, message, to=list(to))
-        self.assertEqual(reply.code, 250, reply)
-        return reply.id
-
-    def command(self, *words):
-        done = self.mx.command(*words)
-        self.assertEqual(done.status, 0, done)
-        return done
-
-    def kept(self, id_):
-        """The letters of this transaction in quarantine, once they are there."""
-        return wait_until(lambda: [e for e in self.command("quarantine", "list", "--json").lines if e["id"].startswith(id_)],
-                          f"{id_} in quarantine")
 
     def original(self, id_):
         return self.command("quarantine", "show", id_, "--raw").out.replace("\r\n", "\n")
@@ -211,6 +196,41 @@ class Strip(RelayCase):
                          ("a.exe", 3, hashlib.sha256(b"bad").hexdigest(), "name a.exe"))
         self.assertNotIn("strip", other)
         self.assertIn("strip a.exe, text/plain, 3 bytes: name a.exe", self.command(*words, path).out)
+
+
+class Differing(LetterCase):
+    """Recipients whose copies differ so much that one message of the spool cannot hold them."""
+
+    SETTINGS = {"filters": ("attachment", "tag"), "sections": 'filter "attachment" { blocked = "strip" }\n'}
+    POLICY = "".join(f"tag t{i} subject strip  to u{i}@example.org\n"
+                     f'keep subject keep  to u{i}@example.org  text "no {i}"\n' for i in range(80))
+
+    def test_stripped(self):
+        """They are held, and made apart when an administrator, or the clock, says so."""
+        bad = [part(f"{i}.exe", b"bad") for i in range(40)]
+        to = [f"u{i}@example.org" for i in range(14)]  # 560 cuts
+        id_ = self.send(mixed("strip", BODY, *bad), to)
+        held, = self.command("queue", "list", "--json").lines
+        self.assertEqual((held["state"], len(held["to"])), ("held", len(to)))
+        self.assertIn("copies differ too much", held["last_reply"])
+        self.command("queue", "retry", id_)
+        copies = wait_until(lambda: (lambda k: k if len(k) >= len(to) else None)(
+            [m for m in self.inside.kept() if m.header("Subject") == ["strip"]]), "all copies")
+        self.assertEqual(sorted((m.to, m.header("X-Postern-Tag")[0].split(";")[0]) for m in copies),
+                         sorted(([f"u{i}@example.org"], f"t{i}") for i in range(len(to))))
+        for copy in copies:
+            self.assertEqual([kind for kind, _, _ in leaves(copy.bytes)], ["text/plain"] * 41)
+            self.assertNotIn(b"YmFk", copy.bytes)
+        wait_until(lambda: not self.command("queue", "list", "--json").lines, "an empty queue")
+
+    def test_kept(self):
+        """Of what is refused to all, those who keep it share one copy."""
+        to = [f"u{i}@example.org" for i in range(80)]  # 8 MiB of header sections
+        long = "".join(f"X-Long-{i}: {'x' * 900}\n" for i in range(120))
+        reply = smtp.send(self.mx.port, mail.plain("keep", headers=long), to=to)
+        self.assertTrue(reply.code == 550 and " no 0 " in f" {reply.text} ", reply)
+        letter = wait_until(lambda: [q for q in self.command("quarantine", "list", "--json").lines if q["subject"] == "keep"], "it in quarantine")
+        self.assertEqual([sorted(q["to"]) for q in letter], [sorted(to)])
 
 
 class Killed(FolderCase):

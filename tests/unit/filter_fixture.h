@@ -12,6 +12,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const struct pnf_host *fixture_host;
+
+/* The load hook of a filter that only wants the host table. */
+static inline int
+fixture_keep_host(
+    const struct pnf_host *host, const struct pnf_config *c, void **self, char *why, size_t n)
+{
+	(void)c;
+	(void)self;
+	(void)why;
+	(void)n;
+	fixture_host = host;
+	return PNF_LOADED;
+}
+
 struct fixture {
 	struct config *config;
 	struct chain *chain;

@@ -224,6 +224,29 @@ expect_scan(struct world *w, int i, struct span id, uint32_t skip)
 	return m.id;
 }
 
+/* Worker i, which is idle, gets it; returns its number. */
+static inline uint64_t
+begins(struct world *w, int i, struct scan *s)
+{
+	pool_scan(w->pool, s);
+	settle(w);
+	return expect_scan(w, i, s->request.id, 0);
+}
+
+/* The first message, with a worker that comes for it. */
+static inline uint64_t
+first_begins(struct world *w, int i)
+{
+	worker_comes(w, i);
+	return begins(w, i, &w->scan);
+}
+
+static inline void
+worker_says_only(struct world *w, int i, uint16_t type, uint64_t id)
+{
+	assert_int_equal(channel_send_now(w->workers[i], type, id, (struct span){0}, NULL), 0);
+}
+
 /* Of the first filter. */
 static inline void
 worker_says(struct world *w, int i, uint64_t scan, int8_t outcome, uint32_t not_run)
@@ -261,6 +284,15 @@ expect_done(const struct world *w, unsigned n, bool has_result, uint32_t failed)
 	assert_int_equal(w->has_result, has_result);
 	assert_int_equal(w->n_outcomes, has_result);
 	assert_int_equal(w->failed, failed);
+}
+
+/* The first message has waited for a worker, and is through. */
+static inline void
+first_comes_through(struct world *w, int i)
+{
+	worker_comes(w, i);
+	worker_answers(w, i, expect_scan(w, i, SPAN("first"), 0));
+	expect_done(w, 1, true, 0);
 }
 
 #endif

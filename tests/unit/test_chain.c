@@ -2,6 +2,7 @@
 #include "tests/unit/filter_fixture.h"
 #include "filters/chain/abouts.h"
 #include "filters/chain/builtins.h"
+#include "policy/rules/effort.h"
 
 static const struct pnf_host *host;      /* as the filters got it */
 static char calls[4096];                 /* which hooks ran, one word each */
@@ -496,6 +497,38 @@ test_predicates(void **state)
 	fixture_free(f);
 }
 
+/* All regexes of a policy share what may be done over one message; what is no regex costs none of it. */
+static void
+test_effort_of_predicates(void **state)
+{
+	static const char policy[] =
+	    "tag a body /^x/\ntag b body /needle/\ntag c body /[a-z]+\\d/\n"
+	    "tag d body /needle/\ntag e subject hay\ntag f subject /hay/\n";
+	struct policy_errors errors = {.lines = BUF_INIT(4096)};
+	struct snapshot *s = snapshot_parse(span_str(policy), "p", NULL, NULL, &errors);
+	struct fixture *f = new_loaded("\"looks\"", "");
+	static char long_mail[9000] = "Subject: hay\r\n\r\nneedle";
+	size_t n = strlen(long_mail);
+
+	(void)state;
+	if (s == NULL)
+		fail_msg("%.*s", (int)errors.lines.n, errors.lines.p);
+	memset(long_mail + n, 'a', sizeof(long_mail) - n);
+	f->chain->effort = 2000000;
+	for (int i = 0; i < 2; i++) { /* the second message has as much as the first */
+		const struct scan_result *r =
+		    fixture_scan(f, span_of(long_mail, sizeof(long_mail)), s);
+
+		assert_memory_equal(r->truths.p, "\x00\x01\x04\x04\x01\x04", 6);
+	}
+	f->chain->effort = EFFORT_MESSAGE;
+	assert_memory_equal(fixture_scan(f, span_of(long_mail, sizeof(long_mail)), s)->truths.p,
+	    "\x00\x01\x00\x01\x01\x01", 6);
+	snapshot_release(&s);
+	buf_free(&errors.lines);
+	fixture_free(f);
+}
+
 static void
 test_builtins_match_their_abouts(void **state)
 {
@@ -526,6 +559,7 @@ main(void)
 	    cmocka_unit_test_setup(test_broken_settings_and_other_abi, setup),
 	    cmocka_unit_test_setup(test_unknown_flow, setup),
 	    cmocka_unit_test_setup(test_predicates, setup),
+	    cmocka_unit_test_setup(test_effort_of_predicates, setup),
 	    cmocka_unit_test_setup(test_builtins_match_their_abouts, setup),
 	};
 

@@ -98,12 +98,38 @@ test_patterns(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		struct pattern *p = pattern_new(span_str(all[i].text), why, sizeof(why));
-		int r = p != NULL ? (int)pattern_match(p, span_str(all[i].value)) : -1;
+		struct effort effort;
+		int r;
+
+		effort_begin(&effort, 100000);
+		r = p != NULL ? (int)pattern_match(p, span_str(all[i].value), &effort) : -1;
 
 		if (r != all[i].result)
 			fail_msg("%s on %s: %d", all[i].text, all[i].value, r);
 		pattern_free(&p);
 	}
+}
+
+/* What one pattern has spent no other has. */
+static void
+test_patterns_share_their_effort(void **state)
+{
+	struct pattern *costly = pattern_new(SPAN("/[a-z]+\\d/"), NULL, 0);
+	struct pattern *plain = pattern_new(SPAN("/b/"), NULL, 0);
+	struct effort effort;
+	char text[5000];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	effort_begin(&effort, 1000000);
+	assert_int_equal(pattern_match(plain, SPAN("b"), &effort), PATTERN_YES);
+	assert_int_equal(
+	    pattern_match(costly, span_of(text, sizeof(text)), &effort), PATTERN_LIMIT);
+	assert_int_equal(pattern_match(plain, SPAN("b"), &effort), PATTERN_LIMIT);
+	effort_begin(&effort, 1000000);
+	assert_int_equal(pattern_match(plain, SPAN("b"), &effort), PATTERN_YES);
+	pattern_free(&costly);
+	pattern_free(&plain);
 }
 
 int
@@ -114,6 +140,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_tag_and_why, setup, teardown),
 	    cmocka_unit_test(test_wrong_pattern_is_a_settings_error),
 	    cmocka_unit_test(test_patterns),
+	    cmocka_unit_test(test_patterns_share_their_effort),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,50 @@ test_unknown_matches_nothing(void **state)
 	expect(w, ACTION_PASS, 0);
 }
 
+/* A rule that nobody has tried on the content might match: the mail is put off, unless something else keeps the
+ * rule from matching, or stronger is decided. */
+static void
+test_not_tried(void **state)
+{
+	static const struct {
+		const char *policy;
+		enum action action;
+		uint32_t rule;
+	} rows[] = {
+	    {"reject subject x", ACTION_TEMPFAIL, 1},
+	    {"reject subject !x", ACTION_TEMPFAIL, 1},
+	    {"tag a subject x", ACTION_TEMPFAIL, 1},
+	    {"tag b client *\nreject subject x", ACTION_TEMPFAIL, 2},
+	    {"discard client *\ntag a subject x", ACTION_TEMPFAIL, 2},
+	    {"observe reject subject x", ACTION_PASS, 0},
+	    {"reject client 203.0.113.1  subject x", ACTION_PASS, 0},
+	    {"reject asn 64512  subject x", ACTION_PASS, 0},
+	    {"reject subject x  asn 64512", ACTION_PASS, 0},
+	    {"reject to b@example.org\nreject subject x", ACTION_REJECT, 1},
+	    {"hold from a@example.net\nreject subject x", ACTION_HOLD, 1},
+	    {"accept client 192.0.2.1\nreject subject x", ACTION_PASS, 1},
+	    {"reject subject x\naccept subject x", ACTION_TEMPFAIL, 1},
+	};
+	struct world *w = *state;
+
+	memset(w->truths, TRUTH_SPENT, sizeof(w->truths));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		walk(w, rows[i].policy, STAGE_DATA);
+		if (w->v.action != rows[i].action || w->v.rule != rows[i].rule)
+			fail_msg("%s: %s by rule %u\n%.*s", rows[i].policy,
+			    action_name(w->v.action), w->v.rule, SPAN_ARG(buf_span(&w->trace)));
+	}
+	walk(w, rows[0].policy, STAGE_DATA);
+	assert_int_equal(w->v.code, 451);
+	assert_string_equal(w->v.enhanced, "4.7.1");
+	assert_non_null(strstr(w->v.why, "rule 1 was not tried"));
+	assert_true(has_step(w, "data subject=x #1 not tried: too much work for regexes"));
+	assert_true(has_step(w, "data rule=regexes #1 tempfail"));
+	w->truths[1] = TRUTH_LIMIT; /* it matches nothing in any case */
+	walk(w, "reject subject x  body x", STAGE_DATA);
+	expect(w, ACTION_PASS, 0);
+}
+
 /* In the clear and without a user is known, and matches no value. */
 static void
 test_tls_and_auth(void **state)
@@ -400,6 +444,7 @@ main(void)
 	    TEST(test_first_in_listed_order),
 	    TEST(test_all_facets_must_match),
 	    TEST(test_unknown_matches_nothing),
+	    TEST(test_not_tried),
 	    TEST(test_tls_and_auth),
 	    TEST(test_content_truths),
 	    TEST(test_expiry),

@@ -197,7 +197,7 @@ wrong_kind(struct scan_result *r)
 static void
 wrong_truth(struct scan_result *r)
 {
-	r->truths = span_of("\4", 1);
+	r->truths = span_of("\5", 1);
 }
 
 static void

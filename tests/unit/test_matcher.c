@@ -240,6 +240,22 @@ test_regex_limits(void **state)
 	assert_int_equal(match("body list:slow", SPAN("b")), TRUTH_FALSE);
 }
 
+/* Steps that stay below PCRE2's limits from each starting point, but not from all of them. */
+static void
+test_effort_of_a_match(void **state)
+{
+	static char text[65536];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	assert_int_equal(match("body /[a-z]+\\d/", span_of(text, 1000)), TRUTH_FALSE);
+	assert_int_equal(match("body /[a-z]+\\d/", span_of(text, sizeof(text))), TRUTH_LIMIT);
+	assert_int_equal(match("body /a[^x]*+\\d/", span_of(text, sizeof(text))), TRUTH_LIMIT);
+	assert_int_equal(match("body /x\\d/", span_of(text, sizeof(text))), TRUTH_FALSE);
+	text[0] = '1';
+	assert_int_equal(match("body /[a-z]*\\d/", span_of(text, sizeof(text))), TRUTH_TRUE);
+}
+
 /* --- big lists ------------------------------------------------------------------------------------- */
 
 static int
@@ -299,6 +315,7 @@ main(void)
 	    cmocka_unit_test(test_client_by_address),
 	    cmocka_unit_test(test_client_text),
 	    cmocka_unit_test(test_regex_limits),
+	    cmocka_unit_test(test_effort_of_a_match),
 	    cmocka_unit_test(test_big_lists),
 	};
 

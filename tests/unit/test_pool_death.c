@@ -39,10 +39,7 @@ test_death_and_birth_at_once(void **state)
 	int ends[2], fds[CHANNEL_FDS] = {-1, -1};
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	pool_scan(w->pool, &w->second);
 	zygote_says_death(w, 0, &(struct worker_death){.filter = -1});
 	channel_pair(ends);

@@ -20,10 +20,7 @@ test_rewrite(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	send_rewrite(w, 0, scan, SCAN_REWRITE_PIECE, 'a');
 	send_rewrite(w, 0, scan, 5, 'b');
 	assert_int_equal(w->n_done, 0);
@@ -31,9 +28,7 @@ test_rewrite(void **state)
 	expect_done(w, 1, true, 0);
 	assert_int_equal(w->rewrite_n, SCAN_REWRITE_PIECE + 5);
 	assert_int_equal(w->rewrite_end, 'b');
-	pool_scan(w->pool, &w->second);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("second"), 0));
+	worker_answers(w, 0, begins(w, 0, &w->second));
 	expect_done(w, 2, true, 0);
 	assert_int_equal(w->rewrite_n, 0);
 }
@@ -45,16 +40,11 @@ test_rewrite_for_nobody(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	send_rewrite(w, 0, scan, 5, 'a');
 	pool_cancel(&w->scan);
 	worker_answers(w, 0, scan);
-	pool_scan(w->pool, &w->second);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("second"), 0));
+	worker_answers(w, 0, begins(w, 0, &w->second));
 	expect_done(w, 1, true, 0);
 	assert_int_equal(w->rewrite_n, 0);
 }
@@ -66,10 +56,7 @@ test_rewrite_too_large(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	for (int i = 0; i < SCAN_REWRITE_MAX / SCAN_REWRITE_PIECE; i++)
 		send_rewrite(w, 0, scan, SCAN_REWRITE_PIECE, 'a');
 	send_rewrite(w, 0, scan, 1, 'b');
@@ -77,9 +64,24 @@ test_rewrite_too_large(void **state)
 	worker_answers(w, 0, scan);
 	expect_kill(w, 0);
 	assert_int_equal(w->n_done, 0);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
+	assert_int_equal(w->rewrite_n, 0);
+}
+
+/* Behind a piece that is not whole there is no other: nobody sends it byte by byte. */
+static void
+test_rewrite_in_crumbs_kills(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan = first_begins(w, 0);
+
+	send_rewrite(w, 0, scan, SCAN_REWRITE_PIECE, 'a');
+	send_rewrite(w, 0, scan, 1, 'b');
+	expect_nothing(w, w->zygote);
+	send_rewrite(w, 0, scan, 1, 'c');
+	expect_kill(w, 0);
+	zygote_tells_death(w, 0, -1, scan);
+	first_comes_through(w, 1);
 	assert_int_equal(w->rewrite_n, 0);
 }
 
@@ -102,6 +104,7 @@ main(void)
 	    TEST(test_rewrite),
 	    TEST(test_rewrite_for_nobody),
 	    TEST(test_rewrite_too_large),
+	    TEST(test_rewrite_in_crumbs_kills),
 	    TEST(test_rewrite_out_of_turn_kills),
 	};
 

@@ -43,9 +43,7 @@ test_one_for_one(void **state)
 
 	worker_comes(w, 0);
 	worker_comes(w, 1);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = begins(w, 0, &w->scan);
 	old = w->zygote;
 	new_zygote(w);
 	worker_comes(w, 2);
@@ -56,9 +54,7 @@ test_one_for_one(void **state)
 	assert_true(is_let_go(w, 1));
 	worker_is_ready(w, 3);
 	assert_false(is_let_go(w, 0));
-	pool_scan(w->pool, &w->second);
-	settle(w);
-	worker_answers(w, 2, expect_scan(w, 2, SPAN("second"), 0));
+	worker_answers(w, 2, begins(w, 2, &w->second));
 	expect_done(w, 1, true, 0);
 	worker_answers(w, 0, scan);
 	expect_done(w, 2, true, 0);
@@ -106,9 +102,7 @@ test_a_late_worker_of_the_old_one(void **state)
 	worker_comes(w, 2);
 	w->zygote = new;
 	assert_true(is_let_go(w, 0) && is_let_go(w, 2));
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	(void)expect_scan(w, 1, SPAN("first"), 0);
+	(void)begins(w, 1, &w->scan);
 	close_zygote(w, old);
 }
 
@@ -122,9 +116,7 @@ test_numbers_are_each_zygotes_own(void **state)
 
 	worker_comes(w, 0);
 	old_worker = w->workers[0];
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = begins(w, 0, &w->scan);
 	new_zygote(w);
 	new = w->zygote;
 	worker_comes(w, 0);
@@ -177,9 +169,7 @@ test_new_one_dies(void **state)
 	worker_comes(w, 1);
 	close_zygote(w, w->zygote);
 	w->zygote = old;
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_answers(w, 0, begins(w, 0, &w->scan));
 	expect_done(w, 1, true, 0);
 	new_zygote(w);
 	worker_comes(w, 2);
@@ -202,9 +192,7 @@ test_three(void **state)
 	second = w->zygote;
 	new_zygote(w);
 	assert_int_equal(pool_size(w->pool), 0);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
 	close_zygote(w, first);
 	close_zygote(w, second);
 }

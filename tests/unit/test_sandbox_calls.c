@@ -15,7 +15,9 @@
 #include <linux/sockios.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -206,6 +208,58 @@ test_descriptor_commands(void **state)
 		}
 }
 
+/* Dies of SIGABRT unless this fails with `error`; 0: it may do that. */
+static void
+call_guarded(long call, long fd, long error)
+{
+	/* F_SETFL and MAP_SHARED stand where the others have an offset or a length of nothing. */
+	long r = call == SYS_fcntl   ? syscall(call, fd, F_SETFL, O_NONBLOCK)
+		 : call == SYS_mmap  ? syscall(call, NULL, 4096, PROT_READ | PROT_WRITE, fd, -1, 0)
+		 : call == SYS_chmod ? syscall(call, "/", 0)
+				     : syscall(call, fd, 0, 0, 0);
+
+	if (error != 0 ? r != -1 || errno != error : r < 0)
+		abort();
+}
+
+/* A worker that was taken over leaves the others their folders, the log and the memory. */
+static void
+test_guard_of_a_worker(void **state)
+{
+	static const struct {
+		long call, fd, error;
+		int expected;
+	} rows[] = {
+	    {SYS_chmod, 0, EPERM, 0},
+	    {SYS_fchmod, STDIN_FILENO, EPERM, 0},
+	    {SYS_fchmod, 77, EPERM, 0},
+	    {SYS_lseek, STDERR_FILENO, ESPIPE, 0},
+	    {SYS_lseek, 77, EBADF, 0},
+	    {SYS_ftruncate, STDERR_FILENO, ESPIPE, 0},
+	    {SYS_ftruncate, STDOUT_FILENO, ESPIPE, 0},
+	    {SYS_fallocate, STDERR_FILENO, ESPIPE, 0},
+	    {SYS_pwrite64, STDERR_FILENO, ESPIPE, 0},
+	    {SYS_pwrite64, 77, EBADF, 0},
+	    {SYS_pwritev, STDERR_FILENO, ESPIPE, 0},
+	    {SYS_fcntl, STDERR_FILENO, EPERM, 0},
+	    {SYS_fcntl, 77, EBADF, 0},
+	    {SYS_mmap, MAP_PRIVATE | MAP_ANONYMOUS, 0, 0},
+	    {SYS_mmap, MAP_SHARED, EBADF, 0},
+	    {SYS_mmap, MAP_SHARED | MAP_ANONYMOUS, 0, SIGSYS},
+	    {SYS_mmap, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, 0, SIGSYS},
+	    {SYS_mmap, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, EINVAL, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int got =
+		    run(SANDBOX_WORKER, call_guarded, rows[i].call, rows[i].fd, rows[i].error);
+
+		if (got != rows[i].expected)
+			fail_msg("row %zu: signal %d", i, got);
+	}
+}
+
 /* As on a kernel without it. */
 static void
 take_landlock_away(void)
@@ -260,6 +314,7 @@ main(void)
 	    cmocka_unit_test(test_signals),
 	    cmocka_unit_test(test_signals_of_a_worker_below_its_zygote),
 	    cmocka_unit_test(test_descriptor_commands),
+	    cmocka_unit_test(test_guard_of_a_worker),
 	    cmocka_unit_test(test_no_landlock_is_told),
 	};
 

@@ -9,19 +9,6 @@
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 /* A filter that says `found` of each part that is named so, and of one that is none for "astray". */
-static const struct pnf_host *host;
-
-static int
-picks_load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t n)
-{
-	(void)c;
-	(void)self;
-	(void)why;
-	(void)n;
-	host = h;
-	return PNF_LOADED;
-}
-
 static void
 picks_part(void *self, struct pnf_msg *m, const struct pnf_part *p)
 {
@@ -29,9 +16,10 @@ picks_part(void *self, struct pnf_msg *m, const struct pnf_part *p)
 
 	(void)self;
 	if (span_eq(name, SPAN("astray")))
-		assert_int_equal(host->outcome_part(m, "found", MIME_PARTS, p->filename), -1);
+		assert_int_equal(
+		    fixture_host->outcome_part(m, "found", MIME_PARTS, p->filename), -1);
 	else if (span_starts(name, SPAN("pick")))
-		(void)host->outcome_part(m, "found", p->id, p->filename);
+		(void)fixture_host->outcome_part(m, "found", p->id, p->filename);
 }
 
 static const struct pnf_outcome found[] = {{"found", "tag", "found"}, {.name = NULL}};
@@ -49,8 +37,8 @@ static const struct pnf_about mute_about = {.name = "mute",
     .needs = PNF_NEEDS_PARTS,
     .outcomes = found,
     .options = none};
-static PNF_FILTER(picks, .about = &picks_about, .load = picks_load, .part = picks_part);
-static PNF_FILTER(mute, .about = &mute_about, .load = picks_load, .part = picks_part);
+static PNF_FILTER(picks, .about = &picks_about, .load = fixture_keep_host, .part = picks_part);
+static PNF_FILTER(mute, .about = &mute_about, .load = fixture_keep_host, .part = picks_part);
 
 static const struct pnf_about *const abouts[] = {
     &attachment_about, &picks_about, &mute_about, NULL};

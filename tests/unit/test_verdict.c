@@ -201,6 +201,23 @@ test_filters(void **state)
 	}
 }
 
+/* Both outcomes of the first filter, with these actions; `uncut`: why what the first asks for cannot be done. */
+static void
+walk_two(
+    struct world *w, enum action first, enum action second, const char *uncut, const char *policy)
+{
+	w->av_actions[0] = first;
+	w->av_actions[1] = second;
+	w->outcomes[0] = (struct filter_outcome){.filter = &w->flow.filters[0],
+	    .outcome = 0,
+	    .why = SPAN("v"),
+	    .uncut = span_str(uncut)};
+	w->outcomes[1] =
+	    (struct filter_outcome){.filter = &w->flow.filters[0], .outcome = 1, .why = SPAN("u")};
+	w->facts.n_outcomes = 2;
+	walk(w, policy, STAGE_DATA);
+}
+
 /* Two outcomes of one filter, the first with the action strip: what it competes with, and what
  * becomes of a part that cannot be taken out. */
 static void
@@ -235,15 +252,7 @@ test_strip(void **state)
 	struct world *w = *state;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		w->av_actions[0] = ACTION_STRIP;
-		w->av_actions[1] = rows[i].other;
-		for (int k = 0; k < 2; k++)
-			w->outcomes[k] = (struct filter_outcome){.filter = &w->flow.filters[0],
-			    .outcome = k,
-			    .why = k == 0 ? SPAN("v") : SPAN("u"),
-			    .uncut = k == 0 ? span_str(rows[i].uncut) : SPAN("")};
-		w->facts.n_outcomes = 2;
-		walk(w, rows[i].policy, STAGE_DATA);
+		walk_two(w, ACTION_STRIP, rows[i].other, rows[i].uncut, rows[i].policy);
 		if (w->v.action != rows[i].action || strcmp(w->v.why, rows[i].why) != 0 ||
 		    verdict_strips(&w->v, 0) != rows[i].strips_first ||
 		    verdict_strips(&w->v, 1) != rows[i].strips_second ||
@@ -280,15 +289,7 @@ test_normalise(void **state)
 	struct world *w = *state;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		w->av_actions[0] = ACTION_NORMALISE;
-		w->av_actions[1] = rows[i].other;
-		for (int k = 0; k < 2; k++)
-			w->outcomes[k] = (struct filter_outcome){.filter = &w->flow.filters[0],
-			    .outcome = k,
-			    .why = k == 0 ? SPAN("v") : SPAN("u"),
-			    .uncut = k == 0 ? span_str(rows[i].uncut) : SPAN("")};
-		w->facts.n_outcomes = 2;
-		walk(w, rows[i].policy, STAGE_DATA);
+		walk_two(w, ACTION_NORMALISE, rows[i].other, rows[i].uncut, rows[i].policy);
 		if (w->v.action != rows[i].action || strcmp(w->v.why, rows[i].why) != 0 ||
 		    verdict_normalises(&w->v, 0) != (rows[i].action == ACTION_NORMALISE))
 			fail_msg("row %zu: %s, %s", i, action_name(w->v.action), w->v.why);

@@ -1,6 +1,8 @@
 /* The zygote and its workers: answers, deaths and what is told of them, fronts. */
 #include "tests/unit/worker_world.h"
 
+#include <sys/wait.h>
+
 static void
 test_policies_in_bundles_and_versions(void **state)
 {
@@ -29,9 +31,7 @@ test_crash_is_laid_at_its_filters_door(void **state)
 	struct state *s = *state;
 	struct arrival w, died;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	send_scan(w.fd, 42, "Subject: x\r\n\r\ncrash", true);
 	died = expect(s, FILTER_DIED);
 	assert_int_equal(died.id, w.id);
@@ -40,11 +40,7 @@ test_crash_is_laid_at_its_filters_door(void **state)
 	assert_int_equal(died.death.scan, 42);
 	assert_false(died.death.was_deadline);
 	(void)close(w.fd);
-	w = expect(s, FILTER_WORKER); /* and the next one works */
-	send_policy(w.fd, 1);
-	send_scan(w.fd, 43, fine, true);
-	assert_result(s, w.fd, 43, 0);
-	(void)close(w.fd);
+	assert_next_works(s, 43);
 }
 
 static void
@@ -53,9 +49,7 @@ test_deadline(void **state)
 	struct state *s = *state;
 	struct arrival w, died;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	send_scan(w.fd, 42, "Subject: x\r\n\r\nhang", true);
 	died = expect(s, FILTER_DIED);
 	assert_int_equal(died.death.signal, SIGKILL);
@@ -72,9 +66,7 @@ test_deadline_after_a_torn_page(void **state)
 	struct state *s = *state;
 	struct arrival w, died;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	send_scan(w.fd, 41, "Subject: x\r\n\r\ntorn", true);
 	died = expect(s, FILTER_DIED);
 	assert_int_equal(died.death.scan, 0); /* nobody can tell */
@@ -233,6 +225,49 @@ test_folder_is_emptied(void **state)
 	assert_int_equal(limits_empty_folder("/dev/null/x", &err), -E_IO);
 }
 
+/* Folders in folders, some without rights; the path to the last is longer than any may be. */
+static void
+make_labyrinth(const char *folder, int depth)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), next;
+
+	for (int i = 0; i < depth; i++) {
+		must(mkdirat(fd, "x", 0700) == 0 && mkdirat(fd, "closed", 0) == 0);
+		must(mkdirat(fd, "y", 0700) == 0 && mkdirat(fd, "y/z", 0) == 0);
+		next = openat(fd, "x", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		must(next >= 0);
+		(void)close(fd);
+		fd = next;
+	}
+	(void)close(fd);
+}
+
+/* What a worker leaves on purpose does not keep the next one from starting.  Not as root, whom no rights stop. */
+static void
+test_labyrinth_is_emptied(void **state)
+{
+	enum { SOMEBODY = 64999, DEPTH = 3000 };
+	char folder[] = "/tmp/postern-test-XXXXXX";
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	if (geteuid() == 0)
+		assert_int_equal(chown(folder, SOMEBODY, SOMEBODY), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct err err = {0};
+
+		must(geteuid() != 0 || setresuid(SOMEBODY, SOMEBODY, SOMEBODY) == 0);
+		make_labyrinth(folder, DEPTH);
+		_exit(limits_empty_folder(folder, &err) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
@@ -248,6 +283,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_workers_of_two_fronts, setup, teardown),
 	    cmocka_unit_test(test_page),
 	    cmocka_unit_test(test_folder_is_emptied),
+	    cmocka_unit_test(test_labyrinth_is_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,7 @@ test_answers_then_leaves(void **state)
 	struct state *s = *state;
 	struct arrival w, died, next;
 
-	start(s, 1);
-	w = expect(s, FILTER_WORKER);
-	send_policy(w.fd, 1);
+	w = begin(s);
 	for (uint64_t id = 1; id <= MESSAGES_MAX; id++) {
 		send_scan(w.fd, id, fine, id % 2 == 0);
 		if (id == MESSAGES_MAX) /* told before front could send it another */
@@ -140,9 +138,7 @@ test_refresh_blames_nobody(void **state)
 	struct state *s = *state;
 	struct arrival a, died;
 
-	start(s, 1);
-	a = expect(s, FILTER_WORKER);
-	send_policy(a.fd, 1);
+	a = begin(s);
 	send_scan(a.fd, 1, "Subject: x\r\n\r\nhang", true);
 	zygote_refresh(s->zygote);
 	died = expect(s, FILTER_DIED);

@@ -17,9 +17,7 @@ test_result_passes(void **state)
 	worker_answers(w, 0, scan);
 	expect_done(w, 1, true, 0);
 	assert_int_equal(pool_idle(w->pool), 1);
-	pool_scan(w->pool, &w->second);
-	settle(w);
-	assert_true(expect_scan(w, 0, SPAN("second"), 0) != scan);
+	assert_true(begins(w, 0, &w->second) != scan);
 }
 
 static void
@@ -42,16 +40,11 @@ test_one_death_gives_a_second_try(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	worker_dies(w, 0, 1, scan);
 	assert_int_equal(w->n_done, 0);
 	assert_int_equal(pool_size(w->pool), 0);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
 }
 
 /* The second death in one filter: the chain runs without it, and the caller is told. */
@@ -80,9 +73,7 @@ test_two_filters_once_each_are_not_skipped(void **state)
 		worker_comes(w, i);
 		worker_dies(w, i, i, expect_scan(w, i, SPAN("first"), 0));
 	}
-	worker_comes(w, 2);
-	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 2);
 }
 
 /* A message that asked for a skip before is asked anew without it. */
@@ -92,9 +83,7 @@ test_a_new_scan_forgets_the_old(void **state)
 	struct world *w = *state;
 
 	test_same_filter_twice_is_skipped(state);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 2, expect_scan(w, 2, SPAN("first"), 0));
+	worker_answers(w, 2, begins(w, 2, &w->scan));
 	expect_done(w, 2, true, 0);
 }
 
@@ -147,13 +136,8 @@ test_death_before_the_channel_closes(void **state)
 {
 	struct world *w = *state;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	zygote_tells_death(w, 0, 0, expect_scan(w, 0, SPAN("first"), 0));
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	zygote_tells_death(w, 0, 0, first_begins(w, 0));
+	first_comes_through(w, 1);
 }
 
 static void
@@ -166,9 +150,7 @@ test_death_of_an_idle_or_unknown_worker(void **state)
 	worker_dies(w, 0, -1, 0);
 	zygote_tells_death(w, 99, -1, 0);
 	assert_int_equal(pool_size(w->pool), 1);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
+	worker_answers(w, 1, begins(w, 1, &w->scan));
 	expect_done(w, 1, true, 0);
 }
 
@@ -207,9 +189,7 @@ test_zygote_dies_with_idle_workers(void **state)
 	settle(w);
 	assert_int_equal(pool_size(w->pool), 0);
 	new_zygote(w);
-	worker_comes(w, 3);
-	worker_answers(w, 3, expect_scan(w, 3, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 3);
 }
 
 static void
@@ -223,15 +203,14 @@ test_zygote_is_replaced(void **state)
 	settle(w);
 	new_zygote(w);
 	(void)close(old);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
+	first_comes_through(w, 1);
 }
 
 static void
 test_nonsense_kills_and_tries_again(void **state)
 {
 	struct world *w = *state;
+	struct message m;
 
 	worker_comes(w, 0);
 	pool_scan(w->pool, &w->scan);
@@ -242,10 +221,9 @@ test_nonsense_kills_and_tries_again(void **state)
 	settle(w);
 	expect_kill(w, 0);
 	assert_int_equal(w->n_done, 0);
-	worker_comes(w, 1);
-	worker_answers(w, 1, expect_scan(w, 1, SPAN("first"), 0));
-	expect_done(w, 1, true, 0);
-	expect_nothing(w, w->workers[0]); /* it is to die: no more work */
+	first_comes_through(w, 1);
+	assert_int_equal(
+	    channel_receive(w->workers[0], &m, &w->buf, 0), -E_CLOSED); /* it is to die */
 	pool_scan(w->pool, &w->second);
 	worker_dies(w, 0, -1, 0);
 	expect_done(w, 1, true, 0);
@@ -281,13 +259,53 @@ test_result_out_of_turn_kills(void **state)
 	assert_int_equal(w->n_done, 0);
 	worker_comes(w, 1);
 	worker_dies(w, 0, -1, 0);
-	expect_kill(w, 0); /* its channel has closed */
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 1, SPAN("first"), 0);
+	scan = begins(w, 1, &w->scan);
 	worker_answers(w, 1, scan + 7);
 	expect_kill(w, 1);
 	assert_int_equal(w->n_done, 0);
+}
+
+/* What nobody has to say is not listened to for long: front has other work. */
+static void
+test_chatter_kills(void **state)
+{
+	static const struct {
+		uint16_t before, type;
+	} rows[] = {{0, 999}, {0, WORKER_SCAN}, {WORKER_READY, WORKER_READY},
+	    {WORKER_LEAVING, WORKER_LEAVING}};
+	struct world *w = *state;
+
+	for (int i = 0; i < (int)(sizeof(rows) / sizeof(rows[0])); i++) {
+		worker_comes(w, i);
+		if (rows[i].before != 0)
+			worker_says_only(w, i, rows[i].before, 0);
+		settle(w);
+		expect_nothing(w, w->zygote);
+		worker_says_only(w, i, rows[i].type, 0);
+		settle(w);
+		expect_kill(w, i);
+		/* It is not heard any more; its message goes on when it is dead. */
+		assert_int_equal(
+		    channel_send_now(w->workers[i], WORKER_READY, 0, (struct span){0}, NULL),
+		    -E_CLOSED);
+		zygote_tells_death(w, i, -1, 0);
+	}
+	assert_int_equal(pool_size(w->pool), 0);
+}
+
+/* With a message in hand, too; which then is another's. */
+static void
+test_chatter_at_work_kills(void **state)
+{
+	struct world *w = *state;
+	uint64_t scan = first_begins(w, 0);
+
+	worker_says_only(w, 0, WORKER_REWRITE, scan);
+	settle(w);
+	expect_kill(w, 0);
+	assert_int_equal(w->n_done, 0);
+	zygote_tells_death(w, 0, -1, scan);
+	first_comes_through(w, 1);
 }
 
 /* A worker that breaks the protocol, or closes its channel, and lives on would be a lost place. */
@@ -353,10 +371,7 @@ test_deadline_while_scanning_kills(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	pass_time(w, POOL_WAIT_MS + 2 * 2 * DEADLINE_MS);
 	expect_done(w, 1, false, UINT32_MAX);
 	expect_kill(w, 0);
@@ -404,10 +419,7 @@ test_cancelled_scan_dies_with_its_worker(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
+	scan = first_begins(w, 0);
 	pool_cancel(&w->scan);
 	worker_dies(w, 0, 0, scan);
 	worker_comes(w, 1);
@@ -421,12 +433,8 @@ test_leaving_worker_gets_no_more(void **state)
 	struct world *w = *state;
 	uint64_t scan;
 
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	scan = expect_scan(w, 0, SPAN("first"), 0);
-	assert_int_equal(
-	    channel_send_now(w->workers[0], WORKER_LEAVING, 0, (struct span){0}, NULL), 0);
+	scan = first_begins(w, 0);
+	worker_says_only(w, 0, WORKER_LEAVING, 0);
 	worker_answers(w, 0, scan);
 	expect_done(w, 1, true, 0);
 	pool_scan(w->pool, &w->second);
@@ -458,6 +466,25 @@ test_worker_that_stays_is_killed(void **state)
 	worker_dies(w, 0, -1, 0);
 	worker_comes(w, 1);
 	(void)expect_scan(w, 1, SPAN("second"), 0);
+}
+
+/* The same of one that says nothing else and lets its time pass. */
+static void
+test_worker_that_grows_old_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	worker_answers(w, 0, first_begins(w, 0));
+	pass_time(w, POOL_AGE_MAX_MS - 1);
+	worker_answers(w, 0, begins(w, 0, &w->scan));
+	expect_nothing(w, w->zygote);
+	pass_time(w, 1);
+	worker_answers(w, 0, begins(w, 0, &w->scan));
+	expect_done(w, 3, true, 0); /* it may be slow and honest */
+	expect_kill(w, 0);
+	pool_scan(w->pool, &w->second);
+	settle(w);
+	expect_nothing(w, w->workers[0]);
 }
 
 static void
@@ -563,16 +590,11 @@ test_works_again(void **state)
 	n_works = 0;
 	pool_on_breaker(w->pool, &(struct breakers_events){.on_works = on_works});
 	pool_watch(w->pool, &looks);
-	worker_comes(w, 0);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_answers(w, 0, first_begins(w, 0));
 	assert_int_equal(n_works, 2);
 	assert_null(works[0]); /* the zygote's first worker: its databases are new */
 	assert_ptr_equal(works[1], &looks);
-	pool_scan(w->pool, &w->scan);
-	settle(w);
-	worker_answers(w, 0, expect_scan(w, 0, SPAN("first"), 0));
+	worker_answers(w, 0, begins(w, 0, &w->scan));
 	worker_comes(w, 1);
 	assert_int_equal(n_works, 2); /* once */
 	before = w->zygote;
@@ -606,6 +628,8 @@ main(void)
 	    TEST(test_nonsense_kills_and_tries_again),
 	    TEST(test_nonsense_twice_fails_all),
 	    TEST(test_result_out_of_turn_kills),
+	    TEST(test_chatter_kills),
+	    TEST(test_chatter_at_work_kills),
 	    TEST(test_closed_channel_kills),
 	    TEST(test_pickup),
 	    TEST(test_deadline_while_waiting),
@@ -615,6 +639,7 @@ main(void)
 	    TEST(test_cancelled_scan_dies_with_its_worker),
 	    TEST(test_leaving_worker_gets_no_more),
 	    TEST(test_worker_that_stays_is_killed),
+	    TEST(test_worker_that_grows_old_is_killed),
 	    TEST(test_policies_come_before_scans),
 	    TEST(test_old_policies_live_with_their_sessions),
 	    TEST(test_hostile_zygote),

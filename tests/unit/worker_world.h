@@ -21,19 +21,6 @@ enum { PATIENCE_MS = 20000, MESSAGES_MAX = 3, EVENTS_MAX = 64 };
 /* Over a worker's limit, however much of its heap was free when it was forked. */
 #define MORE_MEMORY (WORKER_MEMORY_MAX + WORKER_MEMORY_MAX / 2)
 
-static const struct pnf_host *host;
-
-static inline int
-fake_load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t n)
-{
-	(void)c;
-	(void)self;
-	(void)why;
-	(void)n;
-	host = h;
-	return PNF_LOADED;
-}
-
 /* The pages of workers that this process can write; the last of them. */
 static inline int
 count_pages(struct worker_page **page)
@@ -88,17 +75,17 @@ fake_eom(void *self, struct pnf_msg *m, struct pnf_span raw)
 		die_writing();
 	if (span_ends_nocase(body, SPAN("greedy")) &&
 	    (!has_memory(WORKER_MEMORY_MAX / 2) || has_memory(MORE_MEMORY)))
-		(void)host->outcome(m, "unscannable", (struct pnf_span){"limit", 5});
+		(void)fixture_host->outcome(m, "unscannable", (struct pnf_span){"limit", 5});
 	else if (span_ends_nocase(body, SPAN("unscannable")))
-		(void)host->outcome(m, "unscannable", (struct pnf_span){"limit", 5});
+		(void)fixture_host->outcome(m, "unscannable", (struct pnf_span){"limit", 5});
 	else if (span_ends_nocase(body, SPAN("malformed")))
-		(void)host->outcome(m, "malformed", (struct pnf_span){"odd", 3});
+		(void)fixture_host->outcome(m, "malformed", (struct pnf_span){"odd", 3});
 	else if (span_ends_nocase(body, SPAN("fail")) ||
 		 (span_ends_nocase(body, SPAN("alone")) &&
 		     count_pages(&(struct worker_page *){0}) != 1))
-		(void)host->outcome(m, "failure", (struct pnf_span){"said so", 7});
+		(void)fixture_host->outcome(m, "failure", (struct pnf_span){"said so", 7});
 	else
-		(void)host->outcome(m, "seen", (struct pnf_span){"ok", 2});
+		(void)fixture_host->outcome(m, "seen", (struct pnf_span){"ok", 2});
 }
 
 enum { SEEN, UNSCANNABLE, MALFORMED };
@@ -118,7 +105,7 @@ static const struct pnf_about about = {.name = "obeys",
     .outcomes = outcomes,
     .options = options};
 static const struct pnf_about *const abouts[] = {&about, &calm_about, NULL};
-static PNF_FILTER(obeys, .about = &about, .load = fake_load, .eom = fake_eom);
+static PNF_FILTER(obeys, .about = &about, .load = fixture_keep_host, .eom = fake_eom);
 static PNF_FILTER(calm, .about = &calm_about);
 
 static inline const struct pnf_filter *
@@ -253,6 +240,7 @@ expect(struct state *s, uint16_t type)
 	return a;
 }
 
+static const char fine[] = "Subject: x\r\n\r\nfine";
 static const char policy[] = "tag a subject /x/\n";
 
 static inline void
@@ -290,6 +278,18 @@ send_scan(int worker, uint64_t id, const char *mail, bool is_inline)
 	buf_free(&b);
 }
 
+/* One worker, ready, with the policy that scans ask for. */
+static inline struct arrival
+begin(struct state *s)
+{
+	struct arrival w;
+
+	start(s, 1);
+	w = expect(s, FILTER_WORKER);
+	send_policy(w.fd, 1);
+	return w;
+}
+
 static inline void
 assert_result(struct state *s, int worker, uint64_t id, int outcome)
 {
@@ -308,6 +308,16 @@ assert_result(struct state *s, int worker, uint64_t id, int outcome)
 	mem_free(r);
 }
 
-static const char fine[] = "Subject: x\r\n\r\nfine";
+/* The next one, which works. */
+static inline void
+assert_next_works(struct state *s, uint64_t id)
+{
+	struct arrival w = expect(s, FILTER_WORKER);
+
+	send_policy(w.fd, 1);
+	send_scan(w.fd, id, fine, true);
+	assert_result(s, w.fd, id, 0);
+	(void)close(w.fd);
+}
 
 #endif

@@ -331,10 +331,13 @@ load(struct supervisor *s, struct loaded *l, struct buf *errors)
 	}
 	l->config =
 	    plugins_parse_config(buf_span(&l->config_text), s->config_file, &l->plugins, &found);
-	if (l->config != NULL && config_check_machine(l->config, &found) == 0)
-		r = policy_source_read(l->config, &l->bundle, &l->policy_version, errors);
-	if (r == 0)
-		r = secrets_read(l->config, &l->bundle, &l->secrets, errors);
+	if (l->config != NULL) {
+		r = config_check_machine(l->config, &found);
+		if (policy_source_read(l->config, &l->bundle, &l->policy_version, errors) < 0)
+			r = -E_CONFIG;
+		if (secrets_read(l->config, &l->bundle, &l->secrets, errors) < 0)
+			r = -E_CONFIG;
+	}
 	(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
 	buf_free(&found.lines);
 	return r;

@@ -17,11 +17,11 @@ MODULES ?= relay/base relay/tls relay/ipc relay/smtp relay/message relay/spool r
 
 PACKAGES_BUILD = gcc make pkg-config libc6-dev libclamav-dev libssl-dev libc-ares-dev libidn2-dev libldap-dev \
 	libmicrohttpd-dev libarchive-dev libmagic-dev libseccomp-dev libsqlite3-dev libpcre2-dev libjansson-dev \
-	libpsl-dev publicsuffix
-PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd python3
+	libpsl-dev publicsuffix python3
+PACKAGES_DEMO = $(PACKAGES_BUILD) rbldnsd
 PACKAGES_TEST = $(PACKAGES_DEMO) libcmocka-dev clang clang-format \
-	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd unbound
-PACKAGES_BENCH = $(PACKAGES_BUILD) python3 postfix strace linux-perf
+	libclang-rt-14-dev openssl procps strace e2fsprogs mount slapd unbound mandoc
+PACKAGES_BENCH = $(PACKAGES_BUILD) postfix strace linux-perf
 
 comma := ,
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -54,7 +54,7 @@ UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all help bench-policy soak-reload soak fault fault-planted bench-recovery bench deps deps-test check-style unit fuzz-seeds fuzz fuzzers test test-san script demo \
-	conformance deb image image-test screenshots install install-header clean tools
+	conformance deb image image-test screenshots install install-header install-manual clean tools
 all: $(COMMAND) $(ROLES)
 
 help:
@@ -78,7 +78,7 @@ help:
 ## make bench-front as root: sessions, refusals, handshakes, memory beside Postfix and postscreen; BENCH_ROUNDS=5 BENCH_PARTS="rates memory"
 ## make bench-scan as root: virus scanning beside a bare loop over libclamav and Postfix with clamav-milter; SCAN_MESSAGES=6046
 ## make bench-recovery fill a spool with RECOVERY_MESSAGES (1000000), time its recovery
-## make install     DESTDIR= PREFIX=
+## make install     DESTDIR= PREFIX=; install-manual: the manual pages and the completion alone
 ##
 ## V=1 shows the commands; BUILD=dir, SAN=address,undefined|thread, CC=clang as one would expect
 
@@ -276,12 +276,24 @@ install-header:
 	install -d $(DESTDIR)$(PREFIX)/include
 	install -m 644 filters/postern_filter.h $(DESTDIR)$(PREFIX)/include
 
-install: all install-header
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern \
-	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/postern
+# Section 5 is made out of the documents.
+$(BUILD)/man/postern.conf.5: docs/man/pages.py docs/configuration.md docs/postern.conf.example
+$(BUILD)/man/postern-policy.5: docs/man/pages.py docs/policy.md
+$(BUILD)/man/%.5:
+	@mkdir -p $(@D)
+	@$(PYTHON) docs/man/pages.py $* $(filter-out %.py,$^) >$@.new && mv $@.new $@
+
+install-manual: $(BUILD)/man/postern.conf.5 $(BUILD)/man/postern-policy.5
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $^ $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 docs/postern.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/postern
+
+install: all install-header install-manual
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/postern $(DESTDIR)$(PREFIX)/share/doc/postern
 	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(ROLES) $(DESTDIR)$(PREFIX)/libexec/postern
-	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 README.md LICENSE $(wildcard docs/*.md) docs/postern.conf.example $(DESTDIR)$(PREFIX)/share/doc/postern
 
 # --- housekeeping ---------------------------------------------------------------------------------

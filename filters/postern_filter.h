@@ -17,10 +17,10 @@
 #include <stdint.h>
 
 #define PNF_ABI_MAJOR 1 /* differs: the filter is refused */
-#define PNF_ABI_MINOR 1 /* the filter's is later than Postern's: it is refused too */
+#define PNF_ABI_MINOR 2 /* the filter's is later than Postern's: it is refused too */
 
 /* Text that is not ours: never NUL-terminated, valid until the hook returns; the bytes of parts
- * (raw, decoded, text) and of the whole message until `done` has returned. */
+ * (raw, decoded, text), of members and of the whole message until `done` has returned. */
 struct pnf_span {
 	const char *p;
 	size_t n;
@@ -125,7 +125,8 @@ enum {
 	PNF_MEMBER_MACRO = 2,     /* an Office document with macros */
 	PNF_MEMBER_BROKEN = 4,    /* an archive that cannot be read to its end */
 	PNF_MEMBER_LIMIT = 8,     /* a limit: there is more inside */
-	PNF_MEMBER_ARCHIVE = 16
+	PNF_MEMBER_ARCHIVE = 16,
+	PNF_MEMBER_UNUSUAL = 32 /* since 1.2: in an archive of a kind that few scanners unpack */
 };
 
 struct pnf_member {
@@ -135,6 +136,9 @@ struct pnf_member {
 	uint64_t size;        /* bytes, unpacked; 0 when it is not known */
 	uint32_t flags;
 	const unsigned char *sha256; /* 32 bytes; NULL when they were not read */
+	/* Since 1.2.  What it holds, of members (depth 1 and up) of archives that scanners do not unpack, or
+	 * not all of: at most 64 MiB of a message, further ones come without. */
+	struct pnf_span bytes;
 };
 
 /* What Postern does for a filter.  A table, so that tests can pass a fake one. */

@@ -10,6 +10,7 @@ struct clamav {
 	uint64_t max_file; /* bytes */
 	/* Of the message at hand: */
 	unsigned reported;            /* bit for each verdict_kind, and MALFORMED_BIT */
+	bool is_encrypted;            /* a member, as we see it */
 	struct waiting *first, *last; /* parts, until the whole message has been scanned */
 };
 
@@ -96,6 +97,7 @@ clamav_connect(void *self, struct pnf_msg *msg, const struct pnf_client *client)
 	(void)client;
 	c->reported = 0;
 	c->first = c->last = NULL;
+	c->is_encrypted = false;
 }
 
 static void
@@ -201,13 +203,15 @@ clamav_part(void *self, struct pnf_msg *msg, const struct pnf_part *part)
 /*
  * libclamav says nothing where it stops inside an archive: of a member over max_file it scans the
  * beginning, of a broken archive what it can make out, and calls both clean.  A limit that we have met
- * and it has not is no reason, unless the size cannot be told.
+ * and it has not is no reason, unless the size cannot be told, or it does not read such archives.  What we
+ * have unpacked and it has not (another kind, another of two directories) is scanned for itself.
  */
 static void
 clamav_member(void *self, struct pnf_msg *msg, const struct pnf_member *member)
 {
 	struct clamav *c = self;
 
+	c->is_encrypted |= (member->flags & PNF_MEMBER_ENCRYPTED) != 0;
 	if (member->flags & PNF_MEMBER_BROKEN)
 		report(c, msg, 1u << LOOK_UNSCANNABLE, "unscannable",
 		    "an archive that cannot be read to its end");
@@ -216,6 +220,12 @@ clamav_member(void *self, struct pnf_msg *msg, const struct pnf_member *member)
 		     (member->size == 0 && (member->flags & PNF_MEMBER_LIMIT))))
 		report(c, msg, 1u << LOOK_UNSCANNABLE, "unscannable",
 		    "a file in an archive is larger than max_file");
+	else if ((member->flags & PNF_MEMBER_UNUSUAL) && member->size > 0 &&
+		 (member->bytes.n == 0 || (member->flags & PNF_MEMBER_LIMIT)))
+		report(c, msg, 1u << LOOK_UNSCANNABLE, "unscannable",
+		    "a file in an archive that the scanner does not unpack is too large");
+	if (member->depth > 0 && member->bytes.n > 0)
+		look_later(c, msg, member->bytes, false);
 }
 
 static void
@@ -229,6 +239,10 @@ clamav_eom(void *self, struct pnf_msg *msg, struct pnf_span raw)
 	for (const struct waiting *w = c->first; w != NULL; w = w->next)
 		if (!engine_has_seen(c->engine, span_of(w->bytes.p, w->bytes.n), w->is_text))
 			look(c, msg, w->bytes);
+	/* Where libclamav has not said so itself. */
+	if (c->is_encrypted)
+		report(
+		    c, msg, 1u << LOOK_ENCRYPTED, "encrypted", "an encrypted file in an archive");
 }
 
 PNF_FILTER(clamav_filter, .about = &clamav_about, .load = clamav_load, .unload = clamav_unload,

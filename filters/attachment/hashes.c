@@ -41,6 +41,7 @@ hashes_parse(struct span text, const char *name, struct hashes **out, struct err
 	struct hashes *h = mem_alloc(sizeof(*h));
 	size_t number = 0;
 
+	text = span_skip_bom(text);
 	while (text.n > 0) {
 		struct span line = span_trim(span_cut(&text, '\n'));
 

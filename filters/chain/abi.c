@@ -61,6 +61,7 @@ AT(pnf_member, type, 24);
 AT(pnf_member, size, 40);
 AT(pnf_member, flags, 48);
 AT(pnf_member, sha256, 56);
+AT(pnf_member, bytes, 64);
 
 AT(pnf_host, size, 0);
 AT(pnf_host, abi_major, 4);

@@ -284,7 +284,8 @@ _Static_assert((int)PNF_MEMBER_ENCRYPTED == (int)UNPACK_ENCRYPTED &&
 		   (int)PNF_MEMBER_MACRO == (int)UNPACK_MACRO &&
 		   (int)PNF_MEMBER_BROKEN == (int)UNPACK_BROKEN &&
 		   (int)PNF_MEMBER_LIMIT == (int)UNPACK_LIMIT &&
-		   (int)PNF_MEMBER_ARCHIVE == (int)UNPACK_ARCHIVE,
+		   (int)PNF_MEMBER_ARCHIVE == (int)UNPACK_ARCHIVE &&
+		   (int)PNF_MEMBER_UNUSUAL == (int)UNPACK_UNUSUAL,
     "members carry the flags of items as they are");
 
 static void
@@ -303,7 +304,8 @@ run_members(struct pnf_msg *m, const struct chain_filter *f)
 		    .type = to_pnf(item->type),
 		    .size = item->size,
 		    .flags = item->flags,
-		    .sha256 = item->has_hash ? item->hash : NULL};
+		    .sha256 = item->has_hash ? item->hash : NULL,
+		    .bytes = to_pnf(item->bytes)};
 
 		f->plugin->member(f->self, m, &member);
 	}

@@ -18,7 +18,7 @@ enum {
 	CHAIN_FILTER_MEMORY = 16 * 1024 * 1024, /* what all filters of a run may ask for */
 	CHAIN_MIME_MEMORY = 640 * 1024 * 1024,  /* message parts decoded, their texts */
 	CHAIN_HEADER_MEMORY = 16 * 1024 * 1024, /* far over what a header section decodes to */
-	CHAIN_UNPACK_MEMORY = 32 * 1024 * 1024, /* names and types of all that is in archives */
+	CHAIN_UNPACK_MEMORY = 96 * 1024 * 1024, /* what is in archives: names, types, members */
 	CHAIN_NOTES_MAX = 128,
 	CHAIN_BODY_MAX = 512 * 1024 * 1024
 };

@@ -24,19 +24,37 @@ turns(uint32_t c)
 static bool
 is_invisible(uint32_t c)
 {
-	return turns(c) || c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xa0) || c == 0xad ||
-	       (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 ||
-	       (c >= 0x2060 && c <= 0x2065) || c == 0xfeff || (c >= 0xfe00 && c <= 0xfe0f);
+	static const struct {
+		uint32_t from, to;
+	} ranges[] = {{0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x34f, 0x34f}, {0x61c, 0x61c},
+	    {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x200b, 0x200f},
+	    {0x2028, 0x2029}, {0x2060, 0x206f}, {0x3164, 0x3164}, {0xfe00, 0xfe0f},
+	    {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffc}, {0xe0000, 0xe0fff}};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (c >= ranges[i].from && c <= ranges[i].to)
+			return true;
+	return turns(c);
 }
 
 static bool
 is_blank(uint32_t c)
 {
 	return c == ' ' || c == '\t' || c == 0xa0 || c == 0x1680 || c == 0x3000 ||
-	       (c >= 0x2000 && c <= 0x200a) || c == 0x202f || c == 0x205f;
+	       (c >= 0x2000 && c <= 0x200a) || c == 0x202f || c == 0x205f || c == 0x2800;
 }
 
-/* Visible characters, every blank as ' ', a full-width dot as '.'. */
+/* What becomes of full-width letters and odd dots where a name is written in a charset that lacks them; 0: no
+ * ASCII. */
+static char
+best_fit(uint32_t c)
+{
+	if (c >= 0xff01 && c <= 0xff5e)
+		return (char)(c - 0xff01 + '!');
+	return c == 0x2024 || c == 0xfe52 ? '.' : '\0';
+}
+
+/* Visible characters, every blank as ' ', what has a best fit as that. */
 static struct span
 without_tricks(struct span name, char to[NAME_BYTES_MAX], bool *is_disguised)
 {
@@ -45,7 +63,7 @@ without_tricks(struct span name, char to[NAME_BYTES_MAX], bool *is_disguised)
 	while (name.n > 0) {
 		size_t length = utf8_length(name);
 		uint32_t c = length > 0 ? code_point(name, length) : '?';
-		char one = name.p[0];
+		char one;
 
 		if (n + 4 >= NAME_BYTES_MAX) { /* the ending is what matters */
 			memmove(to, to + NAME_BYTES_MAX / 2, n - NAME_BYTES_MAX / 2);
@@ -54,8 +72,8 @@ without_tricks(struct span name, char to[NAME_BYTES_MAX], bool *is_disguised)
 		blanks = is_blank(c) ? blanks + 1 : 0;
 		*is_disguised |= turns(c) || (length > 0 && c < 0x20 && c != '\t' && c != 0) ||
 				 blanks > NAME_BLANKS_MAX;
-		if (is_blank(c) || c == 0xff0e || c == 0x2024) {
-			one = is_blank(c) ? ' ' : '.';
+		one = is_blank(c) ? ' ' : best_fit(c);
+		if (one != '\0') {
 			to[n++] = one;
 		} else if (!is_invisible(c)) {
 			memcpy(to + n, name.p, length > 0 ? length : 1);
@@ -85,6 +103,18 @@ bare_name(struct span s)
 	return s;
 }
 
+/* *s stands in `room` already. */
+static void
+without_forbidden(struct span *s, char room[NAME_BYTES_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->p[i] == '\0' || strchr("<>|?*\"", s->p[i]) == NULL)
+			room[n++] = s->p[i];
+	*s = span_of(room, n);
+}
+
 static void
 add_form(struct name_forms *out, struct span s)
 {
@@ -112,6 +142,9 @@ name_read(struct span name, struct name_forms *out)
 	add_form(out, s);
 	/* A stream of a file (NTFS): what is before the colon is the file. */
 	add_form(out, bare_name(span_take(s, span_find(s, ':'))));
+	/* Without what Windows has in no name, as some readers save it. */
+	without_forbidden(&s, clean);
+	add_form(out, bare_name(s));
 	/* Where a NUL ends the name. */
 	add_form(out, bare_name(without_tricks(
 			  span_take(name, span_find(name, '\0')), clean, &out->is_disguised)));

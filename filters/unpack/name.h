@@ -10,7 +10,7 @@
 
 enum {
 	NAME_BYTES_MAX = 1024, /* of a form; the end of a longer name counts */
-	NAME_FORMS_MAX = 4,
+	NAME_FORMS_MAX = 5,
 	NAME_BLANKS_MAX = 5 /* in a row; more hide what is behind them */
 };
 

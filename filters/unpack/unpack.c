@@ -151,6 +151,8 @@ walk_content(struct unpack_walk *w, size_t item, struct span bytes)
 		return;
 	}
 	walk_tnef(w, item, bytes);
+	if (archive_is_closed(bytes))
+		walk_flag(w, item, UNPACK_LIMIT);
 	if (archive_may_be(bytes)) {
 		size_t from = w->out->n;
 
@@ -163,12 +165,23 @@ walk_content(struct unpack_walk *w, size_t item, struct span bytes)
 }
 
 void
+walk_kept(struct unpack_walk *w, size_t item, struct span bytes)
+{
+	if (bytes.n <= w->keep_left && arena_left(w->arena) > UNPACK_ARENA_MIN + bytes.n) {
+		w->keep_left -= bytes.n;
+		bytes = w->out->items[item].bytes = arena_copy(w->arena, bytes);
+	}
+	walk_content(w, item, bytes);
+}
+
+void
 unpack_message(const struct mime_message *m, struct arena *arena, struct unpack *out)
 {
 	struct unpack_walk w = {.arena = arena,
 	    .out = out,
 	    .cap = ITEMS_FIRST,
 	    .bytes_left = UNPACK_BYTES,
+	    .keep_left = UNPACK_KEPT_BYTES,
 	    .end_mono_ms = clock_mono_ms() + UNPACK_MS};
 
 	must(arena_left(arena) >= UNPACK_ARENA_MIN);

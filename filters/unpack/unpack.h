@@ -14,6 +14,7 @@ enum {
 	UNPACK_ITEMS = 20000,                   /* of a message */
 	UNPACK_BYTES = 256 * 1024 * 1024,       /* unpacked, of a message */
 	UNPACK_MEMBER_BYTES = 64 * 1024 * 1024, /* of one member */
+	UNPACK_KEPT_BYTES = 64 * 1024 * 1024,   /* of a message, that filters may look at */
 	UNPACK_MS = 10000,
 	UNPACK_NAME_MAX = 4096,
 	UNPACK_HASH_BYTES = 32,
@@ -25,7 +26,8 @@ enum {
 	UNPACK_MACRO = 2,     /* an Office document with macros */
 	UNPACK_BROKEN = 4,    /* an archive that cannot be read to its end */
 	UNPACK_LIMIT = 8,     /* a limit: there is more inside */
-	UNPACK_ARCHIVE = 16
+	UNPACK_ARCHIVE = 16,
+	UNPACK_UNUSUAL = 32 /* in an archive that libclamav does not read */
 };
 
 struct unpack_item {
@@ -34,6 +36,7 @@ struct unpack_item {
 	struct span name; /* may be empty; as it stands in the archive */
 	struct span
 	    type; /* what its bytes are, empty when it cannot be told; of a part see unpack_types */
+	struct span bytes;   /* what is in it, of members (depth > 0) that were kept */
 	struct span untyped; /* bytes of a part whose type nobody has asked for yet */
 	uint64_t size;
 	unsigned flags;

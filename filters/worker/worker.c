@@ -229,9 +229,12 @@ worker_run(const struct worker *w)
 	s.packet = BUF_INIT(CHANNEL_PAYLOAD_MAX);
 	s.answer = BUF_INIT(CHANNEL_PAYLOAD_MAX);
 	s.rcpts = mem_array(SCAN_RCPTS_MAX, sizeof(s.rcpts[0]));
+	/* When the zygote has gone meanwhile (explain ends its own as soon as it has the answer) nothing
+	 * has failed. */
 	if (limits_set(own.fd, own.parent, FILE_MAX, own.memory_max, &err) < 0 ||
 	    limits_empty_folder(own.tmpdir, &err) < 0)
-		leave(WORKER_NO_LIMITS, "worker cannot start", err.text);
+		leave(err.code == E_CLOSED ? WORKER_DONE : WORKER_NO_LIMITS, "worker cannot start",
+		    err.text);
 	if (own.sandbox != NULL && own.sandbox(own.tmpdir, &err) < 0)
 		leave(WORKER_NO_SANDBOX, "worker cannot start", err.text);
 	chain_on_load(own.chain, on_start, &s);

@@ -81,30 +81,6 @@ check_own_dir(struct checking *k, const char *word, const char *path)
 		    path, parent);
 }
 
-static void
-check_recipients(struct checking *k, const struct conf_domain *d)
-{
-	struct stat st;
-	int fd;
-
-	if (d->recipients != RECIPIENTS_FILE)
-		return;
-	fd = open(d->recipients_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0) {
-		report(k, config_line_of(k->config, d->recipients_file),
-		    "domain \"%s%s\": recipients %s cannot be read (%m); make it readable, one "
-		    "address "
-		    "a line",
-		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
-		return;
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		report(k, config_line_of(k->config, d->recipients_file),
-		    "domain \"%s%s\": recipients %s is not a file; name one",
-		    d->has_subdomains ? "." : "", d->name, d->recipients_file);
-	(void)close(fd); /* was only read */
-}
-
 /* Certificates that a PEM file has; -1: one is broken. */
 static int
 count_certificates(FILE *f)
@@ -122,29 +98,52 @@ count_certificates(FILE *f)
 	return n;
 }
 
-/* The authorities that a gateway's certificates are checked against. */
+/* The authorities that the certificates of a gateway or directory are checked against; `ca` NULL: the
+ * system's, with the line of who needs them. */
 static void
-check_authorities(struct checking *k, const struct conf_gateway *g)
+check_authorities(
+    struct checking *k, const char *what, const char *name, const char *ca, unsigned line)
 {
-	const char *path = g->ca != NULL ? g->ca : CONFIG_SYSTEM_CA;
-	unsigned line = g->ca != NULL ? config_line_of(k->config, path) : g->line;
-	FILE *f;
+	const char *path = ca != NULL ? ca : CONFIG_SYSTEM_CA;
+	FILE *f = fopen(path, "re");
 	int n;
 
-	if (g->tls != GATEWAY_TLS_VERIFY)
-		return;
-	f = fopen(path, "re");
+	if (ca != NULL)
+		line = config_line_of(k->config, ca);
 	if (f == NULL) {
-		report(k, line, "gateway \"%s\": ca %s cannot be read (%m); %s", g->name, path,
-		    g->ca != NULL ? "make it readable"
-				  : "install the package ca-certificates, or name a file with ca");
+		report(k, line, "%s \"%s\": ca %s cannot be read (%m); %s", what, name, path,
+		    ca != NULL ? "make it readable"
+			       : "install the package ca-certificates, or name a file with ca");
 		return;
 	}
 	n = count_certificates(f);
 	if (n <= 0)
-		report(k, line, "gateway \"%s\": ca %s %s; name a PEM file of authorities", g->name,
+		report(k, line, "%s \"%s\": ca %s %s; name a PEM file of authorities", what, name,
 		    path, n == 0 ? "has no certificate" : "has a certificate that cannot be read");
 	(void)fclose(f); /* was only read */
+}
+
+static bool
+uses_tls(const struct conf_ldap *l)
+{
+	bool has_ldaps = false;
+
+	for (size_t i = 0; i < l->n_servers; i++)
+		has_ldaps = has_ldaps || l->servers[i].is_ldaps;
+	return l->starttls || has_ldaps;
+}
+
+static void
+check_ldap(struct checking *k, const struct conf_ldap *l)
+{
+	const char *path = l->password_file;
+
+	if (path != NULL && access(path, R_OK) != 0)
+		report(k, config_line_of(k->config, path),
+		    "ldap \"%s\": password %s cannot be read (%m); make it readable", l->name,
+		    path);
+	if (uses_tls(l))
+		check_authorities(k, "ldap", l->name, l->ca, 1);
 }
 
 /* Whether anything but "." and ".." is in it; false when it cannot be read. */
@@ -228,11 +227,13 @@ config_check_machine(const struct config *c, struct config_errors *errors)
 
 	check_own_dir(&k, "state_dir", c->state_dir);
 	check_own_dir(&k, "run_dir", c->run_dir);
-	for (size_t i = 0; i < c->n_domains; i++)
-		check_recipients(&k, &c->domains[i]);
 	for (size_t i = 0; i < c->n_filters; i++)
 		check_filter(&k, &c->filters[i]);
 	for (size_t i = 0; i < c->n_gateways; i++)
-		check_authorities(&k, &c->gateways[i]);
+		if (c->gateways[i].tls == GATEWAY_TLS_VERIFY)
+			check_authorities(&k, "gateway", c->gateways[i].name, c->gateways[i].ca,
+			    c->gateways[i].line);
+	for (size_t i = 0; i < c->n_ldaps; i++)
+		check_ldap(&k, &c->ldaps[i]);
 	return k.has_failed ? -E_CONFIG : 0;
 }

@@ -39,14 +39,16 @@ static void
 read_state_dir(struct reading *r, const struct node *n, void *to)
 {
 	(void)to;
-	(void)schema_read_path(r, n, &r->config->state_dir); /* or the default */
+	if (schema_read_path(r, n, &r->config->state_dir)) /* or the default */
+		r->config->places->is_read = false;
 }
 
 static void
 read_run_dir(struct reading *r, const struct node *n, void *to)
 {
 	(void)to;
-	(void)schema_read_path(r, n, &r->config->run_dir); /* or the default */
+	if (schema_read_path(r, n, &r->config->run_dir)) /* or the default */
+		r->config->places->is_read = false;
 }
 
 static void
@@ -174,8 +176,7 @@ read_root(struct reading *r, struct span text, struct arena *scratch)
 		    text.n, CONFIG_TEXT_MAX);
 		return;
 	}
-	if (span_starts(text, SPAN("\xef\xbb\xbf")))
-		text = span_skip(text, 3); /* the byte order mark of some editors */
+	text = span_skip_bom(text);
 	config_lexer_check_bytes(text, r->complaints);
 	r->root = config_tree_parse(text, scratch, r->complaints);
 }
@@ -190,6 +191,27 @@ read_config(struct reading *r, struct span text)
 	if (r->root != NULL)
 		read_all(r);
 	arena_free(&scratch);
+}
+
+static bool
+is_printable(const char *path)
+{
+	while (*path != '\0' && (unsigned char)*path >= ' ' && *path != 127)
+		path++;
+	return *path == '\0';
+}
+
+/* What would be told of the machine if the text were right, so that it is not found out one by one. */
+static void
+complain_of_files(struct reading *r, const char *(*unreadable)(const char *path))
+{
+	for (const struct conf_place *p = r->config->places; p != NULL; p = p->next) {
+		const char *why = p->is_read && is_printable(p->text) ? unreadable(p->text) : NULL;
+
+		if (why != NULL)
+			config_complain(r->complaints, p->line,
+			    "%s cannot be read (%s); make it readable", p->text, why);
+	}
 }
 
 struct config *
@@ -207,6 +229,8 @@ config_parse(struct span text, const char *file, const struct pnf_about *const *
 	r.config = c;
 	c->file = schema_keep_text(&r, span_str(file));
 	read_config(&r, text);
+	if (complaints.n > 0 && errors->unreadable != NULL)
+		complain_of_files(&r, errors->unreadable);
 	if (complaints.n > 0)
 		config_complaints_write(&complaints, file, errors);
 	if (complaints.n > 0 || r.lacks_plugin)
@@ -289,7 +313,8 @@ config_plugins_folder(struct span text, char *folder, size_t size, unsigned *lin
 	if (text.n > CONFIG_TEXT_MAX)
 		return false;
 	arena_init(&scratch, CONFIG_MEMORY_MAX);
-	for (n = config_tree_parse(text, &scratch, &unheard)->first; n != NULL; n = n->next)
+	for (n = config_tree_parse(span_skip_bom(text), &scratch, &unheard)->first; n != NULL;
+	     n = n->next)
 		if (n->kind != NODE_SECTION && n->n_values == 1 &&
 		    span_eq(n->word, SPAN("plugins")) && scalar_is_path(n->first_value->text)) {
 			is_there = span_copy(n->first_value->text, folder, size);

@@ -313,15 +313,16 @@ struct conf_web {
 
 /* Where a path or another file's name stands. */
 struct conf_place {
-	const struct conf_place *next;
+	struct conf_place *next;
 	const char *text;
 	unsigned line;
+	bool is_read; /* a file or folder that must be there, not one that we make */
 };
 
 struct config {
 	struct arena memory;
 	const char *file;
-	const struct conf_place *places; /* for config_line_of */
+	struct conf_place *places; /* for config_line_of */
 	const char *hostname, *postmaster, *state_dir, *run_dir;
 	const char *plugins; /* folder of shared objects with filters; NULL: none */
 	uint32_t fronts;     /* processes that talk to clients */
@@ -354,6 +355,9 @@ struct config_errors {
 	/* Files of plugins that could not be read, which is an error already: filters named like one (without .so)
 	 * are not called unknown as well.  NULL, or NULL at its end. */
 	const char *const *unread;
+	/* Of a text in error, asked of each file that it names: why it cannot be read, NULL: it can.  What
+	 * cannot is told with the rest.  NULL: nobody asks. */
+	const char *(*unreadable)(const char *path);
 };
 
 /*
@@ -377,8 +381,9 @@ bool config_plugins_folder(struct span text, char *folder, size_t size, unsigned
 /* Where Debian keeps the authorities that everybody trusts (package ca-certificates). */
 #define CONFIG_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
-/* What only the machine can tell: recipient files readable, authorities of gateways readable and
- * sound, parents of state_dir and run_dir there, each problem as a line in `errors` with what to do.  0 or -E_CONFIG. */
+/* What only the machine can tell: authorities of gateways and directories sound, passwords readable, parents of state_dir
+ * and run_dir there, each problem as a line in `errors` with what to do.  Files that are read at the
+ * start (recipients, certificates, databases) are told of by who reads them.  0 or -E_CONFIG. */
 int config_check_machine(const struct config *c, struct config_errors *errors);
 
 /* The first line that names this path; 1 where it is a default. */

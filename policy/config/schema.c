@@ -214,11 +214,11 @@ schema_keep_text(struct reading *r, struct span s)
 }
 
 void
-schema_note_place(struct reading *r, const char *path, unsigned line)
+schema_note_place(struct reading *r, const char *path, unsigned line, bool is_read)
 {
 	struct conf_place *p = arena_alloc(&r->config->memory, sizeof(*p));
 
-	*p = (struct conf_place){r->config->places, path, line};
+	*p = (struct conf_place){r->config->places, path, line, is_read};
 	r->config->places = p;
 }
 

@@ -103,8 +103,9 @@ bool schema_value_endpoint(
     struct reading *r, const struct node *n, const struct value *v, struct endpoint *out);
 /* A NUL-terminated copy in the configuration's memory. */
 const char *schema_keep_text(struct reading *r, struct span s);
-/* Remembers for config_line_of where a path, as kept in the configuration, stands. */
-void schema_note_place(struct reading *r, const char *path, unsigned line);
+/* Remembers for config_line_of where a path, as kept in the configuration, stands; `is_read`: of what
+ * must be there. */
+void schema_note_place(struct reading *r, const char *path, unsigned line, bool is_read);
 void *schema_keep_array(struct reading *r, size_t count, size_t size); /* zeroed */
 
 /* schema_edge.c: where mail comes in.  listen needs the flows. */

@@ -23,7 +23,7 @@ read_recipients_file(struct reading *r, const struct value *v, struct conf_domai
 
 	d->recipients = RECIPIENTS_FILE;
 	d->recipients_file = schema_keep_text(r, path);
-	schema_note_place(r, d->recipients_file, v->line);
+	schema_note_place(r, d->recipients_file, v->line, scalar_is_path(path));
 	if (!scalar_is_path(path))
 		config_complain(r->complaints, v->line,
 		    "recipients = \"%s\" is not an absolute path; write one like "

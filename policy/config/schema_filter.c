@@ -359,7 +359,7 @@ read_filter_word(
 	f->options[i].is_given = true;
 	read_option(r, n, &f->options[i]);
 	for (size_t k = 0; k < f->options[i].n_values; k++)
-		schema_note_place(r, f->options[i].values[k], n->line);
+		schema_note_place(r, f->options[i].values[k], n->line, false);
 }
 
 /* No word that is known comes near it: it is no slip of the pen. */

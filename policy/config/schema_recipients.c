@@ -163,12 +163,16 @@ read_password(struct reading *r, const struct node *n, void *to)
 {
 	struct span text = n->first_value->text, path = span_skip(text, 5);
 
-	if (span_starts(text, SPAN("file:")) && scalar_is_path(path))
-		((struct conf_ldap *)to)->password_file = schema_keep_text(r, path);
-	else
+	struct conf_ldap *ldap = to;
+
+	if (span_starts(text, SPAN("file:")) && scalar_is_path(path)) {
+		ldap->password_file = schema_keep_text(r, path);
+		schema_note_place(r, ldap->password_file, n->first_value->line, true);
+	} else {
 		config_complain(r->complaints, n->first_value->line,
 		    "password is no \"file:PATH\"; write the password into a file and its path "
 		    "here, like \"file:/etc/postern/ldap.password\"");
+	}
 }
 
 static void

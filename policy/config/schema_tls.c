@@ -119,7 +119,7 @@ schema_read_listen_users(struct reading *r, const struct node *n, void *to)
 		return;
 	}
 	l->users = schema_keep_text(r, path);
-	schema_note_place(r, l->users, n->first_value->line);
+	schema_note_place(r, l->users, n->first_value->line, true);
 }
 
 void

@@ -110,7 +110,7 @@ schema_value_path(struct reading *r, const struct node *n, const struct value *v
 	while (path.n > 1 && path.p[path.n - 1] == '/')
 		path.n--;
 	*out = schema_keep_text(r, path);
-	schema_note_place(r, *out, v->line);
+	schema_note_place(r, *out, v->line, true);
 	return true;
 }
 

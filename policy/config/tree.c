@@ -207,7 +207,10 @@ complain_of_word(struct parser *p)
 {
 	const struct token *t = p->ahead;
 
-	if (is_text(p, 1) && t[1].line == t->line && !begins_item(p, 1))
+	if (span_starts(t->text, SPAN("include")))
+		config_complain(p->complaints, t->line,
+		    "nothing is included; put all of the configuration into this file");
+	else if (is_text(p, 1) && t[1].line == t->line && !begins_item(p, 1))
 		config_complain(p->complaints, t->line, "no \"=\" behind \"%s\"; write %s = \"%s\"",
 		    SHOW(t->text), SHOW(t->text), SHOW(t[1].text));
 	else

@@ -58,6 +58,7 @@ recipients_parse(struct span text, const char *file, struct err *err)
 	struct recipients *table = mem_alloc(sizeof(*table));
 	size_t number = 0;
 
+	text = span_skip_bom(text);
 	while (text.n > 0) {
 		struct span entry = entry_of_line(span_cut(&text, '\n'));
 		const char *wrong;

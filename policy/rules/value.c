@@ -17,6 +17,7 @@ value_kind_of(enum facet facet)
 	case FACET_ASN:
 		return VALUE_ASN;
 	case FACET_TLS:
+		return VALUE_TLS;
 	case FACET_AUTH:
 	case FACET_TAG:
 	case FACET_SUBJECT:
@@ -193,6 +194,26 @@ read_asn(struct span text, struct value *out, struct err *err)
 	    SPAN_ARG(span_take(text, 80)));
 }
 
+/* "TLSv1.3" and "1.3"; kept as a session has it. */
+static int
+read_tls(struct span text, struct value *out, struct err *err)
+{
+	static const struct span versions[] = {
+	    {"TLSv1.0", 7}, {"TLSv1.1", 7}, {"TLSv1.2", 7}, {"TLSv1.3", 7}};
+	static const size_t prefix = 4; /* TLSv */
+
+	out->form = VALUE_EXACT;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		out->text = versions[i];
+		if (span_eq_nocase(text, versions[i]) ||
+		    span_eq(text, span_skip(versions[i], prefix)))
+			return 0;
+	}
+	return err_set(err, E_SYNTAX,
+	    "`%.*s` is no version of TLS; write TLSv1.2 or TLSv1.3, or * for any",
+	    SPAN_ARG(span_take(text, 80)));
+}
+
 int
 value_read(struct span text, enum value_kind kind, struct value *out, struct err *err)
 {
@@ -211,6 +232,8 @@ value_read(struct span text, enum value_kind kind, struct value *out, struct err
 		return read_country(text, out, err);
 	case VALUE_ASN:
 		return read_asn(text, out, err);
+	case VALUE_TLS:
+		return read_tls(text, out, err);
 	case VALUE_TEXT:
 		out->form = VALUE_EXACT;
 		out->text = text;

@@ -17,6 +17,7 @@ enum value_kind {
 	VALUE_ADDRESS, /* from, to */
 	VALUE_COUNTRY, /* country */
 	VALUE_ASN,     /* asn */
+	VALUE_TLS,     /* tls */
 	VALUE_TEXT     /* subject, header, body, attachment, attachment-type */
 };
 

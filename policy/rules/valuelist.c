@@ -3,7 +3,10 @@
 #include "relay/base/mem.h"
 #include "relay/base/utf8.h"
 
-enum { PATTERN_BYTES = VALUE_TEXT_MAX + 64 /* a glob's text, or what a regex is kept by */ };
+enum {
+	PATTERN_BYTES = VALUE_TEXT_MAX + 64, /* a glob's text, or what a regex is kept by */
+	UNQUOTED_SLACK = 64                  /* an arena rounds up */
+};
 
 bool
 valuelist_is_name(struct span name)
@@ -20,14 +23,27 @@ valuelist_is_name(struct span name)
 	return true;
 }
 
+/* Behind what encloses a line's value, "…" or /…/; 0: nothing does. */
+static size_t
+enclosed_end(struct span line)
+{
+	size_t i = 1;
+
+	if (line.p[0] != '"' && line.p[0] != '/')
+		return 0;
+	while (i < line.n && line.p[i] != line.p[0])
+		i += line.p[i] == '\\' ? 2 : 1;
+	return i < line.n ? i + 1 : 0;
+}
+
 /* Cuts the comment off. */
 static struct span
-value_of_line(struct span line, enum value_kind kind)
+value_of_line(struct span line)
 {
 	line = span_trim(line);
-	if (line.n > 0 && line.p[0] == '#')
+	if (line.n == 0 || line.p[0] == '#')
 		return span_take(line, 0);
-	for (size_t i = 1; i < line.n && kind != VALUE_TEXT; i++)
+	for (size_t i = enclosed_end(line); i < line.n; i++)
 		if (line.p[i] == '#' && (line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
 			return span_trim(span_take(line, i));
 	return line;
@@ -66,11 +82,54 @@ read_pattern(struct list_reading *to, struct span text, struct err *err)
 	return 1;
 }
 
+static bool
+has_control(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (((unsigned char)text.p[i] < ' ' && text.p[i] != '\t') || text.p[i] == 127)
+			return true;
+	return false;
+}
+
 static int
 check_text(struct span text, struct err *err)
 {
 	if (!utf8_is_valid(text) || memchr(text.p, '\0', text.n) != NULL)
 		return err_set(err, E_SYNTAX, "not UTF-8 text; save the file as UTF-8");
+	if (has_control(text))
+		return err_set(err, E_SYNTAX, "a control character; lines end with LF or CRLF");
+	if (text.p[0] == '!')
+		return err_set(err, E_SYNTAX,
+		    "`!` in a list; write !list:NAME in the rule, or \"!…\" for the character");
+	if (span_starts(text, SPAN("list:")))
+		return err_set(err, E_SYNTAX,
+		    "a list in a list; name it in the rule, or put it in quotes if it is a text");
+	return 0;
+}
+
+/* A quoted local part in front of its @ is the address's own. */
+static bool
+is_quoted(struct span text, enum value_kind kind)
+{
+	size_t end = text.p[0] == '"' ? enclosed_end(text) : text.n;
+
+	return text.p[0] == '"' && !(kind == VALUE_ADDRESS && end < text.n && text.p[end] == '@');
+}
+
+/* Takes the quotes off, and what they escape; `memory` may be asked for as much as the text has. */
+static int
+unquote(struct span *text, struct arena *memory, struct err *err)
+{
+	struct lexer l = {*text, memory};
+	struct token t;
+	int r = rule_lexer_next(&l, &t, err);
+
+	if (r < 0)
+		return r;
+	if (l.rest.n > 0)
+		return err_set(
+		    err, E_SYNTAX, "more behind a closing quote; write one value a line");
+	*text = t.text;
 	return 0;
 }
 
@@ -94,21 +153,35 @@ add_value(struct valuelist *list, const struct value *value)
 	}
 }
 
-/* One line without its comment. */
 static int
-read_line(struct list_reading *to, struct span text, struct err *err)
+read_value(struct list_reading *to, struct span text, struct err *err)
 {
 	struct value value;
-	int r = check_text(text, err);
+	int r = read_pattern(to, text, err);
 
-	if (r == 0)
-		r = read_pattern(to, text, err);
 	if (r == 0)
 		r = value_read(text, to->list->kind, &value, err);
 	else if (r > 0)
 		return 0;
 	if (r == 0)
 		add_value(to->list, &value);
+	return r;
+}
+
+/* One line without its comment. */
+static int
+read_line(struct list_reading *to, struct span text, struct err *err)
+{
+	struct arena unquoted;
+	int r = check_text(text, err);
+
+	if (r < 0 || !is_quoted(text, to->list->kind))
+		return r < 0 ? r : read_value(to, text, err);
+	arena_init(&unquoted, text.n + UNQUOTED_SLACK);
+	r = unquote(&text, &unquoted, err);
+	if (r == 0)
+		r = read_value(to, text, err);
+	arena_free(&unquoted);
 	return r;
 }
 
@@ -126,8 +199,9 @@ valuelist_parse(struct span text, enum value_kind kind, struct regex_room *room,
 		complain(arg, 0, "a list of more than 64 MiB; divide it into several");
 		return list;
 	}
+	text = span_skip_bom(text);
 	while (text.n > 0) {
-		struct span line = value_of_line(span_cut(&text, '\n'), kind);
+		struct span line = value_of_line(span_cut(&text, '\n'));
 		struct err err = {0};
 
 		number++;

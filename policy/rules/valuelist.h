@@ -1,9 +1,9 @@
 /*
  * valuelist.h - the values of one list file, `list:NAME`, for one kind of facet.
  *
- * One value a line, in any form that a rule takes; a /regex/ is one as in quotes.  `#` begins a
- * comment at a word's start; in a list of texts only at the line's.  A list may hold a million
- * values, found without a walk, and a few patterns (globs and regexes) that are tried in turn.
+ * One value a line, in any form that a rule takes but `!` and another list; it may hold blanks and
+ * may stand in "…".  `#` begins a comment at a word's start.  A list may hold a million values,
+ * found without a walk, and a few patterns (globs and regexes) that are tried in turn.
  */
 #ifndef RULES_VALUELIST_H
 #define RULES_VALUELIST_H

@@ -128,7 +128,7 @@ assign(struct store *s, uint64_t before, struct span now, struct span text, stru
     uint32_t *first, uint32_t *next, struct err *err)
 {
 	struct buf old = BUF_INIT(IDS_MAX), twin = BUF_INIT(IDS_MAX);
-	struct numbered known[2] = {{.text = text}, {.text = now}};
+	struct numbered known[2] = {{.text = now}, {.text = text}};
 	bool is_back = false;
 	int rc;
 
@@ -136,13 +136,12 @@ assign(struct store *s, uint64_t before, struct span now, struct span text, stru
 	rc = read_ids(s, before, &old, next, err);
 	if (rc == 0)
 		rc = find_again(s, before, text, &is_back, &twin, err);
-	known[0].ids = buf_span(&twin);
-	known[1].ids = buf_span(&old);
+	known[0].ids = buf_span(&old);
+	known[1].ids = buf_span(&twin);
 	if (*next == 0) /* of an older program, or the default: 1, 2, 3, … are given */
 		*next = (uint32_t)numbering_count(now) + 1;
 	*first = *next;
-	if (rc == 0 &&
-	    numbering_assign(text, is_back ? known : &known[1], is_back ? 2 : 1, next, ids) < 0)
+	if (rc == 0 && numbering_assign(text, known, is_back ? 2 : 1, next, ids) < 0)
 		rc = err_set(err, E_LIMIT, "policy.db: there are no more numbers for rules");
 	buf_free(&old);
 	buf_free(&twin);

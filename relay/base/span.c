@@ -65,6 +65,14 @@ span_take(struct span s, size_t n)
 	return (struct span){s.p, n < s.n ? n : s.n};
 }
 
+struct span
+span_skip_bom(struct span s)
+{
+	static const struct span mark = {"\xef\xbb\xbf", 3};
+
+	return span_starts(s, mark) ? span_skip(s, mark.n) : s;
+}
+
 static bool
 is_blank_or_eol(char c)
 {

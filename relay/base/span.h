@@ -68,6 +68,8 @@ size_t span_rfind(struct span s, char c);
 /* s without its first / from its first `n` bytes; n beyond the end counts as the end. */
 struct span span_skip(struct span s, size_t n);
 struct span span_take(struct span s, size_t n);
+/* Without the byte order mark that some editors put in front of UTF-8. */
+struct span span_skip_bom(struct span s);
 /* Without blanks, tabs, CR and LF at both ends. */
 struct span span_trim(struct span s);
 /* Without one CRLF, or bare LF or CR, at the end. */

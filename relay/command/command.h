@@ -8,6 +8,8 @@
 #define COMMAND_COMMAND_H
 #include "policy/config/config.h"
 
+#define COMMAND_DEFAULT_CONFIG "/etc/postern/postern.conf"
+
 /* The general options, and the words behind the sub-command without them. */
 struct command_line {
 	const char *config_file; /* -c FILE */

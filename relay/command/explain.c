@@ -216,6 +216,7 @@ static int
 load_policy(struct explanation *e)
 {
 	struct buf text = BUF_INIT(POLICY_TEXT_MAX), errors = BUF_INIT(0);
+	struct span candidate;
 	struct err err = {0};
 	uint64_t version = 0;
 	int r;
@@ -226,10 +227,11 @@ load_policy(struct explanation *e)
 		buf_free(&text);
 		return command_fail(EXIT_NO, "%s", err.text);
 	} else {
+		candidate = span_skip_bom(buf_span(&text));
 		r = policy_source_bundle(
-		    e->config, buf_span(&text), e->options.policy, 0, &e->bundle, &errors);
+		    e->config, candidate, e->options.policy, 0, &e->bundle, &errors);
 		if (r == 0)
-			add_ids(e, buf_span(&text));
+			add_ids(e, candidate);
 	}
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : "");
 	buf_free(&text);

@@ -328,7 +328,7 @@ change(const struct verb *v, const struct config *config, const struct command_l
 		    .is_json = line->is_json};
 
 		status = v->change(config, line, &text, &base);
-		c.text = buf_span(&text);
+		c.text = span_skip_bom(buf_span(&text));
 		if (status == EXIT_OK)
 			status = policy_change(config, &c);
 		buf_free(&text);

@@ -126,6 +126,8 @@ policy_change(const struct config *config, const struct policy_change *c)
 	    policy_source_bundle(config, c->text, c->file, 0, &bundle, &errors) < 0)
 		status = EXIT_NO;
 	fprintf(stderr, "%.*s", (int)errors.n, errors.n ? errors.p : ""); /* or warnings */
+	if (errors.n > 0 && status == EXIT_NO && c->is_json)
+		command_print_check(false, NULL, buf_span(&errors));
 	if (status == EXIT_NO)
 		status = command_fail(EXIT_NO, "refused; the policy is as it was");
 	if (status == EXIT_OK)

@@ -85,8 +85,10 @@ settle_buffers(struct connection *c)
 		buf_free(&c->in);
 	if (c->out.n == 0 && !c->out.failed)
 		buf_free(&c->out);
-	content_count(
-	    &c->held, c->in.cap + c->out.cap + (c->tls != NULL ? CONNECTION_TLS_BYTES : 0));
+	content_count(&c->held, c->in.cap + c->out.cap +
+				    (c->tls == NULL         ? 0
+					: c->is_handshaking ? CONNECTION_HANDSHAKE_BYTES
+							    : CONNECTION_TLS_BYTES));
 }
 
 /* Defers on_gone to the loop: callers of flush and finish do not expect to lose their session. */
@@ -204,7 +206,8 @@ on_ready(void *arg, unsigned events)
 		return;
 	}
 	(void)buf_add_span(&c->in, got); /* there was room, or we had not asked to read */
-	connection_expect(c, c->timeout_ms);
+	if (!c->is_all_due)
+		connection_expect(c, c->timeout_ms);
 	c->events->on_input(c->arg);
 }
 
@@ -346,10 +349,18 @@ connection_expect(struct connection *c, int64_t timeout_ms)
 {
 	if (c->is_finishing || c->is_handshaking)
 		return;
+	c->is_all_due = false;
 	c->timeout_ms = timeout_ms;
 	timer_cancel(&c->timer);
 	if (timeout_ms > 0)
 		loop_timer(c->loop, &c->timer, timeout_ms, on_time, c);
+}
+
+void
+connection_expect_all(struct connection *c, int64_t timeout_ms)
+{
+	connection_expect(c, timeout_ms);
+	c->is_all_due = true;
 }
 
 bool

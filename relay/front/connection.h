@@ -18,7 +18,10 @@ enum {
 	CONNECTION_LINGER_MS = 5000, /* how long a last reply may take to leave and to be read */
 	CONNECTION_LINGER_MAX = 1024 * 1024, /* input dropped meanwhile */
 	CONNECTION_HANDSHAKE_MS = 30000,     /* all of it, however often bytes come */
-	CONNECTION_TLS_BYTES = 15 * 1024     /* what OpenSSL holds for a connection, measured */
+	/* What OpenSSL holds for a connection, measured: inside its handshake, with the longest
+	 * ClientHello (TLS_HANDSHAKE_MAX), and behind it. */
+	CONNECTION_HANDSHAKE_BYTES = 72 * 1024,
+	CONNECTION_TLS_BYTES = 15 * 1024
 };
 
 struct connection_events {
@@ -45,6 +48,7 @@ struct connection {
 	int64_t timeout_ms;
 	struct buf in, out; /* no memory while they are empty and the client is silent */
 	bool is_paused, is_finishing;
+	bool is_all_due; /* input does not give more time */
 	bool is_shut;    /* our side is closed: what still comes in is dropped */
 	size_t dropped;  /* bytes of it */
 	uint64_t held;   /* by in, out and TLS, as the memory budget knows it (content.h) */
@@ -76,5 +80,8 @@ void connection_start_tls(struct connection *c, struct ssl_ctx_st *ctx);
 void connection_read_slowly(struct connection *c, bool is_slow);
 /* Each input must come within `timeout_ms`; 0: no limit. */
 void connection_expect(struct connection *c, int64_t timeout_ms);
+/* All of it must come within that time, until either is called again: a byte now and then is not
+ * enough. */
+void connection_expect_all(struct connection *c, int64_t timeout_ms);
 
 #endif

@@ -4,9 +4,17 @@
 static size_t room = SIZE_MAX, taken;
 
 void
-files_set_limit(uint64_t n_files)
+files_set_limit(uint64_t n_files, uint64_t n_listeners)
 {
-	room = n_files > FILES_OURS ? (size_t)(n_files - FILES_OURS) : 0;
+	uint64_t ours = FILES_OURS + n_listeners;
+
+	room = n_files > ours ? (size_t)(n_files - ours) : 0;
+}
+
+uint64_t
+files_needed(uint64_t n_listeners)
+{
+	return FILES_OURS + FILES_CLIENTS_MIN + n_listeners;
 }
 
 size_t

@@ -4,22 +4,20 @@
 #include "relay/base/mem.h"
 #include "relay/ipc/channel.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-/* As many as the channel's buffer holds, beside TLS_JOBS_MAX signatures. */
-enum { WAITING_MAX = 32 };
+enum {
+	WAITING_MAX = 32,
+	/* Bytes that the key role has not read: those of all who may wait at once (TLS_JOBS_MAX beside
+	 * WAITING_MAX), thrice.  More are of those who have lost patience: it hangs. */
+	QUEUED_MAX = 1024 * 1024
+};
 
 enum { QUESTION_MAX = KEY_USERS_MAX + KEY_NAME_MAX + KEY_PASSWORD_MAX + KEY_MESSAGE_MAX + 64 };
 
 struct key_client {
 	struct loop *loop;
-	int fd; /* -1: the key role is away */
-	struct watch *watch;
-	struct map *waiting; /* id -> struct key_waiting */
+	struct channel *channel; /* NULL: the key role is away */
+	struct map *waiting;     /* id -> struct key_waiting */
 	uint64_t next_id;
-	struct timer *lost_soon;
-	struct buf received;
 	struct map *signings; /* id -> struct signing */
 	void (*on_lost)(void *arg);
 	void *lost_arg;
@@ -86,45 +84,6 @@ answer_all(struct key_client *k)
 /* --- the channel -------------------------------------------------------------------------------- */
 
 static void
-disconnect(struct key_client *k)
-{
-	watch_remove(&k->watch);
-	if (k->fd >= 0)
-		(void)close(k->fd); /* a channel: what was sent was sent */
-	k->fd = -1;
-}
-
-static void
-tell_lost(void *arg)
-{
-	struct key_client *k = arg;
-
-	answer_all(k);
-	if (k->on_lost != NULL)
-		k->on_lost(k->lost_arg);
-}
-
-/* Callers do not expect to hear of it from inside. */
-static void
-lose(struct key_client *k)
-{
-	disconnect(k);
-	loop_timer(k->loop, &k->lost_soon, 0, tell_lost, k);
-}
-
-/* One message, if it is there: 0, or an error. */
-static int
-receive(struct key_client *k, struct message *m)
-{
-	int r = channel_receive(k->fd, m, &k->received, 0);
-
-	for (int i = 0; r == 0 && i < CHANNEL_FDS; i++)
-		if (m->fds[i] >= 0)
-			(void)close(m->fds[i]); /* none is due here */
-	return r;
-}
-
-static void
 take_verdict(struct key_client *k, const struct message *m)
 {
 	struct key_waiting *w = map_get_u64(k->waiting, m->id);
@@ -151,20 +110,26 @@ take_signature(struct key_client *k, const struct message *m)
 }
 
 static void
-on_ready(void *arg, unsigned events)
+on_message(void *arg, struct message *m)
+{
+	if (m->type == KEY_VERDICT)
+		take_verdict(arg, m);
+	else if (m->type == KEY_SIGNATURE)
+		take_signature(arg, m);
+}
+
+static void
+on_close(void *arg)
 {
 	struct key_client *k = arg;
-	struct message m;
-	int r = receive(k, &m);
 
-	(void)events;
-	if (r == 0 && m.type == KEY_VERDICT)
-		take_verdict(k, &m);
-	else if (r == 0 && m.type == KEY_SIGNATURE)
-		take_signature(k, &m);
-	else if (r < 0 && r != -E_TIMEOUT)
-		lose(k);
+	channel_free(&k->channel);
+	answer_all(k);
+	if (k->on_lost != NULL)
+		k->on_lost(k->lost_arg);
 }
+
+static const struct channel_events key_events = {on_message, on_close};
 
 struct key_client *
 key_client_new(struct loop *loop)
@@ -172,7 +137,6 @@ key_client_new(struct loop *loop)
 	struct key_client *k = mem_alloc(sizeof(*k));
 
 	k->loop = loop;
-	k->fd = -1;
 	k->waiting = map_new();
 	k->signings = map_new();
 	k->next_id = 1;
@@ -184,11 +148,9 @@ key_client_free(struct key_client **k)
 {
 	if (*k == NULL)
 		return;
-	disconnect(*k);
-	timer_cancel(&(*k)->lost_soon);
+	channel_free(&(*k)->channel);
 	map_free(&(*k)->signings);
 	map_free(&(*k)->waiting);
-	buf_free(&(*k)->received);
 	mem_free(*k);
 	*k = NULL;
 }
@@ -203,18 +165,29 @@ key_client_on_lost(struct key_client *k, void (*on_lost)(void *arg), void *arg)
 void
 key_client_connect(struct key_client *k, int fd)
 {
-	disconnect(k);
-	timer_cancel(&k->lost_soon);
+	channel_free(&k->channel);
 	answer_all(k);
-	k->fd = fd;
-	(void)fcntl(fd, F_SETFL, O_NONBLOCK); /* one that lets its buffer fill up counts as lost */
-	k->watch = loop_watch(k->loop, fd, LOOP_READ, on_ready, k);
+	k->channel = channel_new(k->loop, fd, &key_events, k);
 }
 
 bool
 key_client_is_there(const struct key_client *k)
 {
-	return k->fd >= 0;
+	return channel_is_open(k->channel);
+}
+
+/* Hands it to the channel, which sends all of a turn together; -E_FULL: the key role hangs. */
+static int
+send_question(struct key_client *k, uint16_t type, uint64_t id, const struct buf *b)
+{
+	if (!channel_is_open(k->channel))
+		return -E_CLOSED;
+	if (b->failed)
+		return -E_LIMIT;
+	if (channel_queued(k->channel) > QUEUED_MAX)
+		return -E_FULL;
+	channel_send(k->channel, type, id, buf_span(b), NULL);
+	return 0;
 }
 
 /* --- signatures --------------------------------------------------------------------------------- */
@@ -233,21 +206,17 @@ ask_for_signature(void *arg, struct remote_signing *s)
 	struct key_request request = {
 	    span_of(s->fingerprint, KEY_FINGERPRINT), (uint16_t)s->scheme, s->content};
 	struct buf b = BUF_INIT(KEY_SIGNED_MAX + KEY_FINGERPRINT + 64);
-	int r = -E_CLOSED;
+	int r;
 
 	*g = (struct signing){.id = k->next_id++, .client = k, .asked = s};
 	s->asked = g;
 	(void)map_set_u64(k->signings, g->id, g); /* ids are never used twice */
 	loop_timer(k->loop, &g->patience, KEY_SIGN_MS, lose_patience, g);
 	key_request_put(&b, &request);
-	if (k->fd >= 0 && !b.failed)
-		r = channel_send_now(k->fd, KEY_SIGN, g->id, buf_span(&b), NULL);
+	r = send_question(k, KEY_SIGN, g->id, &b);
 	buf_free(&b);
-	if (r == 0)
-		return;
-	if (k->fd >= 0)
-		lose(k);
-	settle(g, r, (struct span){0});
+	if (r < 0)
+		settle(g, r, (struct span){0});
 }
 
 static void
@@ -271,15 +240,15 @@ void
 key_ask(struct key_client *k, struct key_waiting *w, const struct key_question *q)
 {
 	struct buf b = BUF_INIT(QUESTION_MAX);
-	int r = -E_CLOSED;
+	int r = -E_FULL;
 
 	must(w->client == NULL);
 	w->client = k;
 	w->id = k->next_id++;
 	(void)map_set_u64(k->waiting, w->id, w); /* ids are never used twice */
 	key_question_put(&b, q);
-	if (k->fd >= 0 && !b.failed && map_count(k->waiting) <= WAITING_MAX)
-		r = channel_send_now(k->fd, KEY_ASK, w->id, buf_span(&b), NULL);
+	if (map_count(k->waiting) <= WAITING_MAX)
+		r = send_question(k, KEY_ASK, w->id, &b);
 	loop_timer(k->loop, &w->patience, r == 0 ? KEY_ANSWER_MS : 0, give_up, w);
 	explicit_bzero(b.p, b.n); /* a password */
 	buf_free(&b);

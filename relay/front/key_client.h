@@ -2,8 +2,10 @@
  * key_client.h - questions to the key role: signatures for handshakes, and whether a password is
  * right.
  *
- * Both are answered from the loop, which never waits for the key role.  A handshake whose signature
- * has not come within KEY_SIGN_MS, or whose key role has gone meanwhile, fails.
+ * Both are answered from the loop, which never waits for the key role; what is asked in one turn of the
+ * loop leaves together at its end.  A handshake whose signature has not come within KEY_SIGN_MS, or
+ * whose key role has gone meanwhile, fails; so does one that finds too much unread by the key role, and
+ * that one alone.
  */
 #ifndef FRONT_KEY_CLIENT_H
 #define FRONT_KEY_CLIENT_H

@@ -1,6 +1,7 @@
 #include "relay/front/pool_policies.h"
 #include "relay/base/err.h"
 #include "relay/base/mem.h"
+#include "relay/front/files.h"
 #include "relay/ipc/channel.h"
 
 #include <unistd.h>
@@ -16,6 +17,7 @@ drop(struct pool_policy *v)
 {
 	list_remove(&v->node);
 	(void)close(v->fd); /* memory only */
+	files_give(1);
 	mem_free(v);
 }
 
@@ -59,6 +61,7 @@ policies_add(struct pool_policies *p, uint64_t version, struct span bundle)
 	v->version = version;
 	v->fd = channel_seal(bundle, "policy");
 	must(v->fd >= 0);
+	files_take(1);
 	list_append(&p->all, &v->node);
 	drop_unused(p, before);
 	return v;

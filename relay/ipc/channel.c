@@ -112,6 +112,7 @@ drop_outgoing(struct channel *c, struct outgoing *o)
 	list_remove(&o->node);
 	c->queued -= o->n;
 	close_fds(o->fds, o->n_fds);
+	explicit_bzero(o->bytes, o->n); /* it may have been a password */
 	mem_free(o);
 }
 

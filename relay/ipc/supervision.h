@@ -13,7 +13,7 @@ enum supervision_type {
 	ROLE_POLICY,   /* to the role: id = version, payload = policy bundle */
 	ROLE_LISTENER, /* to the role: id = number, fds[0] = listening socket, or none: let it go */
 	ROLE_PEER,     /* to the role: id = place (role.h), fds[0] = channel to it */
-	ROLE_GO,       /* to the role: that was all, start */
+	ROLE_GO,       /* to the role: that was all, start; id = listeners of all fronts together */
 	ROLE_STOP,     /* to the role: finish and exit */
 	ROLE_READY, /* from the role: started, inside its sandbox; id = policy version in force */
 	ROLE_PEER_LOST, /* from the role: its channel to place `id` has closed */

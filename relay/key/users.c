@@ -168,6 +168,7 @@ users_parse(struct span text, const char *file, struct err *err)
 	u->by_name = map_new();
 	u->records = mem_array(lines, sizeof(*u->records));
 	sha256(text, u->secret);
+	text = span_skip_bom(text);
 	for (unsigned number = 1; text.n > 0; number++) {
 		struct span line = span_trim(span_cut(&text, '\n'));
 		const char *wrong;

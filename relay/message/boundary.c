@@ -1,4 +1,5 @@
 #include "relay/message/boundary.h"
+#include "relay/message/claims.h"
 #include "relay/message/header.h"
 
 enum delimiter
@@ -40,22 +41,66 @@ boundary_dashes(struct span body, size_t at)
 	return body.n;
 }
 
+size_t
+boundary_anywhere(struct span body, size_t at, struct span boundary)
+{
+	while (at + 2 < body.n) {
+		const char *found =
+		    memmem(body.p + at + 2, body.n - at - 2, boundary.p, boundary.n);
+
+		if (found == NULL)
+			break;
+		at = (size_t)(found - body.p) - 2;
+		if (body.p[at] == '-' && body.p[at + 1] == '-')
+			return at;
+		at++;
+	}
+	return body.n;
+}
+
+bool
+boundary_is_astray(struct span body, struct span boundary)
+{
+	size_t at = 0;
+
+	while (boundary.n > 0 && (at = boundary_anywhere(body, at, boundary)) < body.n) {
+		if (at > 0 && body.p[at - 1] != '\n')
+			return true;
+		at += 2 + boundary.n;
+	}
+	return false;
+}
+
+enum delimiter
+boundary_lax(struct span line, struct span behind, struct span boundary)
+{
+	enum delimiter kind = delimiter_of(line, boundary, true);
+
+	return kind == DELIMITER_CLOSE && claims_has_any(span_take(behind, HEADER_FIELD_LOOK))
+		   ? DELIMITER_NEXT
+		   : kind;
+}
+
 struct boundary_map
 boundary_scan(struct span body, struct span boundary)
 {
 	struct boundary_map map = {.hash = 14695981039346656037ull}; /* FNV-1a, for places */
+	enum delimiter kind;
 	struct span line;
 
 	for (size_t at = boundary_dashes(body, 0); at < body.n;
 	     at = boundary_dashes(body, at + line.n)) {
 		line = boundary_line(body, at);
-		if (delimiter_of(line, boundary, false) != DELIMITER_NONE) {
-			map.n += delimiter_of(line, boundary, false) == DELIMITER_NEXT;
-			map.hash = (map.hash ^ at) * 1099511628211ull;
-		} else if (delimiter_of(line, boundary, true) == DELIMITER_NEXT) {
-			map.lax_n++;
-		}
+		kind = delimiter_of(line, boundary, false);
+		map.lax_n +=
+		    kind != DELIMITER_NEXT &&
+		    boundary_lax(line, span_skip(body, at + line.n), boundary) == DELIMITER_NEXT;
+		if (kind == DELIMITER_NONE)
+			continue;
+		map.n += kind == DELIMITER_NEXT;
+		map.hash = (map.hash ^ at) * 1099511628211ull;
 	}
+	map.lax_n += boundary_is_astray(body, boundary);
 	return map;
 }
 

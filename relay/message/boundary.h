@@ -20,6 +20,14 @@ enum delimiter { DELIMITER_NONE, DELIMITER_NEXT, DELIMITER_CLOSE };
 enum delimiter delimiter_of(struct span line, struct span boundary, bool is_lax);
 /* The next line from `at` on that begins with "--"; body.n when there is none. */
 size_t boundary_dashes(struct span body, size_t at);
+/* The next place from `at` on where "--" and the boundary stand, anywhere in a line; body.n when there is
+ * none. */
+size_t boundary_anywhere(struct span body, size_t at, struct span boundary);
+/* Whether it stands somewhere else than at the start of a line. */
+bool boundary_is_astray(struct span body, struct span boundary);
+/* What a delimiter line is for readers to whom a close delimiter is one like any other where what stands
+ * `behind` it begins like a part, with fields about a body. */
+enum delimiter boundary_lax(struct span line, struct span behind, struct span boundary);
 /* The line that begins at `at`, line end included. */
 struct span boundary_line(struct span body, size_t at);
 

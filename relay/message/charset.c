@@ -79,6 +79,43 @@ static const struct {
     {"utf-16le", "UTF-16LE"},
     {"utf-16be", "UTF-16BE"},
     {"utf-32", "UTF-32"},
+    /* Other names of the same, and those of IBM's mainframes: some reader knows each, and whoever hides
+     * something looks for those that a scanner does not. */
+    {"utf-32le", "UTF-32LE"},
+    {"utf-32be", "UTF-32BE"},
+    {"ucs-4", "UTF-32BE"},
+    {"iso-10646-ucs-4", "UTF-32BE"},
+    {"utf16", "UTF-16"},
+    {"utf-16-le", "UTF-16LE"},
+    {"utf-16-be", "UTF-16BE"},
+    {"ucs-2", "UTF-16"},
+    {"ucs-2le", "UTF-16LE"},
+    {"ucs-2be", "UTF-16BE"},
+    {"iso-10646-ucs-2", "UTF-16"},
+    {"csunicode", "UTF-16"},
+    {"unicode", "UTF-16"},
+    {"unicodefffe", "UTF-16BE"},
+    {"cp1200", "UTF-16LE"},
+    {"cp1201", "UTF-16BE"},
+    {"utf7", "UTF-7"},
+    {"unicode-2-0-utf-7", "UTF-7"},
+    {"x-unicode-2-0-utf-7", "UTF-7"},
+    {"csunicode11utf7", "UTF-7"},
+    {"cp65000", "UTF-7"},
+    {"ibm037", "IBM037"},
+    {"cp037", "IBM037"},
+    {"ibm500", "IBM500"},
+    {"cp500", "IBM500"},
+    {"ibm1047", "IBM1047"},
+    {"ibm01047", "IBM1047"},
+    {"ibm01140", "IBM1140"},
+    {"cp1140", "IBM1140"},
+    {"x-sjis", "CP932"},
+    {"ms_kanji", "CP932"},
+    {"x-euc-jp", "EUC-JP"},
+    {"x-gbk", "GB18030"},
+    {"gb_2312-80", "GB18030"},
+    {"x-mac-roman", "MACINTOSH"},
 };
 
 enum { CHARSETS_N = sizeof(CHARSETS) / sizeof(CHARSETS[0]) };
@@ -108,6 +145,21 @@ charset_open_all(void)
 	for (size_t i = 0; i < CHARSETS_N; i++)
 		if (descriptors[i] == NULL)
 			open_row(i);
+}
+
+static const char *
+iconv_name_of(struct span name)
+{
+	for (size_t i = 0; i < CHARSETS_N; i++)
+		if (span_eq_nocase(name, span_str(CHARSETS[i].name)))
+			return CHARSETS[i].iconv_name;
+	return "";
+}
+
+bool
+charset_needs_mark(struct span name)
+{
+	return strcmp(iconv_name_of(name), "UTF-16") == 0;
 }
 
 static iconv_t

@@ -21,6 +21,8 @@ void charset_open_all(void);
 bool charset_to_utf8(struct span name, struct span bytes, struct buf *to);
 /* Whether the charset can be converted now. */
 bool charset_is_known(struct span name);
+/* Whether it is UTF-16 in the order that a mark at the beginning says. */
+bool charset_needs_mark(struct span name);
 /* Whether bytes in it may be taken as they are, once they are valid UTF-8. */
 bool charset_is_utf8(struct span name);
 

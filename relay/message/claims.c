@@ -13,6 +13,17 @@ is_blank_line(struct span whole)
 	return span_trim(whole).n == 0;
 }
 
+/* Bytes of the empty lines that a part begins with, where some readers look for its header behind them. */
+static size_t
+empty_lines(struct span whole)
+{
+	size_t n = 0;
+
+	while (n < whole.n && (whole.p[n] == '\r' || whole.p[n] == '\n'))
+		n++;
+	return n;
+}
+
 /* The end of the first line of blanks only inside a section; 0: there is none. */
 static size_t
 blank_line_end(struct span section)
@@ -35,7 +46,7 @@ add_view(struct claims_split *out, struct span section, struct span body)
 		if (out->views[i].body.n == body.n && out->views[i].section.n == section.n)
 			return;
 	if (out->n < CLAIMS_VIEWS_MAX)
-		out->views[out->n++] = (struct claims_view){section, body};
+		out->views[out->n++] = (struct claims_view){.section = section, .body = body};
 }
 
 static bool
@@ -45,6 +56,14 @@ has_claims(struct span section)
 
 	claims_read(section, &c);
 	return c.type.n + c.encoding.n + c.disposition.n > 0;
+}
+
+bool
+claims_has_any(struct span whole)
+{
+	size_t n = header_section_length(span_take(whole, HEADER_SECTION_MAX));
+
+	return has_claims(span_take(whole, n));
 }
 
 void
@@ -81,6 +100,15 @@ claims_split(struct span whole, struct claims_split *out)
 		add_view(out, span_take(whole, n), header_body(whole));
 	if (bad != SIZE_MAX && has_field_before)
 		add_view(out, span_take(whole, bad), span_skip(whole, bad));
+	end = n == 0 ? empty_lines(whole) : 0;
+	if (end > 0 && claims_has_any(span_skip(whole, end))) {
+		struct span behind = span_skip(whole, end);
+
+		out->is_bad = true;
+		add_view(
+		    out, span_take(behind, header_section_length(behind)), header_body(behind));
+		out->views[out->n - 1].is_late = true;
+	}
 	end = blank_line_end(section);
 	if (end > 0) {
 		out->is_bad = true;
@@ -114,6 +142,10 @@ field_named(struct claims *c, struct span name)
 		return &c->type;
 	if (span_eq_nocase(name, SPAN("Transfer-Encoding")))
 		return &c->encoding;
+	if (span_eq_nocase(name, SPAN("Description")))
+		return &c->description;
+	if (span_eq_nocase(name, SPAN("Location")))
+		return &c->location;
 	return span_eq_nocase(name, SPAN("Disposition")) ? &c->disposition : NULL;
 }
 
@@ -182,7 +214,8 @@ add_type(struct claims_types *out, struct arena *arena, struct span name, struct
 	struct variants copy = {.n = 0};
 
 	for (size_t i = 0; i < out->n; i++)
-		if (span_eq(out->items[i].name, name) && out->items[i].value.p == value.p)
+		if (span_eq(out->items[i].name, name) && out->items[i].value.p == value.p &&
+		    out->items[i].value.n == value.n)
 			return;
 	variants_add(&copy, arena, name);
 	if (out->n == CLAIMS_TYPES_MAX || copy.n == 0) {
@@ -190,6 +223,17 @@ add_type(struct claims_types *out, struct arena *arena, struct span name, struct
 		return;
 	}
 	out->items[out->n++] = (struct claims_type){copy.items[0], value};
+}
+
+/* A word, or the first two of "multipart/mixed/x": of other types no more hangs on it than a name. */
+static struct span
+type_of_word(struct span word)
+{
+	size_t slash = span_find(word, '/');
+	struct span two = span_take(word, slash + 1 + span_find(span_skip(word, slash + 1), '/'));
+
+	return span_starts(word, SPAN("multipart/")) || span_starts(word, SPAN("message/")) ? two
+											    : word;
 }
 
 /* Every word of the text that has the form of a type, and a bare "multipart". */
@@ -206,8 +250,8 @@ add_words(struct claims_types *out, struct arena *arena, struct span text, struc
 			lower[n] = char_lower(word.p[n]);
 			n++;
 		}
-		if (is_type(span_of(lower, n)))
-			add_type(out, arena, span_of(lower, n), value);
+		if (is_type(type_of_word(span_of(lower, n))))
+			add_type(out, arena, type_of_word(span_of(lower, n)), value);
 		else if (span_eq(span_of(lower, n), SPAN("multipart")))
 			add_type(out, arena, SPAN("multipart/mixed"), value);
 		at += n + 1;

@@ -9,11 +9,13 @@
 #define MESSAGE_CLAIMS_H
 #include "relay/message/variants.h"
 
-enum { CLAIMS_MAX = 6, CLAIMS_VIEWS_MAX = 3, CLAIMS_TYPES_MAX = 8 };
+enum { CLAIMS_MAX = 6, CLAIMS_VIEWS_MAX = 4, CLAIMS_TYPES_MAX = 8 };
 
 /* One way to divide a part into header section and body. */
 struct claims_view {
 	struct span section, body;
+	bool
+	    is_late; /* behind empty lines: those who do not read it so are shown all of it as text */
 };
 
 struct claims_split {
@@ -26,9 +28,11 @@ struct claims_split {
 /*
  * Without an empty line the first line that is no field begins the body; a section without a single
  * field is body.  Other readings: the body begins at a line that is no field, or behind one of
- * blanks only.
+ * blanks only; the section begins behind empty lines.
  */
 void claims_split(struct span whole, struct claims_split *out);
+/* Whether a header section at the start of these bytes says anything about a body. */
+bool claims_has_any(struct span whole);
 
 /* A field's values, strict readers' first. */
 struct claims_field {
@@ -39,7 +43,8 @@ struct claims_field {
 
 struct claims {
 	struct claims_field type, encoding, disposition;
-	bool is_full; /* more of one field than CLAIMS_MAX */
+	struct claims_field description, location; /* names where there is no other */
+	bool is_full;                              /* more of one field than CLAIMS_MAX */
 };
 
 void claims_read(struct span section, struct claims *out);

@@ -1,7 +1,12 @@
 #include "relay/message/inline_file.h"
 #include "relay/message/decode.h"
 
-enum { UU_LINE_MAX = 63, YENC_SHIFT = 42, YENC_ESCAPED = 64 };
+enum {
+	YENC_SHIFT = 42,
+	YENC_ESCAPED = 64,
+	UU_SUM_MAX = 2,   /* digits of a sum that some write behind a line */
+	UU_BLANKS_MAX = 8 /* at a line's end that are lost on the way, being zeros */
+};
 
 static struct span
 line_at(struct span text, size_t at)
@@ -11,27 +16,52 @@ line_at(struct span text, size_t at)
 	return span_take(rest, span_find(rest, '\n') + 1);
 }
 
-/* "begin 644 name", "begin-base64 644 name" */
+/* Whether a line has the form of uuencode's data: as many digits as its first one says, blanks at the end
+ * or a sum behind them aside. */
 static bool
-read_begin(struct span line, struct inline_file *file)
+is_uu_line(struct span line)
 {
-	struct span rest = span_chomp(line), mode;
+	size_t want;
+
+	line = span_chomp(line);
+	for (size_t i = 0; i < line.n; i++)
+		if ((unsigned char)line.p[i] < ' ' || line.p[i] > '`')
+			return false;
+	if (line.n < 2 || line.p[0] == ' ' || line.p[0] == '`')
+		return false;
+	want = ((size_t)(unsigned char)line.p[0] - 32 + 2) / 3 * 4;
+	return line.n - 1 <= want + UU_SUM_MAX && line.n - 1 + UU_BLANKS_MAX >= want;
+}
+
+/*
+ * "begin 644 name", "begin-base64 644 name".  Some readers need no mode, or take any: there a text that only
+ * begins with the word is told apart by what follows it.
+ */
+static bool
+read_begin(struct span line, struct span behind, struct inline_file *file)
+{
+	struct span rest = span_chomp(line), mode, all;
+	bool is_mode;
 
 	if (span_starts_nocase(rest, SPAN("begin-base64 "))) {
 		file->kind = INLINE_BASE64;
 		rest = span_skip(rest, 13);
-	} else if (span_starts_nocase(rest, SPAN("begin "))) {
+	} else if (span_starts_nocase(rest, SPAN("begin ")) ||
+		   span_starts_nocase(rest, SPAN("begin\t"))) {
 		file->kind = INLINE_UU;
 		rest = span_skip(rest, 6);
 	} else {
 		return false;
 	}
+	all = rest;
 	mode = span_word(&rest);
+	is_mode = mode.n > 0;
 	for (size_t i = 0; i < mode.n; i++)
-		if (mode.p[i] < '0' || mode.p[i] > '7')
-			return false;
-	file->name = span_trim(rest);
-	return mode.n >= 3 && mode.n <= 6;
+		is_mode &= mode.p[i] >= '0' && mode.p[i] <= '7';
+	file->name = span_trim(is_mode ? rest : all);
+	if (is_mode && mode.n >= 3 && mode.n <= 6)
+		return true;
+	return file->kind == INLINE_UU && is_uu_line(line_at(behind, 0));
 }
 
 /* "=ybegin line=128 size=123456 name=report.exe": the name goes to the line's end. */
@@ -52,13 +82,14 @@ read_ybegin(struct span line, struct inline_file *file)
 	return true;
 }
 
+/* Whether `line` ends the file; of uuencode not where data goes on behind it. */
 static bool
-is_end(const struct inline_file *file, struct span line)
+is_end(const struct inline_file *file, struct span line, struct span behind)
 {
 	line = span_trim(line);
 	switch (file->kind) {
 	case INLINE_UU:
-		return span_eq_nocase(line, SPAN("end"));
+		return span_eq_nocase(line, SPAN("end")) && !is_uu_line(line_at(behind, 0));
 	case INLINE_BASE64:
 		return span_eq(line, SPAN("===="));
 	case INLINE_YENC:
@@ -81,19 +112,42 @@ next_candidate(struct span text, size_t at)
 	return text.n;
 }
 
+static bool
+read_first_line(struct span text, size_t at, struct inline_file *file)
+{
+	struct span line = line_at(text, at);
+
+	return read_begin(line, span_skip(text, at + line.n), file) || read_ybegin(line, file);
+}
+
+/* The place behind the file's last line; another first line ends it too. */
+static size_t
+data_end(struct span text, size_t at, const struct inline_file *file)
+{
+	struct inline_file next;
+
+	while (at < text.n) {
+		struct span line = line_at(text, at);
+
+		if (is_end(file, line, span_skip(text, at + line.n)) ||
+		    read_first_line(text, at, &next))
+			break;
+		at += line.n;
+	}
+	return at;
+}
+
 bool
 inline_file_next(struct span text, size_t *at, struct inline_file *file)
 {
 	for (*at = next_candidate(text, *at); *at < text.n; *at = next_candidate(text, *at)) {
-		struct span line = line_at(text, *at);
-		size_t start;
+		size_t start = *at + line_at(text, *at).n;
+		bool is_first = read_first_line(text, *at, file);
 
-		*at += line.n;
-		if (!read_begin(line, file) && !read_ybegin(line, file))
+		*at = start;
+		if (!is_first)
 			continue;
-		start = *at;
-		while (*at < text.n && !is_end(file, line_at(text, *at)))
-			*at += line_at(text, *at).n;
+		*at = data_end(text, start, file);
 		file->data = span_of(text.p + start, *at - start);
 		return true;
 	}

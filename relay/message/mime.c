@@ -134,6 +134,13 @@ child_default(const struct parser *p, uint32_t index)
 									    : SPAN("text/plain");
 }
 
+static size_t
+next_dashes(const struct division *d, size_t at)
+{
+	return d->is_lax ? boundary_anywhere(d->body, at, d->boundary)
+			 : boundary_dashes(d->body, at);
+}
+
 /* Returns what delimiters there were, those of parts past a limit too. */
 static struct boundary_map
 parse_children(struct parser *p, const struct division *d, uint32_t index, uint32_t depth)
@@ -145,16 +152,15 @@ parse_children(struct parser *p, const struct division *d, uint32_t index, uint3
 
 	if (!may_look_through(p, body))
 		return map;
-	for (size_t at = boundary_dashes(body, 0); at < body.n;
-	     at = boundary_dashes(body, at + line.n)) {
-		enum delimiter kind;
+	for (size_t at = next_dashes(d, 0); at < body.n; at = next_dashes(d, at + line.n)) {
+		enum delimiter kind, lax;
 
 		line = boundary_line(body, at);
-		kind = delimiter_of(line, d->boundary, d->is_lax);
-		if (kind == DELIMITER_NONE) {
-			map.lax_n += delimiter_of(line, d->boundary, true) == DELIMITER_NEXT;
+		lax = boundary_lax(line, span_skip(body, at + line.n), d->boundary);
+		kind = d->is_lax ? lax : delimiter_of(line, d->boundary, false);
+		map.lax_n += lax == DELIMITER_NEXT && kind != lax;
+		if (kind == DELIMITER_NONE)
 			continue;
-		}
 		if (first == body.n)
 			first = at;
 		end = at + line.n;
@@ -179,9 +185,10 @@ parse_children(struct parser *p, const struct division *d, uint32_t index, uint3
 		parse_part(p, span_skip(body, start), index, depth + 1, fallback);
 		end = body.n;
 	}
+	map.lax_n += !d->is_lax && boundary_is_astray(body, d->boundary);
 	if (map.n > 0) {
-		leaf_inline_files(p, span_take(body, first), index, depth);
-		leaf_inline_files(p, span_skip(body, end), index, depth);
+		inside_files(p, span_take(body, first), index, depth);
+		inside_files(p, span_skip(body, end), index, depth);
 	}
 	return map;
 }
@@ -344,6 +351,8 @@ parse_multipart(
 	if (words.n == 0)
 		variants_add(&words, p->arena, first_dashes(body));
 	is_divided = divide(p, index, body, &words, true);
+	if (is_divided && !span_eq(p->out->parts[index].boundary, words.items[0]))
+		parser_flag(p, MIME_BAD_BOUNDARY); /* who looks for the proper one sees nothing */
 	if (has_word && word.n == 0 && !is_divided)
 		is_divided = add_division(p, index,
 		    &(struct division){.body = body, .boundary = SPAN("")}, MIME_TWO_BOUNDARIES);
@@ -356,7 +365,7 @@ parse_multipart(
 		if (span_trim(body).n > 0)
 			parser_flag(p, MIME_UNDIVIDED);
 		if (try_guesses(p, index, part->decoded) == 0)
-			leaf_inline_files(p, body, index, p->out->parts[index].depth);
+			inside_files(p, body, index, p->out->parts[index].depth);
 	}
 	buf_free(&word);
 }
@@ -511,7 +520,8 @@ parse_part(
 	if (depth == 0)
 		read_headers(p, split.views[0].section);
 	for (size_t i = 0; i < split.n; i++)
-		parse_view(p, &at, &split.views[i], MIME_TWO_HEADERS);
+		parse_view(p, &at, &split.views[i],
+		    split.views[i].is_late ? MIME_BAD_HEADER : MIME_TWO_HEADERS);
 }
 
 void

@@ -134,9 +134,8 @@ leaf_decode_aside(struct parser *p, struct span raw, unsigned encoding, size_t *
 
 /* --- text ------------------------------------------------------------------------------------ */
 
-/* The longest start of s, up to max bytes, that does not end inside a character. */
-static struct span
-take_characters(struct span s, size_t max)
+struct span
+leaf_characters(struct span s, size_t max)
 {
 	if (s.n <= max)
 		return s;
@@ -148,7 +147,7 @@ take_characters(struct span s, size_t max)
 static void
 fill_text(struct parser *p, struct mime_part *part)
 {
-	struct span head = take_characters(part->decoded, MIME_TEXT);
+	struct span head = leaf_characters(part->decoded, MIME_TEXT);
 	size_t room = parser_room(p);
 	struct buf text = BUF_INIT(room < MIME_TEXT ? room : MIME_TEXT);
 
@@ -166,7 +165,7 @@ fill_text(struct parser *p, struct mime_part *part)
 			parser_flag(p, MIME_TOO_LARGE);
 	}
 	if (text.n == text.max && text.n > 0)
-		text.n = take_characters(buf_span(&text), text.n - 1).n;
+		text.n = leaf_characters(buf_span(&text), text.n - 1).n;
 	part->text = parser_keep(p, buf_span(&text));
 	buf_free(&text);
 }
@@ -224,7 +223,7 @@ leaf_text(struct parser *p, uint32_t index, struct span type_value)
 	part = &p->out->parts[index];
 	if (has_wide_mark(part->decoded)) {
 		add_text(p, index, SPAN("utf-16"));
-	} else if (span_eq(part->charset, SPAN("utf-16"))) {
+	} else if (charset_needs_mark(part->charset)) {
 		/* Without a mark: big endian by the standard, little by habit. */
 		add_text(p, index, SPAN("utf-16be"));
 		add_text(p, index, SPAN("utf-16le"));
@@ -232,6 +231,44 @@ leaf_text(struct parser *p, uint32_t index, struct span type_value)
 }
 
 /* --- names ----------------------------------------------------------------------------------- */
+
+/* The last part of a URL's path. */
+static struct span
+last_of_path(struct span url)
+{
+	size_t n = 0;
+
+	while (n < url.n && url.p[n] != '?' && url.p[n] != '#')
+		n++;
+	url = span_take(url, n);
+	n = span_rfind(url, '/');
+	/* "http://host" has none. */
+	if (n < url.n && n > 0 && url.p[n - 1] == '/')
+		return span_take(url, 0);
+	return n < url.n ? span_skip(url, n + 1) : url;
+}
+
+/* A part that has no name elsewhere goes by its description or its place, where that has the form of one:
+ * a word with an ending. */
+static void
+add_other_names(struct parser *p, const struct claims_field *f, bool is_url, struct variants *names)
+{
+	struct buf text = BUF_INIT(PARAM_VALUE_MAX);
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct span name;
+		size_t n = 0;
+
+		buf_clear(&text);
+		header_decode(f->values[i], &text);
+		name = is_url ? last_of_path(buf_span(&text)) : buf_span(&text);
+		while (n < name.n && name.p[n] > ' ')
+			n++;
+		if (n == name.n && span_find(name, '.') < n)
+			variants_add(names, p->arena, name);
+	}
+	buf_free(&text);
+}
 
 void
 leaf_names(struct parser *p, uint32_t index, const struct claims *c)
@@ -248,6 +285,10 @@ leaf_names(struct parser *p, uint32_t index, const struct claims *c)
 		param_text_readings(c->disposition.values[i], SPAN("name"), p->arena, &names);
 	for (size_t i = 0; i < c->type.n; i++)
 		param_text_readings(c->type.values[i], SPAN("filename"), p->arena, &names);
+	if (names.n == 0) {
+		add_other_names(p, &c->description, false, &names);
+		add_other_names(p, &c->location, true, &names);
+	}
 	if (names.is_full)
 		parser_flag(p, MIME_TOO_MANY_READINGS);
 	if (names.n == 0 || parser_room(p) < names.n * sizeof(*kept))
@@ -257,54 +298,6 @@ leaf_names(struct parser *p, uint32_t index, const struct claims *c)
 	part->names = kept;
 	part->n_names = names.n;
 	part->filename = kept[0];
-}
-
-void
-leaf_inline_files(struct parser *p, struct span text, uint32_t index, uint32_t depth)
-{
-	struct inline_file file;
-	size_t at = 0;
-
-	while (inline_file_next(text, &at, &file)) {
-		size_t room = file.data.n + ROUNDING;
-		struct mime_part *part;
-		struct span *name;
-
-		if (depth + 1 > p->limits.depth) {
-			parser_flag(p, MIME_TOO_DEEP);
-			return;
-		}
-		if (room + sizeof(*name) + PARAM_VALUE_MAX > parser_room(p) ||
-		    room > p->limits.decoded_bytes - p->decoded) {
-			parser_flag(p, MIME_TOO_LARGE);
-			return;
-		}
-		part = parser_part(p);
-		if (part == NULL)
-			return;
-		part->parent = index;
-		part->depth = depth + 1;
-		part->is_reading = true;
-		part->type = SPAN("application/octet-stream");
-		part->raw = file.data;
-		part->encoding = file.kind == INLINE_YENC ? CLAIMS_YENC : CLAIMS_UU;
-		part->decoded = span_of(arena_alloc(p->arena, room), 0);
-		part->decoded.n = inline_file_decode(&file, (char *)(uintptr_t)part->decoded.p);
-		p->decoded += part->decoded.n;
-		name = arena_alloc(p->arena, sizeof(*name));
-		*name = parser_keep(p, take_characters(file.name, PARAM_VALUE_MAX / 4));
-		if (!utf8_is_valid(*name)) {
-			struct buf clean = BUF_INIT(PARAM_VALUE_MAX);
-
-			(void)charset_to_utf8(SPAN(""), *name, &clean); /* as it goes */
-			*name = parser_keep(p, buf_span(&clean));
-			buf_free(&clean);
-		}
-		part->names = name;
-		part->n_names = name->n > 0;
-		part->filename = *name;
-		parser_flag(p, MIME_INLINE_FILE);
-	}
 }
 
 /* --- further readings ------------------------------------------------------------------------ */
@@ -359,7 +352,9 @@ leaf_finish(struct parser *p, uint32_t index, struct span type_value)
 	leaf_text(p, index, type_value);
 	part = &p->out->parts[index];
 	if (part->encoding == CLAIMS_PLAIN || span_starts(part->type, SPAN("text/")))
-		leaf_inline_files(p, decoded, index, depth);
+		inside_files(p, decoded, index, depth);
+	inside_card_files(p, decoded, index, depth);
+	inside_message(p, index);
 }
 
 /* Whether a reading of this body with these bytes is there. */

@@ -1,4 +1,5 @@
-/* mime_parser.h - the parser's state, shared by mime.c (the tree) and mime_leaf.c (bodies). */
+/* mime_parser.h - the parser's state, shared by mime.c (the tree), mime_leaf.c (bodies) and mime_inside.c (what is in
+ * them). */
 #ifndef MESSAGE_MIME_PARSER_H
 #define MESSAGE_MIME_PARSER_H
 #include "relay/message/mime.h"
@@ -38,12 +39,20 @@ char *leaf_decode_aside(struct parser *p, struct span raw, unsigned encoding, si
 void leaf_text(struct parser *p, uint32_t index, struct span type_value);
 /* All names of a part. */
 void leaf_names(struct parser *p, uint32_t index, const struct claims *c);
-/* The files in a text (uuencode, yEnc) as parts below `index`. */
-void leaf_inline_files(struct parser *p, struct span text, uint32_t index, uint32_t depth);
+/* The longest start of s, up to max bytes, that does not end inside a character. */
+struct span leaf_characters(struct span s, size_t max);
 /* What a leaf or message part is, once decoded: its text, its files, the message in it. */
 void leaf_finish(struct parser *p, uint32_t index, struct span type_value);
 /* The other transfer encodings, and the other ways to undo a broken one. */
 void leaf_readings(struct parser *p, uint32_t index, const struct claims_encodings *e, bool is_bad,
     struct span type_value);
+
+/* --- mime_inside.c --- */
+/* The files in a text (uuencode, yEnc) as parts below `index`. */
+void inside_files(struct parser *p, struct span text, uint32_t index, uint32_t depth);
+/* Those in a calendar or in cards. */
+void inside_card_files(struct parser *p, struct span text, uint32_t index, uint32_t depth);
+/* The message in a file, or signed opaquely, as a part below `index` that is_reading. */
+void inside_message(struct parser *p, uint32_t index);
 
 #endif

@@ -13,13 +13,20 @@ enum {
 
 /* --- whether a reading is the only one --------------------------------------------------------- */
 
-/* A file in a text; not one in front of or behind the parts of a multipart. */
+/* A file in a text, or what is in a message in a file; not a file in front of or behind the parts of a
+ * multipart. */
 static bool
 is_file_in_text(const struct mime_message *m, const struct mime_part *p)
 {
-	const struct mime_part *up = &m->parts[p->parent];
+	while (p != m->parts) {
+		const struct mime_part *up = &m->parts[p->parent];
 
-	return p->is_reading && p->depth == up->depth + 1 && !up->is_multipart && !up->is_message;
+		if (p->is_reading && p->depth == up->depth + 1 && !up->is_multipart &&
+		    !up->is_message)
+			return true;
+		p = up;
+	}
+	return false;
 }
 
 bool

@@ -262,6 +262,24 @@ param_find_text(struct span value, struct span name, struct buf *to)
 
 /* --- all readings ---------------------------------------------------------------------------- */
 
+/* Without the characters of `drop`, and without folds: the blanks at the start of a line too. */
+static void
+add_without(struct span text, const char *drop, struct arena *arena, struct variants *to)
+{
+	struct buf flat = BUF_INIT(PARAM_VALUE_MAX);
+	bool is_fold = false;
+
+	for (size_t i = 0; i < text.n; i++) {
+		bool is_end = text.p[i] == '\r' || text.p[i] == '\n';
+
+		is_fold = is_end || (is_fold && is_space(text.p[i]));
+		if (!is_fold && (text.p[i] == '\0' || strchr(drop, text.p[i]) == NULL))
+			(void)buf_add_char(&flat, text.p[i]); /* cut at its max */
+	}
+	variants_add(to, arena, span_trim(buf_span(&flat)));
+	buf_free(&flat);
+}
+
 /* A reading: line ends dropped, trimmed. */
 static void
 add_reading(struct span text, struct arena *arena, struct variants *to)
@@ -275,6 +293,8 @@ add_reading(struct span text, struct arena *arena, struct variants *to)
 	add_value(&flat, &bare, text, false);
 	variants_add(to, arena, span_trim(buf_span(&flat)));
 	buf_free(&flat);
+	if (span_find(text, '\n') < text.n)
+		add_without(text, "", arena, to);
 }
 
 /* Bytes up to the first of `set`, or all. */
@@ -309,6 +329,9 @@ add_loose(struct span text, struct arena *arena, struct variants *to)
 	}
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		add_reading(span_take(text, until_any(text, ends[i])), arena, to);
+	n = until_any(text, ";");
+	if (span_find(span_take(text, n), '"') < n)
+		add_without(span_take(text, n), "\"", arena, to);
 }
 
 static bool
@@ -377,7 +400,7 @@ is_plain_place(struct span text)
 	size_t n;
 
 	if (text.n > 0 && text.p[0] == '"') {
-		n = 1 + until_any(span_skip(text, 1), "\"\\%'\r\n");
+		n = 1 + until_any(span_skip(text, 1), "\"\\%';\r\n");
 		if (n == text.n || text.p[n] != '"')
 			return false;
 		for (size_t i = 1; i + 1 < n; i++)
@@ -399,8 +422,10 @@ param_readings(struct span value, struct span name, struct arena *arena, struct 
 	struct span text = {0};
 	size_t at = 0, places = 0;
 
-	if (param_find(value, name, &bytes, &about))
+	if (param_find(value, name, &bytes, &about)) {
 		variants_add(to, arena, span_trim(buf_span(&bytes)));
+		to->is_full |= bytes.n == PARAM_VALUE_MAX; /* cut */
+	}
 	while (places < PARAM_PLACES_MAX && next_place(value, name, &at, &text))
 		places++;
 	if (places == PARAM_PLACES_MAX && next_place(value, name, &at, &text))

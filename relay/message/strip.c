@@ -21,14 +21,26 @@ text_describes_body(struct span text)
 	return span_starts(name, SPAN("content-"));
 }
 
+/* A description that some reader takes for the part's name: leaf_names (mime_leaf.c) reads it so. */
+static bool
+names_part(const struct header_field *field)
+{
+	struct span value = span_trim(field->value);
+	bool has_blank = span_find(value, ' ') < value.n || span_find(value, '\t') < value.n;
+
+	return memmem(value.p, value.n, "=?", 2) != NULL ||
+	       (!has_blank && span_find(value, '.') < value.n);
+}
+
 /* One that is no field is judged line by line too, as a reader may skip what it cannot read. */
 static bool
 describes_body(const struct header_field *field)
 {
 	struct span rest = field->whole;
 
-	if (!field->is_malformed && (span_eq_nocase(field->name, SPAN("Content-ID")) ||
-					span_eq_nocase(field->name, SPAN("Content-Description"))))
+	if (!field->is_malformed &&
+	    (span_eq_nocase(field->name, SPAN("Content-ID")) ||
+		(span_eq_nocase(field->name, SPAN("Content-Description")) && !names_part(field))))
 		return false;
 	if (text_describes_body(rest))
 		return true;

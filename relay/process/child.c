@@ -187,6 +187,7 @@ send_listeners(struct child *c)
 	for (size_t i = 0; i < set->n; i++)
 		if (set->items[i].fd >= 0 && is_owner(c, &set->items[i]))
 			send_listener(c, &set->items[i]);
+	channel_flush(c->channel); /* hundreds of descriptors: not to wait for the turn's end */
 }
 
 /* What is new there replaces what was. */
@@ -206,6 +207,7 @@ lend_listeners(struct child *to, const struct child *owner)
 			channel_send(
 			    to->channel, ROLE_LISTENER, listener_number(l), (struct span){0}, NULL);
 	}
+	channel_flush(to->channel); /* as above */
 }
 
 /*
@@ -382,7 +384,8 @@ child_start(struct child *c)
 	send_listeners(c);
 	for (int i = 0; i < PLACES; i++)
 		child_pair(c, &c->supervisor->children[i]);
-	channel_send(c->channel, ROLE_GO, 0, (struct span){0}, NULL);
+	channel_send(
+	    c->channel, ROLE_GO, listener_count(&c->supervisor->listeners), (struct span){0}, NULL);
 	if (successor_is_other(c))
 		loop_timer(c->supervisor->loop, &c->kill, LOAD_MS, kill_now, c);
 	supervisor_child_changed(c->supervisor, c);

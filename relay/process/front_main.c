@@ -344,12 +344,24 @@ map_tallies(struct role *role, struct err *err)
 	return 0;
 }
 
+/* Asked before the sandbox closes: inside it there is no such call. */
+static void
+look_at_limit(const struct role *role)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		files_set_limit(files.rlim_cur, role->n_listeners);
+	front.sessions_max = files_sessions_max(WALK_SESSIONS_MAX);
+}
+
 /* Before the sandbox closes, and before OpenSSL reads what it would read by itself. */
 static int
 front_prepare(struct role *role, struct err *err)
 {
 	void *tickets;
 
+	look_at_limit(role);
 	content_set_budget(content_budget_of_machine() / role->config->fronts);
 	front.keys = key_client_new(role->loop);
 	key_client_on_lost(front.keys, lost_key, role);
@@ -574,20 +586,8 @@ static const struct role_ops ops = {
     .stop = front_stop,
 };
 
-/* Asked before the sandbox closes: inside it there is no such call. */
-static void
-look_at_limit(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
-		files_set_limit(files.rlim_cur);
-	front.sessions_max = files_sessions_max(WALK_SESSIONS_MAX);
-}
-
 int
 main(int argc, char **argv)
 {
-	look_at_limit();
 	return role_main(&ops, argc, argv);
 }

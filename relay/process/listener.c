@@ -1,8 +1,17 @@
 #include "relay/process/listener.h"
+#include "relay/front/files.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
+
+enum {
+	/* Of the supervisor: for itself and the roles, and for each front, while all of them are
+	 * started in one turn: their channels, and what is sent by them. */
+	SUPERVISOR_FILES = 64,
+	SUPERVISOR_FILES_FRONT = 24
+};
 
 static int
 refuse(const struct endpoint *a, struct err *err)
@@ -18,6 +27,16 @@ refuse(const struct endpoint *a, struct err *err)
 		return err_set(err, E_NOT_FOUND,
 		    "%s is no address of this machine; add it or choose another one", a->text);
 	return err_set(err, E_IO, "cannot listen on %s: %m", a->text);
+}
+
+unsigned
+listener_count(const struct listener_set *set)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		n += !set->items[i].is_web;
+	return n;
 }
 
 unsigned
@@ -115,18 +134,27 @@ add(struct listener_set *next, struct listener_set *now, const struct listener *
 	return 0;
 }
 
-/* All shares of one address: as many as there are fronts, and those that were there before. */
+/* Of one address: as many as there are fronts, and those that were there before. */
+static unsigned
+shares_of(struct listener_set *now, const struct endpoint *a, unsigned fronts)
+{
+	unsigned n = fronts;
+
+	while (n < CONFIG_FRONTS_MAX && find(now, a, n) != NULL)
+		n++;
+	return n;
+}
+
 static int
 add_shares(struct listener_set *next, struct listener_set *now, const struct endpoint *a,
     unsigned index, unsigned fronts, struct err *err)
 {
+	unsigned n = shares_of(now, a, fronts);
 	int r = 0;
 
 	if (index >= ADDRESSES_MAX)
 		return err_set(err, E_LIMIT, "more than %d addresses to listen on", ADDRESSES_MAX);
-	for (unsigned share = 0; r == 0 && (share < fronts || (share < CONFIG_FRONTS_MAX &&
-								  find(now, a, share) != NULL));
-	     share++)
+	for (unsigned share = 0; r == 0 && share < n; share++)
 		r = add(next, now, &(struct listener){*a, false, index, share, -1}, err);
 	return r;
 }
@@ -142,13 +170,39 @@ close_all(struct listener_set *set)
 	set->n = 0;
 }
 
+/*
+ * Of the supervisor each listener takes two for a moment: when it is sent to a role, and when a
+ * configuration replaces another.  Each front may come to have them all.
+ */
+static int
+check_files(struct listener_set *now, const struct config *config, struct err *err)
+{
+	uint64_t n = 0, ours, fronts_need;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		for (size_t k = 0; k < config->listens[i].n_addresses; k++)
+			n += shares_of(now, &config->listens[i].addresses[k], config->fronts);
+	ours = SUPERVISOR_FILES + SUPERVISOR_FILES_FRONT * (uint64_t)config->fronts + 2 * n;
+	fronts_need = files_needed(n);
+	if (fronts_need > ours)
+		ours = fronts_need;
+	if (now->files_max == 0 || now->files_max >= ours)
+		return 0;
+	return err_set(err, E_LIMIT,
+	    "%" PRIu64 " listening sockets (one for each address and front) need a limit of open "
+	    "files of at least %" PRIu64 ", and it is %" PRIu64
+	    "; raise it (LimitNOFILE), or have fewer addresses or fronts",
+	    n, ours, now->files_max);
+}
+
 int
 listener_open_all(struct listener_set *now, const struct config *config, struct err *err)
 {
 	struct listener_set *next = mem_alloc(sizeof(*next));
 	unsigned index = 0;
-	int r = 0;
+	int r = check_files(now, config, err);
 
+	next->files_max = now->files_max;
 	for (size_t i = 0; r == 0 && i < config->n_listens; i++)
 		for (size_t k = 0; r == 0 && k < config->listens[i].n_addresses; k++)
 			r = add_shares(next, now, &config->listens[i].addresses[k], index++,

@@ -28,8 +28,11 @@ struct listener_set {
 	struct listener
 	    items[LISTENERS_MAX]; /* front's in the order of all addresses, then web's */
 	size_t n;
+	uint64_t files_max; /* the limit of open files, of each process; 0: none */
 };
 
+/* Front's, without web's: any of them may come to any front. */
+unsigned listener_count(const struct listener_set *set);
 /* By which front knows a listener: below LISTENERS_MAX. */
 unsigned listener_number(const struct listener *l);
 unsigned listener_index(unsigned number); /* of its address */
@@ -39,7 +42,8 @@ unsigned listener_owner(const struct listener *l, unsigned fronts);
 /*
  * Opens what the configuration names, keeping what `now` has already; on success `now` is the new
  * set and what is no longer named is closed.  On failure nothing has changed and err is one
- * sentence that says what to do.
+ * sentence that says what to do: among others that there are too many (E_LIMIT) for a limit of open
+ * files with which the supervisor or a front could not work.
  */
 int listener_open_all(struct listener_set *now, const struct config *config, struct err *err);
 

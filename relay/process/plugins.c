@@ -293,6 +293,17 @@ stamp_files(const struct catalog *catalog, const struct config *c)
 	return sum;
 }
 
+static const char *
+unreadable(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return strerror(errno);
+	(void)close(fd); /* was only looked at */
+	return NULL;
+}
+
 struct config *
 plugins_parse_config(
     struct span text, const char *file, struct plugins *plugins, struct config_errors *errors)
@@ -309,6 +320,7 @@ plugins_parse_config(
 	plugins->catalog = catalog_get(buf_span(&plugins->bytes));
 	must(plugins->catalog != NULL); /* each of its plugins was one, no two have one name */
 	errors->unread = l.unread;
+	errors->unreadable = unreadable;
 	config = config_parse(text, file, plugins->catalog->abouts, errors);
 	errors->unread = NULL;
 	look_end(&l);

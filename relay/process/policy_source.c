@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ERRORS_MAX = 1024 * 1024, VERSION_TEXT = 24 };
@@ -62,6 +63,17 @@ read_list(void *arg, struct span name, struct buf *text, struct err *err)
 	return r;
 }
 
+/* A named pipe would be waited for. */
+static int
+read_recipients(const char *path, struct buf *text, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return err_set(err, E_CONFIG, "%s: not a file", path);
+	return file_read(path, BUNDLE_MAX / 2, text, err);
+}
+
 static void
 add_recipients(const struct config *config, struct buf *bundle, struct buf *errors)
 {
@@ -77,12 +89,12 @@ add_recipients(const struct config *config, struct buf *bundle, struct buf *erro
 			buf_span(bundle), BUNDLE_RECIPIENTS, span_str(d->recipients_file), &kept))
 			continue;
 		table = NULL;
-		if (file_read(d->recipients_file, BUNDLE_MAX / 2, &text, &err) == 0)
-			table = recipients_parse(buf_span(&text), d->recipients_file, &err);
-		else
-			(void)buf_addf(errors, "%s:%u: ", config->file,
-			    config_line_of(config, d->recipients_file)); /* as below */
-		if (table == NULL)
+		if (read_recipients(d->recipients_file, &text, &err) < 0)
+			(void)buf_addf(errors,
+			    "%s:%u: recipients %s; make it a readable file, one address a line\n",
+			    config->file, config_line_of(config, d->recipients_file), err.text);
+		else if ((table = recipients_parse(buf_span(&text), d->recipients_file, &err)) ==
+			 NULL)
 			(void)buf_addf(
 			    errors, "%s; one address or @domain a line is right\n", err.text);
 		else

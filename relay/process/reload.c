@@ -20,8 +20,8 @@ read_policy(struct proposal *p, struct buf *errors)
 	buf_free(&p->bundle);
 	secrets_close(&p->secrets);
 	r = policy_source_read(p->config, &p->bundle, &p->policy_version, errors);
-	if (r == 0)
-		r = secrets_read(p->config, &p->bundle, &p->secrets, errors);
+	if (secrets_read(p->config, &p->bundle, &p->secrets, errors) < 0)
+		r = -E_CONFIG;
 	p->is_policy_old = false;
 	return r;
 }
@@ -41,8 +41,11 @@ proposal_read(const struct supervisor *s, struct proposal *p, struct buf *errors
 	}
 	p->config =
 	    plugins_parse_config(buf_span(&p->config_text), s->config_file, &p->plugins, &found);
-	if (p->config != NULL && config_check_machine(p->config, &found) == 0)
-		r = read_policy(p, errors);
+	if (p->config != NULL) {
+		r = config_check_machine(p->config, &found);
+		if (read_policy(p, errors) < 0)
+			r = -E_CONFIG;
+	}
 	(void)buf_add_span(errors, buf_span(&found.lines)); /* same bound */
 	buf_free(&found.lines);
 	if (r == 0 && (strcmp(p->config->state_dir, s->config->state_dir) != 0 ||

@@ -165,6 +165,13 @@ keep_early(struct start *start, struct message *m)
 	start->items[start->n++] = (struct early){m->type, m->id, take_fd(m)};
 }
 
+static bool
+take_go(struct role *role, const struct message *m)
+{
+	role->n_listeners = m->id < LISTENERS_MAX ? (unsigned)m->id : LISTENERS_MAX;
+	return true;
+}
+
 /* Blocks until the supervisor says go. */
 static void
 receive_start(struct role *role, struct start *start)
@@ -190,7 +197,7 @@ receive_start(struct role *role, struct start *start)
 		else if (m.type == ROLE_LISTENER || m.type == ROLE_PEER)
 			keep_early(start, &m);
 		else if (m.type == ROLE_GO)
-			is_complete = true;
+			is_complete = take_go(role, &m);
 		for (int i = 0; i < CHANNEL_FDS; i++)
 			if (m.fds[i] >= 0)
 				(void)close(m.fds[i]); /* read, or not ours */

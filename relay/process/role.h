@@ -56,8 +56,10 @@ struct role {
 	struct buf policy; /* a policy bundle: relay/ipc/policy_bundle.h */
 	uint64_t policy_version;
 	struct channel *control;
-	int secrets; /* key: a sealed bundle of keys and users (material.h); -1: taken */
-	int tickets; /* key and front: the table of tickets.h (shared.h); -1: taken */
+	unsigned
+	    n_listeners; /* front: it may be given so many at once, those of other fronts with them */
+	int secrets;     /* key: a sealed bundle of keys and users (material.h); -1: taken */
+	int tickets;     /* key and front: the table of tickets.h (shared.h); -1: taken */
 	/* front: each front's page (tallies.h), its own to be written; -1: none or taken */
 	int tallies[CONFIG_FRONTS_MAX];
 	uint64_t tallies_secret[2];

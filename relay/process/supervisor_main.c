@@ -86,7 +86,25 @@ watch_signals(struct supervisor *s)
 	s->signals = loop_watch(s->loop, s->signal_fd, LOOP_READ, on_signal, s);
 }
 
-/* Every error at once on standard error, then exit 78. */
+/* The policy with its files, and the keys; false with each error as a line. */
+static bool
+read_files(struct supervisor *s, struct buf *errors)
+{
+	bool is_fine = policy_source_read(s->config, &s->bundle, &s->policy_version, errors) == 0;
+
+	s->secrets = -1;
+	return secrets_read(s->config, &s->bundle, &s->secrets, errors) == 0 && is_fine;
+}
+
+/* Nowhere else to say it. */
+static _Noreturn void
+exit_with(const struct buf *errors)
+{
+	(void)!write(STDERR_FILENO, errors->p, errors->n);
+	exit(EXIT_CONFIG);
+}
+
+/* Every error at once on standard error, those of policy and keys too, then exit 78. */
 static void
 load_config(struct supervisor *s)
 {
@@ -98,32 +116,30 @@ load_config(struct supervisor *s)
 		die_with(EXIT_CONFIG, "%s; name the configuration with -c FILE", err.text);
 	s->config =
 	    plugins_parse_config(buf_span(&s->config_text), s->config_file, &s->plugins, &errors);
-	if (s->config == NULL || config_check_machine(s->config, &errors) < 0) {
-		(void)!write(
-		    STDERR_FILENO, errors.lines.p, errors.lines.n); /* nowhere else to say it */
-		exit(EXIT_CONFIG);
+	if (s->config != NULL && config_check_machine(s->config, &errors) == 0) {
+		buf_free(&errors.lines);
+		return;
 	}
-	buf_free(&errors.lines);
+	if (s->config != NULL)
+		(void)read_files(s, &errors.lines); /* for what else is wrong */
+	exit_with(&errors.lines);
 }
 
+/* Once the folders are there and nobody else changes the policy. */
 static void
 load_policy(struct supervisor *s)
 {
 	struct buf errors = BUF_INIT(0);
 
-	s->secrets = -1;
-	if (policy_source_read(s->config, &s->bundle, &s->policy_version, &errors) < 0 ||
-	    secrets_read(s->config, &s->bundle, &s->secrets, &errors) < 0) {
-		(void)!write(STDERR_FILENO, errors.p, errors.n); /* nowhere else to say it */
-		exit(EXIT_CONFIG);
-	}
+	if (!read_files(s, &errors))
+		exit_with(&errors);
 	buf_free(&errors);
 	s->generation = 1;
 }
 
 /* 20,000 sessions need descriptors; the hard limit is as far as we may go. */
 static void
-raise_limits(void)
+raise_limits(struct supervisor *s)
 {
 	struct rlimit limit;
 
@@ -131,6 +147,8 @@ raise_limits(void)
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit); /* then it stays as it was */
 	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		s->listeners.files_max = limit.rlim_cur;
 	limit = (struct rlimit){0, 0};
 	(void)setrlimit(RLIMIT_CORE, &limit); /* a core of front or spool would be mail on disk */
 }
@@ -219,7 +237,7 @@ main(int argc, char **argv)
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever runs us has gone: end in good order */
 	parse_arguments(s, argc, argv);
 	log_setup("supervisor", s->is_json_log, LOG_INFO);
-	raise_limits();
+	raise_limits(s);
 	load_config(s);
 	if (folders_make(s->config, &err) < 0 || folders_lock(s->config, &err) < 0)
 		die("%s", err.text);

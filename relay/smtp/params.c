@@ -40,8 +40,15 @@ read_size(struct span value, struct smtp_mail_params *out)
 {
 	static const struct smtp_fault wrong = {501, "5.5.4", "SIZE is a number of bytes"};
 
-	out->has_size = value.n <= SIZE_DIGITS && span_to_u64(value, &out->size);
-	return out->has_size ? NULL : &wrong;
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] < '0' || value.p[i] > '9')
+			return &wrong;
+	if (value.n == 0 || value.n > SIZE_DIGITS)
+		return &wrong;
+	out->has_size = true;
+	if (!span_to_u64(value, &out->size))
+		out->size = UINT64_MAX; /* a number like others, and too large for us */
+	return NULL;
 }
 
 static const struct smtp_fault *

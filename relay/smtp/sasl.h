@@ -8,7 +8,8 @@
 #include "relay/base/err.h"
 
 enum {
-	SASL_MESSAGE_MAX = 2048, /* one message, decoded */
+	SASL_MESSAGE_MAX = 2048,                            /* one message, decoded */
+	SASL_LINE_MAX = (SASL_MESSAGE_MAX + 2) / 3 * 4 + 2, /* and as a line, with its CRLF */
 	SASL_NAME_MAX = 255,
 	SASL_PASSWORD_MAX = 1024,
 	SASL_NONCE_MAX = 128,

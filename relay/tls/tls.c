@@ -11,10 +11,16 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { NAME_MAX_BYTES = 255 };
+enum {
+	NAME_MAX_BYTES = 255,
+	READS_MAX = 16 /* of one call: two make a record */
+};
 
 struct tls {
 	SSL *ssl;
+	int fd;                   /* -1: nobody hears of it any more */
+	unsigned reads_left;      /* of the call that runs */
+	size_t handshake_left;    /* bytes that the handshake may still take from the other side */
 	void (*go_on)(void *arg); /* NULL: its signature is there at once */
 	void *go_on_arg;
 	struct list node; /* of jobs.waiting, while is_queued */
@@ -33,15 +39,10 @@ static struct {
 /* OpenSSL's own socket BIO writes with write(), which raises SIGPIPE where nobody reads. */
 
 static int
-socket_of(BIO *bio)
-{
-	return (int)(intptr_t)BIO_get_data(bio);
-}
-
-static int
 socket_write(BIO *bio, const char *from, int n)
 {
-	ssize_t done = send(socket_of(bio), from, (size_t)n, MSG_NOSIGNAL);
+	const struct tls *t = BIO_get_data(bio);
+	ssize_t done = send(t->fd, from, (size_t)n, MSG_NOSIGNAL);
 
 	BIO_clear_retry_flags(bio);
 	if (done < 0 && (errno == EAGAIN || errno == EINTR))
@@ -49,12 +50,29 @@ socket_write(BIO *bio, const char *from, int n)
 	return (int)done;
 }
 
+/*
+ * OpenSSL reads on by itself behind records that bring nothing for us (KeyUpdate, a renegotiation that
+ * it declines), for as long as there are any: a client that sends nothing else would have the process
+ * for itself.  So after some reads the socket seems to be empty, and the loop calls again.
+ */
 static int
 socket_read(BIO *bio, char *to, int n)
 {
-	ssize_t done = recv(socket_of(bio), to, (size_t)n, 0);
+	struct tls *t = BIO_get_data(bio);
+	ssize_t done = -1;
 
 	BIO_clear_retry_flags(bio);
+	if (t->handshake_left == 0)
+		errno = EMSGSIZE; /* for good */
+	else if (t->reads_left == 0)
+		errno = EAGAIN;
+	else
+		done = recv(
+		    t->fd, to, (size_t)n < t->handshake_left ? (size_t)n : t->handshake_left, 0);
+	if (done > 0)
+		t->reads_left--;
+	if (done > 0 && t->handshake_left != SIZE_MAX)
+		t->handshake_left -= (size_t)done;
 	if (done < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_read(bio);
 	if (done == 0)
@@ -73,7 +91,7 @@ socket_ctrl(BIO *bio, int command, long number, void *pointer)
 }
 
 static BIO *
-socket_bio(int fd)
+socket_bio(struct tls *t)
 {
 	static BIO_METHOD *method; /* one for the whole process, never freed */
 	BIO *bio;
@@ -87,7 +105,7 @@ socket_bio(int fd)
 	}
 	bio = BIO_new(method);
 	must(bio != NULL); /* as everywhere: no memory ends the process */
-	BIO_set_data(bio, (void *)(intptr_t)fd);
+	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	return bio;
 }
@@ -98,8 +116,10 @@ static struct tls *
 new_tls(SSL_CTX *ctx, int fd)
 {
 	struct tls *t = mem_alloc(sizeof(*t));
-	BIO *bio = socket_bio(fd);
+	BIO *bio = socket_bio(t);
 
+	t->fd = fd;
+	t->handshake_left = SIZE_MAX;
 	t->ssl = SSL_new(ctx);
 	must(t->ssl != NULL);
 	SSL_set_bio(t->ssl, bio, bio);
@@ -115,6 +135,7 @@ tls_new_server(SSL_CTX *ctx, int fd)
 	struct tls *t = new_tls(ctx, fd);
 
 	SSL_set_accept_state(t->ssl);
+	t->handshake_left = TLS_HANDSHAKE_MAX;
 	return t;
 }
 
@@ -283,7 +304,7 @@ end_job(struct tls *t)
 
 	if (!t->is_paused)
 		return;
-	BIO_set_data(SSL_get_rbio(t->ssl), (void *)(intptr_t)-1); /* nobody hears of it */
+	t->fd = -1;
 	result = SSL_do_handshake(t->ssl);
 	must(result != 1 && SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_ASYNC);
 	ERR_clear_error();
@@ -352,6 +373,7 @@ tls_handshake(struct tls *t)
 
 	if (is_job_awaited(t))
 		return TLS_WANT_KEY;
+	t->reads_left = READS_MAX;
 	ERR_clear_error(); /* of others: SSL_get_error would take it for ours */
 	result = SSL_do_handshake(t->ssl);
 	is_paused = result != 1 && SSL_want_async(t->ssl);
@@ -362,6 +384,7 @@ tls_handshake(struct tls *t)
 	if (result != 1)
 		return wait_for(t, result);
 	(void)SSL_clear_mode(t->ssl, SSL_MODE_ASYNC); /* what follows needs no key */
+	t->handshake_left = SIZE_MAX;
 	return TLS_DONE;
 }
 
@@ -383,6 +406,7 @@ tls_read(struct tls *t, void *to, size_t n, enum tls_wait *wait, bool *is_cut)
 
 	*wait = TLS_DONE;
 	*is_cut = false;
+	t->reads_left = READS_MAX;
 	ERR_clear_error();
 	result = SSL_read_ex(t->ssl, to, n, &done);
 	if (result == 1)
@@ -405,6 +429,7 @@ tls_write(struct tls *t, const void *from, size_t n, enum tls_wait *wait)
 	int result;
 
 	*wait = TLS_DONE;
+	t->reads_left = READS_MAX;
 	ERR_clear_error();
 	result = SSL_write_ex(t->ssl, from, n, &done);
 	if (result == 1)

@@ -23,6 +23,10 @@ enum tls_wait {
 	TLS_FAILED      /* tls_why says what; only tls_free is left */
 };
 
+/* What a client may send before the handshake is done: OpenSSL would keep a ClientHello of 128 KiB, and
+ * an honest one has no more than a few.  More fails. */
+enum { TLS_HANDSHAKE_MAX = 16 * 1024 };
+
 /* A connection that begins with our ServerHello (server) or ClientHello; `name` is sent as SNI and,
  * where the context verifies, must be in the certificate (client; an address is never sent). */
 struct tls *tls_new_server(struct ssl_ctx_st *ctx, int fd);

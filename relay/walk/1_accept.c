@@ -19,7 +19,7 @@ speak_banner(struct session *s)
 	    &b, "220 %s ESMTP Postern\r\n", s->front->config->hostname); /* a host name fits */
 	connection_send(&s->connection, buf_span(&b));
 	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
+	session_expect_line(s);
 	session_go_on(s);
 }
 
@@ -51,8 +51,8 @@ decide(struct session *s)
 	if (s->answers != NULL)
 		list_watch_count(s->front->lists, s->snapshot, LIST_OF_CLIENT, s->answers);
 	session_decide(s, STAGE_CONNECT, &facts, &v);
-	session_keep_verdict(&s->connected, &v);
-	session_keep_verdict(&s->verdict, &v);
+	session_keep_verdict(s, &s->connected, &v);
+	session_keep_verdict(s, &s->verdict, &v);
 	/* 421: there are too many of its sessions already to let one more wait for its RCPT. */
 	if (v.code == 421 ||
 	    (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER))

@@ -37,16 +37,18 @@ decide(struct session *s)
 
 	session_decide(s, STAGE_HELO, &facts, &v);
 	s->has_greeted = true;
-	session_keep_verdict(&s->verdict, &v);
+	session_keep_verdict(s, &s->verdict, &v);
 	if (action_refuses_at_once(v.action) && s->listen->flow->refuse_at == REFUSE_AT_BANNER) {
 		record_refusal(s, &v, (struct span){0});
 		session_speak(s, &v);
 		session_finish(s);
-	} else if (s->is_esmtp) {
-		offer_extensions(s);
-	} else {
-		session_reply(s, 250, NULL, s->front->config->hostname);
+		return;
 	}
+	if (s->is_esmtp)
+		offer_extensions(s);
+	else
+		session_reply(s, 250, NULL, s->front->config->hostname);
+	session_count_idle(s);
 }
 
 static void
@@ -117,18 +119,22 @@ greet_command(struct session *s, const struct smtp_command *c)
 		break;
 	case SMTP_NOOP:
 		session_reply(s, 250, "2.0.0", "OK");
+		session_count_idle(s);
 		break;
 	case SMTP_RSET:
 		session_end_transaction(s);
 		session_reply(s, 250, "2.0.0", "OK");
+		session_count_idle(s);
 		break;
 	case SMTP_VRFY:
 		/* RFC 5321 section 3.5.3: neither yes nor no; the mail is what tells. */
 		session_reply(s, 252, "2.5.0", "Send mail and see");
+		session_count_idle(s);
 		break;
 	case SMTP_HELP:
 		session_reply(s, 214, "2.0.0",
 		    "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT; see RFC 5321");
+		session_count_idle(s);
 		break;
 	case SMTP_QUIT:
 		session_reply(s, 221, "2.0.0", "Bye");

@@ -38,6 +38,15 @@ read_address(
 	return r == 0;
 }
 
+/* So many clients with so many recipients each would be much, with not a byte of a message sent. */
+static void
+count_memory(struct transaction *t)
+{
+	content_count(&t->held, sizeof(*t) + (TRANSACTION_MEMORY - arena_left(&t->memory)) +
+				    t->rcpts_size * sizeof(*t->rcpts) +
+				    t->n_verdicts * sizeof(struct verdict));
+}
+
 static void
 begin_transaction(struct session *s, struct span from, const struct smtp_mail_params *params)
 {
@@ -56,6 +65,7 @@ begin_transaction(struct session *s, struct span from, const struct smtp_mail_pa
 	t->content.fd = -1;
 	t->scan.body_fd = -1;
 	s->transaction = t;
+	count_memory(t);
 }
 
 /* Whether this is the moment for MAIL; replies when it is not. */
@@ -151,6 +161,8 @@ add_rcpt(struct transaction *t, const struct rcpt *r)
 		t->rcpts = mem_grow(t->rcpts, t->rcpts_size * sizeof(*t->rcpts));
 	}
 	t->rcpts[t->n_rcpts++] = *r;
+	t->n_verdicts += r->verdict != NULL;
+	count_memory(t);
 }
 
 /* The rules' word on one recipient.  Returns false, having replied, when it is no. */
@@ -199,6 +211,9 @@ may_add(struct session *s)
 		   arena_left(&t->memory) < RCPT_MEMORY) {
 		t->had_rcpt = true;
 		say_too_many(s);
+	} else if (!content_has_room()) {
+		t->had_rcpt = true;
+		session_refuse_client(s, 452, "4.3.1", "No room for mail now, try again later");
 	} else {
 		t->had_rcpt = true;
 		return true;

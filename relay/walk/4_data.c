@@ -58,12 +58,6 @@ begin_pace(struct session *s)
 	watch_pace(s);
 }
 
-static void
-await_bytes(struct session *s)
-{
-	connection_expect(&s->connection, session_patience(s, s->listen->limits.data_ms));
-}
-
 /* Whether a message may come now; NULL: it may. */
 static const struct smtp_fault *
 fault_before_data(const struct session *s)
@@ -98,7 +92,7 @@ data_begin(struct session *s)
 	content_start(&t->content, s->front->config->hostname);
 	s->state = SESSION_DATA;
 	session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
-	await_bytes(s);
+	session_expect_bytes(s);
 	begin_pace(s);
 }
 
@@ -233,7 +227,7 @@ data_chunk(struct session *s, const struct smtp_command *c)
 	if (s->chunk_fault == NULL && s->chunks.size + c->chunk_size > s->listen->flow->max_size)
 		t->is_too_large = true; /* said when its bytes are here */
 	s->state = SESSION_CHUNK;
-	await_bytes(s);
+	session_expect_bytes(s);
 	if (s->chunks.left == 0)
 		chunk_end(s);
 }

@@ -276,6 +276,7 @@ have_it(struct session *s)
 		return;
 	}
 	s->n_messages++;
+	s->n_idle = 0;
 	s->front->n_accepted++;
 	conduct_sent(s);
 	for (size_t i = 0; i < t->n_groups; i++)

@@ -132,7 +132,7 @@ challenge(struct session *s, enum auth_step next, struct span text)
 
 	s->authentication->step = next;
 	s->state = SESSION_AUTH;
-	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
+	session_expect_line(s);
 	(void)buf_add_str(&b, "334 "); /* bounded, as what follows */
 	(void)base64_add(&b, text);
 	(void)buf_add_str(&b, "\r\n");

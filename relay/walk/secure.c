@@ -107,7 +107,7 @@ forget(struct session *s)
 	s->is_esmtp = false;
 	mem_free(s->user);
 	s->user = NULL;
-	session_keep_verdict(&s->verdict, &v);
+	session_keep_verdict(s, &s->verdict, &v);
 }
 
 void

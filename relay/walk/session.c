@@ -5,6 +5,7 @@
 #include "relay/base/clock.h"
 #include "relay/base/log.h"
 #include "relay/smtp/reply.h"
+#include "relay/smtp/sasl.h"
 #include "relay/walk/walk.h"
 
 #include <stdio.h>
@@ -110,6 +111,26 @@ session_patience(const struct session *s, int64_t ms)
 	return less < WALK_STRESS_MS_MIN ? WALK_STRESS_MS_MIN : less;
 }
 
+void
+session_expect_line(struct session *s)
+{
+	connection_expect_all(&s->connection, session_patience(s, s->listen->limits.command_ms));
+}
+
+void
+session_expect_bytes(struct session *s)
+{
+	connection_expect(&s->connection, session_patience(s, s->listen->limits.data_ms));
+}
+
+/* They are what keeps a session open for ever at no cost. */
+void
+session_count_idle(struct session *s)
+{
+	if (++s->n_idle > WALK_IDLE_MAX)
+		session_count_error(s);
+}
+
 struct span
 session_protocol(const struct session *s)
 {
@@ -134,16 +155,18 @@ session_tls(const struct session *s)
 }
 
 void
-session_keep_verdict(struct verdict **slot, const struct verdict *v)
+session_keep_verdict(struct session *s, struct verdict **slot, const struct verdict *v)
 {
 	static const struct verdict nothing;
 
 	mem_free(*slot);
 	*slot = NULL;
-	if (memcmp(v, &nothing, sizeof(*v)) == 0)
-		return;
-	*slot = mem_alloc(sizeof(**slot));
-	**slot = *v;
+	if (memcmp(v, &nothing, sizeof(*v)) != 0) {
+		*slot = mem_alloc(sizeof(**slot));
+		**slot = *v;
+	}
+	content_count(&s->held,
+	    (size_t)((s->connected != NULL) + (s->verdict != NULL)) * sizeof(struct verdict));
 }
 
 struct verdict
@@ -259,6 +282,7 @@ session_end_transaction(struct session *s)
 	mem_free(t->groups);
 	mem_free((void *)(uintptr_t)t->addresses);
 	content_free(&t->content);
+	content_count(&t->held, 0);
 	buf_free(&t->kept);
 	arena_free(&t->memory);
 	mem_free(t);
@@ -301,9 +325,10 @@ look_at_stress(struct front *f)
 	LIST_FOR_SAFE (it, &f->sessions) {
 		struct session *s = LIST_ENTRY(it, struct session, node);
 
-		if (s->state == SESSION_COMMAND)
-			connection_expect(
-			    &s->connection, session_patience(s, s->listen->limits.command_ms));
+		if (s->state == SESSION_COMMAND || s->state == SESSION_AUTH)
+			session_expect_line(s);
+		else if (s->state == SESSION_DATA || s->state == SESSION_CHUNK)
+			session_expect_bytes(s);
 	}
 }
 
@@ -330,6 +355,7 @@ session_free(struct session *s)
 	list_remove(&s->node);
 	mem_free(s->connected);
 	mem_free(s->verdict);
+	content_count(&s->held, 0);
 	mem_free(s->answers);
 	mem_free(s->user);
 	mem_free(s);
@@ -358,7 +384,7 @@ void
 session_await_command(struct session *s)
 {
 	s->state = SESSION_COMMAND;
-	connection_expect(&s->connection, session_patience(s, s->listen->limits.command_ms));
+	session_expect_line(s);
 	if (s->front->is_draining)
 		session_drain(s);
 }
@@ -432,16 +458,19 @@ command_input(struct session *s)
 	struct buf *in = &s->connection.in;
 	struct span line;
 	size_t used = 0;
-	int r = reader_line(buf_span(in), SMTP_COMMAND_MAX, &line, &used);
+	bool is_response =
+	    s->state == SESSION_AUTH; /* RFC 4954 section 4: of a length of its own */
+	int r =
+	    reader_line(buf_span(in), is_response ? SASL_LINE_MAX : SMTP_COMMAND_MAX, &line, &used);
 
 	if (r == 0)
 		return false;
-	if ((r == -E_LIMIT || (r == -E_SYNTAX && used > 0)) && s->state == SESSION_AUTH)
+	if ((r == -E_LIMIT || (r == -E_SYNTAX && used > 0)) && is_response)
 		authenticate_abort(s);
 	if (r == -E_LIMIT) {
 		s->is_skipping = true;
 		s->skipped = 0;
-		session_mistake(s, 500, "5.5.2", "Line too long");
+		session_mistake(s, 500, is_response ? "5.5.6" : "5.5.2", "Line too long");
 		return s->state != SESSION_ENDING;
 	}
 	if (r == -E_SYNTAX) {
@@ -478,7 +507,7 @@ look_at_buffers(struct session *s)
 void
 session_go_on(struct session *s)
 {
-	bool has_more = true;
+	bool has_more = true, has_command = false;
 
 	if (s->is_processing)
 		return;
@@ -492,6 +521,7 @@ session_go_on(struct session *s)
 		case SESSION_COMMAND:
 		case SESSION_AUTH:
 			has_more = s->is_skipping ? skip_input(s) : command_input(s);
+			has_command = has_command || has_more;
 			break;
 		case SESSION_DATA:
 			data_input(s);
@@ -508,6 +538,8 @@ session_go_on(struct session *s)
 			break;
 		}
 	s->is_processing = false;
+	if (has_command && s->state == SESSION_COMMAND)
+		session_expect_line(s);
 	if (s->state == SESSION_SECURING && s->connection.tls == NULL && !s->is_delayed)
 		secure_begin(s);
 	connection_pause(&s->connection, s->state == SESSION_CHECKING ||
@@ -592,7 +624,7 @@ session_new(struct front *f, int fd, const struct ip *peer, const struct conf_li
 	if (nets_have(&listen->proxies, peer)) {
 		s->state = SESSION_PROXY;
 		connection_read_slowly(&s->connection, listen->tls == LISTEN_IMPLICIT);
-		connection_expect(&s->connection, WALK_PROXY_MS);
+		connection_expect_all(&s->connection, WALK_PROXY_MS);
 		return;
 	}
 	secure_welcome(s);

@@ -36,10 +36,12 @@ enum {
 	WALK_HOPS_MAX = 50,       /* Received fields: more is a loop (RFC 5321 6.3) */
 	WALK_HANDSHAKES_MIN = 64, /* at once, or WALK_HANDSHAKES_SHARE of all sessions if more */
 	WALK_HANDSHAKES_SHARE = 8,
-	WALK_DRAIN_MS = 8000,     /* how long a message in hand may take when front ends */
-	WALK_PROXY_MS = 10000,    /* for a balancer's header: it sends it at once */
-	WALK_MISTAKE_MS = 1000,   /* pause after each mistake past half of those allowed */
-	WALK_SKIP_MAX = 1 << 20,  /* of one command line that is too long */
+	WALK_DRAIN_MS = 8000,    /* how long a message in hand may take when front ends */
+	WALK_PROXY_MS = 10000,   /* for a balancer's header: it sends it at once */
+	WALK_MISTAKE_MS = 1000,  /* pause after each mistake past half of those allowed */
+	WALK_SKIP_MAX = 1 << 20, /* of one command line that is too long */
+	WALK_IDLE_MAX =
+	    100, /* commands that change nothing, since the last message: more are mistakes */
 	WALK_STRESS_DIVISOR = 10, /* times are this much shorter when sessions run short */
 	WALK_STRESS_MS_MIN = 5000,
 	WALK_BUFFERS_SPARED = 8192, /* of one session, when memory has run out */
@@ -118,6 +120,8 @@ struct rcpt_question {
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
+	uint64_t held;     /* by it and its recipients, as the memory budget knows it (content.h) */
+	size_t n_verdicts; /* of recipients */
 	struct id id;
 	struct span from;
 	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
@@ -203,6 +207,7 @@ struct session {
 	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */
 	struct verdict *connected;    /* after connect: what each EHLO begins with; NULL: nothing */
 	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
+	uint64_t held;                /* by these two, as the memory budget knows it */
 	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
 	struct checks *checks;        /* NULL: none are running */
 	struct inquiry *inquiry;      /* NULL: no question about names is under way */
@@ -212,8 +217,9 @@ struct session {
 	const struct smtp_fault
 	    *chunk_fault; /* why the chunk at hand is dropped; NULL: it is not */
 	unsigned errors;
-	uint64_t n_messages, n_mails;          /* n_mails: MAIL commands */
-	struct transaction *transaction;       /* NULL outside */
+	unsigned n_idle;                 /* commands that change nothing, since the last message */
+	uint64_t n_messages, n_mails;    /* n_mails: MAIL commands */
+	struct transaction *transaction; /* NULL outside */
 	struct authentication *authentication; /* NULL: none goes on */
 	unsigned n_failed_auth;
 	char *user;             /* who has signed in; NULL: nobody */
@@ -242,12 +248,17 @@ void session_mistake(struct session *s, int code, const char *enhanced, const ch
 void session_count_error(struct session *s);
 /* `ms`, or less when sessions run short. */
 int64_t session_patience(const struct session *s, int64_t ms);
+void session_expect_line(struct session *s); /* a whole one, in its time */
+void session_expect_bytes(
+    struct session *s); /* of a message: each in time (data_stop: and at some rate) */
+/* A command that changes nothing; too many of them without a message are mistakes. */
+void session_count_idle(struct session *s);
 /* The version of TLS, "TLSv1.3"; empty: in the clear. */
 struct span session_tls(const struct session *s);
 /* How Received names what was spoken (RFC 3848, RFC 6531 section 4.3). */
 struct span session_protocol(const struct session *s);
 /* Keeps a verdict as it is now; one that says nothing costs nothing. */
-void session_keep_verdict(struct verdict **slot, const struct verdict *v);
+void session_keep_verdict(struct session *s, struct verdict **slot, const struct verdict *v);
 struct verdict session_verdict(const struct verdict *slot);
 void session_finish(struct session *s); /* after the replies have left */
 void session_await_command(struct session *s);

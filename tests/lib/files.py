@@ -47,6 +47,14 @@ def tarred(*members, compress=""):
     return made.getvalue()
 
 
+def old_tarred(name, content):
+    """A tar as before POSIX: nothing but its sum says so."""
+    data = bytearray(tarred((name, content)))
+    data[148:156], data[257:512] = b" " * 8, bytes(255)
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
 def seven_zip(name, content, *options):
     """A 7z archive, None where no 7z program is."""
     program = shutil.which("7z") or shutil.which("7za") or shutil.which("7zr")
@@ -60,8 +68,11 @@ def seven_zip(name, content, *options):
             return f.read()
 
 
-def gzipped(content):
-    return gzip.compress(content, mtime=0)
+def gzipped(content, name=""):
+    made = io.BytesIO()
+    with gzip.GzipFile(name, "wb", fileobj=made, mtime=0) as g:
+        g.write(content)
+    return made.getvalue()
 
 
 def xzipped(content):

@@ -36,10 +36,10 @@ class Closed(AssertionError):
 
 
 class Client:
-    def __init__(self, port, source="127.0.0.1", patience_s=PATIENCE_S):
+    def __init__(self, port, source="127.0.0.1", patience_s=PATIENCE_S, host="127.0.0.1"):
         self.said = []
         self.unread = b""
-        self.socket = socket.create_connection(("127.0.0.1", port), patience_s, (source, 0))
+        self.socket = socket.create_connection((host, port), patience_s, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data):

@@ -1,11 +1,13 @@
 """Attachments through a whole relay: by name, type, hash, in archives; the rules that look at them."""
 
+import base64
 import hashlib
 import os
 import unittest
 
 import files
 import mail
+import smime
 import smtp
 from case import FolderCase, RelayCase
 
@@ -51,6 +53,32 @@ class Blocked(RelayCase):
             'filename="a.e\u200bxe"', "filename*=utf-8''a.exe; filename=a.txt", "filename=a.txt; filename=a.exe",
             'filename="a.exe', 'filename="a.txt"\r\nContent-Disposition: attachment; filename="a.exe"',
             'filename="the payload.txt"', 'filename="a.scr\u00a0"')})
+
+    def test_names_that_hide(self):
+        self.check_blocked({text: named(text) for text in (
+            'filename="a.e\u180exe"', 'filename="a.e\u061cxe"', 'filename="a.exe\U000e0065"', 'filename="a.ex\u3164e"', 'filename="a.exe\u2800"',
+            'filename="a.\uff45\uff58\uff45"', 'filename="a\ufe52exe"', 'filename="a.exe|"', 'filename="a.e?xe"', 'filename="<a.exe>"',
+            'filename="a.e\r\n xe"', 'filename="a.\r\n\texe"', 'filename=a.e"x"e', 'filename="a.exe;.txt"', "filename*=ibm037''%81%4B%85%A7%85",
+            'x=y\r\nContent-Description: a.exe', 'x=y\r\nContent-Location: http://x.example/y/a.exe?z')})
+        self.assertEqual(self.fate(named(f'filename="{"a" * 5000}.exe"', subject="long name")), 250)
+        self.assertIn("limit", self.inside.wait_subject("long name").header("X-Postern-Tag")[0])  # what was cut off is not known
+        self.assertEqual(self.fate(named('x=y\r\nContent-Description: from our friends at example.com')), 250)
+        self.assertEqual(self.fate(named('x=y\r\nContent-Location: http://example.com')), 250)
+
+    def test_names_inside(self):
+        """Of what mail readers open like a message, or like a folder."""
+        inner = mail.plain("inside", "x", 'MIME-Version: 1.0\nContent-Type: application/x-a; name="a.exe"\n')
+        coded = base64.encodebytes(smime.signed(inner)).decode("ascii")
+        self.check_blocked({
+            "message in a file": named('filename="a.eml"', inner),
+            "web archive": named('filename="a.mht"', inner),
+            "S/MIME": mail.plain("S/MIME", coded, "Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: base64\n"),
+            "calendar": mail.plain("calendar", "BEGIN:VCALENDAR\nATTACH;X-FILENAME=a.exe;ENCODING=BASE64:aGFy\nEND:VCALENDAR\n",
+                                   "Content-Type: text/calendar\n"),
+            "uuencode, begun twice": mail.plain("uu 2", "begin 644 a.txt\nbegin 644 a.exe\n#86)C\n`\nend\n"),
+            "uuencode, no mode": mail.plain("uu 3", "begin  a.exe\n#86)C\n`\nend\n"),
+            "name in gzip": named('filename="a.gz"', files.gzipped(b"x", "setup.exe")),
+            "tar without a mark": named('filename="a.dat"', files.old_tarred("setup.exe", b"x"))})
 
     def test_types(self):
         self.check_blocked({
@@ -106,6 +134,7 @@ class Blocked(RelayCase):
                 ("new macros", files.zipped(("word/document.xml", b"<x/>"), ("word/vbaProject.bin", b"x")), "macro"),
                 ("cut zip", files.zipped(("a.txt", os.urandom(3000)))[:1500], "malformed"),
                 ("cut gz", files.gzipped(os.urandom(3000))[:1500], "malformed"),
+                ("image of a disk", b"MSWIM\0\0\0" + bytes(500), "limit"),
                 ("too deep", deep, "limit")):
             with self.subTest(subject):
                 self.assertIn(tag, self.tags_of(data, subject))

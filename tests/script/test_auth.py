@@ -15,6 +15,7 @@ from test_tls import starttls, trusting
 from waiting import wait_until
 
 PASSWORD = "pencil"
+LONGEST_NAME, LONGEST_PASSWORD = "n" * 255, "p" * 1024
 
 
 def coded(text):
@@ -33,7 +34,7 @@ class Auth(RelayCase):
         cls.certificate = certs.Certificate(folder, "cert")
         with open(f"{folder}/users", "w", encoding="utf-8") as f:
             f.write("# who may\n\n" + certs.scram_line("user", PASSWORD) + certs.scram_line("umlaut@example.org", "pä,ss=wörd")
-                    + certs.scrypt_line("old", PASSWORD))
+                    + certs.scrypt_line("old", PASSWORD) + certs.scram_line(LONGEST_NAME, LONGEST_PASSWORD))
         cls.port, cls.scram_port = free_port(), free_port()
         users = f'users = "file:{folder}/users"'
         return {"sections": certs.section(cls.certificate) + f"""
@@ -158,6 +159,16 @@ listen "plain" {{ address = {{"127.0.0.1:{cls.scram_port}"}}  flow = "outside"  
         c.say("AUTH LOGIN " + coded("user"), 334)
         c.say("NOOP !", 501)
         c.say("NOOP", 250)
+
+    def test_the_longest_response(self):
+        """RFC 4954 section 4: as long as a mechanism's may be, whatever the limit of commands; longer ones end it."""
+        c = self.secure(18)
+        longest = plain(LONGEST_NAME, LONGEST_PASSWORD, LONGEST_NAME)
+        c.say("AUTH PLAIN", 334)
+        self.assertEqual(c.say("A" * 4096, 500).enhanced, "5.5.6")
+        c.say("NOOP", 250)  # a command again
+        c.say("AUTH PLAIN", 334)
+        self.assertEqual(c.say(longest, 235).enhanced, "2.7.0")
 
     def test_in_the_clear(self):
         c = self.signing(7)

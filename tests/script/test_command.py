@@ -54,6 +54,26 @@ class Usage(FolderCase):
                 self.assertTrue(done.err)
                 self.assertEqual(done.out, "")
 
+    def test_what_would_be_right(self):
+        """Said before anything is asked or read: without a relay and without a configuration."""
+        for words, wanted in ((("ceck",), "did you mean check?"), (("queue", "lits"), "did you mean list?"),
+                              (("queue", "list", "--form", "x"), "did you mean --from?"), (("--nonsense",), "no option \"--nonsense\""),
+                              (("check", "--nonsense"), "postern check --help"), (("policy", "import", "-x"), "no option \"-x\""),
+                              (("trace", "--since"), "--since needs a value"), (("plan", "--flow", "a", "--flow", "b"), "--flow is given twice"),
+                              (("user", "add", "x"), "user add is not in this version"), (("user", "nonsense"), "no verb \"nonsense\"")):
+            with self.subTest(words=words):
+                done = command(*words)
+                self.assertEqual((done.status, done.out), (64, ""), done)
+                self.assertIn(wanted, done.err)
+        told = command("explain", "--offline", "-c", "nowhere", "--client", "192.0.2.1", "--to", "a@b.example", "--to", "c@b.example")
+        self.assertEqual(told.status, 78, told)  # some may be said again
+
+    def test_help_of_a_verb(self):
+        told = command("queue", "retry", "--help")
+        self.assertEqual(told.status, 0, told)
+        self.assertRegex(told.out, r"^usage: postern \[-c FILE\] queue retry (?s:.*)--older AGE")
+        self.assertLess(max(len(line) for line in told.out.splitlines()), 101)
+
     def test_bad_values(self):
         for words in (("--client", "nonsense"), ("--client", "192.0.2.1", "--to", "no-address")):
             with self.subTest(words=words):

@@ -22,6 +22,7 @@ DOCUMENTS = (
     (("policy", "query", "client", "192.0.2.1"), 0, {"id", "rule"}),
     (("policy", "history"), 0, {"version", "time", "author", "comment"}),
     (("policy", "diff", "0", "1"), 0, {"change", "line", "text"}),
+    (("policy", "add", "nonsense"), 1, {"ok", "errors"}),
     (("gateway", "list"), 0, {"gateway", "server", "state"}),
     (("gateway", "probe"), 0, {"gateway", "server", "ok"}),
     (("recipient", "clear", "all"), 0, {"cleared"}),

@@ -95,7 +95,11 @@ class Check(FolderCase):
     def test_missing_files(self):
         done = self.check(GOOD.replace('recipients = "any"', 'recipients = "file:@/no-recipients"'))
         self.assertEqual(done.status, 78, done)
-        self.assertRegex(done.err, r"postern\.conf:7: .*no-recipients")
+        self.assertRegex(done.err, r"postern\.conf:7: recipients .*no-recipients")
+        self.assertEqual(done.err.count("no-recipients"), 1, done.err)
+        os.mkfifo(self.path("pipe"))  # which nobody writes
+        done = self.check(GOOD.replace('recipients = "any"', 'recipients = "file:@/pipe"'))
+        self.assertRegex(done.err, r"postern\.conf:7: recipients .*not a file")
         done = self.check(GOOD.replace('filters = {"', 'filters = {"antivirus", "')
                           + 'filter "antivirus" { plugin = "clamav" databases = "@/no-signatures" }\n')
         self.assertEqual(done.status, 78, done)
@@ -115,6 +119,16 @@ class Check(FolderCase):
         self.assertEqual(done.status, 78, done)
         for line, name in ((3, "no/such"), (7, "no-recipients"), (10, "no-cert"), (11, "no-key")):
             self.assertRegex(done.err, rf"postern\.conf:{line}: .*{name}")
+        self.assertEqual(command("run", "-c", self.path("postern.conf")).err, done.err)
+
+    def test_files_are_told_beside_errors_of_the_text(self):
+        done = self.check(GOOD.replace('recipients = "any"', 'recipients = "file:@/no-recipients"').replace('relay = "domains"', 'relay = "x"')
+                          + 'tls {\n  certificate = "@/no-cert.pem"\n  key = "@/postern.conf"\n}\n')
+        self.assertEqual(done.status, 78, done)
+        lines = done.err.splitlines()
+        self.assertEqual([line.split(": ")[0].rpartition(":")[2] for line in lines], ["6", "7", "10"], done)
+        self.assertIn("no-recipients cannot be read (No such file or directory)", lines[1])
+        self.assertIn("no-cert.pem cannot be read", lines[2])
 
     def test_no_file(self):
         done = command("check", "-c", self.path("nothing.conf"))

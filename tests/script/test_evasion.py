@@ -1,6 +1,6 @@
 """EICAR hidden behind ambiguous MIME: the worker finds it, or refuses the message as malformed or unscannable.
 
-EVASION=all sends every way and prints the table (`make conformance`); else every fifth.
+EVASION=all sends every way and prints the table (`make conformance`); else every eleventh.
 """
 
 import collections
@@ -10,7 +10,7 @@ import evasion
 import smtp
 from case import RelayCase
 
-SHARE = 5
+SHARE = 11
 
 
 class Evasion(RelayCase):

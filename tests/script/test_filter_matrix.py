@@ -57,7 +57,7 @@ class Plugin(Matrix):
             sections=f'plugins = "{folder}"\nfilter "trouble" {{ failure = "{action}"  deadline = {DEADLINE}  '
                      f'max_failures = 1000 }}')
         roles = relay.roles()
-        for kind in plugins.KINDS:
+        for kind in plugins.KINDS + (plugins.OWNED if action == "tempfail" else ()):
             with self.subTest(kind=kind, failure=action):
                 subject = f"{kind} {action}"
                 died = len(relay.events("worker died"))

@@ -21,8 +21,10 @@ CLIENTS = 40
 PAUSE_S = 0.01
 FILES = 400  # of a relay that soon has no room for more
 HANDSHAKES = 64  # at once, of such a relay
+ADDRESSES = 250  # that a relay listens on, which has descriptors for little more
+FILES_FOR_ADDRESSES = 640
 LARGE = ("x" * 70 + "\n") * 1500  # a body that front keeps in a file
-TLS_BYTES = 15 * 1024
+HANDSHAKE_BYTES = 72 * 1024
 
 
 class Storm:
@@ -293,6 +295,49 @@ class Fronts(FolderCase):
         for c in inside + [late]:
             c.close()
 
+    def with_files(self, files, *gateways, **settings):
+        """A relay, not yet started, that may open so many files."""
+        relay = self.relay(*gateways, filters=(), **settings)
+        relay.popen = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))}
+        return relay
+
+    def many_addresses(self, n):
+        port = free_port()
+        words = ", ".join(f'"127.0.7.{i + 1}:{port}"' for i in range(n))
+        return port, f'listen "more" {{ address = {{{words}}}  flow = "inbound" }}\n'
+
+    def test_overload_with_many_addresses(self):
+        """Listeners take descriptors, too: those who find no room are told, at each address."""
+        port, listen = self.many_addresses(ADDRESSES - 1)
+        relay = self.starting(self.with_files(FILES_FOR_ADDRESSES, gateways=[("127.0.0.1:9", 10)], sections=listen))
+        room = self.status(relay)["front"]["sessions_max"]
+        inside = [smtp.Client(relay.port) for _ in range(room)]
+        for c in inside:
+            self.addCleanup(c.close)
+            c.greet()
+        for n in range(2 * ADDRESSES):  # more than are kept for a moment after their last word
+            with smtp.Client(port, host=f"127.0.7.{n % (ADDRESSES - 1) + 1}") as c:
+                self.assertEqual(c.expect(421).enhanced, "4.3.2")
+        inside[0].say("NOOP", 250)
+        self.assertEqual(relay.events("cannot accept"), [])
+
+    def test_too_few_files(self):
+        """Too few to serve anybody: said at the start; and where it works, no reload ends that."""
+        _, listen = self.many_addresses(ADDRESSES)
+        relay = self.with_files(300, gateways=[("127.0.0.1:9", 10)], sections=listen)
+        with self.assertRaisesRegex(AssertionError, "limit of open files of at least [0-9]+, and it is 300; raise it"):
+            relay.start()
+        relay.settings.sections = ""
+        relay.write()
+        self.starting(relay)
+        relay.settings.sections = listen
+        relay.write()
+        done = relay.reload()
+        self.assertNotEqual(done.status, 0)
+        self.assertIn("limit of open files of at least", done.err)
+        with smtp.Client(relay.port) as client:
+            client.greet()
+
     def test_handshakes_at_once(self):
         """Who begins a handshake and goes no further leaves room for others, and is counted out at its end."""
         gateway = self.starting(self.gateway())
@@ -309,7 +354,7 @@ class Fronts(FolderCase):
             begun.append(client)
         front = self.status(relay)["front"]
         self.assertEqual(front["handshakes"], HANDSHAKES)
-        self.assertGreaterEqual(front["memory_held"], HANDSHAKES * TLS_BYTES)
+        self.assertGreaterEqual(front["memory_held"], HANDSHAKES * HANDSHAKE_BYTES)
         late = begun.pop()
         late.say("NOOP", 250)  # in the clear it goes on
         begun.pop().close()

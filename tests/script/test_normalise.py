@@ -18,7 +18,14 @@ from case import FolderCase, LetterCase
 from waiting import wait_until
 
 HARMLESS = b"Nothing to see here: a text of about the same length, $H+H*, as that"
-STEP = 40  # every so many of the ways are sent through a relay
+STEP = 97  # every so many of the ways are sent through a relay
+
+OVER_LIMITS = {"forty levels", "RFC 2231, 120 segments", "boundary of 5000"}
+# What libclamav does not look into, or we do not to its end, whatever the message is made into.
+UNSCANNABLE = {"message/partial", "twenty levels", "zip, directory elsewhere"}
+# What is a text afterwards: its content is in several readings, and not ours to write anew.
+WITH_NOTICE = ("message/partial", "lines of CR", "S/MIME", "message in a file", "message in a text file", "message in a web archive",
+               "message of an unknown kind")
 
 EDGE = "--=_edge\n"
 
@@ -61,10 +68,10 @@ class Tool(FolderCase):
         names = {self.put(f"{i}.eml", message): name for i, (name, message) in enumerate(harmless_ways())}
         first = self.run_tool(names)
         rewritten = [path for path in names if first[path][0].startswith("rewritten")]
-        self.assertEqual({names[path].partition(" + ")[0] for path in names if first[path][0].startswith("impossible")}, {"forty levels"})
+        self.assertEqual({names[path].partition(" + ")[0] for path in names if first[path][0].startswith("impossible")}, OVER_LIMITS)
         self.assertGreater(len(rewritten), 400)
         with_notice = {names[path] for path in rewritten if ", 0 notices" not in first[path][0]}
-        self.assertTrue(all("message/partial" in name or "lines of CR" in name for name in with_notice), with_notice)
+        self.assertTrue(all(any(word in name for word in WITH_NOTICE) for name in with_notice), with_notice)
         second = self.run_tool([path + ".normal" for path in rewritten])
         for path in rewritten:
             what, found, _ = second[path + ".normal"]
@@ -79,7 +86,8 @@ class Tool(FolderCase):
                     content = ours[2].rstrip(b"\r\n")
                     self.assertEqual(content, theirs[2].rstrip(b"\r\n"))
                     self.assertTrue(content in first[path][2] or b"removed here by" in content or
-                                    "two charsets" in first[path][0], f"{ours} was nowhere before")
+                                    "two charsets" in first[path][0] or "\ufffd".encode() in content,  # bytes that are no text
+                                    f"{ours} was nowhere before")
 
 
 class Normalise(LetterCase):
@@ -122,8 +130,8 @@ class Normalise(LetterCase):
         for name, message in harmless_ways()[::STEP]:
             with self.subTest(name):
                 reply = smtp.send(self.mx.port, message)
-                if "forty levels" in name:
-                    self.assertEqual(reply.code, 451, reply)
+                if (OVER_LIMITS | UNSCANNABLE) & set(name.split(" + ")):
+                    self.assertIn(reply.code, (451, 550), reply)
                     continue
                 self.assertEqual(reply.code, 250, reply)
                 subject = email.message_from_bytes(message)["Subject"]
@@ -138,7 +146,7 @@ class Normalise(LetterCase):
                 reply = smtp.send(self.mx.port, message)
                 is_found = reply.code == 550 and "Postern-Test-EICAR" in reply.text
                 found += is_found
-                self.assertTrue(is_found or (reply.code == 451 and "deferred by antivirus" in reply.text), f"{name}: {reply}")
+                self.assertTrue(is_found or (reply.code in (451, 550) and " by antivirus: " in reply.text), f"{name}: {reply}")
         self.assertGreater(found, 2 * len(list(evasion.ways())[::STEP]) // 3)
 
     @staticmethod

@@ -170,6 +170,9 @@ class Rules(RelayCase):
         words = ("explain", "--offline", "--client", "192.0.2.1", "--to", "bob@example.org")
         self.assertEqual(self.mx.command(*words, "--policy", path).status, 1)
         self.assertEqual(self.mx.command(*words).status, 0)
+        with open(path, "w", encoding="utf-8-sig", newline="\r\n") as f:  # as some editors write it
+            f.write("reject client 192.0.2.1\n")
+        self.assertEqual(self.mx.command(*words, "--policy", path).status, 1)
 
 
 class Import(FolderCase):
@@ -200,6 +203,9 @@ class Import(FolderCase):
         before = relay.command("policy", "list").out
         relay.policy(text)
         self.assertEqual(relay.command("policy", "list").out, before)
+        relay.policy("\ufeff" + text)  # as some editors write it
+        self.assertEqual(relay.command("policy", "list").out, before)
+        self.assertEqual(relay.command("policy", "export").out, text)
 
     def test_single_changes_are_live(self):
         relay, _ = self.pair(policy="# ours\n")

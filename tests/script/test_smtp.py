@@ -22,7 +22,12 @@ STATES = {
 ANYWHERE = (
     ("NOOP", 250, "2.0.0"),
     ("NOOP \xe9\xff", 250, "2.0.0"),
+    ("NOOP \t ", 250, "2.0.0"),
     ("RSET", 250, "2.0.0"),
+    ("RSET  \t", 250, "2.0.0"),
+    ("HELP ", 214, "2.0.0"),
+    ("EHLO client.example \t ", 250, ""),
+    ("EHLO \t", 501, "5.5.4"),
     ("RSET now", 501, "5.5.4"),
     ("QUIT now", 501, "5.5.4"),
     ("DATA now", 501, "5.5.4"),
@@ -133,6 +138,15 @@ COMMANDS = (
     ("rcpt", "VRFY bob", 252, ""),
     ("rcpt", "NONSENSE", 500, "5.5.1"),
     ("rcpt", "DATA", 354, ""),
+    ("rcpt", "DATA \t ", 354, ""),
+    ("greeted", FROM + " \t", 250, "2.1.0"),
+    ("mail", TO + "  ", 250, "2.1.5"),
+)
+
+# Refused inside a transaction, of which it changes nothing.
+REFUSED_INSIDE = (
+    ("EHLO two words", 501), ("HELO", 501), (FROM, 503), ("RCPT TO:<bob@elsewhere.example>", 550), ("RCPT TO:<a@>", 501),
+    ("RSET now", 501), ("DATA now", 501), ("NONSENSE", 500), ("NO\nOP", 500), ("STARTTLS", 502),
 )
 
 
@@ -199,6 +213,33 @@ class Commands(RelayCase):
                 client.say(line, 250)
                 client.say("DATA", 503)
                 client.say(FROM, 250)
+
+    def test_what_is_refused_changes_nothing(self):
+        """RFC 5321 sections 4.1.4 and 4.1.1.1: the transaction goes on as it was."""
+        client = self.reach("rcpt")
+        for line, code in REFUSED_INSIDE:
+            client.say(line, code)
+        for line in ("NOOP", "VRFY bob", "HELP"):
+            client.expect((250, 252, 214), client.say(line))
+        client.say("DATA", 354)
+        client.expect(250, client.body(mail.plain("nothing was changed")))
+        kept = self.inside.wait_subject("nothing was changed")
+        self.assertEqual((kept.sender, kept.to), ("alice@sender.example", ["bob@example.org"]))
+
+    def test_cut_off_behind_a_message(self):
+        """RFC 5321 section 3.8: what was begun is forgotten, what was acknowledged stays."""
+        client = self.reach("rcpt")
+        client.say("DATA", 354)
+        client.expect(250, client.body(mail.plain("acknowledged")))
+        client.say(FROM, 250)
+        client.say(TO, 250)
+        client.say("DATA", 354)
+        client.send("Subject: cut off\r\n\r\nnothing behind it\r\n.\r")
+        client.close()
+        self.inside.wait_subject("acknowledged")
+        self.assertEqual(smtp.send(self.mx.port, mail.plain("behind the cut")).code, 250)
+        self.inside.wait_subject("behind the cut")
+        self.assertEqual([m for m in self.inside.kept() if m.header("Subject") == ["cut off"]], [])
 
     def test_data_without_a_recipient_left(self):
         client = self.reach("mail")

@@ -15,7 +15,7 @@ static const char *const lists[][2] = {
     {"drop", "# comment\r\n192.0.2.0/24\n198.51.100.7   # why\n2001:db8::/32\n192.0.2.9\n"},
     {"names", "mail.example.org\n.dyn.example\n@only.example\n"},
     {"people", "boss@example.org\n@news.example\n.corp.example\n<>\n"},
-    {"words", "# all of these\nCheap Pills\nsale #1\n"},
+    {"words", "# all of these\nCheap Pills # why\n\"sale #1\"\n"},
     {"empty", "\n# nothing\n"},
     {"wrong", "192.0.2.1\nnonsense\n192.0.2.0/16\n/(/\n"},
     {"stars", "*.example.org\n/(/\n"},

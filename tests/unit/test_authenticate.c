@@ -2,6 +2,7 @@
  * stands. */
 #include "relay/base/clock.h"
 #include "relay/ipc/channel.h"
+#include "relay/smtp/sasl.h"
 #include "relay/walk/walk.h"
 
 #include <setjmp.h>
@@ -263,7 +264,7 @@ test_refused_address(void **state)
 static void
 test_lines_that_are_none(void **state)
 {
-	char line[SMTP_COMMAND_MAX + 100];
+	char line[SASL_LINE_MAX + 100];
 
 	(void)state;
 	say("EHLO client.example\r\nAUTH SCRAM-SHA-256\r\n");

@@ -52,6 +52,12 @@ test_span_cut(void **state)
 	expect(span_word(&words), "");
 	expect(span_trim(SPAN(" \t\r\n a b \r\n")), "a b");
 	expect(span_trim(SPAN(" \t")), "");
+	expect(span_skip_bom(SPAN("\xef\xbb\xbf"
+				  "a")),
+	    "a");
+	expect(span_skip_bom(SPAN("a\xef\xbb\xbf")), "a\xef\xbb\xbf");
+	expect(span_skip_bom(SPAN("\xef\xbb")), "\xef\xbb");
+	expect(span_skip_bom(SPAN("")), "");
 	expect(span_chomp(SPAN("a\r\n")), "a");
 	expect(span_chomp(SPAN("a\n\r")), "a\n");
 	expect(span_chomp(SPAN("a\r\n\r\n")), "a\r\n");

@@ -12,9 +12,8 @@ struct fixture {
 	char dir[32];
 };
 
-static const char *const made_dirs[] = {"", "/state", "/db", "/empty", "/rcpt_dir"};
-static const char *const made_files[] = {
-    "/file", "/rcpt", "/db/daily.cvd", "/ca.pem", "/broken.pem"};
+static const char *const made_dirs[] = {"", "/state", "/db", "/empty"};
+static const char *const made_files[] = {"/file", "/db/daily.cvd", "/ca.pem", "/broken.pem"};
 
 /* Two authorities, and one behind which another is cut off. */
 static void
@@ -90,6 +89,9 @@ add_with_dir(struct buf *to, const struct fixture *f, const char *text)
 
 #define VERIFY(ca) "gateway b { server \"a:25\" { } tls = verify ca = \"@/" ca "\" }"
 
+#define LDAP(scheme, more) \
+	"ldap d { uri = \"" scheme "://a\" base = \"dc=a\" filter = \"(mail=%s)\" " more " }"
+
 static void
 test_machine(void **state)
 {
@@ -114,15 +116,19 @@ test_machine(void **state)
 	    {"filter attachment { hashes = \"@/none\" }",
 		"t.conf:7: filter \"attachment\": hashes @/none cannot be read (No such file or "
 		"directory); make it readable, one SHA-256 sum a line\n"},
-	    {"domain \"b.example\" { gateway = gw recipients = \"file:@/rcpt\" }", ""},
-	    {"domain \".b.example\" { gateway = gw recipients = \"file:@/none\" }",
-		"t.conf:7: domain \".b.example\": recipients @/none cannot be read (No such file "
-		"or "
-		"directory); make it readable, one address a line\n"},
-	    {"domain \"b.example\" { gateway = gw recipients = \"file:@/rcpt_dir\" }",
-		"t.conf:7: domain \"b.example\": recipients @/rcpt_dir is not a file; name one\n"},
 	    {VERIFY("ca.pem"), ""},
 	    {"gateway b { server \"a:25\" { } tls = may }", ""},
+	    {LDAP("ldap", "bind = \"cn=a\" password = \"file:@/file\""), ""},
+	    {LDAP("ldap", "bind = \"cn=a\" password = \"file:@/none\""),
+		"t.conf:7: ldap \"d\": password @/none cannot be read (No such file or "
+		"directory); make it readable\n"},
+	    {LDAP("ldaps", "ca = \"@/ca.pem\""), ""},
+	    {LDAP("ldaps", "ca = \"@/file\""),
+		"t.conf:7: ldap \"d\": ca @/file has no certificate; name a PEM file of "
+		"authorities\n"},
+	    {LDAP("ldap", "starttls = yes ca = \"@/none\""),
+		"t.conf:7: ldap \"d\": ca @/none cannot be read (No such file or directory); make "
+		"it readable\n"},
 	    {VERIFY("none"), "t.conf:7: gateway \"b\": ca @/none cannot be read (No such file or "
 			     "directory); make "
 			     "it readable\n"},

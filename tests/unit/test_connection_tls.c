@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -210,6 +211,59 @@ test_slow_handshake(void **state)
 	assert_int_equal(w->n_finished, 1);
 }
 
+/* What is sent and brings nothing does not keep the others waiting: some of it in each turn. */
+static void
+test_flood_of_key_updates(void **state)
+{
+	enum { UPDATES = 1000 };
+	struct world *w = *state;
+	char bytes[UPDATES * 64];
+	int n, left, before;
+
+	shake(w, 65536);
+	for (int i = 0; i < UPDATES; i++) {
+		assert_int_equal(SSL_key_update(w->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(w->ssl), 1);
+	}
+	n = BIO_read(w->to_server, bytes, sizeof(bytes));
+	assert_int_equal(send(w->client, bytes, (size_t)n, 0), n);
+	loop_turn(w->loop, 0);
+	must(ioctl(w->c.fd, FIONREAD, &before) == 0);
+	assert_true(before > n / 2);
+	for (int i = 0; i < UPDATES; i++)
+		loop_turn(w->loop, 0);
+	must(ioctl(w->c.fd, FIONREAD, &left) == 0);
+	assert_int_equal(left, 0);
+	assert_int_equal(SSL_write(w->ssl, "NOOP\r\n", 6), 6);
+	move(w, 65536);
+	assert_int_equal(w->n_in, 6);
+}
+
+/* The longest ClientHello is not kept for who never ends it. */
+static void
+test_huge_hello(void **state)
+{
+	/* A record with the beginning of a ClientHello of 128 KiB. */
+	static const char first[] = "\x16\x03\x01\x40\x00\x01\x02\x00\x00\x03\x03",
+			  next[] = "\x16\x03\x01\x40\x00";
+	static const char zeros[16384];
+	struct world *w = *state;
+	size_t n = sizeof(first) - 1, sent = 0;
+
+	assert_int_equal(send(w->client, first, n, 0), n);
+	for (n = sizeof(zeros) - n + 5; w->n_gone == 0 && sent < 100000; n = sizeof(zeros)) {
+		ssize_t r = send(w->client, zeros, n, MSG_NOSIGNAL);
+
+		sent += r > 0 ? (size_t)r : 0;
+		if (r > 0)
+			(void)send(w->client, next, 5, MSG_NOSIGNAL); /* it has gone, perhaps */
+		turn(w);
+	}
+	assert_int_equal(w->n_gone, 1);
+	assert_true(sent <= 4 * sizeof(zeros));
+	assert_int_equal(w->n_secure, 0);
+}
+
 static void
 test_nothing_in_the_clear_meanwhile(void **state)
 {
@@ -275,6 +329,8 @@ main(void)
 	    TEST(test_any_split),
 	    TEST(test_much_both_ways),
 	    TEST(test_slow_handshake),
+	    TEST(test_flood_of_key_updates),
+	    TEST(test_huge_hello),
 	    TEST(test_nothing_in_the_clear_meanwhile),
 	    TEST(test_garbage_and_cuts),
 	    TEST(test_client_says_goodbye),

@@ -169,7 +169,7 @@ test_no_descriptor_left(void **state)
 
 	memset(text, 'x', sizeof(text));
 	for (size_t left = 0; left <= FILES_MESSAGE; left++) {
-		files_set_limit(FILES_OURS + left);
+		files_set_limit(FILES_OURS + left, 0);
 		restart(c);
 		assert_int_equal(content_add(c, SPAN("A: b\r\n\r\n")), 0);
 		assert_int_equal(
@@ -182,7 +182,7 @@ test_no_descriptor_left(void **state)
 		assert_int_equal(files_left(), left);
 		content_drop(c);
 	}
-	files_set_limit(UINT64_MAX);
+	files_set_limit(UINT64_MAX, 0);
 }
 
 /* What comes without its descriptor has taken none. */
@@ -193,7 +193,7 @@ test_adopted(void **state)
 	int fds[] = {-1, channel_seal(SPAN("A: b\r\n\r\n"), "test")};
 
 	assert_true(fds[1] >= 0);
-	files_set_limit(FILES_OURS + FILES_MESSAGE);
+	files_set_limit(FILES_OURS + FILES_MESSAGE, 0);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		restart(c);
 		content_adopt(c, fds[i]);
@@ -201,7 +201,7 @@ test_adopted(void **state)
 		content_drop(c);
 		assert_int_equal(files_left(), FILES_MESSAGE);
 	}
-	files_set_limit(UINT64_MAX);
+	files_set_limit(UINT64_MAX, 0);
 }
 
 /* A header section of exactly n bytes, as one field folded many times. */

@@ -317,7 +317,74 @@ test_key_hangs(void **state)
 	clock_fake(0, -1);
 }
 
-/* Nobody reads: what does not fit is not waited for, it loses the channel. */
+/* A socket with room for a few of the longest questions. */
+static void
+connect_narrowly(struct world *w)
+{
+	int ends[2], size = 4 * (KEY_USERS_MAX + KEY_MESSAGE_MAX);
+
+	channel_pair(ends);
+	assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	key_client_connect(w->client, ends[0]);
+	(void)close(w->key);
+	w->key = ends[1];
+}
+
+/* Reads and answers whatever is there, until nothing more comes. */
+static unsigned
+answer_everything(struct world *w)
+{
+	struct buf room = BUF_INIT(0);
+	struct message m;
+	unsigned n = 0;
+
+	for (turn(w); channel_receive(w->key, &m, &room, 0) == 0; turn(w)) {
+		if (m.type == KEY_SIGN)
+			say_answer(w, m.id, KEY_YES, SPAN("signature"));
+		else
+			say_verdict(w, m.id, KEY_YES, SPAN("salt"));
+		n++;
+	}
+	buf_free(&room);
+	return n;
+}
+
+/* The key role stands still for a while: as many questions as there may be wait for it, none larger. */
+static void
+test_key_reads_later(void **state)
+{
+	enum { SIGNINGS = 64, QUESTIONS = 32 };
+	static const char longest[KEY_USERS_MAX];
+	struct world *w = *state;
+	struct remote_signing s[SIGNINGS];
+	struct key_waiting many[QUESTIONS] = {0};
+
+	connect_narrowly(w);
+	for (size_t i = 0; i < QUESTIONS; i++) {
+		many[i] = (struct key_waiting){.on_verdict = on_verdict, .arg = w};
+		key_ask(w->client, &many[i],
+		    &(struct key_question){.kind = KEY_SCRAM_FINAL,
+			.users = span_of(longest, KEY_USERS_MAX),
+			.name = span_of(longest, KEY_NAME_MAX),
+			.proof = span_of(longest, KEY_PASSWORD_MAX),
+			.message = span_of(longest, KEY_MESSAGE_MAX)});
+	}
+	for (size_t i = 0; i < SIGNINGS; i++)
+		sign(w, &s[i]);
+	turn(w);
+	assert_int_equal(w->n_verdicts, 0);
+	assert_int_equal(answer_everything(w), QUESTIONS + SIGNINGS);
+	assert_int_equal(w->n_verdicts, QUESTIONS);
+	assert_int_equal(w->status, KEY_YES);
+	for (size_t i = 0; i < SIGNINGS; i++) {
+		assert_true(s[i].is_answered);
+		assert_int_equal(s[i].result, 0);
+		buf_free(&s[i].signature);
+	}
+	assert_int_equal(w->n_lost, 0);
+}
+
+/* Nobody reads: what finds no room fails alone and at once, and what waits is answered after all. */
 static void
 test_key_reads_nothing(void **state)
 {
@@ -326,14 +393,27 @@ test_key_reads_nothing(void **state)
 	struct remote_signing *s = mem_array(MANY, sizeof(*s));
 	size_t n = 0;
 
+	connect_narrowly(w);
 	do
 		sign(w, &s[n]);
 	while (!s[n++].is_answered && n < MANY);
 	assert_true(s[n - 1].is_answered);
+	assert_int_equal(s[n - 1].result, -E_FULL);
+	ask(w);
 	turn(w);
-	assert_int_equal(w->n_lost, 1);
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(s[i].result, -E_CLOSED);
+	assert_int_equal(w->n_verdicts, 1);
+	assert_int_equal(w->status, KEY_BUSY);
+	assert_int_equal(answer_everything(w), n - 1);
+	for (size_t i = 0; i < n - 1; i++) {
+		assert_true(s[i].is_answered);
+		assert_int_equal(s[i].result, 0);
+		buf_free(&s[i].signature);
+	}
+	assert_int_equal(w->n_lost, 0);
+	sign(w, &s[0]); /* and all is well again */
+	assert_int_equal(answer_everything(w), 1);
+	assert_int_equal(s[0].result, 0);
+	buf_free(&s[0].signature);
 	mem_free(s);
 }
 
@@ -588,6 +668,7 @@ main(void)
 	    FRONT(test_key_is_away),
 	    FRONT(test_another_key_role),
 	    FRONT(test_key_hangs),
+	    FRONT(test_key_reads_later),
 	    FRONT(test_key_reads_nothing),
 	    FRONT(test_nonsense_from_key),
 	    FRONT(test_many_questions),

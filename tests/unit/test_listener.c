@@ -1,4 +1,5 @@
 /* Listening sockets that someone who holds them, too, has ended. */
+#include "relay/front/files.h"
 #include "relay/process/listener.h"
 
 #include <setjmp.h>
@@ -185,6 +186,46 @@ test_shares_stay(void **state)
 	assert_int_equal(owned[1], PORTS);
 }
 
+/* As many as the supervisor and each front have descriptors for, and told what would do. */
+static void
+test_limit_of_files(void **state)
+{
+	static const struct {
+		unsigned fronts;
+		uint64_t files_max, is_enough;
+		unsigned n;
+	} rows[] = {
+	    /* So many that a front has no room for clients. */
+	    {1, 1, 0, 0},
+	    {1, FILES_OURS + FILES_CLIENTS_MIN + PORTS - 1, 0, 0},
+	    {1, FILES_OURS + FILES_CLIENTS_MIN + PORTS, 1, PORTS},
+	    /* Or the supervisor none for the shares of all. */
+	    {CONFIG_FRONTS_MAX, 256, 0, PORTS},
+	    {CONFIG_FRONTS_MAX, 1024, 1, PORTS * CONFIG_FRONTS_MAX},
+	    /* Shares that stay are counted, and no limit is none. */
+	    {1, FILES_OURS + FILES_CLIENTS_MIN + PORTS, 0, PORTS * CONFIG_FRONTS_MAX},
+	    {1, 0, 1, PORTS * CONFIG_FRONTS_MAX},
+	};
+	struct state *s = *state;
+	struct config none = {0};
+	struct err err = {0};
+
+	assert_int_equal(listener_open_all(&s->set, &none, &err), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int r;
+
+		s->config.fronts = rows[i].fronts;
+		s->set.files_max = rows[i].files_max;
+		r = listener_open_all(&s->set, &s->config, &err);
+		if (r != (rows[i].is_enough ? 0 : -E_LIMIT) || s->set.n != rows[i].n)
+			fail_msg("row %zu: %d, %zu sockets: %s", i, r, s->set.n, err.text);
+		assert_int_equal(listener_count(&s->set), rows[i].n);
+		assert_int_equal(s->set.files_max, rows[i].files_max);
+		if (!rows[i].is_enough)
+			assert_non_null(strstr(err.text, "LimitNOFILE"));
+	}
+}
+
 /* A shared port is shared among our own sockets alone. */
 static void
 test_shared_is_taken_for_others(void **state)
@@ -251,6 +292,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_taken_meanwhile, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shares_stay, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_limit_of_files, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shared_is_taken_for_others, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_twice_is_taken, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lost_share_is_opened_again, setup, teardown),

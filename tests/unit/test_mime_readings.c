@@ -12,6 +12,11 @@
 
 enum { ARENA_MAX = 64 * 1024 * 1024 };
 
+/* "A: b", an empty line and "hidden" as the content of a SignedData without signers, in base64. */
+#define SIGNED                                                             \
+	"MEIGCSqGSIb3DQEHAqA1MDMCAQExDTALBglghkgBZQMEAgEwHQYJKoZIhvcN\r\n" \
+	"AQcBoBAEDkE6IGINCg0KaGlkZGVuMQA="
+
 struct fixture {
 	struct arena arena;
 	struct mime_message m;
@@ -122,6 +127,30 @@ shown(void **state)
 	    {"Content-Type: message/partial; id=a; number=1\r\n\r\nA: b\r\n\r\nhidden", "hidden",
 		true},
 	    {B64 "Content-Type: message/rfc822\r\n\r\nQTogYg0NaGlkZGVu", "hidden", false},
+	    {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n" PART
+	     "\r\n--b--\r\n",
+		"hidden", false},
+	    {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--x\r\n" PART,
+		"hidden", false},
+	    {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n> --b\r\n" PART
+	     "\r\n--b--\r\n",
+		"hidden", false},
+	    {"Content-Type: multipart/mixed/x; boundary=b" DIVIDED("b"), "hidden", true},
+	    {"\r\n" B64 "\r\naGlkZGVu", "hidden", false},
+	    {"\xef\xbb\xbf"
+	     "Content-Type: text/plain; charset=utf-16be\r\n\r\nhidden",
+		"hidden", true},
+	    {"\r\nbegin  x.exe\r\n&:&ED9&5N\r\n`\r\nend\r\n", "hidden", false},
+	    {"\r\nbegin\t6\tx.exe\r\n&:&ED9&5N\r\n`\r\nend\r\n", "hidden", false},
+	    {"\r\nbegin 644 a\r\nbegin 644 x.exe\r\n&:&ED9&5N\r\n`\r\nend\r\n", "hidden", false},
+	    {"\r\nbegin 644 a\r\nend\r\n&:&ED9&5N\r\n`\r\nend\r\n", "hidden", false},
+	    {"Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nATTACH;ENCODING=BASE64:aGlk\r\n"
+	     " ZGVu\r\n",
+		"hidden", false},
+	    {"Content-Type: application/x-a\r\n\r\n" B64 "\r\naGlkZGVu", "hidden", false},
+	    {"Content-Type: text/plain; name=a.eml\r\n\r\n" B64 "\r\naGlkZGVu", "hidden", false},
+	    {"Content-Type: message/x-a\r\n\r\n" B64 "\r\naGlkZGVu", "hidden", false},
+	    {"Content-Type: application/pkcs7-mime\r\n" B64 "\r\n" SIGNED, "hidden", false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -147,6 +176,10 @@ plain(void **state)
 	    "Content-Type: text/plain; charset=iso-8859-1 (latin)\r\n\r\nhello",
 	    "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: 8bit\r\n\r\nhello",
 	    "Content-Type: application/pdf;\r\n\tname=\"a b.pdf\"\r\n" B64 "\r\nQUJD\r\n",
+	    "\r\nbegin 6 months ago, it began\r\nat example.com\r\n",
+	    "\r\nbegin  at example.com\r\nWE MET\r\n",
+	    "Subject: x\r\n\r\n" B64 "is what one writes there\r\n",
+	    "Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nURL:http://x.example\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char table_text[] = "# staff\r\n"
+static const char table_text[] = "\xef\xbb\xbf# staff\r\n"
 				 "Anna@Example.org   # comment\n"
 				 "\n"
 				 "@all.example\n"

@@ -236,6 +236,8 @@ test_errors(void **state)
 	    {"reject asn AS", "is no number"},
 	    {"reject tag", "tag needs a value"},
 	    {"reject tls", "tls needs a value"},
+	    {"reject tls 1.4", "tls: `1.4` is no version of TLS; write TLSv1.2"},
+	    {"reject tls !tls", "is no version of TLS"},
 	    {"reject attachment", "attachment needs a value"},
 	    {"reject attachment-type", "attachment-type needs a value"},
 	    {"reject klient 192.0.2.1", "`klient` is no facet; did you mean `client`?"},

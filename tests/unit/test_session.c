@@ -1,189 +1,5 @@
-/* A session of front on a socket pair, with a spool role that answers when the test says so. */
-#include "relay/base/clock.h"
-#include "relay/ipc/channel.h"
-#include "relay/walk/walk.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-enum { TURNS = 20, REPLIES_MAX = 65536 };
-#define DATA_MS    (conf_limits_default.data_ms)
-#define MESSAGE_MS (conf_limits_default.message_ms)
-#define WALL_MS    1700000000000LL
-#define GREETING   "EHLO client.example\r\n"
-#define MAIL       "MAIL FROM:<alice@sender.example>\r\n"
-#define RCPT       "RCPT TO:<bob@example.org>\r\n"
-#define BODY       "Subject: x\r\n\r\nhello\r\n.\r\n"
-
-/* These live as long as the process. */
-static struct loop *loop;
-static struct spool_client *spool;
-static struct worker_pool *workers;
-static struct front front;
-static struct conf_gateway gateway = {.name = "inside"};
-static struct conf_flow flow;
-static struct conf_listen listening;
-static struct config config;
-static int client, spool_end;
-static char replies[REPLIES_MAX];
-static size_t n_replies;
-static int64_t now_ms;
-
-static void
-set_clock(int64_t ms)
-{
-	now_ms = ms;
-	clock_fake(ms, WALL_MS + ms);
-}
-
-static void
-set_front(void)
-{
-	struct policy_errors errors = {0};
-	int ends[2];
-
-	flow = (struct conf_flow){.name = "inbound",
-	    .relay = RELAY_ANY,
-	    .gateway = &gateway,
-	    .max_size = 1000000,
-	    .max_recipients = 10};
-	listening =
-	    (struct conf_listen){.name = "mx", .flow = &flow, .limits = conf_limits_default};
-	config = (struct config){.hostname = "mx.example.org",
-	    .postmaster = "postmaster@example.org",
-	    .flows = &flow,
-	    .n_flows = 1};
-	front = (struct front){.loop = loop, .config = &config, .spool = spool, .workers = workers};
-	front.snapshot = snapshot_parse(SPAN(""), "p", NULL, NULL, &errors);
-	assert_non_null(front.snapshot);
-	pool_set_policy(workers, snapshot_version(front.snapshot), (struct span){0});
-	list_init(&front.sessions);
-	front.tallies = tallies_new();
-	front.clients = clients_new(front.tallies, 0);
-	front.limits = limits_new(&config, front.tallies);
-	channel_pair(ends);
-	spool_client_connect(spool, ends[0]);
-	spool_end = ends[1];
-}
-
-static void
-begin_session(const char *peer)
-{
-	struct ip ip;
-	int ends[2];
-
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-	assert_true(ip_parse(span_str(peer), &ip));
-	client = ends[1];
-	session_new(&front, ends[0], &ip, &listening);
-}
-
-static int
-setup(void **state)
-{
-	(void)state;
-	set_clock(1000);
-	n_replies = 0;
-	client = -1;
-	set_front();
-	return 0;
-}
-
-static void
-turn(void)
-{
-	for (int i = 0; i < TURNS; i++)
-		loop_turn(loop, 0);
-}
-
-static void
-hang_up(void)
-{
-	if (client >= 0)
-		(void)close(client);
-	client = -1;
-	turn();
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	hang_up();
-	assert_int_equal(front.n_sessions, 0);
-	assert_int_equal(clients_count(front.clients), 0);
-	assert_int_equal(content_held(), 0);
-	content_set_budget(CONTENT_BYTES_MAX);
-	(void)close(spool_end);
-	turn(); /* the client of the spool sees its end */
-	clients_free(&front.clients);
-	limits_free(&front.limits);
-	tallies_free(&front.tallies);
-	snapshot_release(&front.snapshot);
-	channel_free(&front.journal);
-	clock_fake(0, -1);
-	return 0;
-}
-
-static void
-say(const char *text)
-{
-	size_t n = strlen(text);
-
-	assert_int_equal(send(client, text, n, MSG_NOSIGNAL), n);
-	turn();
-}
-
-/* What has been replied since the last time. */
-static const char *
-heard(void)
-{
-	ssize_t n;
-
-	turn();
-	n = recv(client, replies, sizeof(replies) - 1, 0);
-	n_replies = n > 0 ? (size_t)n : 0;
-	replies[n_replies] = '\0';
-	return replies;
-}
-
-static void
-expect(const char *start)
-{
-	if (strncmp(heard(), start, strlen(start)) != 0)
-		fail_msg("expected %s, heard %s", start, replies);
-}
-
-static void
-begin_message(void)
-{
-	begin_session("192.0.2.1");
-	say(GREETING MAIL RCPT "DATA\r\n");
-	assert_non_null(strstr(heard(), "354 "));
-}
-
-/* The commit that front sends; the spool says yes. */
-static void
-spool_takes(void)
-{
-	struct message m;
-	struct buf b = {0};
-
-	assert_int_equal(channel_receive(spool_end, &m, &b, 1000), 0);
-	assert_int_equal(m.type, SPOOL_COMMIT);
-	assert_int_equal(
-	    channel_send_now(spool_end, SPOOL_COMMITTED, m.id, (struct span){0}, NULL), 0);
-	for (size_t i = 0; i < CHANNEL_FDS; i++)
-		if (m.fds[i] >= 0)
-			(void)close(m.fds[i]);
-	buf_free(&b);
-	turn();
-}
+/* A session of front: what it does, whom it counts, what it waits for. */
+#include "tests/unit/session_world.h"
 
 static void
 test_a_message(void **state)
@@ -293,19 +109,21 @@ test_a_message_comes_too_slowly(void **state)
 	expect("421 4.4.2 The message comes too slowly [");
 }
 
-/* Idle sessions are shortened too when sessions run short. */
+/* Idle sessions are shortened too when sessions run short, and those in the middle of a message. */
 static void
 test_stress(void **state)
 {
-	int first;
+	int first, sending;
 
 	(void)state;
 	front.sessions_max = 8;
+	begin_message();
+	sending = client;
 	begin_session("192.0.2.1");
 	first = client;
 	say(GREETING);
 	(void)heard();
-	front.n_sessions += 4;
+	front.n_sessions += 3;
 	assert_false(front.is_stressed);
 	begin_session("192.0.2.2");
 	assert_true(front.is_stressed);
@@ -317,7 +135,10 @@ test_stress(void **state)
 	assert_string_equal(heard(), "");
 	set_clock(now_ms + 1);
 	expect("421 4.4.2 ");
-	front.n_sessions -= 4;
+	hang_up();
+	client = sending;
+	expect("421 4.4.2 ");
+	front.n_sessions -= 3;
 	hang_up();
 	assert_false(front.is_stressed);
 }
@@ -331,8 +152,9 @@ test_room_beside_messages(void **state)
 
 	(void)state;
 	assert_true(session_room(&front) == SIZE_MAX);
-	files_set_limit(FILES_OURS + FILES);
-	front.sessions_max = files_sessions_max(FILES);
+	/* The policy has one. */
+	files_set_limit(FILES_OURS + FILES + 1, 0);
+	front.sessions_max = FILES - FILES / FILES_MESSAGES_SHARE;
 	assert_int_equal(session_room(&front), FILES - FILES / FILES_MESSAGES_SHARE);
 	begin_session("192.0.2.1");
 	first = client;
@@ -354,7 +176,7 @@ test_room_beside_messages(void **state)
 	client = first;
 	hang_up();
 	assert_int_equal(files_left(), FILES); /* each has given back what it took */
-	files_set_limit(UINT64_MAX);
+	files_set_limit(UINT64_MAX, 0);
 }
 
 /* The limit is of one message: a session may send for longer. */
@@ -372,83 +194,6 @@ test_the_next_message_has_its_own_time(void **state)
 		say("NOOP\r\n");
 		expect("250 ");
 	}
-}
-
-static void
-test_no_memory_at_mail(void **state)
-{
-	(void)state;
-	begin_session("192.0.2.1");
-	say(GREETING);
-	(void)heard();
-	content_set_budget(0);
-	say(MAIL);
-	expect("452 4.3.1 ");
-	content_set_budget(CONTENT_BYTES_MAX);
-	say(MAIL);
-	expect("250 2.1.0 ");
-}
-
-/* Said after the true end, and the session goes on. */
-static void
-test_no_memory_in_data(void **state)
-{
-	(void)state;
-	begin_message();
-	say("Subject: x\r\n\r\nhello\r\n");
-	content_set_budget(content_held());
-	for (int i = 0; i < 100; i++)
-		say("hello again, and again, and again\r\n");
-	assert_string_equal(heard(), "");
-	say(".\r\n");
-	expect("452 4.3.1 ");
-	assert_int_equal(content_held(), 0);
-	content_set_budget(CONTENT_BYTES_MAX);
-	say(MAIL);
-	expect("250 2.1.0 ");
-}
-
-/* A client that reads no replies has them counted in the memory budget, and is the first to go. */
-static void
-test_no_memory_for_replies(void **state)
-{
-	struct session *s;
-	bool was_told = false;
-
-	(void)state;
-	begin_session("192.0.2.1");
-	s = LIST_ENTRY(front.sessions.next, struct session, node);
-	for (int i = 0; i < 10000 && s->connection.held <= WALK_BUFFERS_SPARED; i++)
-		say("HELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\n");
-	assert_true(s->connection.held > WALK_BUFFERS_SPARED);
-	assert_int_equal(content_held(), s->connection.held);
-	content_set_budget(1);
-	say("NOOP\r\n");
-	assert_true(s->connection.held <= WALK_BUFFERS_SPARED);
-	for (int i = 0; i < 100 && !was_told; i++)
-		was_told = strstr(heard(), "421 4.3.1 No room for your session") != NULL;
-	assert_true(was_told);
-}
-
-/* What a waiting session costs beside the kernel's part and the process's tables. */
-static void
-test_a_waiting_session_is_small(void **state)
-{
-	struct session *s;
-
-	(void)state;
-	begin_session("192.0.2.1");
-	say(GREETING "NOOP\r\nRSET\r\n");
-	(void)heard();
-	s = LIST_ENTRY(front.sessions.next, struct session, node);
-	assert_int_equal(s->state, SESSION_COMMAND);
-	assert_null(s->checks);
-	assert_null(s->transaction);
-	assert_null(s->connected);
-	assert_null(s->verdict);
-	assert_null(s->answers);
-	assert_int_equal(s->connection.held, 0);
-	assert_int_equal(s->connection.in.cap + s->connection.out.cap, 0);
 }
 
 /* A line that is too long is told once; mistakes past half of those allowed cost time. */
@@ -601,26 +346,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(test_a_message, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reset_while_the_spool_thinks, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_who_is_counted, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_message_takes_too_long, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_message_comes_too_slowly, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_stress, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_room_beside_messages, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-		test_the_next_message_has_its_own_time, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_no_memory_at_mail, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_no_memory_in_data, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_no_memory_for_replies, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_waiting_session_is_small, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_mistakes_cost_time, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_slow_spool, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_slow_journal, setup, teardown),
+	    TEST(test_a_message),
+	    TEST(test_reset_while_the_spool_thinks),
+	    TEST(test_who_is_counted),
+	    TEST(test_a_message_takes_too_long),
+	    TEST(test_a_message_comes_too_slowly),
+	    TEST(test_stress),
+	    TEST(test_room_beside_messages),
+	    TEST(test_the_next_message_has_its_own_time),
+	    TEST(test_mistakes_cost_time),
+	    TEST(test_a_slow_spool),
+	    TEST(test_a_slow_journal),
 	};
 
-	loop = loop_new();
-	spool = spool_client_new(loop, config.n_gateways);
-	workers = pool_new(loop);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN(tests);
 }

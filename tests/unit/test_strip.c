@@ -31,6 +31,9 @@ test_section(void **state)
 	    {"Content-ID: <1>\r\nContent-MD5: x\r\nCONTENT-DESCRIPTION: d\r\nContent-Location: "
 	     "y\r\n",
 		false, "Content-ID: <1>\r\nCONTENT-DESCRIPTION: d\r\n" OURS},
+	    {"Content-Description: a.exe\r\nContent-Description: =?us-ascii?q?a=2Eexe?=\r\n"
+	     "Content-Description: of a.exe\r\n",
+		false, "Content-Description: of a.exe\r\n" OURS},
 	    /* what lax readers take for one of them */
 	    {"Content-Type : a/b\r\nCon\x01tent-Type: a/b\r\n \r\n", false, OURS},
 	    {"Content\r\n -Type: a/b\r\nX: 1\r\n", false, "X: 1\r\n" OURS},

@@ -43,6 +43,12 @@ names(void **state)
 	    {"caf\xc3\xa9.exe", "caf\xc3\xa9.exe", "exe", false},
 	    {"a\x07.exe", "a.exe", "exe", true},
 	    {"caf\xe9.exe", "caf\xe9.exe", "exe", false},
+	    {"a.e\xe1\xa0\x8exe", "a.exe", "exe", false},
+	    {"a.exe\xf3\xa0\x81\xa5", "a.exe", "exe", false},
+	    {"a.\xef\xbd\x85\xef\xbd\x98\xef\xbd\x85", "a.exe", "exe", false},
+	    {"a\xef\xb9\x92"
+	     "exe",
+		"a.exe", "exe", false},
 	};
 	struct name_forms forms;
 
@@ -60,6 +66,8 @@ names(void **state)
 	name_read(span_of("a.exe\0.txt", 10), &forms);
 	assert_true(span_eq(forms.forms[0], SPAN("a.exe.txt")));
 	assert_true(forms.n >= 2 && span_eq(forms.forms[1], SPAN("a.exe")));
+	name_read(SPAN("a.e|x?e*"), &forms);
+	assert_true(span_eq(forms.forms[1], SPAN("a.exe")));
 	name_read(SPAN("a.exe:stream"), &forms);
 	assert_true(span_eq(forms.forms[1], SPAN("a.exe")));
 }
@@ -374,6 +382,94 @@ zeros_first(void **state)
 	buf_free(&packed);
 }
 
+static const struct unpack_item *
+item_named(const struct unpack *u, struct span name)
+{
+	for (size_t i = 0; i < u->n; i++)
+		if (u->items[i].depth > 0 && span_eq(u->items[i].name, name))
+			return &u->items[i];
+	fail_msg("no '%.*s' among %zu", SPAN_ARG(name), u->n);
+	return NULL;
+}
+
+/* The bytes of members are there where scanners do not unpack them, and only there. */
+static void
+kept(void **state)
+{
+	static const struct {
+		int format;
+		bool is_kept;
+	} cases[] = {{ARCHIVE_FORMAT_ZIP, false}, {ARCHIVE_FORMAT_TAR_USTAR, false},
+	    {ARCHIVE_FORMAT_7ZIP, true}};
+	static const char ar[] = "!<arch>\n"
+				 "a.txt/          0           0     0     644     11        `\n"
+				 "the content\n";
+	struct buf one = BUF_INIT(100000), other = BUF_INIT(100000);
+	struct unpack u;
+	struct arena arena;
+	const struct unpack_item *item;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		make_archive(&one, cases[i].format, "a.txt", SPAN("the content"));
+		unpack(buf_span(&one), &arena, &u);
+		item = item_named(&u, SPAN("a.txt"));
+		if (span_eq(item->bytes, SPAN("the content")) != cases[i].is_kept)
+			fail_msg("case %zu: '%.*s'", i, SPAN_ARG(item->bytes));
+		assert_int_equal(item->flags & UNPACK_UNUSUAL, 0);
+		arena_free(&arena);
+	}
+	unpack(span_str(ar), &arena, &u);
+	assert_true(span_eq(item_named(&u, SPAN("a.txt"))->bytes, SPAN("the content")));
+	assert_int_equal(u.flags & UNPACK_UNUSUAL, UNPACK_UNUSUAL);
+	arena_free(&arena);
+	/* Of two zips in a row some read the first, from its start, and others the last. */
+	make_archive(&one, ARCHIVE_FORMAT_ZIP, "a.txt", SPAN("the first"));
+	make_archive(&other, ARCHIVE_FORMAT_ZIP, "b.txt", SPAN("the last"));
+	(void)buf_add_span(&one, buf_span(&other));
+	unpack(buf_span(&one), &arena, &u);
+	assert_true(span_eq(item_named(&u, SPAN("a.txt"))->bytes, SPAN("the first")));
+	assert_true(span_eq(item_named(&u, SPAN("b.txt"))->bytes, SPAN("the last")));
+	arena_free(&arena);
+	buf_free(&one);
+	buf_free(&other);
+}
+
+/* A tar that only its sum shows, whose places count as blanks; images of disks, which say that they are not
+ * looked into. */
+static void
+unmarked(void **state)
+{
+	static const struct span closed[] = {{"MSWIM\0\0\0", 8}, {"vhdxfile", 8}, {"conectix", 8},
+	    {"\xed\xab\xee\xdb", 4}, {"1234567**ACE**", 14}};
+	struct buf tar = BUF_INIT(100000);
+	struct unpack u;
+	struct arena arena;
+	unsigned sum = 0;
+
+	(void)state;
+	make_archive(&tar, ARCHIVE_FORMAT_TAR_USTAR, "inside.exe", SPAN("x"));
+	memset(tar.p + 257, 0, 8);
+	memset(tar.p + 148, ' ', 8);
+	for (size_t i = 0; i < 512; i++)
+		sum += (unsigned char)tar.p[i];
+	for (size_t i = 0; i < 6; i++)
+		tar.p[153 - i] = (char)('0' + (sum >> 3 * i & 7));
+	unpack(buf_span(&tar), &arena, &u);
+	assert_true(has_name(&u, "inside.exe"));
+	arena_free(&arena);
+	tar.p[0] ^= 1;
+	unpack(buf_span(&tar), &arena, &u);
+	assert_int_equal(u.n, 1);
+	arena_free(&arena);
+	buf_free(&tar);
+	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
+		unpack(closed[i], &arena, &u);
+		assert_int_equal(u.flags, UNPACK_LIMIT);
+		arena_free(&arena);
+	}
+}
+
 /* It begins like an archive, and nothing reads it as one: nobody has looked inside. */
 static void
 unreadable(void **state)
@@ -533,10 +629,11 @@ hashes(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    hashes_parse(SPAN("# comment\n\nba7816bf8f01cfea414140de5dae2223b00361a396177a9c"
-			      "b410ff61f20015AD  abc\n"
-			      "00000000000000000000000000000000000000000000000000000000"
-			      "00000000\r\n"),
+	    hashes_parse(
+		SPAN("\xef\xbb\xbf# comment\n\nba7816bf8f01cfea414140de5dae2223b00361a396177a9c"
+		     "b410ff61f20015AD  abc\n"
+		     "00000000000000000000000000000000000000000000000000000000"
+		     "00000000\r\n"),
 		"f", &h, &err),
 	    0);
 	assert_int_equal(hashes_count(h), 2);
@@ -559,6 +656,8 @@ main(void)
 	    cmocka_unit_test(tnef),
 	    cmocka_unit_test(archives),
 	    cmocka_unit_test(zeros_first),
+	    cmocka_unit_test(kept),
+	    cmocka_unit_test(unmarked),
 	    cmocka_unit_test(unreadable),
 	    cmocka_unit_test(endless),
 	    cmocka_unit_test(deep),

@@ -42,7 +42,7 @@ is_password(const struct users *u, const char *name, const char *password)
 static void
 test_passwords(void **state)
 {
-	struct users *u = parse("# who\n\n" SCRAM "  " SCRYPT);
+	struct users *u = parse("\xef\xbb\xbf# who\n\n" SCRAM "  " SCRYPT);
 
 	(void)state;
 	assert_int_equal(users_count(u), 2);

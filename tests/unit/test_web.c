@@ -241,6 +241,10 @@ test_routes(void **state)
 	    {"POST", "/", "Content-Length: 0\r\n", 405, "Allow: GET, HEAD"},
 	    {"POST", "/sign-in", "Content-Length: 5\r\n", 405, "Allow: GET, HEAD"},
 	    {"DELETE", "/healthz", "", 405, "Allow: GET, HEAD"},
+	    {"POST", "/api/v1/policy", "Content-Length: 5\r\n", 501,
+		"{\"error\":\"not in this version\"}"},
+	    {"PUT", "/api/v1/status", "Content-Length: 0\r\n", 405, "{\"error\":\"not allowed"},
+	    {"PUT", "/api/v1/status", "", 405, "Allow: GET, HEAD"},
 	    {"GET", "/healthz", "Content-Length: 5\r\n", 413, "takes no body"},
 	    {"GET", "/healthz", "Transfer-Encoding: chunked\r\n", 413, "takes no body"},
 	};

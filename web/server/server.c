@@ -183,7 +183,7 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
 			site_refuse(&x->reply, 413, "Too large", "This console takes no body.");
 			return send_reply(x);
 		}
-		return begin(x, method, url); /* 405, before the body is read */
+		return begin(x, method, url); /* refused, before the body is read */
 	}
 	*body_n = 0;
 	return x->is_begun ? send_reply(x) : begin(x, method, url);

@@ -213,13 +213,31 @@ status(struct asks *asks, const struct site_request *request, struct site_reply 
 	return NULL;
 }
 
+static const struct span api_status = {"/api/v1/status", sizeof("/api/v1/status") - 1};
+
+/* Of the API what is not there yet, whatever is asked of it. */
+static bool
+is_later(struct span path)
+{
+	return span_starts(path, SPAN("/api/")) && !span_eq(path, api_status);
+}
+
 struct site_wait *
 site_begin(struct asks *asks, const struct site_request *request, struct site_reply *reply,
     void (*done)(void *), void *arg)
 {
 	*reply = (struct site_reply){.body = BUF_INIT(PAGE_BYTES_MAX)};
+	if (is_later(request->path)) {
+		set_text(reply, 501, json, SPAN("{\"error\":\"not in this version\"}\n"));
+		return NULL;
+	}
 	if (!span_eq(request->method, SPAN("GET")) && !span_eq(request->method, SPAN("HEAD"))) {
-		site_refuse(reply, 405, "Not allowed", "This console only shows; it takes GET.");
+		if (span_eq(request->path, api_status))
+			set_text(
+			    reply, 405, json, SPAN("{\"error\":\"not allowed; it takes GET\"}\n"));
+		else
+			site_refuse(
+			    reply, 405, "Not allowed", "This console only shows; it takes GET.");
 		reply->allow = "GET, HEAD";
 		return NULL;
 	}
@@ -232,11 +250,8 @@ site_begin(struct asks *asks, const struct site_request *request, struct site_re
 		return sign_in(asks, request, reply, done, arg);
 	if (span_eq(request->path, SPAN("/")))
 		return status(asks, request, reply, true, done, arg);
-	if (span_eq(request->path, SPAN("/api/v1/status")))
+	if (span_eq(request->path, api_status))
 		return status(asks, request, reply, false, done, arg);
-	if (span_starts(request->path, SPAN("/api/")))
-		set_text(reply, 501, json, SPAN("{\"error\":\"not in this version\"}\n"));
-	else
-		site_refuse(reply, 404, "Not found", "There is no such page.");
+	site_refuse(reply, 404, "Not found", "There is no such page.");
 	return NULL;
 }

@@ -107,19 +107,20 @@ struct verdict {
 	bool spares_lists; /* a dnswl accept stands */
 	int code;          /* 550, 450 or 0; 421: the session is to end, before anything is said */
 	char enhanced[12]; /* "5.7.1" */
-	char text[VERDICT_REPLY_MAX]; /* for an outsider, without code and id */
-	char why[VERDICT_WHY_MAX];    /* for the admin */
-	struct verdict_tag tags[VERDICT_TAGS_MAX];
 	size_t n_tags;
 	int64_t score_milli; /* sum of tags' scores */
 	bool is_spam;        /* score >= score.tag: X-Spam-Flag */
 	uint32_t limited;    /* id of a rule whose regex met its limit, 0: none */
 	uint32_t unread; /* id of the first rule that nobody has tried on the content, 0: none */
-	uint32_t observed[VERDICT_OBSERVED_MAX]; /* `observe` rules that matched */
 	size_t n_observed;
 	/* With ACTION_STRIP: bit i % 64 of word i / 64: outcome i of the facts takes its parts out.  With
 	 * ACTION_NORMALISE: it asks for that. */
 	uint64_t strips[VERDICT_OUTCOMES_MAX / 64];
+	/* What fills up comes last (policy/decide/kept.h). */
+	struct verdict_tag tags[VERDICT_TAGS_MAX];
+	uint32_t observed[VERDICT_OBSERVED_MAX]; /* `observe` rules that matched */
+	char text[VERDICT_REPLY_MAX];            /* for an outsider, without code and id */
+	char why[VERDICT_WHY_MAX];               /* for the admin */
 };
 
 /* One line of the trace: which rule saw which fact, and what came of it. */

@@ -33,7 +33,7 @@ static void
 decide(struct session *s)
 {
 	struct facts facts = session_facts(s);
-	struct verdict v = session_verdict(s->connected);
+	struct verdict v = kept_verdict(s->connected);
 
 	session_decide(s, STAGE_HELO, &facts, &v);
 	s->has_greeted = true;

@@ -43,8 +43,7 @@ static void
 count_memory(struct transaction *t)
 {
 	content_count(&t->held, sizeof(*t) + (TRANSACTION_MEMORY - arena_left(&t->memory)) +
-				    t->rcpts_size * sizeof(*t->rcpts) +
-				    t->n_verdicts * sizeof(struct verdict));
+				    t->rcpts_size * sizeof(*t->rcpts) + t->verdict_bytes);
 }
 
 static void
@@ -61,7 +60,7 @@ begin_transaction(struct session *s, struct span from, const struct smtp_mail_pa
 	t->is_utf8 = smtp_address_is_utf8(from);
 	t->ret = params->ret;
 	t->envid = arena_copy(&t->memory, params->envid);
-	t->verdict = session_verdict(s->verdict);
+	t->verdict = kept_verdict(s->verdict);
 	t->content.fd = -1;
 	t->scan.body_fd = -1;
 	s->transaction = t;
@@ -161,7 +160,7 @@ add_rcpt(struct transaction *t, const struct rcpt *r)
 		t->rcpts = mem_grow(t->rcpts, t->rcpts_size * sizeof(*t->rcpts));
 	}
 	t->rcpts[t->n_rcpts++] = *r;
-	t->n_verdicts += r->verdict != NULL;
+	t->verdict_bytes += kept_bytes(r->verdict);
 	count_memory(t);
 }
 
@@ -184,10 +183,8 @@ decide_rcpt(struct session *s, struct rcpt *r)
 		session_speak(s, &v);
 		return false;
 	}
-	if (memcmp(&v, &t->verdict, sizeof(v)) != 0) {
-		r->verdict = mem_alloc(sizeof(v));
-		*r->verdict = v;
-	}
+	if (memcmp(&v, &t->verdict, sizeof(v)) != 0)
+		r->verdict = kept_new(&v);
 	return true;
 }
 

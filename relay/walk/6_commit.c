@@ -30,7 +30,7 @@ static const struct verdict unchecked = {.action = ACTION_TEMPFAIL,
 static struct verdict
 decide(struct session *s, const struct rcpt *r, const struct findings *f)
 {
-	struct verdict v = r->verdict != NULL ? *r->verdict : s->transaction->verdict;
+	struct verdict v = r->verdict != NULL ? kept_verdict(r->verdict) : s->transaction->verdict;
 	struct facts facts = session_facts(s);
 
 	facts.to = r->address;

@@ -103,9 +103,9 @@ inquire_cancel(struct session *s)
 
 /* Whom a rule has refused already costs no more questions. */
 static bool
-is_refused(const struct verdict *v)
+is_refused(enum action action)
 {
-	return v->action >= ACTION_REJECT;
+	return action >= ACTION_REJECT;
 }
 
 static bool
@@ -127,7 +127,7 @@ inquire_helo(struct session *s, void (*go_on)(struct session *s))
 	struct inquiry *q;
 
 	inquire_forget(s, LIST_OF_HELO);
-	if (!has_lists(s, LIST_OF_HELO) || (s->connected != NULL && is_refused(s->connected)))
+	if (!has_lists(s, LIST_OF_HELO) || is_refused(kept_action(s->connected)))
 		return false;
 	q = begin(s, go_on);
 	q->round = inquire_lists(s, LIST_OF_HELO, &helo, 1, answer_came, q);
@@ -169,7 +169,8 @@ inquire_sender(struct session *s, void (*go_on)(struct session *s))
 	struct inquiry *q;
 
 	inquire_forget(s, LIST_OF_FROM);
-	if (domain.n == 0 || is_refused(&t->verdict) || (!asks_dns && !has_lists(s, LIST_OF_FROM)))
+	if (domain.n == 0 || is_refused(t->verdict.action) ||
+	    (!asks_dns && !has_lists(s, LIST_OF_FROM)))
 		return false;
 	q = begin(s, go_on);
 	q->round = inquire_lists(s, LIST_OF_FROM, &domain, 1, answer_came, q);

@@ -195,10 +195,8 @@ decide_envelope(struct session *s)
 			findings_spare_postmaster(&v);
 		else
 			session_decide(s, STAGE_RCPT, &facts, &v);
-		if (memcmp(&v, &t->verdict, sizeof(v)) != 0) {
-			r->verdict = mem_alloc(sizeof(v));
-			*r->verdict = v;
-		}
+		if (memcmp(&v, &t->verdict, sizeof(v)) != 0)
+			r->verdict = kept_new(&v);
 	}
 }
 

@@ -101,7 +101,7 @@ secure_begin(struct session *s)
 static void
 forget(struct session *s)
 {
-	struct verdict v = session_verdict(s->connected);
+	struct verdict v = kept_verdict(s->connected);
 
 	s->helo[0] = '\0';
 	s->is_esmtp = false;

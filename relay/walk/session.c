@@ -155,24 +155,15 @@ session_tls(const struct session *s)
 }
 
 void
-session_keep_verdict(struct session *s, struct verdict **slot, const struct verdict *v)
+session_keep_verdict(struct session *s, struct kept_verdict **slot, const struct verdict *v)
 {
 	static const struct verdict nothing;
 
 	mem_free(*slot);
 	*slot = NULL;
-	if (memcmp(v, &nothing, sizeof(*v)) != 0) {
-		*slot = mem_alloc(sizeof(**slot));
-		**slot = *v;
-	}
-	content_count(&s->held,
-	    (size_t)((s->connected != NULL) + (s->verdict != NULL)) * sizeof(struct verdict));
-}
-
-struct verdict
-session_verdict(const struct verdict *slot)
-{
-	return slot != NULL ? *slot : (struct verdict){0};
+	if (memcmp(v, &nothing, sizeof(*v)) != 0)
+		*slot = kept_new(v);
+	content_count(&s->held, kept_bytes(s->connected) + kept_bytes(s->verdict));
 }
 
 struct facts

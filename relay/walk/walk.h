@@ -8,6 +8,7 @@
 #ifndef WALK_WALK_H
 #define WALK_WALK_H
 #include "policy/decide/decide.h"
+#include "policy/decide/kept.h"
 #include "policy/geo/mmdb.h"
 #include "policy/recipient/recipient.h"
 #include "relay/base/id.h"
@@ -96,10 +97,10 @@ struct inquiry; /* inquire.c */
 struct rcpt {
 	struct span address; /* in the transaction's arena */
 	const struct conf_gateway *gateway;
-	struct verdict *verdict; /* NULL: the transaction's */
-	bool is_postmaster;      /* not refused by what was decided before RCPT */
-	unsigned notify;         /* NOTIFY_ of smtp/notify.h, 0: not given */
-	struct span orcpt;       /* "type;xtext" in ASCII, in the arena; empty: not given */
+	struct kept_verdict *verdict; /* NULL: the transaction's */
+	bool is_postmaster;           /* not refused by what was decided before RCPT */
+	unsigned notify;              /* NOTIFY_ of smtp/notify.h, 0: not given */
+	struct span orcpt;            /* "type;xtext" in ASCII, in the arena; empty: not given */
 };
 
 /* Recipients whose copies are the same. */
@@ -120,8 +121,8 @@ struct rcpt_question {
 /* From MAIL to the answer after DATA. */
 struct transaction {
 	struct arena memory;
-	uint64_t held;     /* by it and its recipients, as the memory budget knows it (content.h) */
-	size_t n_verdicts; /* of recipients */
+	uint64_t held; /* by it and its recipients, as the memory budget knows it (content.h) */
+	size_t verdict_bytes; /* of recipients */
 	struct id id;
 	struct span from;
 	bool is_8bit, had_rcpt; /* RCPT was said, if only to be refused */
@@ -205,8 +206,9 @@ struct session {
 	bool is_host_told;         /* XCLIENT has said what there is to say of it */
 	char host[LOOKUP_NAME_MAX + 1];
 	char helo[SMTP_HELO_MAX + 1]; /* empty: not yet said */
-	struct verdict *connected;    /* after connect: what each EHLO begins with; NULL: nothing */
-	struct verdict *verdict;      /* after connect and helo; NULL: nothing */
+	struct kept_verdict
+	    *connected;               /* after connect: what each EHLO begins with; NULL: nothing */
+	struct kept_verdict *verdict; /* after connect and helo; NULL: nothing */
 	uint64_t held;                /* by these two, as the memory budget knows it */
 	struct list_answer *answers;  /* one for each list of the snapshot; NULL: none was asked */
 	struct checks *checks;        /* NULL: none are running */
@@ -258,8 +260,7 @@ struct span session_tls(const struct session *s);
 /* How Received names what was spoken (RFC 3848, RFC 6531 section 4.3). */
 struct span session_protocol(const struct session *s);
 /* Keeps a verdict as it is now; one that says nothing costs nothing. */
-void session_keep_verdict(struct session *s, struct verdict **slot, const struct verdict *v);
-struct verdict session_verdict(const struct verdict *slot);
+void session_keep_verdict(struct session *s, struct kept_verdict **slot, const struct verdict *v);
 void session_finish(struct session *s); /* after the replies have left */
 void session_await_command(struct session *s);
 void session_go_on(struct session *s); /* an answer has come: handle the input that waits */

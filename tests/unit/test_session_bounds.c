@@ -139,10 +139,12 @@ test_a_waiting_session_is_small(void **state)
 	assert_int_equal(s->connection.in.cap + s->connection.out.cap, 0);
 }
 
-/* What is remembered of a client that is refused later is no small thing. */
+/* What is remembered of a client that is refused later is counted, and little. */
 static void
 test_verdicts_are_counted(void **state)
 {
+	enum { KEPT_MAX = 2048 };
+	uint64_t kept;
 	struct policy_errors errors = {0};
 
 	(void)state;
@@ -154,10 +156,11 @@ test_verdicts_are_counted(void **state)
 	flow.connect = CONNECT_ACCESS;
 	begin_session("192.0.2.1");
 	expect("220 ");
-	assert_true(content_held() >= 2 * sizeof(struct verdict));
+	kept = content_held();
+	assert_true(kept > 0 && kept < KEPT_MAX);
 	say(GREETING MAIL RCPT);
 	assert_non_null(strstr(heard(), "550 5.7.1"));
-	assert_true(content_held() >= 2 * sizeof(struct verdict));
+	assert_true(content_held() >= kept);
 	hang_up();
 	assert_int_equal(content_held(), 0);
 }

@@ -20,7 +20,9 @@
 #include "relay/process/sandbox.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,12 +84,14 @@ index_of(const struct config *c, const struct conf_filter *filter)
 	return (uint32_t)(filter - c->filters);
 }
 
-/* Told at once: this may be the last thing that we say. */
+/* Told at once: this may be the last thing that we say.  A load that hangs hears nothing of a supervisor
+ * that was killed, and would stay for ever. */
 static void
 on_load(void *arg, const struct conf_filter *filter)
 {
 	const struct role *role = arg;
 
+	(void)prctl(PR_SET_PDEATHSIG, filter != NULL ? SIGKILL : 0); /* never refused */
 	channel_send(role->control, ROLE_LOADING,
 	    filter != NULL ? index_of(role->config, filter) + 1 : 0, (struct span){0}, NULL);
 	channel_flush(role->control);

@@ -236,7 +236,7 @@ PNF_PLUGIN(.about = &about, .load = load, .start = start, .eom = eom);
 """
 
 # What its load may do that ends the process, and how that is said.
-DEADLY = {"crash": "filter loads: its load crashed (signal 11: Segmentation fault)", "hang": "filter loads: its load took over 1 s",
+DEADLY = {"crash": "filter loads: its load crashed (signal 11: Segmentation fault)", "hang": "filter loads: its load took over 5 s",
           "exit": "filter loads: its load ended the process (exit status 3)"}
 NO_START = {"start": "filter loads: it cannot begin; write fine",
             "start-crash": "filter loads: its start does not come back (signal 11: Segmentation fault)"}
@@ -248,7 +248,7 @@ class Load(FolderCase):
     def pair_of(self, mode):
         folder = plugins.build(self.folder, "loads", LOADS)
         self.sections = (f'plugins = "{folder}"\n'
-                         'filter "loads" { mode = "MODE"  load_deadline = 1s  failure = "tag" }\n'
+                         'filter "loads" { mode = "MODE"  load_deadline = 5s  failure = "tag" }\n'
                          'filter "content" { subject = {"/bad/"}  matched = "reject" }')
         return self.pair(filters=("loads", "content"), sections=self.sections.replace("MODE", mode))
 
@@ -323,14 +323,19 @@ class Load(FolderCase):
                 self.assertEqual(smtp.send(relay.port, mail.plain()).code, 250)
 
     def test_while_it_hangs(self):
-        """`status` says what is being loaded, and a reload with better settings does not wait for it."""
+        """`status` says what is being loaded; it ends with its supervisor; and better settings do not wait for it."""
         folder = plugins.build(self.folder, "loads", LOADS)
         sections = f'plugins = "{folder}"\nfilter "loads" {{ mode = "MODE"  load_deadline = 1h }}'
         gateway = self.starting(self.gateway())
         relay = self.relay(gateway, filters=("loads",), sections=sections.replace("MODE", "hang"))
         self.addCleanup(relay.stop)
         relay.spawn()
-        wait_until(lambda: "filter starting (loading loads)" in relay.command("status").out, "status to tell it")
+        tells = lambda: "filter starting (loading loads)" in relay.command("status").out  # noqa: E731
+        wait_until(tells, "status to tell it")
+        hanging, = relay.roles()["filter"]
+        relays.kill_hard(relay.roles()["supervisor"][0])
+        wait_until(lambda: not relays.is_alive(hanging), "the process that hangs in its load to end")
+        wait_until(tells, "status to tell it again")
         relay.settings.sections = sections.replace("MODE", "fine")
         relay.write()
         self.assertEqual(relay.reload().status, 0)

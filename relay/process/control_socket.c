@@ -265,7 +265,13 @@ ask_reload(const struct asker *a, bool is_policy_only)
 			    : supervisor_reload(s, &errors)) < 0) {
 		reply_chunks(answer_to(r), r->asker_id, buf_span(&errors));
 		request_end(a->cs, r, EXIT_CONFIG, SPAN("nothing was changed"));
-	} else if (!is_policy_only && s->next != NULL) {
+		buf_free(&errors);
+		return;
+	}
+	if (!is_policy_only)
+		reply_chunks(
+		    answer_to(r), r->asker_id, buf_span(&errors)); /* what goes on without */
+	if (!is_policy_only && s->next != NULL) {
 		r->waits_load = true;
 		on_still(r);
 	} else if (s->live_generation >= s->generation && supervisor_is_ready(s)) {

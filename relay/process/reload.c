@@ -153,6 +153,15 @@ has_new_config(const struct supervisor *s, const struct proposal *p)
 	       p->plugins.stamp != s->plugins.stamp || successor_filter(s)->loads.barred.n > 0;
 }
 
+/* Nothing new is loaded: what the filter role does without is worth a line all the same. */
+static void
+tell_unloaded(const struct supervisor *s, struct buf *lines)
+{
+	const struct loads *loads = &successor_filter(s)->loads;
+
+	loads_compare(loads, loads, lines, lines);
+}
+
 int
 supervisor_reload(struct supervisor *s, struct buf *errors)
 {
@@ -169,7 +178,10 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	if (has_new_config(s, p)) {
 		s->next = p; /* whoever waits for the one before waits for this one */
 		successor_propose(s);
-		return 0;
+		if (s->next != NULL)
+			return 0;
+		(void)buf_addf(errors, "the filter role cannot be started; the log says why\n");
+		return -E_CONFIG;
 	}
 	log_event(LOG_INFO, "reload", KV_INT("policy", p->policy_version),
 	    KV_STR("configuration", "same"));
@@ -178,6 +190,7 @@ supervisor_reload(struct supervisor *s, struct buf *errors)
 	proposal_free(&p);
 	if (had_next)
 		successor_propose(s);
+	tell_unloaded(s, errors);
 	if (has_new_policy) {
 		s->generation++;
 		supervisor_send_policy(s);

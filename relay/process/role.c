@@ -5,6 +5,7 @@
 #include "relay/process/listener.h"
 #include "relay/process/sandbox.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -307,6 +308,34 @@ join(struct role *role, const char *dir, const char *name)
 	return path.p;
 }
 
+/* Of the file that an option names: it may come, or be written anew, while the filter waits for it. */
+static void
+add_folder_of(struct role *role, struct sandbox_path *paths, const char *file)
+{
+	struct span folder = span_take(span_str(file), span_rfind(span_str(file), '/'));
+	int fd;
+
+	if (folder.n == 0)
+		return; /* below / is all there is */
+	folder = arena_copy(&role->config->memory, folder);
+	fd = open(folder.p, O_PATH | O_CLOEXEC | O_DIRECTORY);
+	if (fd < 0)
+		return; /* not there, or not for us */
+	(void)close(fd);
+	add_path(paths, folder.p, SANDBOX_READ);
+}
+
+static void
+add_option(struct role *role, struct sandbox_path *paths, const struct conf_option *o)
+{
+	if (o->n_values == 0)
+		return;
+	if (strcmp(o->about->name, "databases") == 0)
+		add_path(paths, o->values[0], SANDBOX_READ);
+	else if (o->about->type == PNF_OPTION_TEXT && o->values[0][0] == '/')
+		add_folder_of(role, paths, o->values[0]);
+}
+
 /* The folders a role keeps: its own, and for the zygote those that filters' options name. */
 static void
 role_paths(struct role *role, struct sandbox_path *paths)
@@ -324,12 +353,8 @@ role_paths(struct role *role, struct sandbox_path *paths)
 	case ROLE_FILTER:
 		add_path(paths, join(role, c->run_dir, "filter"), SANDBOX_WRITE);
 		for (size_t i = 0; i < c->n_filters; i++)
-			for (size_t k = 0; k < c->filters[i].n_options; k++) {
-				const struct conf_option *o = &c->filters[i].options[k];
-
-				if (strcmp(o->about->name, "databases") == 0 && o->n_values > 0)
-					add_path(paths, o->values[0], SANDBOX_READ);
-			}
+			for (size_t k = 0; k < c->filters[i].n_options; k++)
+				add_option(role, paths, &c->filters[i].options[k]);
 		break;
 	case ROLE_SUPERVISOR:
 	case ROLE_FRONT:

@@ -87,7 +87,9 @@ successor_take_place(struct supervisor *s, struct child *next)
 {
 	struct child *before = successor_filter(s);
 
-	timer_cancel(&next->kill); /* it did come up */
+	timer_cancel(&next->kill);      /* it did come up */
+	timer_cancel(&before->restart); /* had it ended: nobody wants it back */
+	loads_forget(&before->loads);   /* of a configuration that may have gone */
 	s->filter_place = next->place;
 	s->is_filter_due = false; /* what has changed since it began to load, it sees itself */
 	before->is_wanted = false;

@@ -118,8 +118,8 @@ stop_next(struct supervisor *s)
 			if ((c->role != groups[i][0] && c->role != groups[i][1]) || is_kept(s, c))
 				continue;
 			is_running |= c->pid >= 0;
-			if (c->pid >= 0 && c->state != CHILD_STOPPING)
-				child_stop(c);
+			if (c->state != CHILD_STOPPING)
+				child_stop(c); /* if it is down, it stays down */
 		}
 		if (is_running)
 			return true;

@@ -90,8 +90,9 @@ bool supervisor_wants(const struct supervisor *s, unsigned place);
 /* To the fronts, but to key first: when a client sees a new certificate, its key is there. */
 void supervisor_send_policy(struct supervisor *s);
 /* reload.c.  Reads configuration and policy again and puts them in force.  0, or -E_CONFIG with every error
- * as a line in `errors`; then nothing has changed.  s->next != NULL: not yet, control_reload_done tells the
- * end; else live_generation tells, which is there at once when nothing had changed. */
+ * as a line in `errors`; then nothing has changed.  With 0 they name filters that are not loaded.
+ * s->next != NULL: not yet, control_reload_done tells the end; else live_generation tells, which is there at
+ * once when nothing had changed. */
 int supervisor_reload(struct supervisor *s, struct buf *errors);
 /* The same for the policy alone: the configuration stays the one in force. */
 int supervisor_reload_policy(struct supervisor *s, struct buf *errors);

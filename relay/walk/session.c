@@ -85,13 +85,12 @@ on_delay(void *arg)
 	session_go_on(s);
 }
 
-void
-session_count_error(struct session *s)
+static void
+count_mistake(struct session *s)
 {
 	uint32_t max = s->listen->limits.mistakes;
 
 	s->errors++;
-	conduct_error(s);
 	if (s->errors >= max) {
 		session_refuse(s, 421, SPAN("4.7.0"), SPAN("Too many mistakes"));
 		session_finish(s);
@@ -99,6 +98,13 @@ session_count_error(struct session *s)
 		s->is_delayed = true;
 		loop_timer(s->front->loop, &s->delay, WALK_MISTAKE_MS, on_delay, s);
 	}
+}
+
+void
+session_count_error(struct session *s)
+{
+	conduct_error(s);
+	count_mistake(s);
 }
 
 int64_t
@@ -123,12 +129,12 @@ session_expect_bytes(struct session *s)
 	connection_expect(&s->connection, session_patience(s, s->listen->limits.data_ms));
 }
 
-/* They are what keeps a session open for ever at no cost. */
+/* They are what keeps a session open for ever at no cost; they say nothing against its address. */
 void
 session_count_idle(struct session *s)
 {
 	if (++s->n_idle > WALK_IDLE_MAX)
-		session_count_error(s);
+		count_mistake(s);
 }
 
 struct span

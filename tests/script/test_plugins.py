@@ -188,6 +188,7 @@ class Changed(FolderCase):
 # Its load does what `mode` says; it has a word of its own on each mail that it sees.
 LOADS = r"""
 #include <postern_filter.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,14 +196,24 @@ LOADS = r"""
 static const struct pnf_host *host;
 static char start_mode[16];
 static const struct pnf_outcome outcomes[] = {{"seen", "tag", "always"}, {0}};
-static const struct pnf_option options[] = {{"mode", PNF_OPTION_TEXT, "fine", "what load does"}, {0}};
+static const struct pnf_option options[] = {{"mode", PNF_OPTION_TEXT, "fine", "what load does"},
+    {"list", PNF_OPTION_TEXT, "", "a file, for mode file"}, {0}};
 static const struct pnf_about about = {.name = "loads", .version = "1", .summary = "x", .outcomes = outcomes, .options = options};
 static int load(const struct pnf_host *h, const struct pnf_config *c, void **self, char *why, size_t size)
 {
     const char *mode = h->option_text(c, "mode");
+    FILE *list;
 
     (void)self;
     host = h;
+    if (strcmp(mode, "file") == 0) {
+        if ((list = fopen(h->option_text(c, "list"), "r")) == NULL) {
+            snprintf(why, size, "its list: %s; write it", strerror(errno));
+            return PNF_NOT_NOW;
+        }
+        fclose(list);
+        return PNF_LOADED;
+    }
     if (strcmp(mode, "crash") == 0) {
         signal(SIGSEGV, SIG_DFL); /* without a sanitizer's report */
         *(volatile int *)8 = 1;
@@ -321,6 +332,22 @@ class Load(FolderCase):
                 wait_until(lambda what=why.split(";")[0]: what in relay.command("status").out, "status to tell it")
                 self.assertEqual(self.reload(relay, "fine").status, 0)
                 self.assertEqual(smtp.send(relay.port, mail.plain()).code, 250)
+
+    def test_file_that_comes_later(self):
+        """What was missing at the start is loaded when it is there, without a reload."""
+        folder = plugins.build(self.folder, "loads", LOADS)
+        os.mkdir(self.path("lists"), 0o755)
+        path = self.path("lists", "words")
+        relay, gateway = self.pair(filters=("loads",), sections=f'plugins = "{folder}"\n'
+                                   f'filter "loads" {{ mode = "file"  list = "{path}"  failure = "tag" }}')
+        problems = lambda: [p["what"] for p in relay.command("status", "--json").json["problems"]]  # noqa: E731
+        self.assertEqual(problems(), ["filter loads: its list: No such file or directory"])
+        done = relay.reload()  # of what has not changed
+        self.assertEqual((done.status, done.err), (0, "filter loads: its list: No such file or directory; write it\n"))
+        self.write("lists/words", "word\n")
+        wait_until(lambda: problems() == [], lambda: f"the file to be loaded; status: {problems()}")
+        self.assertEqual(smtp.send(relay.port, mail.plain("later")).code, 250)
+        self.assertIn("seen; by=loads", "\n".join(gateway.wait_subject("later").header("X-Postern-Tag")))
 
     def test_while_it_hangs(self):
         """`status` says what is being loaded; it ends with its supervisor; and better settings do not wait for it."""

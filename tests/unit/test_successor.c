@@ -264,6 +264,31 @@ test_problems_of_the_one_that_serves(void **state)
 	assert_int_equal(s->problems.n, 0);
 }
 
+static void
+not_called(void *arg)
+{
+	(void)arg;
+	fail_msg("a process that nobody wants is started");
+}
+
+/* Had it ended and was to come back in a while: another is there, and what it could not load is old. */
+static void
+test_one_that_was_to_come_back(void **state)
+{
+	struct supervisor *s = *state;
+	struct child *first = &s->children[ROLE_FILTER], *second = &s->children[PLACE_FILTER_2];
+
+	first->state = CHILD_DOWN;
+	loop_timer(s->loop, &first->restart, 0, not_called, first);
+	(void)buf_add(&first->loads.barred, "x", 1);
+	second->state = CHILD_UP;
+	successor_take_place(s, second);
+	assert_null(first->restart);
+	assert_int_equal(first->loads.barred.n, 0);
+	loop_turn(s->loop, 0);
+	assert_ptr_equal(successor_filter(s), second);
+}
+
 /* Of one that leaves, nothing is said and nothing is started again. */
 static void
 test_one_that_leaves(void **state)
@@ -295,6 +320,7 @@ main(void)
 		test_the_one_that_serves_dies_of_a_load, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_dies_when_ready, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_one_that_leaves, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_one_that_was_to_come_back, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_problems_of_the_one_that_serves, setup, teardown),
 	};
 

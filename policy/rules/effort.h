@@ -5,6 +5,7 @@
  * PCRE2's own limits are for one starting point: /[a-z]+\d/ on 64 KiB of letters stays below them and
  * takes 20 seconds.  So every regex is compiled with PCRE2_AUTO_CALLOUT and calls us at each item; that
  * costs it a third.  The alternative, fewer or shorter rules, would not bound it: one rule is enough.
+ * What a back reference compares in vain is not counted: /(.+)\1x/i over 8,000 letters takes 6 seconds.
  */
 #ifndef RULES_EFFORT_H
 #define RULES_EFFORT_H

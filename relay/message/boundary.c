@@ -1,4 +1,5 @@
 #include "relay/message/boundary.h"
+#include "relay/base/mem.h"
 #include "relay/message/claims.h"
 #include "relay/message/header.h"
 
@@ -44,18 +45,19 @@ boundary_dashes(struct span body, size_t at)
 size_t
 boundary_anywhere(struct span body, size_t at, struct span boundary)
 {
-	while (at + 2 < body.n) {
-		const char *found =
-		    memmem(body.p + at + 2, body.n - at - 2, boundary.p, boundary.n);
+	struct span rest = span_skip(body, at);
+	const char *found;
+	char *needle;
 
-		if (found == NULL)
-			break;
-		at = (size_t)(found - body.p) - 2;
-		if (body.p[at] == '-' && body.p[at + 1] == '-')
-			return at;
-		at++;
-	}
-	return body.n;
+	if (rest.n < boundary.n + 2)
+		return body.n;
+	/* One needle, dashes and all: memmem is linear in what it passes, and each hit is passed. */
+	needle = mem_alloc(boundary.n + 2);
+	memcpy(needle, "--", 2);
+	memcpy(needle + 2, boundary.p, boundary.n);
+	found = memmem(rest.p, rest.n, needle, boundary.n + 2);
+	mem_free(needle);
+	return found != NULL ? (size_t)(found - body.p) : body.n;
 }
 
 bool
@@ -72,17 +74,17 @@ boundary_is_astray(struct span body, struct span boundary)
 }
 
 enum delimiter
-boundary_lax(struct span line, struct span behind, struct span boundary)
+boundary_lax(struct span line, struct span behind, struct span boundary, size_t *looks)
 {
 	enum delimiter kind = delimiter_of(line, boundary, true);
 
-	return kind == DELIMITER_CLOSE && claims_has_any(span_take(behind, HEADER_FIELD_LOOK))
-		   ? DELIMITER_NEXT
-		   : kind;
+	if (kind != DELIMITER_CLOSE || ++*looks > BOUNDARY_LOOKS_MAX)
+		return kind;
+	return claims_has_any(span_take(behind, HEADER_FIELD_LOOK)) ? DELIMITER_NEXT : kind;
 }
 
 struct boundary_map
-boundary_scan(struct span body, struct span boundary)
+boundary_scan(struct span body, struct span boundary, size_t *looks)
 {
 	struct boundary_map map = {.hash = 14695981039346656037ull}; /* FNV-1a, for places */
 	enum delimiter kind;
@@ -92,9 +94,9 @@ boundary_scan(struct span body, struct span boundary)
 	     at = boundary_dashes(body, at + line.n)) {
 		line = boundary_line(body, at);
 		kind = delimiter_of(line, boundary, false);
-		map.lax_n +=
-		    kind != DELIMITER_NEXT &&
-		    boundary_lax(line, span_skip(body, at + line.n), boundary) == DELIMITER_NEXT;
+		map.lax_n += kind != DELIMITER_NEXT &&
+			     boundary_lax(line, span_skip(body, at + line.n), boundary, looks) ==
+				 DELIMITER_NEXT;
 		if (kind == DELIMITER_NONE)
 			continue;
 		map.n += kind == DELIMITER_NEXT;

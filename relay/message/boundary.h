@@ -10,8 +10,11 @@
 #include "relay/base/span.h"
 
 enum {
-	BOUNDARY_MAX = 70,       /* RFC 2046 section 5.1.1; longer ones are used, and flagged */
-	BOUNDARY_WORD_MAX = 1000 /* of a guessed one */
+	BOUNDARY_MAX = 70,        /* RFC 2046 section 5.1.1; longer ones are used, and flagged */
+	BOUNDARY_WORD_MAX = 1000, /* of a guessed one */
+	/* Close delimiters of one message behind which a header is looked for: each costs some
+	 * microseconds, however short its line is. */
+	BOUNDARY_LOOKS_MAX = 4000
 };
 
 enum delimiter { DELIMITER_NONE, DELIMITER_NEXT, DELIMITER_CLOSE };
@@ -26,8 +29,11 @@ size_t boundary_anywhere(struct span body, size_t at, struct span boundary);
 /* Whether it stands somewhere else than at the start of a line. */
 bool boundary_is_astray(struct span body, struct span boundary);
 /* What a delimiter line is for readers to whom a close delimiter is one like any other where what stands
- * `behind` it begins like a part, with fields about a body. */
-enum delimiter boundary_lax(struct span line, struct span behind, struct span boundary);
+ * `behind` it begins like a part, with fields about a body.  *looks counts
+ * those looked behind, one call after the other; past BOUNDARY_LOOKS_MAX a close delimiter is taken for one,
+ * which the caller has to say. */
+enum delimiter boundary_lax(
+    struct span line, struct span behind, struct span boundary, size_t *looks);
 /* The line that begins at `at`, line end included. */
 struct span boundary_line(struct span body, size_t at);
 
@@ -37,7 +43,8 @@ struct boundary_map {
 	uint64_t hash;   /* of the places of n */
 };
 
-struct boundary_map boundary_scan(struct span body, struct span boundary);
+/* *looks: as boundary_lax counts them. */
+struct boundary_map boundary_scan(struct span body, struct span boundary, size_t *looks);
 /* The next boundary from *at on that a body without a declared one shows: what stands behind "--"
  * in a line before a header field.  Empty when there is none. */
 struct span boundary_guess(struct span body, size_t *at);

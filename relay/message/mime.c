@@ -127,6 +127,13 @@ may_look_through(struct parser *p, struct span body)
 	return false;
 }
 
+static void
+flag_looks(struct parser *p)
+{
+	if (p->looks > BOUNDARY_LOOKS_MAX)
+		parser_flag(p, MIME_TOO_LARGE);
+}
+
 static struct span
 child_default(const struct parser *p, uint32_t index)
 {
@@ -141,6 +148,16 @@ next_dashes(const struct division *d, size_t at)
 			 : boundary_dashes(d->body, at);
 }
 
+/* Behind a line that next_dashes found.  A lax hit is passed as a whole: a boundary with a line end in it is no
+ * delimiter anyway, and could be met again at every step. */
+static size_t
+behind_dashes(const struct division *d, size_t at, struct span line)
+{
+	size_t hit = 2 + d->boundary.n;
+
+	return at + (d->is_lax && hit > line.n ? hit : line.n);
+}
+
 /* Returns what delimiters there were, those of parts past a limit too. */
 static struct boundary_map
 parse_children(struct parser *p, const struct division *d, uint32_t index, uint32_t depth)
@@ -152,11 +169,12 @@ parse_children(struct parser *p, const struct division *d, uint32_t index, uint3
 
 	if (!may_look_through(p, body))
 		return map;
-	for (size_t at = next_dashes(d, 0); at < body.n; at = next_dashes(d, at + line.n)) {
+	for (size_t at = next_dashes(d, 0); at < body.n;
+	     at = next_dashes(d, behind_dashes(d, at, line))) {
 		enum delimiter kind, lax;
 
 		line = boundary_line(body, at);
-		lax = boundary_lax(line, span_skip(body, at + line.n), d->boundary);
+		lax = boundary_lax(line, span_skip(body, at + line.n), d->boundary, &p->looks);
 		kind = d->is_lax ? lax : delimiter_of(line, d->boundary, false);
 		map.lax_n += lax == DELIMITER_NEXT && kind != lax;
 		if (kind == DELIMITER_NONE)
@@ -180,6 +198,7 @@ parse_children(struct parser *p, const struct division *d, uint32_t index, uint3
 		is_closed |= kind == DELIMITER_CLOSE;
 		start = kind == DELIMITER_NEXT ? at + line.n : SIZE_MAX;
 	}
+	flag_looks(p);
 	if (start != SIZE_MAX) {
 		parser_flag(p, MIME_BAD_BOUNDARY);
 		parse_part(p, span_skip(body, start), index, depth + 1, fallback);
@@ -275,7 +294,8 @@ divide(
 		if (words->n > 1) {
 			if (!may_look_through(p, body))
 				return n_hashes > 0;
-			map = boundary_scan(body, d.boundary);
+			map = boundary_scan(body, d.boundary, &p->looks);
+			flag_looks(p);
 			has_lax |= map.lax_n > 0;
 		}
 		for (size_t k = 0; k < n_hashes; k++)

@@ -10,6 +10,7 @@ struct parser {
 	struct mime_message *out;
 	size_t parts_cap, decoded, readings;
 	uint64_t work, work_max; /* bytes of multipart bodies looked through */
+	size_t looks;            /* behind close delimiters, as boundary_lax counts them */
 };
 
 static inline void

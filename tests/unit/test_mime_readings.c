@@ -1,4 +1,5 @@
 /* test_mime_readings.c - what different mail readers may see in one message: each of it is a part. */
+#include "relay/message/boundary.h"
 #include "relay/message/decode.h"
 #include "relay/message/inline_file.h"
 #include "relay/message/mime.h"
@@ -270,6 +271,79 @@ limits(void **state)
 	buf_free(&message);
 }
 
+static void
+add_closes(struct buf *to, size_t n)
+{
+	while (n-- > 0)
+		(void)buf_add_str(to, "--a--\nx:\n");
+}
+
+/* What stands behind close delimiters is looked at so often and no more, in all parts together: then the
+ * message counts as truncated. */
+static void
+looks(void **state)
+{
+	enum { INNER = 5, MORE = 9 };
+	struct fixture *f = *state;
+	struct buf message = BUF_INIT(1000000);
+	size_t n = BOUNDARY_LOOKS_MAX - 1;
+	struct span line = SPAN("--a--\n"), behind = SPAN(PART);
+
+	assert_int_equal(boundary_lax(line, behind, SPAN("a"), &n), DELIMITER_NEXT);
+	assert_int_equal(n, BOUNDARY_LOOKS_MAX);
+	assert_int_equal(boundary_lax(line, behind, SPAN("a"), &n), DELIMITER_CLOSE);
+	assert_true(n > BOUNDARY_LOOKS_MAX);
+	n = 0;
+	add_closes(&message, MORE);
+	(void)boundary_scan(buf_span(&message), SPAN("a"), &n);
+	assert_int_equal(n, MORE);
+	for (int is_over = 0; is_over < 2; is_over++) {
+		buf_clear(&message);
+		(void)buf_add_str(&message, "Content-Type: multipart/mixed; boundary=o\r\n");
+		for (int i = 0; i < INNER; i++) {
+			(void)buf_addf(&message,
+			    "\n--o\nContent-Type: multipart/mixed; boundary=a\n\n--a\n\nx\n");
+			add_closes(&message, is_over ? BOUNDARY_LOOKS_MAX / INNER + 1 : MORE);
+		}
+		(void)buf_add_str(&message, "--o--\n");
+		parse(f, buf_span(&message), NULL);
+		if (mime_is_truncated(&f->m) != is_over)
+			fail_msg("over %d: anomalies %x", is_over, f->m.anomalies);
+	}
+	buf_free(&message);
+}
+
+/* The dashes belong to what is searched. */
+static void
+anywhere(void **state)
+{
+	static const struct {
+		const char *body, *boundary;
+		size_t at, want;
+		bool is_astray;
+	} cases[] = {
+	    {"--a\n--a\n", "a", 0, 0, false},
+	    {"--a\n--a\n", "a", 1, 4, false},
+	    {"x--a\n", "a", 0, 1, true},
+	    {"aaa-a\n--b-", "a", 0, 10, false},
+	    {"---a", "a", 0, 1, true},
+	    {"--aa", "aaa", 0, 4, false},
+	    {"--a", "a", 3, 3, false},
+	    {"", "a", 0, 0, false},
+	    {"x--", "", 0, 1, false},
+	    {"----x", "--x", 0, 0, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct span body = span_str(cases[i].body), word = span_str(cases[i].boundary);
+		size_t at = boundary_anywhere(body, cases[i].at, word);
+
+		if (at != cases[i].want || boundary_is_astray(body, word) != cases[i].is_astray)
+			fail_msg("case %zu: at %zu", i, at);
+	}
+}
+
 int
 main(void)
 {
@@ -278,6 +352,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(plain, setup, teardown),
 	    cmocka_unit_test_setup_teardown(names, setup, teardown),
 	    cmocka_unit_test_setup_teardown(limits, setup, teardown),
+	    cmocka_unit_test_setup_teardown(looks, setup, teardown),
+	    cmocka_unit_test(anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, setup_all, NULL);

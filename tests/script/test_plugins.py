@@ -359,6 +359,8 @@ class Load(FolderCase):
         relay.spawn()
         tells = lambda: "filter starting (loading loads)" in relay.command("status").out  # noqa: E731
         wait_until(tells, "status to tell it")
+        # A spool that is being made for the first time hears late that its supervisor is gone, and keeps its lock.
+        wait_until(lambda: relay.events("spool open"), "the spool to be there")
         hanging, = relay.roles()["filter"]
         relays.kill_hard(relay.roles()["supervisor"][0])
         wait_until(lambda: not relays.is_alive(hanging), "the process that hangs in its load to end")
